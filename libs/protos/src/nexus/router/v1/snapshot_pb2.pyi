@@ -1,0 +1,61 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from nexus.registry.v1 import instance_pb2 as _instance_pb2
+from nexus.types.v1 import model_pb2 as _model_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Snapshot(_message.Message):
+    __slots__ = ("version", "create_time", "targets", "aliases")
+    class AliasesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    create_time: _timestamp_pb2.Timestamp
+    targets: _containers.RepeatedCompositeFieldContainer[Target]
+    aliases: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_REASON_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    instance: str
+    address: str
+    server_name: str
+    backend: str
+    kind: str
+    zone: str
+    priority: int
+    tier: str
+    models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
+    state: _instance_pb2.State
+    state_reason: str
+    load: _instance_pb2.Load
+    def __init__(self, id: _Optional[str] = ..., instance: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., backend: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., state: _Optional[_Union[_instance_pb2.State, str]] = ..., state_reason: _Optional[str] = ..., load: _Optional[_Union[_instance_pb2.Load, _Mapping]] = ...) -> None: ...

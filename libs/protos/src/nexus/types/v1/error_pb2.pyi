@@ -1,0 +1,68 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ERROR_REASON_UNSPECIFIED: _ClassVar[ErrorReason]
+    ERROR_REASON_INVALID_REQUEST: _ClassVar[ErrorReason]
+    ERROR_REASON_UNSUPPORTED_PARAMETER: _ClassVar[ErrorReason]
+    ERROR_REASON_CAPABILITY_MISSING: _ClassVar[ErrorReason]
+    ERROR_REASON_CONTEXT_LENGTH: _ClassVar[ErrorReason]
+    ERROR_REASON_CALLER_KEY: _ClassVar[ErrorReason]
+    ERROR_REASON_CALLER_SCOPE: _ClassVar[ErrorReason]
+    ERROR_REASON_MESH_IDENTITY: _ClassVar[ErrorReason]
+    ERROR_REASON_MESH_POLICY: _ClassVar[ErrorReason]
+    ERROR_REASON_JOIN_TOKEN: _ClassVar[ErrorReason]
+    ERROR_REASON_MODEL_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_OBJECT_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_MODEL_NOT_READY: _ClassVar[ErrorReason]
+    ERROR_REASON_RATE_LIMIT: _ClassVar[ErrorReason]
+    ERROR_REASON_OVERLOAD: _ClassVar[ErrorReason]
+    ERROR_REASON_REQUEST_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_RESPONSE_TOO_LARGE: _ClassVar[ErrorReason]
+    ERROR_REASON_TIMEOUT: _ClassVar[ErrorReason]
+    ERROR_REASON_STREAM_IDLE_TIMEOUT: _ClassVar[ErrorReason]
+    ERROR_REASON_DRAINING: _ClassVar[ErrorReason]
+    ERROR_REASON_BACKEND_DOWN: _ClassVar[ErrorReason]
+    ERROR_REASON_BACKEND_LOST: _ClassVar[ErrorReason]
+    ERROR_REASON_UPSTREAM_ERROR: _ClassVar[ErrorReason]
+    ERROR_REASON_UPSTREAM_MALFORMED: _ClassVar[ErrorReason]
+    ERROR_REASON_AUTH_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_READY: _ClassVar[ErrorReason]
+    ERROR_REASON_REVISION_EXPIRED: _ClassVar[ErrorReason]
+    ERROR_REASON_ALREADY_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_UNAVAILABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
+ERROR_REASON_UNSPECIFIED: ErrorReason
+ERROR_REASON_INVALID_REQUEST: ErrorReason
+ERROR_REASON_UNSUPPORTED_PARAMETER: ErrorReason
+ERROR_REASON_CAPABILITY_MISSING: ErrorReason
+ERROR_REASON_CONTEXT_LENGTH: ErrorReason
+ERROR_REASON_CALLER_KEY: ErrorReason
+ERROR_REASON_CALLER_SCOPE: ErrorReason
+ERROR_REASON_MESH_IDENTITY: ErrorReason
+ERROR_REASON_MESH_POLICY: ErrorReason
+ERROR_REASON_JOIN_TOKEN: ErrorReason
+ERROR_REASON_MODEL_NOT_FOUND: ErrorReason
+ERROR_REASON_OBJECT_NOT_FOUND: ErrorReason
+ERROR_REASON_MODEL_NOT_READY: ErrorReason
+ERROR_REASON_RATE_LIMIT: ErrorReason
+ERROR_REASON_OVERLOAD: ErrorReason
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason
+ERROR_REASON_RESPONSE_TOO_LARGE: ErrorReason
+ERROR_REASON_TIMEOUT: ErrorReason
+ERROR_REASON_STREAM_IDLE_TIMEOUT: ErrorReason
+ERROR_REASON_DRAINING: ErrorReason
+ERROR_REASON_BACKEND_DOWN: ErrorReason
+ERROR_REASON_BACKEND_LOST: ErrorReason
+ERROR_REASON_UPSTREAM_ERROR: ErrorReason
+ERROR_REASON_UPSTREAM_MALFORMED: ErrorReason
+ERROR_REASON_AUTH_UNAVAILABLE: ErrorReason
+ERROR_REASON_NOT_READY: ErrorReason
+ERROR_REASON_REVISION_EXPIRED: ErrorReason
+ERROR_REASON_ALREADY_EXISTS: ErrorReason
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason
+ERROR_REASON_INTERNAL: ErrorReason

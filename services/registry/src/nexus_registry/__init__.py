@@ -1,0 +1,1 @@
+"""Who is where: instances, backends and models, kept in etcd."""

@@ -1,0 +1,1 @@
+"""Compiles the routing snapshot and pushes it to gateways."""
