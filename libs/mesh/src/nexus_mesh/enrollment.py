@@ -1,0 +1,94 @@
+"""How a process gets its identity and keeps it fresh: stored, else issued; renewed at half-life, until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import grpc
+from nexus.vault.v1 import identity_pb2
+
+from nexus_mesh import telemetry, tls
+from nexus_mesh.backoff import Backoff
+from nexus_mesh.client import Method, Peer
+from nexus_mesh.errors import MeshError
+from nexus_mesh.join_token import JoinToken
+from nexus_mesh.status import from_rpc_error
+from nexus_mesh.tls import Identity, Material
+
+__all__ = ["Issuer", "enroll", "join", "keep_fresh", "renew_with"]
+
+Issuer = Callable[[bytes], Awaitable[identity_pb2.IssuedCertificate]]
+
+JOIN = Method("nexus.vault.v1.JoinService", "Join", identity_pb2.JoinRequest, identity_pb2.JoinResponse)
+RENEW = Method("nexus.vault.v1.IdentityService", "Renew", identity_pb2.RenewRequest, identity_pb2.RenewResponse)
+CALL_TIMEOUT = 5.0
+JITTER = 0.1
+
+log = telemetry.logger("enrollment")
+
+
+async def enroll(folder: Path, issue: Issuer) -> Identity:
+    """A new key, certified by `issue` and stored in `folder`."""
+    return Identity(await _issue(folder, issue))
+
+
+async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
+    """Redeems a join token at the address it names, trusting only the CA it carries. Raises MeshError."""
+    root = ssl.DER_cert_to_PEM_cert(token.root).encode()
+    options = (("grpc.ssl_target_name_override", token.server_name), ("grpc.enable_retries", 0))
+    async with grpc.aio.secure_channel(token.address, grpc.ssl_channel_credentials(root), options) as channel:
+        call = channel.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)
+        try:
+            return await call(
+                identity_pb2.JoinRequest(secret=token.secret, certificate_request=request), timeout=CALL_TIMEOUT
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+
+
+def renew_with(vault: Peer) -> Issuer:
+    """An issuer that asks the vault to renew the identity the peer is called with."""
+
+    async def issue(request: bytes) -> identity_pb2.IssuedCertificate:
+        response = await vault.unary(
+            RENEW, identity_pb2.RenewRequest(certificate_request=request), timeout=CALL_TIMEOUT
+        )
+        return response.certificate
+
+    return issue
+
+
+async def keep_fresh(identity: Identity, folder: Path, issue: Issuer) -> None:
+    """Renews at half-life, with jitter, and tries until it succeeds. Never ends."""
+    while True:
+        await asyncio.sleep(_until_renewal(identity))
+        backoff = Backoff(0.2, 30.0)
+        while True:
+            try:
+                identity.replace(await _issue(folder, issue))
+                log.info("certificate renewed", expires=identity.expires_at.isoformat())
+                break
+            except MeshError as error:
+                left = (identity.expires_at - datetime.datetime.now(datetime.UTC)).total_seconds()
+                log.warning("certificate not renewed", seconds_left=round(left), reason=error.reason.value)
+                await backoff.wait()
+
+
+async def _issue(folder: Path, issue: Issuer) -> Material:
+    key = tls.new_key()
+    issued = await issue(tls.certificate_request(key))
+    material = Material(key, issued.chain_pem, issued.bundle_pem)
+    await asyncio.to_thread(tls.store, folder, material)
+    return material
+
+
+def _until_renewal(identity: Identity) -> float:
+    now = datetime.datetime.now(datetime.UTC)
+    life = (identity.expires_at - max(identity.starts_at, now - datetime.timedelta(days=400))).total_seconds()
+    half = min(life, (identity.expires_at - now).total_seconds()) / 2
+    return max(0.0, half * random.uniform(1 - JITTER, 1 + JITTER))

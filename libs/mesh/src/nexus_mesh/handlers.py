@@ -1,0 +1,169 @@
+"""Folds the middleware list over every handler once, when a server is built."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import grpc
+
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.middleware import Call, Middleware
+from nexus_mesh.policy import ENDLESS
+from nexus_mesh.status import to_status
+
+__all__ = ["HandlerTable", "OpenStreams"]
+
+log = telemetry.logger("server")
+GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
+
+
+class OpenStreams:
+    """Streams being served, so that they can be ended from outside: at drain, or when an identity is withdrawn."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[Any], Call] = {}
+        self._verdicts: dict[asyncio.Task[Any], MeshError] = {}
+
+    def enter(self, call: Call) -> asyncio.Task[Any]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - handlers always run in a task
+        self._tasks[task] = call
+        return task
+
+    def leave(self, task: asyncio.Task[Any]) -> MeshError | None:
+        """Forgets a stream; the error it was ended with from outside, if it was."""
+        self._tasks.pop(task, None)
+        return self._verdicts.pop(task, None)
+
+    def end(self, which: Callable[[Call], bool], error: MeshError) -> int:
+        """Ends every stream the test picks; how many."""
+        chosen = [task for task, call in self._tasks.items() if which(call)]
+        for task in chosen:
+            self._verdicts[task] = error
+            task.cancel()
+        return len(chosen)
+
+    def end_endless(self) -> int:
+        """Ends the streams that would never end by themselves."""
+        error = MeshError(Reason.DRAINING, "The service is shutting down.")
+        return self.end(lambda call: call.method in ENDLESS, error)
+
+
+class HandlerTable:
+    """Stands in for the server while generated code adds its servicers, and hands on what it got, wrapped."""
+
+    def __init__(
+        self, server: grpc.aio.Server, chain: Sequence[Middleware], streams: OpenStreams, denied: set[str]
+    ) -> None:
+        self._server = server
+        self._chain = chain
+        self._streams = streams
+        self._denied = denied
+        self.services: list[str] = []
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        self.services.append(service)
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Generated code offers the same handlers a second time here; once is enough."""
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        if handler.response_streaming:
+            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
+            field = "stream_stream" if handler.request_streaming else "unary_stream"
+            wrapped = self._stream(method, inner)
+        else:
+            inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
+            field = "stream_unary" if handler.request_streaming else "unary_unary"
+            wrapped = self._unary(method, inner)
+        return _Handler(handler, field, wrapped)
+
+    def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
+            call = Call(method, context, self._denied)
+            error: MeshError | None = None
+            begun = 0
+            try:
+                for part in self._chain:
+                    begun += 1
+                    part.start(call)
+                return await inner(request, context)
+            except asyncio.CancelledError:
+                error = GIVEN_UP
+                raise
+            except Exception as failure:
+                error = _as_mesh_error(failure, method)
+                await _abort(context, error)
+            finally:
+                for part in reversed(self._chain[:begun]):
+                    part.end(call, error)
+
+        return handle
+
+    def _stream(self, method: str, inner: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
+        async def handle(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+            call = Call(method, context, self._denied)
+            task = self._streams.enter(call)
+            error: MeshError | None = None
+            begun = 0
+            try:
+                for part in self._chain:
+                    begun += 1
+                    part.start(call)
+                result = inner(request, context)
+                if hasattr(result, "__aiter__"):
+                    async for message in result:
+                        yield message
+                else:
+                    await result
+            except asyncio.CancelledError:
+                error = self._streams.leave(task)
+                if error is None:
+                    error = GIVEN_UP
+                    raise
+                task.uncancel()
+                await _abort(context, error)
+            except Exception as failure:
+                error = _as_mesh_error(failure, method)
+                await _abort(context, error)
+            finally:
+                self._streams.leave(task)
+                for part in reversed(self._chain[:begun]):
+                    part.end(call, error)
+
+        return handle
+
+
+class _Handler(grpc.RpcMethodHandler):
+    """A handler like the original with one behaviour replaced."""
+
+    def __init__(self, original: Any, field: str, behaviour: Any) -> None:
+        self.request_streaming = original.request_streaming
+        self.response_streaming = original.response_streaming
+        self.request_deserializer = original.request_deserializer
+        self.response_serializer = original.response_serializer
+        self.unary_unary = self.unary_stream = self.stream_unary = self.stream_stream = None
+        setattr(self, field, behaviour)
+
+
+def _as_mesh_error(failure: Exception, method: str) -> MeshError:
+    if isinstance(failure, MeshError):
+        return failure
+    if isinstance(failure, grpc.aio.AbortError):
+        raise failure  # the library's own servicers (health, reflection) answer this way
+    incident = secrets.token_hex(6)
+    log.error("handler failed", method=method, incident=incident, exc_info=failure)
+    return MeshError(
+        Reason.INTERNAL, f"An internal fault happened; it was logged as {incident}.", metadata={"incident": incident}
+    )
+
+
+async def _abort(context: grpc.aio.ServicerContext, error: MeshError) -> NoReturn:
+    code, message, trailing = to_status(error)
+    await context.abort(code, message, trailing)

@@ -1,0 +1,87 @@
+"""One channel to one peer, under one certificate. Counts its calls, so that it can be retired without cutting any."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from nexus_mesh.methods import Method
+from nexus_mesh.server import MAX_MESSAGE
+from nexus_mesh.tls import Identity
+
+__all__ = ["Link"]
+
+OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # Without this a frozen peer is noticed after a minute only, whatever the two above say.
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Channels of different certificates must never share a connection.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class Link:
+    """A channel and the number of calls on it."""
+
+    def __init__(self, address: str, server_name: str, identity: Identity) -> None:
+        self.channel = grpc.aio.secure_channel(
+            address, identity.channel_credentials(), (*OPTIONS, ("grpc.ssl_target_name_override", server_name))
+        )
+        self.retired = asyncio.Event()
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._unary: dict[str, Any] = {}
+        self._stream: dict[str, Any] = {}
+
+    def enter(self) -> None:
+        self._active += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        self._active -= 1
+        if not self._active:
+            self._idle.set()
+
+    def unary(self, method: Method[Any, Any]) -> Any:
+        """The cached callable of a unary method."""
+        found = self._unary.get(method.path)
+        if found is None:
+            found = self._unary[method.path] = self.channel.unary_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+        return found
+
+    def stream(self, method: Method[Any, Any]) -> Any:
+        """The cached callable of a server-streaming method."""
+        found = self._stream.get(method.path)
+        if found is None:
+            found = self._stream[method.path] = self.channel.unary_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+        return found
+
+    def bidi(self, method: Method[Any, Any]) -> Any:
+        """A callable of a two-way streaming method."""
+        return self.channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
+
+    async def retire(self, grace: float) -> None:
+        """Waits until the calls on it have ended, at most `grace` seconds, then closes."""
+        self.retired.set()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            pass
+        finally:
+            await self.channel.close()

@@ -1,0 +1,156 @@
+"""What wraps every handler of every server, as one literal list of start/end pairs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import grpc
+import prometheus_client
+
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.identity import CALLER, Caller, identify
+from nexus_mesh.policy import PUBLIC, may_call
+from nexus_mesh.tracing import Trace
+
+__all__ = ["MESH", "PUBLIC_EDGE", "Call", "Middleware", "remaining"]
+
+REQUEST_ID_KEY = "x-request-id"
+DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+log = telemetry.logger("server")
+HANDLED = prometheus_client.Counter(
+    "nexus_mesh_handled_total", "RPCs handled, by method and outcome.", ["method", "outcome"]
+)
+SECONDS = prometheus_client.Histogram(
+    "nexus_mesh_handling_seconds",
+    "Time from the first middleware to the end of the RPC.",
+    ["method"],
+    buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600),
+)
+
+
+def remaining() -> float | None:
+    """Seconds left of the deadline of the RPC being handled; None when it has none."""
+    deadline = DEADLINE.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+class Call:
+    """One RPC on its way through the list."""
+
+    __slots__ = ("caller", "context", "denied", "method", "span", "started")
+
+    def __init__(self, method: str, context: grpc.aio.ServicerContext, denied: frozenset[str]) -> None:
+        self.method = method
+        self.context = context
+        self.denied = denied
+        self.caller: Caller | None = None
+        self.span: Any = None
+        self.started = time.monotonic()
+
+
+class Middleware(Protocol):
+    """A pair. `start` may refuse by raising MeshError; `end` always runs, with the error if there was one."""
+
+    def start(self, call: Call) -> None: ...
+
+    def end(self, call: Call, error: MeshError | None) -> None: ...
+
+
+class Correlate:
+    """Gives logs and onward calls the request's id."""
+
+    def start(self, call: Call) -> None:
+        for key, value in call.context.invocation_metadata() or ():
+            if key == REQUEST_ID_KEY and isinstance(value, str):
+                telemetry.set_request_id(value[:64])
+                return
+        telemetry.set_request_id("")
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo: each RPC runs in a context of its own."""
+
+
+class Deadline:
+    """Remembers when the caller stops waiting, so that onward calls stop with it."""
+
+    def start(self, call: Call) -> None:
+        left = call.context.time_remaining()
+        DEADLINE.set(None if left is None else call.started + left)
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo: each RPC runs in a context of its own."""
+
+
+class Measure:
+    """Counts and times every RPC."""
+
+    def start(self, call: Call) -> None:
+        """The clock started with the call."""
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        HANDLED.labels(call.method, error.reason.value if error else "OK").inc()
+        SECONDS.labels(call.method).observe(time.monotonic() - call.started)
+
+
+class Report:
+    """Logs refusals and faults; a good call is silent."""
+
+    QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
+
+    def start(self, call: Call) -> None:
+        """Only ends are worth a line."""
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        if error is not None and error.reason not in self.QUIET:
+            peer = str(call.caller.spiffe) if call.caller else "unknown"
+            log.info("call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message)
+
+
+class Identify:
+    """Reads the peer's identity and refuses what has expired or been denied since the connection was made."""
+
+    def start(self, call: Call) -> None:
+        caller = identify(call.context)
+        if caller.expires_timestamp <= time.time():
+            raise MeshError(Reason.MESH_IDENTITY, "The certificate of this connection has expired.")
+        if call.denied and str(caller.spiffe) in call.denied:
+            raise MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
+        call.caller = caller
+        CALLER.set(caller)
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo: each RPC runs in a context of its own."""
+
+
+class Authorize:
+    """Default deny by the policy table."""
+
+    def start(self, call: Call) -> None:
+        assert call.caller is not None  # noqa: S101 - Identify stands before in the list
+        if not may_call(call.caller.spiffe.role, call.method):
+            raise MeshError(
+                Reason.MESH_POLICY, f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}."
+            )
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo."""
+
+
+class AuthorizePublic:
+    """The rule of the join port: strangers may call what is public, and nobody may call anything else."""
+
+    def start(self, call: Call) -> None:
+        if call.method not in PUBLIC:
+            raise MeshError(Reason.MESH_POLICY, "This port serves only what needs no certificate.")
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo."""
+
+
+MESH: Sequence[Middleware] = (Correlate(), Trace(), Measure(), Report(), Deadline(), Identify(), Authorize())
+PUBLIC_EDGE: Sequence[Middleware] = (Correlate(), Measure(), Report(), Deadline(), AuthorizePublic())

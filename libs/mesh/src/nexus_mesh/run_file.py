@@ -1,0 +1,53 @@
+"""Where a running service can be found on this machine: <home>/run/<role>-<name>.json, there while it serves."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nexus_mesh.config import ServiceSettings
+from nexus_mesh.spiffe import SpiffeId
+
+__all__ = ["RunFile", "read_all", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """One running process. `metrics_port` is None when it serves no metrics."""
+
+    role: str
+    name: str
+    pid: int
+    address: str
+    server_name: str
+    identity: str
+    metrics_port: int | None
+
+
+def write(home: Path, role: str, settings: ServiceSettings, port: int, metrics_port: int | None) -> Path:
+    """Describes this process; the file's path, to be removed at the end."""
+    folder = home / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, role, settings.name)
+    identity = str(home / "identities" / f"{role}-{settings.name}")
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    entry = RunFile(role, settings.name, os.getpid(), address, spiffe.server_name, identity, metrics_port)
+    path = folder / f"{role}-{settings.name}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(entry)))
+    part.replace(path)
+    return path
+
+
+def read_all(home: Path) -> list[RunFile]:
+    """Every process described, by role and name; files that cannot be read are passed over."""
+    found: list[RunFile] = []
+    for path in sorted((home / "run").glob("*-*.json")):
+        try:
+            found.append(RunFile(**json.loads(path.read_text())))
+        except (OSError, ValueError, TypeError):
+            continue
+    return found

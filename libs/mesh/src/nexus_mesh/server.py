@@ -1,0 +1,108 @@
+"""A gRPC server of the mesh: mTLS, the middleware list, health, reflection, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
+
+from nexus_mesh import middleware
+from nexus_mesh.handlers import HandlerTable, OpenStreams
+from nexus_mesh.tls import Identity
+
+__all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
+
+MAX_MESSAGE = 20 * 1024 * 1024
+OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.max_concurrent_streams", 4096),
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Servicer:
+    """An implementation and the generated function that adds it to a server."""
+
+    implementation: object
+    add: Callable[[Any, Any], None]
+
+
+class MeshServer:
+    """A started server."""
+
+    def __init__(self, server: grpc.aio.Server, port: int, health: health_aio.HealthServicer, streams: OpenStreams):
+        self.port = port
+        self.streams = streams
+        self._server = server
+        self._health = health
+
+    async def drain(self, *, settle: float, grace: float) -> None:
+        """NOT_SERVING, a moment for the news to travel, GOAWAY, then up to `grace` seconds for what still runs."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(settle)
+        self.streams.end_endless()
+        await self._server.stop(grace)
+
+
+async def start_server(
+    servicers: Sequence[Servicer], *, host: str, port: int, identity: Identity, denied: set[str]
+) -> MeshServer:
+    """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
+    server, streams = grpc.aio.server(options=OPTIONS), OpenStreams()
+    table = HandlerTable(server, middleware.MESH, streams, denied)
+    for servicer in servicers:
+        servicer.add(servicer.implementation, table)
+    health = health_aio.HealthServicer()
+    for service in ("", *table.services):
+        await health.set(service, health_pb2.HealthCheckResponse.SERVING)
+    add_HealthServicer_to_server(health, table)
+    described = reflection.aio.ReflectionServicer((*table.services, reflection.SERVICE_NAME))
+    add_ServerReflectionServicer_to_server(described, table)
+    bound = await _bind(server, host, port, identity.server_credentials())
+    return MeshServer(server, bound, health, streams)
+
+
+@asynccontextmanager
+async def serve_public(
+    servicers: Sequence[Servicer], host: str, port: int, identity: Identity
+) -> AsyncIterator[int]:
+    """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_receive_message_length", 64 * 1024)))
+    table = HandlerTable(server, middleware.PUBLIC_EDGE, OpenStreams(), set())
+    for servicer in servicers:
+        servicer.add(servicer.implementation, table)
+    bound = await _bind(server, host, port, identity.server_credentials(client_certificate=False))
+    try:
+        yield bound
+    finally:
+        await server.stop(1)
+
+
+async def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials) -> int:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = server.add_secure_port(address, credentials)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise OSError(f"cannot listen on {address}: the port is taken or the address is not this machine's")
+    await server.start()
+    return bound

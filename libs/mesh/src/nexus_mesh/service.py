@@ -1,0 +1,133 @@
+"""The life of a service process: settings, identity, server, registration, drain. The same for every service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import uvloop
+from nexus.vault.v1 import identity_pb2
+
+from nexus_mesh import enrollment, run_file, telemetry, tls, tracing
+from nexus_mesh.config import ServiceSettings, load
+from nexus_mesh.errors import ConfigError, MeshError
+from nexus_mesh.join_token import JoinToken
+from nexus_mesh.mesh import Mesh
+from nexus_mesh.registration import Registration
+from nexus_mesh.server import MeshServer, Servicer, start_server
+from nexus_mesh.spiffe import SpiffeId
+from nexus_mesh.tls import Identity
+from nexus_mesh.trust import follow_trust
+from nexus_mesh.version import VERSION
+
+__all__ = ["Enroll", "Mesh", "Servicer", "run"]
+
+S = TypeVar("S", bound=ServiceSettings)
+Open = Callable[[Mesh[S]], AbstractAsyncContextManager[Sequence[Servicer]]]
+Enroll = Callable[[S, SpiffeId, bytes], Awaitable[identity_pb2.IssuedCertificate]]
+
+log = telemetry.logger("service")
+
+
+def run(role: str, settings: type[S], open_service: Open[S], *, enroll: Enroll[S] | None = None) -> int:
+    """Runs a service until SIGTERM or SIGINT; the process's exit code. `enroll` replaces the vault as issuer."""
+    try:
+        loaded = load(settings, sys.argv[1:])
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"nexus-{role}: {problem}\n")
+        return 2
+    telemetry.setup_logging(role, loaded.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(role, loaded, open_service, enroll))
+
+
+async def _main(role: str, settings: S, open_service: Open[S], enroll: Enroll[S] | None) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await serve(role, settings, open_service, enroll, stop)
+    except (ConfigError, MeshError, OSError) as error:
+        log.error("cannot run", detail=str(error))
+        return 1
+    return 0
+
+
+async def serve(
+    role: str, settings: S, open_service: Open[S], enroll: Enroll[S] | None, stop: asyncio.Event
+) -> None:
+    """Serves until `stop` is set, then drains."""
+    folder = settings.home / "identities" / f"{role}-{settings.name}"
+    starting = asyncio.ensure_future(_identity(role, settings, folder, enroll))
+    halted = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, halted}, return_when=asyncio.FIRST_COMPLETED)
+    halted.cancel()
+    if not starting.done():
+        starting.cancel()
+        return
+    identity = starting.result()
+    async with Mesh(settings, identity) as mesh:
+        tracing.start(role, settings.otel_endpoint)
+        mesh.spawn(enrollment.keep_fresh(identity, folder, _renewer(mesh, enroll)), name="renewal")
+        async with open_service(mesh) as servicers:
+            server = await start_server(
+                servicers, host=settings.host, port=settings.port, identity=identity, denied=mesh.denied
+            )
+            mesh.spawn(follow_trust(mesh.control("vault"), identity, mesh.denied, server.streams), name="trust")
+            await _serve_until(stop, mesh, server, role)
+
+
+async def _serve_until(stop: asyncio.Event, mesh: Mesh[S], server: MeshServer, role: str) -> None:
+    settings = mesh.settings
+    metrics = None if settings.metrics_port is None else telemetry.serve_metrics("127.0.0.1", settings.metrics_port)
+    registration = Registration(mesh.control("registry"), mesh.status, port=server.port, version=VERSION)
+    beating = mesh.spawn(registration.run(), name="registration")
+    described = run_file.write(settings.home, role, settings, server.port, metrics)
+    log.info("serving", port=server.port, identity=str(mesh.identity.spiffe))
+    await stop.wait()
+    log.info("draining", grace_seconds=settings.drain_grace)
+    mesh.draining.set()
+    beating.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await beating
+    await registration.leave()
+    await server.drain(settle=settings.drain_settle, grace=settings.drain_grace)
+    described.unlink(missing_ok=True)
+    tracing.stop()
+    log.info("stopped")
+
+
+async def _identity(role: str, settings: S, folder: Path, enroll: Enroll[S] | None) -> Identity:
+    """The stored identity, else one from the service's own issuer, else one for the join token."""
+    stored = await asyncio.to_thread(tls.load, folder)
+    if stored is not None:
+        return Identity(stored)
+    if enroll is not None:
+        spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, role, settings.name)
+        return await enrollment.enroll(folder, lambda request: enroll(settings, spiffe, request))
+    if settings.join_token_file is None:
+        raise ConfigError([f"no identity in {folder} and no join token: set join_token_file for the first start"])
+    try:
+        token = JoinToken.decode(await asyncio.to_thread(settings.join_token_file.read_text))
+    except OSError as error:
+        raise ConfigError([f"the join token cannot be read: {error.strerror}"]) from None
+    except ValueError as error:
+        raise ConfigError([str(error)]) from None
+    return await enrollment.enroll(folder, lambda request: _redeem(token, request))
+
+
+async def _redeem(token: JoinToken, request: bytes) -> identity_pb2.IssuedCertificate:
+    return (await enrollment.join(token, request)).certificate
+
+
+def _renewer(mesh: Mesh[S], enroll: Enroll[S] | None) -> enrollment.Issuer:
+    if enroll is None:
+        return enrollment.renew_with(mesh.control("vault"))
+    return lambda request: enroll(mesh.settings, mesh.identity.spiffe, request)

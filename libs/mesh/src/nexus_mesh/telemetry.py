@@ -1,0 +1,81 @@
+"""Logs as JSON with the request's id, metrics on their own loopback port, traces once an endpoint is set."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import prometheus_client
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+__all__ = ["current_request_id", "logger", "new_request_id", "serve_metrics", "set_request_id", "setup_logging"]
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+SECRET_WORDS = ("secret", "token", "password", "credential", "authorization", "key_pem")
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
+
+
+def current_request_id() -> str:
+    """The id of the request being served, or an empty string."""
+    return REQUEST_ID.get()
+
+
+def set_request_id(request_id: str) -> None:
+    REQUEST_ID.set(request_id)
+
+
+def logger(name: str) -> Any:
+    """A structured logger: constant messages, values as fields."""
+    return structlog.get_logger(component=name)
+
+
+def setup_logging(service: str, level: str) -> None:
+    """One JSON object a line on standard error, for our loggers and the libraries' alike."""
+    structlog.configure(
+        processors=[
+            _add_request_id,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _mask_secrets,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=lambda value: str(value)[:256]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def serve_metrics(host: str, port: int) -> int:
+    """Serves /metrics in a thread of its own; returns the bound port."""
+    server, _ = prometheus_client.start_http_server(port, addr=host)
+    return int(server.server_port)
+
+
+def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    return event
+
+
+def _mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for name in event:
+        if any(word in name.lower() for word in SECRET_WORDS):
+            event[name] = "***"
+    return event

@@ -1,0 +1,156 @@
+"""Keys and certificates in memory, and the gRPC credentials made of them. Nothing else opens a key file."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from nexus_mesh.spiffe import SpiffeId
+
+__all__ = ["Identity", "Material", "certificate_request", "load", "new_key", "store"]
+
+ONE_FILE = "identity.pem"
+BUNDLE_FILE = "bundle.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A key, its chain (leaf first) and the roots to trust, all PEM."""
+
+    key_pem: bytes
+    chain_pem: bytes
+    bundle_pem: bytes
+
+    def leaf(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.chain_pem)
+
+
+class Identity:
+    """This process's own identity. Replaced in place at renewal; whoever built something from it subscribes."""
+
+    def __init__(self, material: Material) -> None:
+        self._subscribers: list[Callable[[], None]] = []
+        self._set(material)
+
+    def _set(self, material: Material) -> None:
+        leaf = material.leaf()
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self.material = material
+        self.spiffe = SpiffeId.parse(names.get_values_for_type(x509.UniformResourceIdentifier)[0])
+        self.starts_at = leaf.not_valid_before_utc
+        self.expires_at = leaf.not_valid_after_utc
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.material.key_pem
+
+    @property
+    def chain_pem(self) -> bytes:
+        return self.material.chain_pem
+
+    @property
+    def bundle_pem(self) -> bytes:
+        return self.material.bundle_pem
+
+    def replace(self, material: Material) -> None:
+        """Swaps the material and tells every subscriber."""
+        self._set(material)
+        for callback in tuple(self._subscribers):
+            callback()
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back after each replacement; the result unsubscribes."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def channel_credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(self.bundle_pem, self.key_pem, self.chain_pem)
+
+    def server_credentials(self, *, client_certificate: bool = True) -> grpc.ServerCredentials:
+        """Credentials that hand each new connection the newest certificate."""
+        served = self.material
+
+        def fetch() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal served
+            if served is self.material:
+                return None
+            served = self.material
+            return _server_configuration(served, client_certificate)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _server_configuration(served, client_certificate), fetch, require_client_authentication=client_certificate
+        )
+
+
+def _server_configuration(material: Material, client_certificate: bool) -> grpc.ServerCertificateConfiguration:
+    pair = [(material.key_pem, material.chain_pem)]
+    return grpc.ssl_server_certificate_configuration(pair, material.bundle_pem if client_certificate else None)
+
+
+def new_key() -> bytes:
+    """A fresh EC P-256 key, PEM."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def certificate_request(key_pem: bytes) -> bytes:
+    """A PKCS#10 (DER) that proves possession of the key and asks for nothing: names come from the issuer."""
+    from cryptography.hazmat.primitives import hashes
+
+    key = serialization.load_pem_private_key(key_pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 - new_key makes no other
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.DER)
+
+
+def load(folder: Path) -> Material | None:
+    """The identity stored in a folder: identity.pem (key and chain) or key.pem and chain.pem, with bundle.pem.
+
+    None when there is none or it has expired.
+    """
+    try:
+        bundle = (folder / BUNDLE_FILE).read_bytes()
+        if (folder / ONE_FILE).exists():
+            key, chain = _split((folder / ONE_FILE).read_bytes())
+        else:
+            key, chain = (folder / "key.pem").read_bytes(), (folder / "chain.pem").read_bytes()
+        material = Material(key, chain, bundle)
+        alive = material.leaf().not_valid_after_utc > datetime.datetime.now(datetime.UTC)
+    except (OSError, ValueError):
+        return None
+    return material if alive else None
+
+
+def store(folder: Path, material: Material) -> None:
+    """Writes an identity so that a crash leaves the old one or the new one, never a mix. Key file mode 0600."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(folder / BUNDLE_FILE, material.bundle_pem)
+    _write(folder / ONE_FILE, material.key_pem + material.chain_pem)
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    part.replace(path)
+
+
+def _split(content: bytes) -> tuple[bytes, bytes]:
+    marker = b"-----BEGIN CERTIFICATE-----"
+    key, separator, chain = content.partition(marker)
+    if not separator:
+        raise ValueError("no certificate in the identity file")
+    return key, separator + chain
