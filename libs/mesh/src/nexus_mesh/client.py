@@ -40,7 +40,9 @@ class Peer:
         self._renewing: asyncio.Task[None] | None = None
         self._unsubscribe = identity.subscribe(self._renew)
 
-    async def unary(self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Metadata = ()) -> Res:
+    async def unary(
+        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Metadata = ()
+    ) -> Res:
         """Calls and returns the response. `timeout` in seconds, cut to what is left of the RPC being served."""
         link = self._link
         link.enter()
@@ -183,7 +185,9 @@ class StreamCall(Generic[Res]):
 
     async def __aenter__(self) -> StreamCall[Res]:
         self._link.enter()
-        self._call = self._link.stream(self._method)(self._request, timeout=self._timeout, metadata=self._metadata)
+        self._call = self._link.stream(self._method)(
+            self._request, timeout=self._timeout, metadata=self._metadata
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -51,7 +51,9 @@ class ServiceSettings(BaseSettings):
 
     model_config = service_config("service")
 
-    config: Path | None = Field(None, description="The nexus.toml to read. Default: <home>/nexus.toml if there is one.")
+    config: Path | None = Field(
+        None, description="The nexus.toml to read. Default: <home>/nexus.toml if there is one."
+    )
     home: Path = Field(default_factory=default_home, description="Data directory.")
     node: str = Field(default_factory=default_node, description="This machine's name in the mesh.")
     name: str = Field("main", description="This process's name, unique for its role on the node.")
@@ -59,14 +61,20 @@ class ServiceSettings(BaseSettings):
     trust_domain: str = Field("nexus.internal", description="The mesh's own name.")
     host: str = Field("127.0.0.1", description="Address the gRPC server listens on.")
     port: int = Field(0, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
-    metrics_port: int | None = Field(None, ge=0, le=65535, description="Loopback port for /metrics; unset = none.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Loopback port for /metrics; unset = none."
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
     registry: str = Field("127.0.0.1:7410", description="host:port of the registry.")
     router: str = Field("127.0.0.1:7420", description="host:port of the router.")
     vault: str = Field("127.0.0.1:7430", description="host:port of the vault.")
     join_token_file: Path | None = Field(None, description="A file with the join token for a first start.")
-    drain_settle: float = Field(0.3, ge=0, le=60, description="Seconds between leaving the registry and GOAWAY.")
-    drain_grace: float = Field(30.0, ge=0, le=3600, description="Seconds running requests may take at shutdown.")
+    drain_settle: float = Field(
+        0.3, ge=0, le=60, description="Seconds between leaving the registry and GOAWAY."
+    )
+    drain_grace: float = Field(
+        30.0, ge=0, le=3600, description="Seconds running requests may take at shutdown."
+    )
     otel_endpoint: str | None = Field(None, description="OTLP gRPC endpoint for traces; unset = no tracing.")
 
     @field_validator("node", "name", "zone")

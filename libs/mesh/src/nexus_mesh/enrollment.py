@@ -25,7 +25,9 @@ __all__ = ["Issuer", "enroll", "join", "keep_fresh", "renew_with"]
 Issuer = Callable[[bytes], Awaitable[identity_pb2.IssuedCertificate]]
 
 JOIN = Method("nexus.vault.v1.JoinService", "Join", identity_pb2.JoinRequest, identity_pb2.JoinResponse)
-RENEW = Method("nexus.vault.v1.IdentityService", "Renew", identity_pb2.RenewRequest, identity_pb2.RenewResponse)
+RENEW = Method(
+    "nexus.vault.v1.IdentityService", "Renew", identity_pb2.RenewRequest, identity_pb2.RenewResponse
+)
 CALL_TIMEOUT = 5.0
 JITTER = 0.1
 
@@ -45,7 +47,8 @@ async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
         call = channel.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)
         try:
             return await call(
-                identity_pb2.JoinRequest(secret=token.secret, certificate_request=request), timeout=CALL_TIMEOUT
+                identity_pb2.JoinRequest(secret=token.secret, certificate_request=request),
+                timeout=CALL_TIMEOUT,
             )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None

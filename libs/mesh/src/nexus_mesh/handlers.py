@@ -65,7 +65,9 @@ class HandlerTable:
         self._denied = denied
         self.services: list[str] = []
 
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]
+    ) -> None:
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
         self.services.append(service)
@@ -160,7 +162,9 @@ def _as_mesh_error(failure: Exception, method: str) -> MeshError:
     incident = secrets.token_hex(6)
     log.error("handler failed", method=method, incident=incident, exc_info=failure)
     return MeshError(
-        Reason.INTERNAL, f"An internal fault happened; it was logged as {incident}.", metadata={"incident": incident}
+        Reason.INTERNAL,
+        f"An internal fault happened; it was logged as {incident}.",
+        metadata={"incident": incident},
     )
 
 

@@ -36,10 +36,9 @@ def caller() -> Caller:
 
 def identify(context: grpc.aio.ServicerContext) -> Caller:
     """The peer of a call. Raises MESH_IDENTITY unless its certificate names exactly one identity of the mesh."""
-    pem = context.auth_context().get("x509_pem_cert")
-    if not pem:
-        raise MeshError(Reason.MESH_IDENTITY, "This port needs a client certificate of the mesh.")
-    return _from_certificate(bytes(pem[0]))
+    for pem in context.auth_context().get("x509_pem_cert", ()):
+        return _from_certificate(pem)
+    raise MeshError(Reason.MESH_IDENTITY, "This port needs a client certificate of the mesh.")
 
 
 @lru_cache(maxsize=4096)
@@ -52,7 +51,8 @@ def _from_certificate(pem: bytes) -> Caller:
         spiffe = SpiffeId.parse(uri)
     except (x509.ExtensionNotFound, ValueError):
         raise MeshError(
-            Reason.MESH_IDENTITY, "The certificate must name exactly one identity of this mesh (one SPIFFE URI)."
+            Reason.MESH_IDENTITY,
+            "The certificate must name exactly one identity of this mesh (one SPIFFE URI).",
         ) from None
     expires = certificate.not_valid_after_utc
     return Caller(spiffe, expires, expires.timestamp(), format(certificate.serial_number, "x"))

@@ -36,7 +36,9 @@ class Link:
 
     def __init__(self, address: str, server_name: str, identity: Identity) -> None:
         self.channel = grpc.aio.secure_channel(
-            address, identity.channel_credentials(), (*OPTIONS, ("grpc.ssl_target_name_override", server_name))
+            address,
+            identity.channel_credentials(),
+            (*OPTIONS, ("grpc.ssl_target_name_override", server_name)),
         )
         self.retired = asyncio.Event()
         self._active = 0
@@ -74,7 +76,9 @@ class Link:
 
     def bidi(self, method: Method[Any, Any]) -> Any:
         """A callable of a two-way streaming method."""
-        return self.channel.stream_stream(method.path, method.request.SerializeToString, method.response.FromString)
+        return self.channel.stream_stream(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
 
     async def retire(self, grace: float) -> None:
         """Waits until the calls on it have ended, at most `grace` seconds, then closes."""

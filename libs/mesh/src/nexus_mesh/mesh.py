@@ -54,7 +54,9 @@ class Mesh(Generic[S]):
 
     def control(self, role: Literal["registry", "router", "vault"]) -> Peer:
         """The control service of a role, at the address the settings give."""
-        return self.dial(getattr(self.settings, role), role_server_name(role, self.identity.spiffe.trust_domain))
+        return self.dial(
+            getattr(self.settings, role), role_server_name(role, self.identity.spiffe.trust_domain)
+        )
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Runs a background task for as long as the process lives; if it dies, that is logged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -44,7 +45,7 @@ class Call:
 
     __slots__ = ("caller", "context", "denied", "method", "span", "started")
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext, denied: frozenset[str]) -> None:
+    def __init__(self, method: str, context: grpc.aio.ServicerContext, denied: AbstractSet[str]) -> None:
         self.method = method
         self.context = context
         self.denied = denied
@@ -108,7 +109,9 @@ class Report:
     def end(self, call: Call, error: MeshError | None) -> None:
         if error is not None and error.reason not in self.QUIET:
             peer = str(call.caller.spiffe) if call.caller else "unknown"
-            log.info("call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message)
+            log.info(
+                "call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message
+            )
 
 
 class Identify:
@@ -134,7 +137,8 @@ class Authorize:
         assert call.caller is not None  # noqa: S101 - Identify stands before in the list
         if not may_call(call.caller.spiffe.role, call.method):
             raise MeshError(
-                Reason.MESH_POLICY, f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}."
+                Reason.MESH_POLICY,
+                f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}.",
             )
 
     def end(self, call: Call, error: MeshError | None) -> None:

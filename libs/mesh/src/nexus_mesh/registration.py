@@ -101,7 +101,9 @@ class Registration:
             await self._registry.unary(DEREGISTER, registry_pb2.DeregisterRequest(), timeout=1.0)
 
     async def _register(self) -> float:
-        request = registry_pb2.RegisterRequest(port=self._port, version=self._version, status=self._board.get())
+        request = registry_pb2.RegisterRequest(
+            port=self._port, version=self._version, status=self._board.get()
+        )
         response = await self._registry.unary(REGISTER, request, timeout=CALL_TIMEOUT)
         return max(0.2, response.keep_alive_interval.ToNanoseconds() / 1e9 or 3.0)
 

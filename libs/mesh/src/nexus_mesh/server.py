@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health, health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
@@ -48,11 +47,13 @@ class Servicer:
 class MeshServer:
     """A started server."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, health: health_aio.HealthServicer, streams: OpenStreams):
+    def __init__(
+        self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, streams: OpenStreams
+    ):
         self.port = port
         self.streams = streams
         self._server = server
-        self._health = health
+        self._health = checks
 
     async def drain(self, *, settle: float, grace: float) -> None:
         """NOT_SERVING, a moment for the news to travel, GOAWAY, then up to `grace` seconds for what still runs."""
@@ -70,14 +71,14 @@ async def start_server(
     table = HandlerTable(server, middleware.MESH, streams, denied)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
-    health = health_aio.HealthServicer()
+    checks = health.aio.HealthServicer()
     for service in ("", *table.services):
-        await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-    add_HealthServicer_to_server(health, table)
+        await checks.set(service, health_pb2.HealthCheckResponse.SERVING)
+    add_HealthServicer_to_server(checks, table)
     described = reflection.aio.ReflectionServicer((*table.services, reflection.SERVICE_NAME))
     add_ServerReflectionServicer_to_server(described, table)
     bound = await _bind(server, host, port, identity.server_credentials())
-    return MeshServer(server, bound, health, streams)
+    return MeshServer(server, bound, checks, streams)
 
 
 @asynccontextmanager

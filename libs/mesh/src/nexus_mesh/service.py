@@ -80,13 +80,17 @@ async def serve(
             server = await start_server(
                 servicers, host=settings.host, port=settings.port, identity=identity, denied=mesh.denied
             )
-            mesh.spawn(follow_trust(mesh.control("vault"), identity, mesh.denied, server.streams), name="trust")
+            mesh.spawn(
+                follow_trust(mesh.control("vault"), identity, mesh.denied, server.streams), name="trust"
+            )
             await _serve_until(stop, mesh, server, role)
 
 
 async def _serve_until(stop: asyncio.Event, mesh: Mesh[S], server: MeshServer, role: str) -> None:
     settings = mesh.settings
-    metrics = None if settings.metrics_port is None else telemetry.serve_metrics("127.0.0.1", settings.metrics_port)
+    metrics = (
+        None if settings.metrics_port is None else telemetry.serve_metrics("127.0.0.1", settings.metrics_port)
+    )
     registration = Registration(mesh.control("registry"), mesh.status, port=server.port, version=VERSION)
     beating = mesh.spawn(registration.run(), name="registration")
     described = run_file.write(settings.home, role, settings, server.port, metrics)
@@ -113,7 +117,9 @@ async def _identity(role: str, settings: S, folder: Path, enroll: Enroll[S] | No
         spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, role, settings.name)
         return await enrollment.enroll(folder, lambda request: enroll(settings, spiffe, request))
     if settings.join_token_file is None:
-        raise ConfigError([f"no identity in {folder} and no join token: set join_token_file for the first start"])
+        raise ConfigError(
+            [f"no identity in {folder} and no join token: set join_token_file for the first start"]
+        )
     try:
         token = JoinToken.decode(await asyncio.to_thread(settings.join_token_file.read_text))
     except OSError as error:

@@ -29,7 +29,9 @@ class SpiffeId:
         for part in ("zone", "node", "name"):
             if not LABEL.fullmatch(getattr(self, part)):
                 value = getattr(self, part)[:64]
-                raise ValueError(f"{part} {value!r} must be 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
+                raise ValueError(
+                    f"{part} {value!r} must be 1 to 63 of a-z, 0-9 and -, not starting or ending with -"
+                )
         if self.role not in ROLES:
             raise ValueError(f"role {self.role[:64]!r} is not one of {', '.join(ROLES)}")
 

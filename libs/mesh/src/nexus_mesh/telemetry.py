@@ -12,7 +12,14 @@ import prometheus_client
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-__all__ = ["current_request_id", "logger", "new_request_id", "serve_metrics", "set_request_id", "setup_logging"]
+__all__ = [
+    "current_request_id",
+    "logger",
+    "new_request_id",
+    "serve_metrics",
+    "set_request_id",
+    "setup_logging",
+]
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 SECRET_WORDS = ("secret", "token", "password", "credential", "authorization", "key_pem")
@@ -55,7 +62,10 @@ def setup_logging(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
         )
     )

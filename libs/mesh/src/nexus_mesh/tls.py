@@ -80,19 +80,25 @@ class Identity:
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:
             nonlocal served
-            if served is self.material:
-                return None
-            served = self.material
-            return _server_configuration(served, client_certificate)
+            if served is not self.material:
+                served = self.material
+                return _server_configuration(served, client_certificate)
+            return None
 
         return grpc.dynamic_ssl_server_credentials(
-            _server_configuration(served, client_certificate), fetch, require_client_authentication=client_certificate
+            _server_configuration(served, client_certificate),
+            fetch,
+            require_client_authentication=client_certificate,
         )
 
 
-def _server_configuration(material: Material, client_certificate: bool) -> grpc.ServerCertificateConfiguration:
+def _server_configuration(
+    material: Material, client_certificate: bool
+) -> grpc.ServerCertificateConfiguration:
     pair = [(material.key_pem, material.chain_pem)]
-    return grpc.ssl_server_certificate_configuration(pair, material.bundle_pem if client_certificate else None)
+    return grpc.ssl_server_certificate_configuration(
+        pair, material.bundle_pem if client_certificate else None
+    )
 
 
 def new_key() -> bytes:

@@ -55,7 +55,9 @@ class Trace:
             return
         from opentelemetry import context, propagate, trace
 
-        carrier = {key: value for key, value in call.context.invocation_metadata() or () if isinstance(value, str)}
+        carrier = {
+            key: value for key, value in call.context.invocation_metadata() or () if isinstance(value, str)
+        }
         parent = propagate.extract(carrier)
         span = _provider.get_tracer("nexus").start_span(call.method, parent, kind=trace.SpanKind.SERVER)
         call.span = span

@@ -1,0 +1,67 @@
+# `make` prints this help. `make up` and `make test` need only Python 3.11+, make and a package index.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+UV := .tools/bin/uv
+RUN := .venv/bin
+ARGS ?=
+
+# Where CI has a base branch, contracts are compared with it; before the first release this is advisory there.
+BASE ?= main
+
+.tools/uv-$(UV_VERSION):
+	@$(PYTHON) -c 'import sys; sys.exit("NEXUS needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --no-dev --python $(PYTHON); fi
+	@touch $@
+
+.venv/.dev/stamp: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+	@$(UV) sync --quiet --frozen --python $(PYTHON)
+	@mkdir -p .venv/.dev && touch $@ .venv/.run
+
+.PHONY: help up test check fix proto bench demo-model e2e-containers clean
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
+	@exec $(RUN)/nexus up $(ARGS)
+
+test: .venv/.dev/stamp ## Run every test (narrow it: make test ARGS="-k stream")
+	@$(RUN)/pytest $(ARGS)
+
+check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
+	@$(RUN)/ruff format --check .
+	@$(RUN)/ruff check .
+	@$(RUN)/basedpyright
+	@$(RUN)/lint-imports
+	@$(RUN)/buf lint protos
+	@$(RUN)/buf format --diff --exit-code protos
+	@if git rev-parse --quiet --verify "$(BASE):protos" >/dev/null; then $(RUN)/buf breaking protos --against ".git#ref=$$(git rev-parse $(BASE)),subdir=protos"; else echo "no $(BASE) to compare the contracts with"; fi
+	@$(RUN)/python tools/protos.py --check
+
+fix: .venv/.dev/stamp ## Format and repair what the linter can
+	@$(RUN)/ruff check --fix --quiet . || true
+	@$(RUN)/ruff format --quiet .
+
+proto: .venv/.dev/stamp ## Generate libs/protos from protos/
+	@$(RUN)/python tools/protos.py
+
+bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
+	@$(RUN)/python -m bench $(ARGS)
+
+demo-model: .venv/.dev/stamp ## Train the model in the box again
+	@$(RUN)/python -m tools.demo_model $(ARGS)
+
+e2e-containers: .venv/.dev/stamp ## Build the containers and run the mesh in them (needs root, podman, debootstrap)
+	@$(RUN)/python -m tools.containers $(ARGS)
+
+clean: ## Remove the environments
+	@rm -rf .venv .tools
