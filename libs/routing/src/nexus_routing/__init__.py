@@ -1,1 +1,43 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
+
+from nexus_routing.planning import explain, plan
+from nexus_routing.snapshot import read_snapshot
+from nexus_routing.stages import STAGES
+from nexus_routing.table import Table
+from nexus_routing.types import (
+    Candidate,
+    Conditions,
+    Endpoint,
+    Explanation,
+    Load,
+    Model,
+    Plan,
+    Refusal,
+    Requirements,
+    Target,
+    Verdict,
+)
+from nexus_routing.vocabulary import Capability, Operation, State, names
+
+__all__ = [
+    "STAGES",
+    "Candidate",
+    "Capability",
+    "Conditions",
+    "Endpoint",
+    "Explanation",
+    "Load",
+    "Model",
+    "Operation",
+    "Plan",
+    "Refusal",
+    "Requirements",
+    "State",
+    "Table",
+    "Target",
+    "Verdict",
+    "explain",
+    "names",
+    "plan",
+    "read_snapshot",
+]

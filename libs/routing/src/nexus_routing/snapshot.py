@@ -1,0 +1,48 @@
+"""Reads a router's snapshot by the shape of nexus.router.v1.Snapshot, without knowing protobuf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_routing.table import Table
+from nexus_routing.types import Load, Model, Target
+
+__all__ = ["read_model", "read_snapshot", "read_target"]
+
+
+def read_snapshot(snapshot: Any) -> Table:
+    """The table of a nexus.router.v1.Snapshot, or of anything with its fields."""
+    return Table([read_target(target) for target in snapshot.targets], dict(snapshot.aliases))
+
+
+def read_target(target: Any) -> Target:
+    """One nexus.router.v1.Target."""
+    load = target.load
+    return Target(
+        id=target.id,
+        instance=target.instance,
+        address=target.address,
+        server_name=target.server_name,
+        backend=target.backend,
+        kind=target.kind,
+        models=tuple([read_model(model) for model in target.models]),
+        state=target.state,
+        state_reason=target.state_reason,
+        zone=target.zone,
+        tier=target.tier,
+        priority=target.priority,
+        load=Load(load.active, load.queued, load.capacity),
+    )
+
+
+def read_model(model: Any) -> Model:
+    """One nexus.types.v1.Model."""
+    return Model(
+        id=model.id,
+        operations=frozenset(model.operations),
+        capabilities=frozenset(model.capabilities),
+        context_tokens=model.context_tokens,
+        loaded=model.loaded,
+        owner=model.owner,
+        created=model.create_time.seconds,
+    )

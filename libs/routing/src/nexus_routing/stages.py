@@ -1,0 +1,82 @@
+"""The stages every target passes on its way to being a candidate, as one literal tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nexus_routing.types import Conditions, Model, Requirements, Target
+from nexus_routing.vocabulary import Capability, Operation, State, names
+
+__all__ = ["STAGES", "Case", "Stage", "first_refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One target before the judges. `model` is what it offers under the asked name, if anything."""
+
+    target: Target
+    model: Model | None
+    requirements: Requirements
+    conditions: Conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A pure test: the reason to refuse, or None. A `local` one depends on the asker, not on the table."""
+
+    name: str
+    refuse: Callable[[Case], str | None]
+    local: bool = False
+
+
+def _offers_model(case: Case) -> str | None:
+    return None if case.model else "does not offer the model"
+
+
+def _does_operation(case: Case) -> str | None:
+    assert case.model is not None  # noqa: S101 - refused a stage before
+    if case.requirements.operation in case.model.operations:
+        return None
+    can = names(Operation, case.model.operations) or "nothing"
+    return f"cannot do {names(Operation, (case.requirements.operation,))} with this model, only {can}"
+
+
+def _has_capabilities(case: Case) -> str | None:
+    assert case.model is not None  # noqa: S101 - refused two stages before
+    missing = case.requirements.needs - case.model.capabilities
+    return f"lacks {names(Capability, missing)}" if missing else None
+
+
+def _is_active(case: Case) -> str | None:
+    if case.target.state == State.ACTIVE:
+        return None
+    state = names(State, (case.target.state,))
+    return f"{state}: {case.target.state_reason}" if case.target.state_reason else state
+
+
+def _is_reachable(case: Case) -> str | None:
+    return case.conditions.unreachable.get(case.target.endpoint)
+
+
+def _is_not_ejected(case: Case) -> str | None:
+    return case.conditions.ejected.get(case.target.id)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("model", _offers_model),
+    Stage("operation", _does_operation),
+    Stage("capabilities", _has_capabilities),
+    Stage("state", _is_active),
+    Stage("reachable", _is_reachable, local=True),
+    Stage("ejected", _is_not_ejected, local=True),
+)
+
+
+def first_refusal(case: Case, stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, str] | None:
+    """The first stage that refuses and its reason; None when all let the target pass."""
+    for stage in stages:
+        reason = stage.refuse(case)
+        if reason is not None:
+            return stage, reason
+    return None

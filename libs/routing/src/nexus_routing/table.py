@@ -1,0 +1,104 @@
+"""A snapshot compiled for fast decisions: all that depends on the table alone is decided once, here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from nexus_routing.stages import STAGES, Case, first_refusal
+from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target
+
+__all__ = ["Group", "Table"]
+
+Group = tuple[Candidate, ...]
+LATEST = ":latest"
+NO_CONDITIONS = Conditions()
+FOLDED = tuple(stage for stage in STAGES if not stage.local)
+
+
+class Table:
+    """Immutable. Pools hold the candidates of a model and operation, grouped by priority, best first."""
+
+    def __init__(self, targets: Iterable[Target] = (), aliases: Mapping[str, str] | None = None) -> None:
+        self.targets = tuple(sorted(targets, key=lambda target: target.id))
+        self.offers: dict[str, list[tuple[Target, Model]]] = defaultdict(list)
+        for target in self.targets:
+            for model in target.models:
+                self.offers[model.id].append((target, model))
+        self.offers = dict(self.offers)
+        self.aliases = _flatten(aliases or {})
+        self._pools: dict[tuple[str, int, int], tuple[Group, ...]] = {}
+        for name, offers in self.offers.items():
+            for operation in frozenset().union(*(model.operations for _, model in offers)):
+                self._pools[name, operation, 0] = _fold(offers, Requirements(operation, name))
+
+    def resolve(self, name: str) -> str | None:
+        """The id a name stands for: its alias first, then the exact id, then Ollama's "x" for "x:latest"."""
+        name = self.aliases.get(name, name)
+        for spelling in (name, name + LATEST, name.removesuffix(LATEST)):
+            if spelling in self.offers:
+                return spelling
+        return None
+
+    def pool(self, model: str, operation: int, needs: frozenset[int]) -> tuple[Group, ...]:
+        """The usable candidates of a resolved model, by priority. Empty when there are none."""
+        mask = _mask(needs)
+        key = (model, operation, mask)
+        found = self._pools.get(key)
+        if found is None:
+            every = self._pools.get((model, operation, 0))
+            if every is None:
+                return ()
+            found = self._pools[key] = _filter(every, mask)
+        return found
+
+    def operations(self, model: str) -> frozenset[int]:
+        """What can be done with a resolved model right now."""
+        return frozenset(
+            operation
+            for _, offer in self.offers.get(model, ())
+            for operation in offer.operations
+            if self.pool(model, operation, frozenset())
+        )
+
+
+def _fold(offers: Iterable[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
+    """Runs the stages that depend on the table alone, and groups who passes by priority."""
+    groups: dict[int, list[Candidate]] = defaultdict(list)
+    for target, model in offers:
+        if first_refusal(Case(target, model, requirements, NO_CONDITIONS), FOLDED) is None:
+            groups[target.priority].append(_candidate(target, model))
+    return tuple(tuple(groups[priority]) for priority in sorted(groups))
+
+
+def _candidate(target: Target, model: Model) -> Candidate:
+    # Unknown capacity counts as one place. A model still to be loaded counts as a full house: another box
+    # that has it in memory is better until it is a full house busier.
+    places = float(target.load.capacity or 1)
+    taken = target.load.active + target.load.queued + (0.0 if model.loaded else places)
+    return Candidate(target.id, target.endpoint, target, model, _mask(model.capabilities), taken, places)
+
+
+def _filter(groups: tuple[Group, ...], mask: int) -> tuple[Group, ...]:
+    kept = (tuple(each for each in group if each.mask & mask == mask) for group in groups)
+    return tuple(group for group in kept if group)
+
+
+def _mask(capabilities: Iterable[int]) -> int:
+    mask = 0
+    for capability in capabilities:
+        mask |= 1 << capability
+    return mask
+
+
+def _flatten(aliases: Mapping[str, str]) -> dict[str, str]:
+    """Follows aliases of aliases; those that run in a circle stand for nothing and are left out."""
+    flat: dict[str, str] = {}
+    for alias in aliases:
+        seen, name = {alias}, aliases[alias]
+        while name in aliases and name not in seen:
+            seen.add(name)
+            name = aliases[name]
+        if name not in seen:
+            flat[alias] = name
+    return flat

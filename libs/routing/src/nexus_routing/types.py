@@ -1,0 +1,147 @@
+"""What goes into a decision and what comes out. Plain values: no transport, no clock, no randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "Candidate",
+    "Conditions",
+    "Endpoint",
+    "Explanation",
+    "Load",
+    "Model",
+    "Plan",
+    "Refusal",
+    "Requirements",
+    "Target",
+    "Verdict",
+]
+
+Endpoint = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as one target offers it. `created` in seconds since the epoch, 0 = unknown."""
+
+    id: str
+    operations: frozenset[int]
+    capabilities: frozenset[int] = frozenset()
+    context_tokens: int = 0
+    loaded: bool = False
+    owner: str = ""
+    created: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a target last said it had to do, in requests. `capacity` 0 = unknown."""
+
+    active: int = 0
+    queued: int = 0
+    capacity: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One backend of one instance: a place a request can go."""
+
+    id: str
+    instance: str
+    address: str
+    server_name: str
+    backend: str
+    kind: str
+    models: tuple[Model, ...]
+    state: int
+    state_reason: str = ""
+    zone: str = ""
+    tier: str = ""
+    priority: int = 50
+    load: Load = field(default_factory=Load)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is dialled: all targets of one instance share it."""
+        return self.address, self.server_name
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a request asks for. `needs` holds Capability values beyond the operation."""
+
+    operation: int
+    model: str
+    needs: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the asking process itself knows, newer than any table.
+
+    `active`: its own running requests by target id. `unreachable` and `ejected`: why an endpoint or a target
+    gets nothing now. `turn`: any growing number; equals are tried in an order that rotates with it.
+    """
+
+    active: Mapping[str, int] = field(default_factory=dict)
+    unreachable: Mapping[Endpoint, str] = field(default_factory=dict)
+    ejected: Mapping[str, str] = field(default_factory=dict)
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target that can do the work, with the model under the name that target knows.
+
+    `taken` and `places` are requests; their quotient is how loaded it was when the table was made.
+    """
+
+    id: str
+    endpoint: Endpoint
+    target: Target
+    model: Model
+    mask: int
+    taken: float
+    places: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The fate of one target. `rank` from 1 in the order of trying, 0 = refused at `stage`."""
+
+    target: Target
+    rank: int
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every target's verdict: the chosen in order, then the refused by id. `model` is None when unknown."""
+
+    model: str | None
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a plan is empty: the deepest stage any target got to, and the verdicts of those that got there.
+
+    `missing`: capabilities none of them has. `suggestions`: known names like the unknown one.
+    """
+
+    stage: str
+    verdicts: tuple[Verdict, ...]
+    missing: frozenset[int] = frozenset()
+    suggestions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there."""
+
+    model: str | None
+    candidates: tuple[Candidate, ...]
+    refusal: Refusal | None = None

@@ -1,0 +1,148 @@
+"""Who gets a request, in which order, and what is said when nobody can."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nexus_routing import (
+    Capability,
+    Conditions,
+    Load,
+    Operation,
+    Plan,
+    Refusal,
+    Requirements,
+    State,
+    Table,
+    Target,
+    plan,
+)
+from support.routing_targets import model, target
+
+CHAT = Requirements(Operation.CHAT, "m")
+
+
+def order(result: Plan) -> list[str]:
+    return [candidate.target.backend for candidate in result.candidates]
+
+
+def refusal(table: Table, requirements: Requirements = CHAT, conditions: Conditions | None = None) -> Refusal:
+    result = plan(table, requirements, conditions or Conditions())
+    assert result.candidates == ()
+    assert result.refusal is not None
+    return result.refusal
+
+
+def test_lower_priority_number_comes_first_however_busy() -> None:
+    busy = target("first", priority=10, load=Load(active=9, capacity=1))
+    assert order(plan(Table([target("second", priority=20), busy]), CHAT)) == ["first", "second"]
+
+
+def test_least_loaded_relative_to_its_places_comes_first() -> None:
+    small = target("small", load=Load(active=1, capacity=2))
+    large = target("large", load=Load(active=3, queued=1, capacity=16))
+    assert order(plan(Table([small, large]), CHAT)) == ["large", "small"]
+
+
+def test_own_running_requests_count_before_the_next_report() -> None:
+    left, right = target("left", load=Load(capacity=4)), target("right", load=Load(capacity=4))
+    conditions = Conditions(active={left.id: 1})
+    assert order(plan(Table([left, right]), CHAT, conditions)) == ["right", "left"]
+
+
+def test_equals_take_turns() -> None:
+    table = Table([target(name) for name in "abc"])
+    first = Counter(order(plan(table, CHAT, Conditions(turn=turn)))[0] for turn in range(9))
+    assert first == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_loaded_model_wins_until_its_box_is_a_full_house_busier() -> None:
+    warm = target("warm", load=Load(active=3, capacity=4))
+    cold = target("cold", model(loaded=False), load=Load(capacity=4))
+    assert order(plan(Table([cold, warm]), CHAT)) == ["warm", "cold"]
+    assert order(plan(Table([cold, warm]), CHAT, Conditions(active={warm.id: 2}))) == ["cold", "warm"]
+
+
+def test_alias_then_exact_id_then_latest_tag() -> None:
+    table = Table(
+        [target("a", model("llama3:latest")), target("b", model("qwen")), target("c", model("qwen:latest"))],
+        {"gpt-4o": "llama3", "best": "gpt-4o", "qwen": "qwen:latest", "loop": "pool", "pool": "loop"},
+    )
+    asked = {name: table.resolve(name) for name in ("gpt-4o", "best", "llama3", "qwen", "loop", "nope")}
+    assert asked == {
+        "gpt-4o": "llama3:latest",
+        "best": "llama3:latest",
+        "llama3": "llama3:latest",
+        "qwen": "qwen:latest",
+        "loop": None,
+        "nope": None,
+    }
+    assert Table([target("b", model("qwen"))]).resolve("qwen:latest") == "qwen"
+    assert Table([target("b", model("qwen:7b"))]).resolve("qwen") is None
+
+
+def test_unknown_model_names_its_neighbours() -> None:
+    table = Table([target("a", model("llama3.1:70b"), model("qwen3:32b"))])
+    found = refusal(table, Requirements(Operation.CHAT, "llama3.1:7b"))
+    assert (found.stage, found.suggestions) == ("model", ("llama3.1:70b",))
+
+
+def test_no_targets_at_all_is_an_unknown_model() -> None:
+    assert refusal(Table()).stage == "model"
+
+
+def test_operation_nobody_can_do() -> None:
+    found = refusal(Table([target("a")]), Requirements(Operation.EMBEDDING, "m"))
+    assert found.stage == "operation"
+    assert found.verdicts[0].reason == "cannot do embedding with this model, only chat"
+
+
+def test_capability_nobody_has_is_named() -> None:
+    tools, json = Capability.TOOLS, Capability.JSON
+    table = Table([target("a", model(capabilities=[json])), target("b")])
+    found = refusal(table, Requirements(Operation.CHAT, "m", frozenset({tools, json})))
+    assert (found.stage, found.missing) == ("capabilities", {tools})
+
+
+def test_capabilities_nobody_has_together() -> None:
+    tools, json = Capability.TOOLS, Capability.JSON
+    table = Table([target("a", model(capabilities=[json])), target("b", model(capabilities=[tools]))])
+    found = refusal(table, Requirements(Operation.CHAT, "m", frozenset({tools, json})))
+    assert found.stage == "capabilities"
+    assert len(found.missing) == 1
+
+
+def test_only_the_capable_are_asked() -> None:
+    able = target("able", model(capabilities=[Capability.VISION]))
+    needs = Requirements(Operation.CHAT, "m", frozenset({Capability.VISION}))
+    assert order(plan(Table([target("plain"), able]), needs)) == ["able"]
+
+
+def test_the_deepest_stage_explains_the_refusal() -> None:
+    able = model(capabilities=[Capability.TOOLS])
+    table = Table([target("up"), target("down", able, state=State.UNHEALTHY, reason="connection refused")])
+    found = refusal(table, Requirements(Operation.CHAT, "m", frozenset({Capability.TOOLS})))
+    assert found.stage == "state"
+    assert [(v.target.backend, v.reason) for v in found.verdicts] == [
+        ("down", "unhealthy: connection refused")
+    ]
+
+
+def test_unreachable_and_ejected_get_nothing() -> None:
+    a, b, c = (target(name) for name in "abc")
+    conditions = Conditions(unreachable={a.endpoint: "gone"}, ejected={b.id: "failed 5 times"})
+    assert order(plan(Table([a, b, c]), CHAT, conditions)) == ["c"]
+    assert refusal(Table([a]), CHAT, conditions).stage == "reachable"
+    assert refusal(Table([b]), CHAT, conditions).verdicts[0].reason == "failed 5 times"
+
+
+def test_every_backend_of_an_unreachable_instance_is_out() -> None:
+    one, two = target("one", instance="n/adapter/a"), target("two", instance="n/adapter/a")
+    assert (
+        refusal(Table([one, two]), CHAT, Conditions(unreachable={one.endpoint: "gone"})).stage == "reachable"
+    )
+
+
+def test_the_limit_reaches_over_priorities() -> None:
+    targets: list[Target] = [target(f"t{number}", priority=number) for number in range(5)]
+    assert order(plan(Table(targets), CHAT, limit=4)) == ["t0", "t1", "t2", "t3"]
