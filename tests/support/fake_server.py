@@ -12,7 +12,7 @@ from typing import Any, Self
 from aiohttp import web
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-SHUTDOWN_SECONDS = 1.0
+SHUTDOWN_SECONDS = 0.1
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,6 +49,7 @@ class FakeServer:
         self.max_in_flight = 0
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._stopping = False
 
     def routes(self) -> Iterable[web.RouteDef]:
         raise RuntimeError("a fake names its routes")
@@ -72,6 +73,7 @@ class FakeServer:
 
     async def start(self, port: int = 0) -> None:
         """Listen; pass the former `port` to come back at the same address after `stop()`."""
+        self._stopping = False
         app = web.Application(middlewares=[self._record], client_max_size=MAX_BODY_BYTES)
         app.add_routes(self.routes())
         self._runner = web.AppRunner(
@@ -83,6 +85,8 @@ class FakeServer:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        """Refuse new connections and cut those that are open, in the middle of their answers."""
+        self._stopping = True
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -104,7 +108,7 @@ class FakeServer:
         try:
             return await handler(request)
         except asyncio.CancelledError:
-            record.cancelled = True
+            record.cancelled = not self._stopping
             raise
         finally:
             record.finished = time.monotonic()

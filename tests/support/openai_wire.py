@@ -15,8 +15,16 @@ from typing import Any, Literal
 from support.fake_server import count_words
 
 Json = dict[str, Any]
-Kind = Literal["chat", "text"]
+Kind = Literal["chat", "text", "embedding", "speech", "transcription", "image"]
 
+PROMPT_FIELDS: dict[Kind, str] = {
+    "chat": "messages",
+    "text": "prompt",
+    "embedding": "input",
+    "speech": "input",
+    "transcription": "prompt",
+    "image": "prompt",
+}
 DONE = b"data: [DONE]\n\n"
 DEFAULT_DIMENSIONS = 8
 _ids = itertools.count(1)
@@ -35,13 +43,15 @@ def usage(prompt_tokens: int, completion_tokens: int) -> Json:
     }
 
 
-def error_body(message: str, type_: str = "invalid_request_error", code: Any = None, param: Any = None) -> Json:
+def error_body(
+    message: str, type_: str = "invalid_request_error", code: Any = None, param: Any = None
+) -> Json:
     return {"error": {"message": message, "type": type_, "param": param, "code": code}}
 
 
 @dataclass(frozen=True)
 class Call:
-    """What a chat or text completion request asks for, as far as a fake cares."""
+    """What a request asks for, as far as a fake cares."""
 
     kind: Kind
     body: Mapping[str, Any]
@@ -59,6 +69,10 @@ class Call:
         return bool((self.body.get("stream_options") or {}).get("include_usage"))
 
     @property
+    def wants_logprobs(self) -> bool:
+        return self.kind == "chat" and self.body.get("logprobs") is True
+
+    @property
     def choices(self) -> int:
         return int(self.body.get("n") or 1)
 
@@ -68,17 +82,23 @@ class Call:
 
     @property
     def prompt_tokens(self) -> int:
-        return count_words(self.body.get("messages" if self.kind == "chat" else "prompt"))
+        return count_words(self.body.get(PROMPT_FIELDS[self.kind]))
 
     @property
     def last_text(self) -> str:
         """The last message's text (or the prompt)."""
-        if self.kind == "text":
-            return str(self.body.get("prompt"))
+        if self.kind != "chat":
+            return str(self.body.get(PROMPT_FIELDS[self.kind]))
         content = (self.body.get("messages") or [{"content": ""}])[-1].get("content") or ""
         if isinstance(content, str):
             return content
         return "".join(part.get("text", "") for part in content)
+
+
+def logprobs(tokens: Sequence[str]) -> Json:
+    """The `logprobs` of a chat choice: every token as likely as the next."""
+    rows = [{"token": token, "logprob": -0.5, "bytes": list(token.encode())} for token in tokens]
+    return {"content": [{**row, "top_logprobs": [row]} for row in rows], "refusal": None}
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,7 @@ class Reply:
     """Builds the chunks, or the whole object, that answer one call; `id` and `created` stay the same."""
 
     call: Call
-    id: str = field(default_factory=lambda: f"chatcmpl-fake-{next(_ids)}")
+    id: str = field(default_factory=lambda: f"chatcmpl-fake-{next(_ids):08d}")
     created: int = field(default_factory=lambda: int(time.time()))
 
     def chunk(self, choices: Sequence[Json], **extra: Any) -> Json:
@@ -96,7 +116,9 @@ class Reply:
     def delta(self, delta: Json, index: int = 0, finish_reason: str | None = None, **extra: Any) -> Json:
         """A chunk with one choice; for text completions `delta["content"]` becomes `text`."""
         content: Json = {"delta": delta} if self.call.kind == "chat" else {"text": delta.get("content", "")}
-        return self.chunk([{"index": index, **content, "logprobs": None, "finish_reason": finish_reason, **extra}])
+        return self.chunk(
+            [{"index": index, **content, "logprobs": None, "finish_reason": finish_reason, **extra}]
+        )
 
     def whole(self, messages: Sequence[Json], finish_reason: str | None, counts: Json) -> Json:
         """The non-streaming object; one choice for each of `messages`."""
