@@ -22,7 +22,9 @@ class MeshCA:
         self.trust_domain = trust_domain
         self._key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
+        builder = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(self._key.public_key())
+        )
         builder = _dated(builder, datetime.timedelta(days=3650), DAY)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self._root = builder.sign(self._key, hashes.SHA256())
@@ -49,8 +51,13 @@ class MeshCA:
         names: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(uri) for uri in ([str(spiffe)] if uris is None else uris)
         ]
-        names += [x509.DNSName(spiffe.server_name), x509.DNSName(role_server_name(spiffe.role, self.trust_domain))]
-        usages = [ExtendedKeyUsageOID.SERVER_AUTH] + ([ExtendedKeyUsageOID.CLIENT_AUTH] if client_auth else [])
+        names += [
+            x509.DNSName(spiffe.server_name),
+            x509.DNSName(role_server_name(spiffe.role, self.trust_domain)),
+        ]
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH] + (
+            [ExtendedKeyUsageOID.CLIENT_AUTH] if client_auth else []
+        )
         builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(self._root.subject)
         builder = _dated(builder.public_key(key.public_key()), life, started)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)

@@ -11,7 +11,7 @@ import grpc
 
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.middleware import Call, Middleware
+from nexus_mesh.middleware import Call, Guard, Middleware
 from nexus_mesh.policy import ENDLESS
 from nexus_mesh.status import to_status
 
@@ -57,12 +57,12 @@ class HandlerTable:
     """Stands in for the server while generated code adds its servicers, and hands on what it got, wrapped."""
 
     def __init__(
-        self, server: grpc.aio.Server, chain: Sequence[Middleware], streams: OpenStreams, denied: set[str]
+        self, server: grpc.aio.Server, chain: Sequence[Middleware], streams: OpenStreams, guard: Guard
     ) -> None:
         self._server = server
         self._chain = chain
         self._streams = streams
-        self._denied = denied
+        self._guard = guard
         self.services: list[str] = []
 
     def add_registered_method_handlers(
@@ -88,7 +88,7 @@ class HandlerTable:
 
     def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
-            call = Call(method, context, self._denied)
+            call = Call(method, context, self._guard)
             error: MeshError | None = None
             begun = 0
             try:
@@ -110,7 +110,7 @@ class HandlerTable:
 
     def _stream(self, method: str, inner: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-            call = Call(method, context, self._denied)
+            call = Call(method, context, self._guard)
             task = self._streams.enter(call)
             error: MeshError | None = None
             begun = 0

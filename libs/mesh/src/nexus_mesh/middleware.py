@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -17,7 +18,7 @@ from nexus_mesh.identity import CALLER, Caller, identify
 from nexus_mesh.policy import PUBLIC, may_call
 from nexus_mesh.tracing import Trace
 
-__all__ = ["MESH", "PUBLIC_EDGE", "Call", "Middleware", "remaining"]
+__all__ = ["MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -40,15 +41,23 @@ def remaining() -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a server accepts: identities of its own trust domain, less those withdrawn (a live set)."""
+
+    trust_domain: str
+    denied: AbstractSet[str]
+
+
 class Call:
     """One RPC on its way through the list."""
 
-    __slots__ = ("caller", "context", "denied", "method", "span", "started")
+    __slots__ = ("caller", "context", "guard", "method", "span", "started")
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext, denied: AbstractSet[str]) -> None:
+    def __init__(self, method: str, context: grpc.aio.ServicerContext, guard: Guard) -> None:
         self.method = method
         self.context = context
-        self.denied = denied
+        self.guard = guard
         self.caller: Caller | None = None
         self.span: Any = None
         self.started = time.monotonic()
@@ -121,7 +130,9 @@ class Identify:
         caller = identify(call.context)
         if caller.expires_timestamp <= time.time():
             raise MeshError(Reason.MESH_IDENTITY, "The certificate of this connection has expired.")
-        if call.denied and str(caller.spiffe) in call.denied:
+        if caller.spiffe.trust_domain != call.guard.trust_domain:
+            raise MeshError(Reason.MESH_IDENTITY, "The certificate belongs to another mesh.")
+        if call.guard.denied and str(caller.spiffe) in call.guard.denied:
             raise MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
         call.caller = caller
         CALLER.set(caller)

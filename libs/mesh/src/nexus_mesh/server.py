@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 
 from nexus_mesh import middleware
 from nexus_mesh.handlers import HandlerTable, OpenStreams
+from nexus_mesh.health import HealthServicer
+from nexus_mesh.middleware import Guard
 from nexus_mesh.tls import Identity
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
@@ -47,9 +48,7 @@ class Servicer:
 class MeshServer:
     """A started server."""
 
-    def __init__(
-        self, server: grpc.aio.Server, port: int, checks: health.aio.HealthServicer, streams: OpenStreams
-    ):
+    def __init__(self, server: grpc.aio.Server, port: int, checks: HealthServicer, streams: OpenStreams):
         self.port = port
         self.streams = streams
         self._server = server
@@ -68,12 +67,11 @@ async def start_server(
 ) -> MeshServer:
     """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
     server, streams = grpc.aio.server(options=OPTIONS), OpenStreams()
-    table = HandlerTable(server, middleware.MESH, streams, denied)
+    table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
-    checks = health.aio.HealthServicer()
-    for service in ("", *table.services):
-        await checks.set(service, health_pb2.HealthCheckResponse.SERVING)
+    checks = HealthServicer(tuple(table.services))
+    await checks.serve()
     add_HealthServicer_to_server(checks, table)
     described = reflection.aio.ReflectionServicer((*table.services, reflection.SERVICE_NAME))
     add_ServerReflectionServicer_to_server(described, table)
@@ -87,7 +85,9 @@ async def serve_public(
 ) -> AsyncIterator[int]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
     server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_receive_message_length", 64 * 1024)))
-    table = HandlerTable(server, middleware.PUBLIC_EDGE, OpenStreams(), set())
+    table = HandlerTable(
+        server, middleware.PUBLIC_EDGE, OpenStreams(), Guard(identity.spiffe.trust_domain, frozenset())
+    )
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     bound = await _bind(server, host, port, identity.server_credentials(client_certificate=False))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from grpc import StatusCode
-from grpc.aio import AioRpcError
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError
 
 from nexus_mesh.errors import MeshError, Reason
 

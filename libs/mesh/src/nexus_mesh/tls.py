@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -78,7 +79,7 @@ class Identity:
         """Credentials that hand each new connection the newest certificate."""
         served = self.material
 
-        def fetch() -> grpc.ServerCertificateConfiguration | None:
+        def fetch() -> Any:  # None = no change, which the stub does not know
             nonlocal served
             if served is not self.material:
                 served = self.material

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from nexus.vault.v1 import identity_pb2
 
@@ -10,6 +11,7 @@ from nexus_mesh import telemetry
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.handlers import OpenStreams
+from nexus_mesh.middleware import Call
 from nexus_mesh.tls import Identity
 
 __all__ = ["follow_trust"]
@@ -34,5 +36,9 @@ async def follow_trust(vault: Peer, identity: Identity, denied: set[str], stream
         denied.update(now)
         if fresh:
             gone = MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
-            cut = streams.end(lambda call: call.caller is not None and str(call.caller.spiffe) in fresh, gone)
+            cut = streams.end(functools.partial(_belongs_to, fresh), gone)
             log.warning("identities withdrawn", identities=sorted(fresh), streams_cut=cut)
+
+
+def _belongs_to(identities: set[str], call: Call) -> bool:
+    return call.caller is not None and str(call.caller.spiffe) in identities

@@ -1,0 +1,32 @@
+"""The registry's table, as commands read it."""
+
+from __future__ import annotations
+
+from nexus.registry.v1 import instance_pb2, registry_pb2
+from nexus_mesh.client import Method
+
+from nexus_cli.layout import Layout
+from nexus_cli.operator import control
+
+__all__ = ["STATES", "listed"]
+
+LIST = Method(
+    "nexus.registry.v1.RegistryService", "List", registry_pb2.ListRequest, registry_pb2.ListResponse
+)
+STATES = {
+    number: name.removeprefix("STATE_").lower() for name, number in instance_pb2.State.items() if number
+} | {instance_pb2.STATE_UNSPECIFIED: "unknown"}
+
+
+async def listed(layout: Layout, role: str = "") -> list[instance_pb2.Instance]:
+    """Every instance of a role, or of all."""
+    found: list[instance_pb2.Instance] = []
+    async with control(layout, "registry") as registry:
+        token = ""
+        while True:
+            request = registry_pb2.ListRequest(role=role, page_token=token)
+            page = await registry.unary(LIST, request, timeout=5.0)
+            found += page.instances
+            token = page.next_page_token
+            if not token:
+                return found

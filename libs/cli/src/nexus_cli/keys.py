@@ -1,0 +1,86 @@
+"""`nexus keys`: create, list, revoke."""
+
+from __future__ import annotations
+
+import datetime
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from nexus.vault.v1 import keys_pb2
+from nexus_mesh.client import Method
+
+from nexus_cli.layout import Layout
+from nexus_cli.operator import control
+from nexus_cli.output import console, print_json, print_rows
+
+__all__ = ["create", "list_keys", "revoke"]
+
+SERVICE = "nexus.vault.v1.KeyService"
+CREATE = Method(SERVICE, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
+LIST = Method(SERVICE, "ListKeys", keys_pb2.ListKeysRequest, keys_pb2.ListKeysResponse)
+REVOKE = Method(SERVICE, "RevokeKey", keys_pb2.RevokeKeyRequest, keys_pb2.RevokeKeyResponse)
+TIMEOUT = 5.0
+
+
+async def create(layout: Layout, name: str, days: float | None, *, as_json: bool) -> None:
+    request = keys_pb2.CreateKeyRequest(name=name)
+    if days is not None:
+        request.expire_time.FromDatetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days))
+    async with control(layout, "vault") as vault:
+        made = await vault.unary(CREATE, request, timeout=TIMEOUT)
+    if as_json:
+        print_json({**_row(made.key), "secret": made.secret})
+        return
+    console.print(made.secret, markup=False, soft_wrap=True)
+    console.print("\nKeep it now: it is not shown again.", style="dim")
+
+
+async def list_keys(layout: Layout, *, as_json: bool) -> None:
+    rows: list[dict[str, str | None]] = []
+    async with control(layout, "vault") as vault:
+        page = await vault.unary(LIST, keys_pb2.ListKeysRequest(), timeout=TIMEOUT)
+        rows += [_row(key) for key in page.keys]
+        while page.next_page_token:
+            request = keys_pb2.ListKeysRequest(page_token=page.next_page_token)
+            page = await vault.unary(LIST, request, timeout=TIMEOUT)
+            rows += [_row(key) for key in page.keys]
+    if as_json:
+        print_json(rows)
+        return
+    cells = [[row["id"], row["name"], row["created"], row["expires"] or "never", _state(row)] for row in rows]
+    print_rows(
+        ["ID", "NAME", "CREATED", "EXPIRES", "STATE"],
+        cells,
+        empty="No keys. Make one: nexus keys create NAME",
+    )
+
+
+async def revoke(layout: Layout, key: str, *, as_json: bool) -> None:
+    async with control(layout, "vault") as vault:
+        ended = await vault.unary(REVOKE, keys_pb2.RevokeKeyRequest(key=key), timeout=TIMEOUT)
+    if as_json:
+        print_json(_row(ended.key))
+    else:
+        console.print(f"{ended.key.name} ({ended.key.id}) is revoked.", markup=False)
+
+
+def _row(key: keys_pb2.Key) -> dict[str, str | None]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "created": _time(key, "create_time"),
+        "expires": _time(key, "expire_time"),
+        "revoked": _time(key, "revoke_time"),
+    }
+
+
+def _state(row: dict[str, str | None]) -> str:
+    if row["revoked"]:
+        return "revoked"
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    return "expired" if row["expires"] and row["expires"] < now else "live"
+
+
+def _time(message: Message, field: str) -> str | None:
+    value: Timestamp = getattr(message, field)
+    return value.ToDatetime(datetime.UTC).isoformat(timespec="seconds") if message.HasField(field) else None

@@ -1,0 +1,91 @@
+"""Where everything of one home lives, and the one file that describes its mesh."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from nexus_cli.output import Failure
+
+__all__ = ["Layout", "MeshFile"]
+
+
+@dataclass(slots=True)
+class MeshFile:
+    """A mesh as this machine knows it. `ports` are this machine's own; `control` is role -> host:port."""
+
+    node: str
+    trust_domain: str = "nexus.internal"
+    ports: dict[str, int] = field(default_factory=dict)
+    control: dict[str, str] = field(default_factory=dict)
+    http: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths below the data directory."""
+
+    home: Path
+
+    @property
+    def operator(self) -> Path:
+        return self.home / "identities" / "operator"
+
+    @property
+    def mesh_file(self) -> Path:
+        return self.home / "run" / "mesh.json"
+
+    def identity(self, role: str, name: str) -> Path:
+        return self.home / "identities" / f"{role}-{name}"
+
+    def log(self, unit: str) -> Path:
+        return self.home / "logs" / f"{unit}.log"
+
+    def token(self, unit: str) -> Path:
+        return self.home / "run" / f"{unit}.token"
+
+    def prepare(self) -> None:
+        """Makes the folders, readable by the owner only."""
+        for folder in (self.home, self.home / "run", self.home / "logs", self.home / "identities"):
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise Failure(
+                    f"The data directory {folder} cannot be made: {error.strerror}.",
+                    "Choose another one with --home DIR or NEXUS_HOME.",
+                ) from None
+
+    def read(self) -> MeshFile | None:
+        """What is known of the mesh; None before the first start."""
+        try:
+            return MeshFile(**json.loads(self.mesh_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, mesh: MeshFile) -> None:
+        part = self.mesh_file.with_suffix(".part")
+        part.write_text(json.dumps(asdict(mesh), indent=1))
+        part.replace(self.mesh_file)
+
+    @contextmanager
+    def only_one(self) -> Iterator[None]:
+        """Holds the home for one supervisor. Raises Failure when another one has it."""
+        with (self.home / "run" / "up.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise Failure(
+                    f"NEXUS already runs from {self.home} (process {file.read().strip() or 'unknown'}).",
+                    "Look at it with `nexus status`, or start a second mesh with --home DIR and --port N.",
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield

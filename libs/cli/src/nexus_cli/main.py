@@ -1,0 +1,182 @@
+"""The `nexus` command: one table of subcommands, one way to run and to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from nexus_mesh.config import default_home
+from nexus_mesh.errors import ConfigError, MeshError
+from nexus_mesh.version import VERSION
+
+from nexus_cli import doctor as doctor_command
+from nexus_cli import explain as explain_command
+from nexus_cli import join as join_command
+from nexus_cli import keys as keys_command
+from nexus_cli import models as models_command
+from nexus_cli import status as status_command
+from nexus_cli import tokens as tokens_command
+from nexus_cli.layout import Layout
+from nexus_cli.output import Failure, fail, print_json
+from nexus_cli.plan import Options
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+keys = typer.Typer(no_args_is_help=True, help="API keys of the endpoint.")
+token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
+app.add_typer(keys, name="keys")
+app.add_typer(token, name="token")
+
+Home = Annotated[
+    Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
+    """Runs a command; every failure becomes one message, a hint and exit code 1."""
+    try:
+        asyncio.run(coroutine)
+    except Failure as failure:
+        raise fail(failure, as_json=as_json) from None
+    except MeshError as error:
+        hint = "Is the mesh running? `nexus status` tells." if error.metadata.get("transport") else ""
+        raise fail(Failure(error.message, hint), as_json=as_json) from None
+    except ConfigError as error:
+        raise fail(Failure("The settings do not hold.", "\n".join(error.problems)), as_json=as_json) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def up(
+    home: Home,
+    config: Annotated[
+        Path | None, typer.Option(help="nexus.toml to use instead of the one in the home.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="HTTP port; 0 = any free one. [8080]")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(help="Address to listen on. Beyond loopback, API keys are demanded.")
+    ] = ("127.0.0.1"),
+    model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
+    discovery: Annotated[bool, typer.Option(help="Look for engines on their usual local ports.")] = True,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    as_json: Json = False,
+) -> None:
+    """Start a whole mesh on this machine, until Ctrl-C."""
+    from nexus_cli.up import up as start
+
+    if model is not None and not model.is_file():
+        raise fail(Failure(f"{model} is not a file.", "Give the path of a GGUF model."), as_json=as_json)
+    chosen = model.resolve() if model else None
+    options = Options(home.resolve(), config, port, listen, chosen, discovery, log_level)
+    run(start(options, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def join(
+    join_token: Annotated[
+        str, typer.Argument(metavar="TOKEN", help="From `nexus token create` on the control host.")
+    ],
+    home: Home,
+    listen: Annotated[
+        str | None, typer.Option(help="Address of this machine in the mesh. [found out]")
+    ] = None,
+    discovery: Annotated[bool, typer.Option(help="Look for engines on their usual local ports.")] = True,
+    model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
+    layout = Layout(home.resolve())
+    run(join_command.join(layout, join_token, listen, discovery, model, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def status(home: Home, as_json: Json = False) -> None:
+    """Show every process of the mesh and whether it serves."""
+    run(status_command.status(Layout(home), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def models(home: Home, as_json: Json = False) -> None:
+    """List the models, where they run, and what they can do."""
+    run(models_command.models(Layout(home), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def explain(
+    model: Annotated[str, typer.Argument(help="The model as a client would name it.")],
+    home: Home,
+    operation: Annotated[str, typer.Option(help="chat, completion or embedding.")] = "chat",
+    needs: Annotated[
+        list[str] | None, typer.Option("--need", help="tools, vision, json, ... (repeatable)")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell where a request would go, and why not elsewhere."""
+    run(
+        explain_command.explain(Layout(home), model, operation, needs or [], as_json=as_json), as_json=as_json
+    )
+
+
+@app.command()
+def doctor(home: Home, as_json: Json = False) -> None:
+    """Find what is wrong, and say what to do."""
+    run(doctor_command.doctor(Layout(home), as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"version": VERSION, "python": sys.version.split()[0]})
+    else:
+        typer.echo(f"nexus {VERSION}")
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    home: Home,
+    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires. [never]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. Its text is shown once."""
+    run(keys_command.create(Layout(home), name, days, as_json=as_json), as_json=as_json)
+
+
+@keys.command("list")
+def keys_list(home: Home, as_json: Json = False) -> None:
+    """List the keys, without their secrets."""
+    run(keys_command.list_keys(Layout(home), as_json=as_json), as_json=as_json)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key: Annotated[str, typer.Argument(help="Its id or name.")], home: Home, as_json: Json = False
+) -> None:
+    """End a key; it is refused within a second."""
+    run(keys_command.revoke(Layout(home), key, as_json=as_json), as_json=as_json)
+
+
+@token.command("create")
+def token_create(
+    home: Home,
+    node: Annotated[str, typer.Option(help="The joining machine's name in the mesh.")],
+    zone: Annotated[str, typer.Option(help="Its privacy zone.")] = "default",
+    minutes: Annotated[float, typer.Option(min=1, max=1440, help="How long the token is good.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Make a single-use token for one machine."""
+    run(tokens_command.create(Layout(home), node, zone, minutes, as_json=as_json), as_json=as_json)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,135 @@
+"""Which processes make a mesh on this machine, and with which flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nexus_cli import etcd
+from nexus_cli.layout import Layout, MeshFile
+from nexus_cli.output import Failure
+from nexus_cli.unit import UnitSpec
+
+__all__ = ["Options", "Plan", "zones_of"]
+
+KNOWN_TABLES = frozenset(
+    {"backends", "routing", "timeouts", "models", "gateway", "registry", "router", "vault", "adapter"}
+)
+DEFAULT_ZONE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked `nexus up` for."""
+
+    home: Path
+    config: Path | None = None
+    port: int | None = None
+    listen: str = "127.0.0.1"
+    model: Path | None = None
+    discovery: bool = True
+    log_level: str = "info"
+
+    @property
+    def config_path(self) -> Path | None:
+        usual = self.home / "nexus.toml"
+        return self.config or (usual if usual.exists() else None)
+
+
+def zones_of(config: Path | None) -> list[str]:
+    """The privacy zones the static backends live in, the default one first. Raises Failure on a bad file."""
+    found = {str(entry.get("zone", DEFAULT_ZONE)) for entry in _backends(config)}
+    return [DEFAULT_ZONE, *sorted(found - {DEFAULT_ZONE})]
+
+
+def key_variables(config: Path | None) -> tuple[tuple[str, str], ...]:
+    """The variables that hold keys of backends: adapters get these of our environment, and nobody else does."""
+    names = {str(entry["api_key_env"]) for entry in _backends(config) if "api_key_env" in entry}
+    return tuple((name, os.environ[name]) for name in sorted(names) if name in os.environ)
+
+
+def _backends(config: Path | None) -> list[dict[str, Any]]:
+    if config is None:
+        return []
+    try:
+        document = tomllib.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise Failure(f"{config} cannot be read: {error.strerror}.", "Check --config.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Failure(f"{config} is not valid TOML: {error}.") from None
+    if unknown := sorted(set(document) - KNOWN_TABLES):
+        raise Failure(
+            f"{config} has unknown tables: {', '.join(unknown)}.",
+            f"Known are {', '.join(sorted(KNOWN_TABLES))}.",
+        )
+    return [entry for entry in document.get("backends", []) if isinstance(entry, dict)]
+
+
+class Plan:
+    """Makes the unit specs of one mesh."""
+
+    def __init__(self, options: Options, layout: Layout, mesh: MeshFile) -> None:
+        self.options = options
+        self.layout = layout
+        self.mesh = mesh
+
+    def vault(self) -> UnitSpec:
+        return self._service(
+            "vault",
+            "nexus_vault",
+            *("--join-port", str(self.mesh.ports["join"])),
+            *("--operator-dir", str(self.layout.operator)),
+            *("--join-address", self.mesh.control["join"]),
+        )
+
+    def etcd(self) -> UnitSpec:
+        folder, ports = self.layout.home / "etcd", self.mesh.ports
+        line = etcd.command(folder / "data", folder / "certificates", ports["etcd"], ports["etcd-peer"])
+        return UnitSpec("etcd", line, self.layout.log("etcd"), stop_seconds=10)
+
+    def registry(self) -> UnitSpec:
+        endpoint = f"127.0.0.1:{self.mesh.ports['etcd']}"
+        return self._service("registry", "nexus_registry", "--etcd-endpoints", endpoint)
+
+    def router(self) -> UnitSpec:
+        return self._service("router", "nexus_router")
+
+    def gateway(self) -> UnitSpec:
+        http = ("--http-host", self.options.listen, "--http-port", str(self.mesh.ports["http"]))
+        return self._service("gateway", "nexus_gateway", *http)
+
+    def adapters(self) -> list[UnitSpec]:
+        """One process for each zone: the zone is in its certificate."""
+        specs = []
+        for zone in zones_of(self.options.config_path):
+            flags = ["--zone", zone]
+            if zone == DEFAULT_ZONE:
+                flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
+                if self.options.model is not None:
+                    flags += ["--model", str(self.options.model)]
+            name = "main" if zone == DEFAULT_ZONE else zone
+            spec = self._service("adapter", "nexus_inference_adapters", *flags, name=name)
+            specs.append(dataclasses.replace(spec, environment=key_variables(self.options.config_path)))
+        return specs
+
+    def _service(self, role: str, module: str, *flags: str, name: str = "main") -> UnitSpec:
+        unit = role if name == "main" else f"{role}-{name}"
+        control = [
+            part
+            for peer in ("registry", "router", "vault")
+            for part in (f"--{peer}", self.mesh.control[peer])
+        ]
+        port = self.mesh.ports.get(unit, 0)
+        common = ["--home", str(self.layout.home), "--node", self.mesh.node, "--name", name, *control]
+        listen = ["--host", self.options.listen, "--port", str(port), "--log-level", self.options.log_level]
+        if self.options.config_path is not None:
+            listen += ["--config", str(self.options.config_path)]
+        if self.layout.token(unit).exists():
+            listen += ["--join-token-file", str(self.layout.token(unit))]
+        command = [sys.executable, "-m", module, *common, *listen, *flags]
+        return UnitSpec(unit, command, self.layout.log(unit))

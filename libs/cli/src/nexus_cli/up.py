@@ -1,0 +1,127 @@
+"""`nexus up`: a whole mesh on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from nexus_mesh.config import default_node
+
+from nexus_cli import ports, welcome
+from nexus_cli.layout import Layout, MeshFile
+from nexus_cli.output import Failure, console
+from nexus_cli.plan import Options, Plan, zones_of
+from nexus_cli.progress import Progress
+from nexus_cli.supervisor import START_SECONDS, Supervisor, broken_unit
+
+__all__ = ["describe", "running_mesh", "up"]
+
+READY_POLL = 0.1
+
+
+async def up(options: Options, *, as_json: bool) -> None:
+    """Runs until SIGINT or SIGTERM. Raises Failure when the mesh does not come up."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    progress = Progress(quiet=as_json)
+    async with running_mesh(options, progress) as (mesh, supervisor):
+        halted = asyncio.ensure_future(stop.wait())
+        starting = asyncio.ensure_future(_until_ready(mesh, supervisor, progress))
+        await asyncio.wait({halted, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            models = starting.result()
+            progress.done()
+            _announce(mesh, models, as_json=as_json)
+            await halted
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Failure):
+            await starting
+        progress.stopping()
+
+
+@asynccontextmanager
+async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tuple[MeshFile, Supervisor]]:
+    """Every process started, on the way to be ready; all stopped at the end."""
+    layout = Layout(options.home)
+    layout.prepare()
+    zones_of(options.config_path)
+    with layout.only_one():
+        mesh = describe(options, layout)
+        layout.write(mesh)
+        supervisor = Supervisor(Plan(options, layout, mesh), layout, mesh, progress.changed)
+        try:
+            await supervisor.start()
+            yield mesh, supervisor
+        finally:
+            await supervisor.stop()
+            progress.done()
+
+
+def describe(options: Options, layout: Layout) -> MeshFile:
+    """The mesh file of this start: addresses of before where they are still free, else new ones."""
+    before = layout.read() or MeshFile(node=default_node())
+    host = "127.0.0.1" if options.listen == "localhost" else options.listen
+    taken: set[int] = set()
+    chosen = {"http": _http_port(options, host, before.ports.get("http"), taken)}
+    for name, usual in ports.USUAL.items():
+        if name != "http":
+            where = "127.0.0.1" if name.startswith("etcd") else host
+            chosen[name] = ports.choose(where, before.ports.get(name, usual), taken)
+    reached = ports.primary_address() if host in ("0.0.0.0", "::") else host
+    control = {
+        role: f"{reached}:{chosen[role]}" for role in ("registry", "router", "vault", "gateway", "join")
+    }
+    http = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{chosen['http']}"
+    return MeshFile(before.node, before.trust_domain, chosen, control, http, os.getpid())
+
+
+def _http_port(options: Options, host: str, before: int | None, taken: set[int]) -> int:
+    """The port asked for, or the usual one; a busy one is the user's to resolve, for clients point at it."""
+    if options.port == 0:
+        return ports.choose(host, before if before != ports.USUAL["http"] else None, taken)
+    wanted = options.port or ports.USUAL["http"]
+    if not ports.is_free(host, wanted):
+        raise Failure(
+            f"Port {wanted} on {host} is taken by another program.",
+            "Choose another one with --port N, or --port 0 for any free one.",
+        )
+    taken.add(wanted)
+    return wanted
+
+
+async def _until_ready(mesh: MeshFile, supervisor: Supervisor, progress: Progress) -> list[dict[str, Any]]:
+    """The models, once the gateway can route to one. Raises Failure with what is missing."""
+    missing: Any = "the gateway does not answer yet"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        for _ in range(int(START_SECONDS / READY_POLL)):
+            if unit := supervisor.broken():
+                raise broken_unit(unit)
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                async with session.get(f"{mesh.http}/readyz") as response:
+                    missing = await response.json()
+                    if response.status == 200:
+                        return await welcome.models(session, mesh.http)
+                progress.waiting(missing)
+            await asyncio.sleep(READY_POLL)
+    raise Failure(
+        f"The mesh was not ready after {START_SECONDS:.0f} s: {json.dumps(missing)}", "Try `nexus doctor`."
+    )
+
+
+def _announce(mesh: MeshFile, models: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(
+            json.dumps({"state": "ready", "endpoint": f"{mesh.http}/v1", "models": models}) + "\n"
+        )
+        sys.stdout.flush()
+    else:
+        welcome.show(console, mesh.http, models)
