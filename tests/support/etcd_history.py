@@ -9,12 +9,20 @@ import json
 from support.etcd import EtcdCluster, program
 from support.etcd_recorder import Event
 
+LONGEST_LINE = 64 << 20  # one response, values included
+
 
 async def read_history(cluster: EtcdCluster, prefix: bytes, until: int) -> list[Event]:
-    """All events under `prefix` from the first revision to `until`, which must be one that has an event there."""
+    """All events under `prefix` from the first revision to `until`, which must have one."""
     options = ("--write-out=json", "--rev=1", "--prefix")
     process = await asyncio.create_subprocess_exec(
-        program("etcdctl"), *cluster.ctl_options(), "watch", *options, prefix, stdout=asyncio.subprocess.PIPE
+        program("etcdctl"),
+        *cluster.ctl_options(),
+        "watch",
+        *options,
+        prefix,
+        stdout=asyncio.subprocess.PIPE,
+        limit=LONGEST_LINE,
     )
     assert process.stdout is not None
     events: list[Event] = []

@@ -34,6 +34,10 @@ class Recorder:
         return self.updates[-1].revision if self.updates else 0
 
     @property
+    def ended(self) -> bool:
+        return self._task.done()
+
+    @property
     def relists(self) -> list[Changes]:
         return [update for update in self.updates if isinstance(update, Changes) and update.relisted]
 
@@ -42,7 +46,9 @@ class Recorder:
         """The changes told so far, as (type, key, revision)."""
         changes = [c for update in self.updates if isinstance(update, Changes) for c in update.changes]
         return [
-            ("PUT", c.item.key, c.item.mod_revision) if isinstance(c, Put) else ("DELETE", c.key, c.mod_revision)
+            ("PUT", c.item.key, c.item.mod_revision)
+            if isinstance(c, Put)
+            else ("DELETE", c.key, c.mod_revision)
             for c in changes
         ]
 

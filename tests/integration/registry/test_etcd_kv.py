@@ -36,7 +36,12 @@ async def test_a_key_is_written_read_and_deleted(client: EtcdClient) -> None:
     revision = await client.put(b"/nexus/a", b"1")
     item = await client.get(b"/nexus/a")
     assert item is not None
-    assert (item.value, item.mod_revision, item.create_revision, item.version) == (b"1", revision, revision, 1)
+    assert (item.value, item.mod_revision, item.create_revision, item.version) == (
+        b"1",
+        revision,
+        revision,
+        1,
+    )
     assert await client.delete(b"/nexus/a")
     assert not await client.delete(b"/nexus/a")
 
@@ -99,19 +104,23 @@ async def test_a_request_that_can_never_succeed_is_not_retryable(client: EtcdCli
 
 
 async def test_a_full_database_refuses_writes_and_goes_on_reading(tmp_path: Path) -> None:
-    cluster = EtcdCluster(tmp_path, args=["--quota-backend-bytes=1000000"])
+    cluster = EtcdCluster(tmp_path, args=["--quota-backend-bytes=4000000"])
     client = EtcdClient(cluster.endpoints, lambda: None)
     try:
         await cluster.start()
         with pytest.raises(EtcdError) as refused:
-            for n in range(40):
-                await client.put(b"/nexus/%d" % n, bytes(500_000))
+            await fill(client, megabytes=20)
         assert refused.value.retryable
         assert "space" in str(refused.value)
         assert (await client.range(PREFIX)).items
     finally:
         await client.close()
         await cluster.stop()
+
+
+async def fill(client: EtcdClient, megabytes: int) -> None:
+    for n in range(megabytes):
+        await client.put(b"/nexus/%d" % n, bytes(1_000_000))
 
 
 async def test_members_that_are_down_are_passed_over(etcd: EtcdCluster) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from nexus_registry.etcd import Changes, Delete, EtcdClient, Put, Snapshot
 from support.etcd import EtcdCluster
@@ -40,11 +42,18 @@ async def recorder(proxy: TcpProxy, client: EtcdClient) -> AsyncIterator[Recorde
     await watching.close()
 
 
+async def write(client: EtcdClient, items: Iterable[tuple[bytes, bytes]]) -> int:
+    """Put each item; the revision of the last one."""
+    return [await client.put(key, value) for key, value in items][-1]
+
+
 async def caught_up(recorder: Recorder, revision: int) -> None:
     await eventually(lambda: recorder.revision == revision, timeout=20, what=f"revision {revision}")
 
 
-async def test_a_watch_tells_the_snapshot_and_then_each_change(client: EtcdClient, recorder: Recorder) -> None:
+async def test_a_watch_tells_the_snapshot_and_then_each_change(
+    client: EtcdClient, recorder: Recorder
+) -> None:
     put = await client.put(b"/nexus/new", b"1")
     await client.put(b"/elsewhere", b"1")
     await client.delete(b"/nexus/old")
@@ -76,8 +85,7 @@ async def test_revisions_missed_arrive_together_in_order_and_once(
 ) -> None:
     proxy.cut()
     await eventually(lambda: not recorder.watch.connected)
-    for n in range(20):
-        last = await client.put(b"/nexus/%d" % (n % 3), b"%d" % n)
+    last = await write(client, ((b"/nexus/%d" % (n % 3), b"%d" % n) for n in range(20)))
     proxy.join()
     await caught_up(recorder, last)
     assert any(isinstance(update, Changes) and len(update.changes) > 1 for update in recorder.updates)
@@ -90,12 +98,12 @@ async def test_a_catch_up_too_large_for_one_message_is_put_together_again(
 ) -> None:
     proxy.cut()
     await eventually(lambda: not recorder.watch.connected)
-    for n in range(8):
-        last = await client.put(b"/nexus/%d" % n, bytes([n]) * 1_000_000)
+    values = {b"/nexus/%d" % n: bytes([n]) * 1_000_000 for n in range(8)}
+    last = await write(client, values.items())
     proxy.join()
     await caught_up(recorder, last)
     assert recorder.events == (await read_history(etcd, PREFIX, last))[1:]
-    assert all(recorder.view[b"/nexus/%d" % n].value == bytes([n]) * 1_000_000 for n in range(8))
+    assert {key: recorder.view[key].value for key in values} == values
 
 
 async def test_compaction_while_cut_off_is_answered_with_the_difference(
@@ -117,14 +125,13 @@ async def test_compaction_while_cut_off_is_answered_with_the_difference(
     changed, new = recorder.view[b"/nexus/changed"], recorder.view[b"/nexus/new"]
     assert relist.changes == (Delete(b"/nexus/old", last), Put(changed), Put(new))
     await caught_up(recorder, await client.put(b"/nexus/new", b"2"))
-    assert tuple(recorder.view.values()) and recorder.view == await listed(client)
+    assert recorder.view == await listed(client)
 
 
 async def test_an_empty_cluster_in_the_place_of_the_old_one_empties_the_view(
     etcd: EtcdCluster, client: EtcdClient, recorder: Recorder
 ) -> None:
-    for n in range(5):
-        last = await client.put(b"/nexus/%d" % n, b"1")
+    last = await write(client, ((b"/nexus/%d" % n, b"1") for n in range(5)))
     await caught_up(recorder, last)
     await etcd.wipe(etcd.members[0])
     await etcd.restart(etcd.members[0])
@@ -154,12 +161,22 @@ async def test_a_restored_older_state_takes_back_what_came_after_it(
     await caught_up(recorder, await client.put(b"/nexus/d", b"1"))
 
 
+async def test_a_consumer_that_stops_waiting_may_wait_again(client: EtcdClient) -> None:
+    async with client.watch_prefix(PREFIX) as watch:
+        assert isinstance(await anext(watch), Snapshot)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(watch), timeout=0.1)
+        put = await client.put(b"/nexus/a", b"1")
+        assert (await asyncio.wait_for(anext(watch), timeout=10)).revision == put
+
+
 async def test_closing_the_client_ends_its_watches(etcd: EtcdCluster) -> None:
     client = EtcdClient(etcd.endpoints, lambda: None)
     async with Recorder(client, PREFIX) as recorder:
         await eventually(lambda: recorder.watch.connected)
         await client.close()
-        await eventually(lambda: not recorder.watch.connected)
+        await eventually(lambda: recorder.ended, what="end of the watch")
 
 
 async def test_a_watch_made_while_etcd_is_down_begins_when_it_comes(

@@ -17,6 +17,7 @@ DEADLINE_SECONDS = 3.0
 class EtcdClient(KV):
     """`endpoints` are host:port. `credentials` is asked for each new channel (None: plain text, for tests).
 
+    `server_name` is the name the members' certificates carry; by default the one they are dialled by.
     `deadline` bounds each unary call, in seconds. `on_lease_lost` is called once for each lost lease.
     """
 
@@ -25,11 +26,12 @@ class EtcdClient(KV):
         endpoints: Sequence[str],
         credentials: Credentials,
         *,
+        server_name: str | None = None,
         deadline: float = DEADLINE_SECONDS,
         page_size: int = PAGE_SIZE,
         on_lease_lost: Callable[[Lease], None] | None = None,
     ) -> None:
-        cluster = Cluster(endpoints, credentials, deadline)
+        cluster = Cluster(endpoints, credentials, deadline, server_name)
         super().__init__(cluster, page_size)
         self.leases = LeaseKeeper(cluster, on_lease_lost)
 

@@ -30,13 +30,23 @@ log = structlog.get_logger(__name__)
 
 
 class Cluster:
-    """`credentials` is asked for each new channel; None means plain text. It must not block or raise."""
+    """`credentials` is asked for each new channel; None means plain text. It must not block or raise.
 
-    def __init__(self, endpoints: Sequence[str], credentials: Credentials, deadline: float) -> None:
+    `server_name` is what the members' certificates must carry, if that is not the name they are dialled by.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        credentials: Credentials,
+        deadline: float,
+        server_name: str | None = None,
+    ) -> None:
         if not endpoints:
             raise ValueError("No etcd endpoint was given: name at least one as host:port.")
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
+        self._server_name = server_name
         self._deadline = deadline
         self._position = 0
         self._current: Connection | None = None
@@ -47,6 +57,8 @@ class Cluster:
 
     async def connection(self) -> Connection:
         """The connection in use, or a new one. Raises UnavailableError once every member has been tried."""
+        if self._current is not None and self._current.usable:
+            return self._current
         async with self._dialling:
             if self._closed:
                 raise ClientClosedError
@@ -117,7 +129,7 @@ class Cluster:
     async def _dial(self) -> Connection:
         for _ in self._endpoints:
             endpoint = self._endpoints[self._position % len(self._endpoints)]
-            connection = Connection(endpoint, self._credentials())
+            connection = Connection(endpoint, self._credentials(), self._server_name)
             try:
                 if await connection.ready(CONNECT_SECONDS):
                     self._unreachable.discard(endpoint)
@@ -139,6 +151,6 @@ class Cluster:
         if connection is None:
             return
         connection.retire()
-        task = asyncio.get_running_loop().create_task(connection.close(grace=self._deadline))
+        task = asyncio.get_running_loop().create_task(connection.close(grace=self._deadline + 1))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

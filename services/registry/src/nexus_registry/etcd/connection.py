@@ -71,7 +71,8 @@ class Stream(Generic[Request, Response]):
         except asyncio.CancelledError:
             # grpc.aio reports a cancelled call in the same way as a cancelled task.
             task = asyncio.current_task()
-            if not self._cancelled or (task is not None and task.cancelling()):
+            given_up, self._cancelled = self._cancelled, True
+            if not given_up or (task is not None and task.cancelling()):
                 raise
             raise UnavailableError(f"The connection to etcd at {self._endpoint} was given up.") from None
 
@@ -79,12 +80,15 @@ class Stream(Generic[Request, Response]):
 class Connection:
     """The stubs of one member, and the streams to end when the connection is given up."""
 
-    def __init__(self, endpoint: str, credentials: grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, endpoint: str, credentials: grpc.ChannelCredentials | None, server_name: str | None = None
+    ) -> None:
         self.endpoint = endpoint
+        named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
         self._channel = (
             grpc.aio.insecure_channel(endpoint, options=OPTIONS)
             if credentials is None
-            else grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS)
+            else grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS + named)
         )
         self.kv = rpc_pb2_grpc.KVStub(self._channel)
         self.lease = rpc_pb2_grpc.LeaseStub(self._channel)

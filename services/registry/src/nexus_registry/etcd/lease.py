@@ -46,6 +46,7 @@ class LeaseKeeper:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._interrupted = False
 
     async def grant(self, ttl: int) -> Lease:
         """A new lease of at least `ttl` seconds, renewed from now on. Raises EtcdError."""
@@ -85,7 +86,9 @@ class LeaseKeeper:
             try:
                 await self._session(backoff)
             except EtcdError as error:
-                log.info("etcd lease renewal interrupted", leases=len(self._leases), reason=str(error))
+                if not self._interrupted:
+                    log.warning("etcd lease renewal interrupted", leases=len(self._leases), reason=str(error))
+                self._interrupted = True
             await backoff.sleep()
 
     async def _wait_for_leases(self) -> None:
@@ -144,6 +147,7 @@ class LeaseKeeper:
         if response.ttl <= 0:
             self._lose(lease, "etcd does not know it any more")
             return
+        self._interrupted = False
         lease.expiry, lease.sent = lease.sent + response.ttl, None
         self._arm(lease)
 

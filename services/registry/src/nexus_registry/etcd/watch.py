@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -168,7 +169,5 @@ class PrefixWatch:
 
 def reports_progress_rightly(version: str) -> bool:
     """Older servers may announce a revision before they have sent its events."""
-    major, minor, patch = (int(part) for part in version.split("-")[0].split("."))
-    if (major, minor) == (3, 4):
-        return patch >= 25
-    return (major, minor, patch) >= (3, 5, 8)
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return number >= (3, 5, 8) or (3, 4, 25) <= number < (3, 5)
