@@ -1,0 +1,91 @@
+"""Puts the vault together: the opened store, its domain, its servicers, the join port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from nexus.vault.v1.identity_pb2_grpc import (
+    add_IdentityServiceServicer_to_server,
+    add_JoinServiceServicer_to_server,
+)
+from nexus.vault.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError
+from nexus_mesh.server import Servicer, serve_public
+from nexus_mesh.service import Mesh
+from nexus_mesh.spiffe import SpiffeId, role_server_name
+
+from nexus_vault.clock import utc_now
+from nexus_vault.config import VaultSettings
+from nexus_vault.core import Core, open_core
+from nexus_vault.join_tokens import JoinTokens
+from nexus_vault.key_ring import KeyRing
+from nexus_vault.operator_identity import OperatorIdentity
+from nexus_vault.service import IdentityServicer, JoinServicer, KeyServicer
+from nexus_vault.trust import Trust
+
+__all__ = ["open_vault"]
+
+UPKEEP_SECONDS = 60.0
+UPKEEP_OF_LIFE = 10  # looked after at least this often in the life of a certificate
+
+log = telemetry.logger("vault")
+
+
+@asynccontextmanager
+async def open_vault(mesh: Mesh[VaultSettings]) -> AsyncIterator[Sequence[Servicer]]:
+    """The main port's servicers; beside them the join port is served. Raises VaultUnusableError, OSError."""
+    settings = mesh.settings
+    async with open_core(settings) as core:
+        trust, keys = (
+            Trust(core.database, core.authority),
+            KeyRing(core.database, core.pepper, settings.key_environment),
+        )
+        await trust.load()
+        await keys.load()
+        tokens = JoinTokens(core.database, core.pepper)
+        await _start_upkeep(mesh, core)
+        join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
+        door = [Servicer(join, add_JoinServiceServicer_to_server)]
+        async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
+            address = settings.join_address or _address(settings.host, port)
+            log.info("join port open", address=address)
+            server_name = role_server_name("vault", settings.trust_domain)
+            identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
+            yield [
+                Servicer(identity, add_IdentityServiceServicer_to_server),
+                Servicer(KeyServicer(keys), add_KeyServiceServicer_to_server),
+            ]
+
+
+async def _start_upkeep(mesh: Mesh[VaultSettings], core: Core) -> None:
+    operator = _operator(mesh.settings, core)
+    if operator is not None:
+        await asyncio.to_thread(operator.refresh)
+    mesh.spawn(_upkeep(mesh.settings, core, operator), name="upkeep")
+
+
+async def _upkeep(settings: VaultSettings, core: Core, operator: OperatorIdentity | None) -> None:
+    """Renews in time what has no owner to renew it: the issuing CA, the operator's certificate."""
+    pause = min(UPKEEP_SECONDS, settings.certificate_ttl / UPKEEP_OF_LIFE)
+    while True:
+        await asyncio.sleep(pause)
+        try:
+            await core.renew_issuing_if_due(utc_now())
+            if operator is not None:
+                await asyncio.to_thread(operator.refresh)
+        except (MeshError, OSError) as error:
+            log.warning("upkeep failed, will be tried again", cause=str(error))
+
+
+def _operator(settings: VaultSettings, core: Core) -> OperatorIdentity | None:
+    if settings.operator_dir is None:
+        return None
+    spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, "operator", "local")
+    return OperatorIdentity(settings.operator_dir, core.authority, spiffe)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,47 @@
+"""Files only this user may read, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+__all__ = ["create_private", "private_folder", "write_private"]
+
+
+def private_folder(path: Path) -> None:
+    """Makes the folder, mode 0700, unless it is there."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Makes the file, mode 0600. Raises FileExistsError, and leaves the file alone, when it is there."""
+    part = _written(path, content)
+    try:
+        os.link(part, path)
+    finally:
+        part.unlink()
+    _sync_folder(path.parent)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replaces the file, mode 0600. A crash leaves the old content or the new, never a mix."""
+    _written(path, content).replace(path)
+    _sync_folder(path.parent)
+
+
+def _written(path: Path, content: bytes) -> Path:
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    return Path(part)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

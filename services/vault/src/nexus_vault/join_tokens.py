@@ -1,0 +1,102 @@
+"""Join tokens: a secret that lets one identity in, once, within minutes. Only its digest is stored."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+
+import prometheus_client
+import sqlalchemy as sa
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.spiffe import SpiffeId
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from nexus_vault.clock import Clock, utc_now
+from nexus_vault.database import Database
+from nexus_vault.pepper import Pepper
+from nexus_vault.tables import join_tokens
+
+__all__ = ["DEFAULT_TTL", "MAX_TTL", "JoinTokens"]
+
+SECRET_BYTES = 32
+MAX_SECRET_CHARACTERS = 256
+DEFAULT_TTL = datetime.timedelta(minutes=10)
+MAX_TTL = datetime.timedelta(hours=24)
+REMEMBERED = datetime.timedelta(days=30)  # how long a used or expired token is still recognised as one
+
+log = telemetry.logger("vault")
+REDEMPTIONS = prometheus_client.Counter(
+    "nexus_vault_join_redemptions_total", "Join tokens presented, by outcome.", ["outcome"]
+)
+
+
+class JoinTokens:
+    """Makes and redeems them."""
+
+    def __init__(self, database: Database, pepper: Pepper, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._pepper = pepper
+        self._clock = clock
+
+    async def create(self, spiffe: SpiffeId, ttl: datetime.timedelta) -> tuple[str, datetime.datetime]:
+        """A new secret for `spiffe` and when it ends. Raises MeshError INVALID_REQUEST (ttl)."""
+        if not datetime.timedelta(0) < ttl <= MAX_TTL:
+            raise MeshError(
+                Reason.INVALID_REQUEST,
+                "ttl must be longer than 0 s and at most 24 h.",
+                metadata={"param": "ttl"},
+            )
+        secret, now = secrets.token_urlsafe(SECRET_BYTES), self._clock()
+        row = {
+            "digest": self._digest(secret),
+            "spiffe_id": str(spiffe),
+            "create_time": now,
+            "expire_time": now + ttl,
+        }
+
+        async def store(connection: AsyncConnection) -> None:
+            await connection.execute(join_tokens.delete().where(join_tokens.c.expire_time < now - REMEMBERED))
+            await connection.execute(join_tokens.insert().values(row))
+
+        await self._database.write(store)
+        return secret, now + ttl
+
+    async def redeem(self, secret: str) -> SpiffeId:
+        """The identity the secret stands for, which it does once. Raises MeshError JOIN_TOKEN."""
+        digest, now = self._digest(secret[:MAX_SECRET_CHARACTERS]), self._clock()
+        # The whole of single use: of any number of callers, one finds redeem_time empty.
+        take = (
+            join_tokens.update()
+            .where(
+                join_tokens.c.digest == digest,
+                join_tokens.c.redeem_time.is_(None),
+                join_tokens.c.expire_time > now,
+            )
+            .values(redeem_time=now)
+            .returning(join_tokens.c.spiffe_id)
+        )
+
+        async def store(connection: AsyncConnection) -> str | None:
+            return (await connection.execute(take)).scalar_one_or_none()
+
+        taken = await self._database.write(store)
+        if taken is None:
+            await self._report(digest)
+            raise MeshError(
+                Reason.JOIN_TOKEN, "This join token is unknown, used or expired. Ask for a new one."
+            )
+        REDEMPTIONS.labels("ok").inc()
+        return SpiffeId.parse(taken)
+
+    async def _report(self, digest: bytes) -> None:
+        """Tells the operator, not the caller, what was wrong: a second use may mean a stolen token."""
+        rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
+        used = rows[0].redeem_time if rows else None
+        outcome = "reused" if used else "expired" if rows else "unknown"
+        REDEMPTIONS.labels(outcome).inc()
+        if used:
+            log.warning("join_token_reuse", identity=rows[0].spiffe_id, first_use=used.isoformat())
+
+    def _digest(self, secret: str) -> bytes:
+        return self._pepper.digest(b"join", secret)

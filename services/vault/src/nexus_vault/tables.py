@@ -1,0 +1,88 @@
+"""The vault's tables. Migrations make them; a test holds the two equal."""
+
+from __future__ import annotations
+
+import datetime
+
+import sqlalchemy as sa
+
+__all__ = ["METADATA", "api_keys", "authorities", "denied", "join_tokens", "sealed"]
+
+
+class UtcTime(sa.TypeDecorator[datetime.datetime]):
+    """An aware UTC time, stored without its zone: SQLite has no type for one."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: datetime.datetime | None,
+        dialect: sa.Dialect,  # noqa: ARG002 - the library calls it so
+    ) -> datetime.datetime | None:
+        return None if value is None else value.astimezone(datetime.UTC).replace(tzinfo=None)
+
+    def process_result_value(
+        self,
+        value: datetime.datetime | None,
+        dialect: sa.Dialect,  # noqa: ARG002 - the library calls it so
+    ) -> datetime.datetime | None:
+        return None if value is None else value.replace(tzinfo=datetime.UTC)
+
+
+METADATA = sa.MetaData()
+
+# Private keys and the pepper, encrypted; the primary key is the record's label.
+sealed = sa.Table(
+    "sealed",
+    METADATA,
+    sa.Column("purpose", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),
+)
+
+# Certificates of the CA: name is "root" or "issuing"; the highest version is in use.
+authorities = sa.Table(
+    "authorities",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("certificate_pem", sa.LargeBinary, nullable=False),
+)
+
+join_tokens = sa.Table(
+    "join_tokens",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary(32), primary_key=True),
+    sa.Column("spiffe_id", sa.String(512), nullable=False),
+    sa.Column("create_time", UtcTime, nullable=False),
+    sa.Column("expire_time", UtcTime, nullable=False),
+    sa.Column("redeem_time", UtcTime),
+)
+
+denied = sa.Table(
+    "denied",
+    METADATA,
+    sa.Column("spiffe_id", sa.String(512), primary_key=True),
+    sa.Column("deny_time", UtcTime, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String(12), nullable=False, unique=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("digest", sa.LargeBinary(32), nullable=False),
+    sa.Column("create_time", UtcTime, nullable=False),
+    sa.Column("expire_time", UtcTime),
+    sa.Column("revoke_time", UtcTime),
+)
+sa.Index(
+    "api_keys_live_name",
+    api_keys.c.name,
+    unique=True,
+    sqlite_where=api_keys.c.revoke_time.is_(None),
+    postgresql_where=api_keys.c.revoke_time.is_(None),
+)
