@@ -1,3 +1,12 @@
 """Only the list of fixture modules; fixtures live in tests/support."""
 
-pytest_plugins: list[str] = []
+pytest_plugins = [
+    "support.etcd",
+    "support.fake_ollama",
+    "support.fake_openai",
+    "support.fake_vllm",
+    "support.llama_cpp",
+    "support.mlx_server",
+    "support.tiny_gguf",
+    "support.tiny_mlx",
+]

@@ -11,7 +11,7 @@ from nexus_mesh.status import CODES, from_rpc_error, to_status
 
 
 def test_reasons_equal_the_contract() -> None:
-    declared = {name.removeprefix("ERROR_REASON_") for name in error_pb2.ErrorReason.keys()}
+    declared = {name.removeprefix("ERROR_REASON_") for name, _ in error_pb2.ErrorReason.items()}
     assert {reason.value for reason in Reason} == declared - {"UNSPECIFIED"}
 
 
