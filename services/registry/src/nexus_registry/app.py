@@ -1,0 +1,43 @@
+"""Puts the registry together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from nexus.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from nexus_mesh.service import Mesh, Servicer
+from nexus_mesh.spiffe import role_server_name
+
+from nexus_registry import metrics
+from nexus_registry.config import RegistrySettings
+from nexus_registry.directory import Directory
+from nexus_registry.service import RegistryServicer
+from nexus_registry.store import Store
+from nexus_registry.table import Table
+
+
+@asynccontextmanager
+async def open_registry(mesh: Mesh[RegistrySettings]) -> AsyncIterator[Sequence[Servicer]]:
+    """Serves at once, whether etcd is there or not."""
+    settings, identity = mesh.settings, mesh.identity
+    etcd_name = role_server_name("etcd", identity.spiffe.trust_domain)
+    store = Store(settings.etcd_endpoints, identity.channel_credentials, settings.lease_ttl, etcd_name)
+    table = Table()
+    reserved = frozenset(settings.etcd_endpoints)
+    directory = Directory(table, store, settings.lease_ttl + settings.grace, reserved)
+    following = mesh.spawn(store.follow(directory), name="etcd watch")
+    unsubscribe = identity.subscribe(lambda: _refresh(mesh, store))
+    metrics.observe(table, store.stale_seconds)
+    try:
+        servicer = RegistryServicer(directory, table, store, settings, mesh.draining)
+        yield [Servicer(servicer, add_RegistryServiceServicer_to_server)]
+    finally:
+        unsubscribe()
+        following.cancel()
+        directory.close()
+        await store.close()
+
+
+def _refresh(mesh: Mesh[RegistrySettings], store: Store) -> None:
+    mesh.spawn(store.refresh(), name="etcd reconnection")

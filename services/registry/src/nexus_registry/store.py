@@ -1,0 +1,152 @@
+"""The etcd side: follows everybody's rows, and keeps a writer for each row of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, Protocol
+
+from nexus.registry.v1.instance_pb2 import Instance
+from nexus_mesh.telemetry import logger
+
+from nexus_registry.etcd import (
+    Delete,
+    EtcdClient,
+    EtcdError,
+    KeyValue,
+    Lease,
+    PrefixWatch,
+    Put,
+    Snapshot,
+)
+from nexus_registry.etcd.cluster import Credentials
+from nexus_registry.instances import PREFIX, decode, id_of, key_of
+from nexus_registry.metrics import LEASES_LOST
+from nexus_registry.writer import RowWriter
+
+log = logger("registry.store")
+
+
+class Rows(Protocol):
+    """Who wants to know what the store holds."""
+
+    def stored(self, instance: Instance, revision: int) -> None: ...
+
+    def unstored(self, instance_id: str, revision: int) -> None: ...
+
+
+class Store:
+    """A Keeper. What it promises is done in tasks of its own, until `close`.
+
+    `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        credentials: Credentials,
+        lease_ttl: int,
+        server_name: str | None = None,
+    ) -> None:
+        self._etcd = EtcdClient(
+            endpoints, credentials, server_name=server_name, on_lease_lost=self._lease_lost
+        )
+        self._ttl = lease_ttl
+        self._writers: dict[str, RowWriter] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+        self._watch: PrefixWatch | None = None
+        self.loaded = asyncio.Event()
+
+    def stale_seconds(self) -> int:
+        """How long etcd has not been heard of; 0 while its stream is open."""
+        if self._watch is None or self._watch.connected:
+            return 0
+        return int(self._watch.silence)
+
+    async def follow(self, rows: Rows) -> None:
+        """Hands on the store's rows and their changes; returns only when the client is closed."""
+        async with self._etcd.watch_prefix(PREFIX) as watch:
+            self._watch = watch
+            async for update in watch:
+                if isinstance(update, Snapshot):
+                    self._put_all(rows, update.items)
+                    self.loaded.set()
+                    continue
+                for change in update.changes:
+                    self._apply(rows, change)
+
+    def keep(self, instance: Instance) -> None:
+        writer = self._writers.get(instance.id)
+        if writer is not None:
+            writer.offer(instance)
+            return
+        writer = RowWriter(self._etcd, instance, self._ttl)
+        self._writers[instance.id] = writer
+        self._tasks[instance.id] = asyncio.create_task(writer.run(), name=f"row {instance.id}")
+
+    def restore(self, instance: Instance, revision: int) -> None:
+        writer = self._writers.get(instance.id)
+        if writer is not None:
+            writer.restore(revision)
+
+    def drop(self, instance_id: str) -> None:
+        writer, task = self._writers.pop(instance_id), self._tasks.pop(instance_id)
+        task.cancel()
+        self._chore(self._retire(writer, task))
+
+    def erase(self, instance_id: str) -> None:
+        self._chore(self._delete(instance_id))
+
+    async def refresh(self) -> None:
+        """Move to a connection made with the newest credentials."""
+        try:
+            await self._etcd.refresh()
+        except EtcdError as error:
+            log.warning("etcd not reconnected with the new certificate", reason=str(error))
+
+    async def close(self) -> None:
+        """Stop writing. Rows stay until their leases end, so that a restart finds them."""
+        tasks = [*self._tasks.values(), *self._chores]
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._etcd.close()
+
+    def _lease_lost(self, lease: Lease) -> None:
+        LEASES_LOST.inc()
+        for writer in self._writers.values():
+            writer.lost(lease)
+
+    def _put_all(self, rows: Rows, items: Iterable[KeyValue]) -> None:
+        for item in items:
+            self._put(rows, item)
+
+    def _apply(self, rows: Rows, change: Put | Delete) -> None:
+        if isinstance(change, Put):
+            self._put(rows, change.item)
+        else:
+            rows.unstored(id_of(change.key), change.mod_revision)
+
+    def _put(self, rows: Rows, item: KeyValue) -> None:
+        instance = decode(item.key, item.value)
+        if instance is None:
+            log.error("row in etcd is not an instance", key=repr(item.key)[:256])
+        else:
+            rows.stored(instance, item.mod_revision)
+
+    def _chore(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _retire(self, writer: RowWriter, task: asyncio.Task[None]) -> None:
+        # A write in flight must be over before the lease goes, or it would come after.
+        await asyncio.gather(task, return_exceptions=True)
+        await writer.revoke()
+
+    async def _delete(self, instance_id: str) -> None:
+        try:
+            await self._etcd.delete(key_of(instance_id))
+        except EtcdError as error:
+            log.warning("row not deleted from etcd", instance=instance_id, reason=str(error))

@@ -1,0 +1,62 @@
+"""Instances and settings in, targets out. Pure but for the verdicts, which `Health` remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from nexus.registry.v1 import instance_pb2 as registry
+from nexus.router.v1.snapshot_pb2 import Snapshot, Target
+
+from nexus_router.health import Health
+
+DEFAULT_PRIORITY = 50
+DEFAULT_TIER = "standard"
+
+INSTANCE_REASONS = {
+    registry.STATE_UNSPECIFIED: "the adapter has not said how it is",
+    registry.STATE_STARTING: "the adapter is starting",
+    registry.STATE_UNHEALTHY: "the adapter says it is not well",
+    registry.STATE_DRAINING: "the adapter is shutting down",
+}
+
+
+def compile_snapshot(
+    instances: Iterable[registry.Instance], aliases: Mapping[str, str], health: Health, now: float
+) -> Snapshot:
+    """A snapshot without version and time: every backend of every adapter, by id."""
+    targets = [
+        _target(instance, backend, health, now)
+        for instance in instances
+        if instance.role == "adapter"
+        for backend in instance.status.backends
+    ]
+    targets.sort(key=lambda target: target.id)
+    return Snapshot(targets=targets, aliases=aliases)
+
+
+def reported(instance: registry.Instance, backend: registry.Backend) -> tuple[registry.State, str]:
+    """What is known of a backend's state, and why it is not ACTIVE."""
+    if not instance.connected:
+        return registry.STATE_UNHEALTHY, "the adapter lost its connection to the registry"
+    if instance.status.state != registry.STATE_ACTIVE:
+        return instance.status.state, INSTANCE_REASONS.get(instance.status.state, "")
+    return backend.state, backend.state_reason
+
+
+def _target(instance: registry.Instance, backend: registry.Backend, health: Health, now: float) -> Target:
+    target = Target(
+        id=f"{instance.id}#{backend.name}",
+        instance=instance.id,
+        address=instance.address,
+        server_name=instance.server_name,
+        backend=backend.name,
+        kind=backend.kind,
+        zone=instance.zone,
+        priority=backend.priority or DEFAULT_PRIORITY,
+        tier=backend.tier or DEFAULT_TIER,
+        models=backend.models,
+        load=backend.load,
+    )
+    state, reason = reported(instance, backend)
+    target.state, target.state_reason = health.judge(target.id, state, reason, now)
+    return target

@@ -1,0 +1,49 @@
+"""Settings of the router."""
+
+from __future__ import annotations
+
+from nexus_mesh.config import ServiceSettings, service_config
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class RoutingSettings(BaseModel):
+    """Table [routing] of nexus.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="Model names that stand for others, perhaps over several steps."
+    )
+
+    @field_validator("aliases")
+    @classmethod
+    def _end_somewhere(cls, aliases: dict[str, str]) -> dict[str, str]:
+        for alias in aliases:
+            if not alias or not aliases[alias]:
+                raise ValueError("an alias and what it stands for must not be empty")
+            seen, name = [alias], aliases[alias]
+            while name in aliases:
+                if name in seen:
+                    raise ValueError(f"the alias goes in a circle: {' -> '.join([*seen, name])}")
+                seen.append(name)
+                name = aliases[name]
+        return aliases
+
+
+class RouterSettings(ServiceSettings):
+    """Table [router] of nexus.toml, and the shared table [routing]."""
+
+    model_config = service_config("router")
+
+    port: int = Field(7420, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
+    routing: RoutingSettings = Field(
+        default_factory=RoutingSettings,
+        description="What the operator wants of routing.",
+        json_schema_extra={"toml": "routing"},
+    )
+    resync_grace: float = Field(
+        15.0,
+        ge=0,
+        le=600,
+        description="Seconds instances unknown to a restarted registry are still believed in.",
+    )

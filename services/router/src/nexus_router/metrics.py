@@ -1,0 +1,10 @@
+"""What the router counts."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+REGISTRY_CONNECTED = Gauge("nexus_router_registry_connected_bool", "Whether the registry's watch is open.")
+TARGETS = Gauge("nexus_router_targets_count", "Targets of the newest snapshot.", ["usable"])
+SNAPSHOTS = Counter("nexus_router_snapshots_total", "Snapshots published.")
+WATCHERS = Gauge("nexus_router_watchers_count", "Open snapshot watches.")
