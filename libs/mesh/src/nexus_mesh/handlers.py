@@ -11,14 +11,13 @@ import grpc
 
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.middleware import Call, Guard, Middleware
+from nexus_mesh.middleware import GIVEN_UP, Call, Guard, Middleware
 from nexus_mesh.policy import ENDLESS
 from nexus_mesh.status import to_status
 
 __all__ = ["HandlerTable", "OpenStreams"]
 
 log = telemetry.logger("server")
-GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
 class OpenStreams:

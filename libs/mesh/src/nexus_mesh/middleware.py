@@ -18,7 +18,7 @@ from nexus_mesh.identity import CALLER, Caller, identify
 from nexus_mesh.policy import PUBLIC, may_call
 from nexus_mesh.tracing import Trace
 
-__all__ = ["MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
+__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -107,6 +107,10 @@ class Measure:
         SECONDS.labels(call.method).observe(time.monotonic() - call.started)
 
 
+# What a call amounts to whose caller went away: nobody is told, and it is no fault.
+GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
+
+
 class Report:
     """Logs refusals and faults; a good call is silent."""
 
@@ -116,7 +120,7 @@ class Report:
         """Only ends are worth a line."""
 
     def end(self, call: Call, error: MeshError | None) -> None:
-        if error is not None and error.reason not in self.QUIET:
+        if error is not None and error is not GIVEN_UP and error.reason not in self.QUIET:
             peer = str(call.caller.spiffe) if call.caller else "unknown"
             log.info(
                 "call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message
