@@ -90,7 +90,7 @@ DEFAULT_MODELS = (
         131_072,
         family="gptoss",
         size=384,
-        remote_host="https://ollama.com:443",
+        remote_host="https://cloud.example:443",
         remote_model="gpt-oss:120b",
     ),
 )

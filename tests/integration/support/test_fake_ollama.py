@@ -213,7 +213,7 @@ async def test_cloud_models_can_be_switched_off(fake_ollama: FakeOllama, http: a
     chunks = await lines(http, "/api/chat", chat("gpt-oss:120b-cloud"))
     fake_ollama.engine.cloud = False
 
-    assert chunks[-1]["remote_host"] == "https://ollama.com:443"
+    assert chunks[-1]["remote_host"] == "https://cloud.example:443"
     assert (await call(http, "/api/chat", chat("gpt-oss:120b-cloud")))[0] == 403
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
-from support.llama_cpp import LlamaCppServer
+from support.llama_cpp import LlamaCppServer, llama_cpp
+from support.tiny_gguf import write_tiny_gguf
+from support.tiny_llama import TinyLlama
 from support.waiting import eventually
 
 Json = dict[str, Any]
@@ -148,16 +153,41 @@ async def test_json_schema_is_enforced_by_grammar(http: aiohttp.ClientSession) -
     assert json.loads(answer["choices"][0]["message"]["content"])["a"] in ("x", "y")
 
 
-async def test_leaving_frees_the_slot(http: aiohttp.ClientSession) -> None:
-    body = {"messages": MESSAGES, "stream": True, "max_tokens": 2000}
-    async with http.post("/v1/chat/completions", json=body) as response:
-        await response.content.readany()
+@pytest.fixture
+def one_slot(tmp_path: Path) -> Iterator[LlamaCppServer]:
+    """One slot of 8192 tokens: several seconds of work."""
+    model = write_tiny_gguf(tmp_path / "model.gguf", TinyLlama(context_length=8192))
+    with llama_cpp(model, tmp_path / "log", n_ctx=8192, n_parallel=1) as server:
+        yield server
 
-    async def idle() -> bool:
-        async with http.get("/slots") as slots:
-            return not any(slot["is_processing"] for slot in await slots.json())
 
-    await eventually(idle)
+@pytest.mark.parametrize(("stream", "tokens"), [(True, 7000), (False, 2000)])
+async def test_only_a_stream_stops_when_its_client_leaves(
+    one_slot: LlamaCppServer, stream: bool, tokens: int
+) -> None:
+    """A whole answer is generated to its end, for nobody."""
+    async with aiohttp.ClientSession(one_slot.url, timeout=aiohttp.ClientTimeout(60)) as http:
+
+        async def busy() -> bool:
+            async with http.get("/slots") as slots:
+                return any(slot["is_processing"] for slot in await slots.json())
+
+        async def idle() -> bool:
+            return not await busy()
+
+        body = {"messages": MESSAGES, "stream": stream, "max_tokens": tokens}
+        call = asyncio.create_task(post(http, "/v1/chat/completions", body))
+        await eventually(busy)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await eventually(idle, timeout=60)
+        async with http.get("/metrics") as response:
+            generated = re.search(
+                r"^llamacpp:tokens_predicted_total (\d+)", await response.text(), re.MULTILINE
+            )
+
+    assert generated is not None
+    assert (int(generated[1]) < tokens) == stream
 
 
 async def test_embeddings(llama_cpp_embedder: LlamaCppServer) -> None:
