@@ -146,7 +146,7 @@ class OllamaEngine:
         finally:
             self.busy -= 1
             async with self._freed:
-                self._freed.notify()
+                self._freed.notify_all()  # a woken waiter may be cancelled before it runs
 
     async def load(self, model: OllamaModel, options: Mapping[str, Any], keep_alive: Any) -> Loaded:
         """Have `model` in memory with the wanted num_ctx: a different one means loading anew."""

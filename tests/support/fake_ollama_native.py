@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from aiohttp import web
 from support.fake_ollama_engine import OllamaEngine, OllamaError, Run
@@ -25,6 +26,7 @@ from support.fake_ollama_models import Json
 from support.fake_server import RECORD, count_words
 from support.openai_wire import embedding
 
+SILENCE = ("word", "")
 NOT_TEXT = "json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string"
 NOT_AN_OBJECT = (
     "json: cannot unmarshal string into Go struct field"
@@ -107,30 +109,30 @@ class Inference:
         unload = body.get("keep_alive") in (0, "0")
         await self.engine.load(model, body.get("options") or {}, body.get("keep_alive"))
         reason = "unload" if unload else "load"
-        return web.json_response(
-            {**header(body), **wrap("", ""), "done_reason": reason, "done": True},
-            content_type="application/json",
-        )
+        return web.json_response({**header(body), **wrap("", ""), "done_reason": reason, "done": True})
 
     async def _lines(
         self, request: web.Request, body: Json, run: Run, wrap: Wrap, started: int
     ) -> AsyncIterator[Json]:
-        held = ("word", "")
+        """The last word is held back, to come with the closing line if `content_in_done`."""
+
+        def line(pair: tuple[str, str], **more: Any) -> Json:
+            return {**header(body), **run.model.remote, **fields(wrap, pair), **more}
+
+        held = SILENCE
         async with aclosing(self.engine.speak(run)) as pairs:
             async for pair in pairs:
-                if held[1]:
-                    yield {**header(body), **run.model.remote, **fields(wrap, held), "done": False}
+                if held != SILENCE:
+                    yield line(held, done=False)
                 held = pair
                 request[RECORD].tokens_sent += 1
         calls = self._tool_calls(body)
-        if held[1] and not (self.engine.content_in_done and not calls):
-            yield {**header(body), **run.model.remote, **fields(wrap, held), "done": False}
-            held = ("word", "")
+        if held != SILENCE and (calls or not self.engine.content_in_done):
+            yield line(held, done=False)
+            held = SILENCE
         if calls:
-            message = {"role": "assistant", "content": "", "tool_calls": calls}
-            yield {**header(body), "message": message, "done": False}
-        ending = {"done": True, "done_reason": run.done_reason, **metrics(run, started)}
-        yield {**header(body), **run.model.remote, **fields(wrap, held), **ending}
+            yield line(SILENCE, message={"role": "assistant", "content": "", "tool_calls": calls}, done=False)
+        yield line(held, done=True, done_reason=run.done_reason, **metrics(run, started))
 
     def _tool_calls(self, body: Json) -> list[Json]:
         """Whole calls, with arguments as objects; ids only from models that give them."""
