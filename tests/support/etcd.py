@@ -107,6 +107,7 @@ class EtcdCluster:
         """SIGSTOP: its ports stay open and nobody answers."""
         assert member.child is not None
         member.child.send_signal(signal.SIGSTOP)
+        os.waitpid(member.child.pid, os.WUNTRACED)  # until its last thread has stopped
         member.frozen = True
 
     def thaw(self, member: EtcdMember) -> None:
