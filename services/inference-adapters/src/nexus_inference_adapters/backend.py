@@ -1,0 +1,195 @@
+"""One backend at work: its adapter between a gate and a clock, and the watch on its health."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+
+from nexus.inference.v1 import inference_pb2
+from nexus.registry.v1 import instance_pb2
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters import metrics
+from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Offer, Work
+from nexus_inference_adapters.config import BackendConfig, Timeouts
+from nexus_inference_adapters.gate import Gate
+from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.vocabulary import OPERATIONS
+
+__all__ = ["Backend"]
+
+INSPECT_SECONDS = 3.0
+STARTING_SECONDS = 0.25
+SILENCES_TO_UNHEALTHY = 2
+"""A backend that answers a look late may only be busy; one that refuses connections is down at once."""
+UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
+OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
+
+log = telemetry.logger("backend")
+
+
+class Backend:
+    """`limits` gives the timeouts of a model, `changed` is called after every inspection."""
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        adapter: Adapter,
+        limits: Callable[[str], Timeouts],
+        changed: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self.inspection = Inspection(instance_pb2.STATE_STARTING, "It has not been looked at yet.")
+        self._adapter = adapter
+        self._limits = limits
+        self._changed = changed
+        self._gate = Gate(config.max_concurrency or 0)
+        self._offers: dict[str, Offer] = {}
+        self._look_now = asyncio.Event()
+        self._silences = 0
+
+    def describe(self) -> instance_pb2.Backend:
+        """Its entry in the registry."""
+        gate = self._gate
+        return instance_pb2.Backend(
+            name=self.config.name,
+            kind=self.config.kind,
+            state=self.inspection.state,
+            state_reason=self.inspection.reason,
+            models=[offer.model for offer in self.inspection.offers],
+            priority=self.config.priority,
+            tier=self.config.tier,
+            load=instance_pb2.Load(active=gate.active, queued=gate.queued, capacity=gate.capacity),
+        )
+
+    async def complete(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Completed:
+        """Runs a request to its end."""
+        work = self._work(envelope, body)
+        limits = self._limits(work.offered)
+        with self._measured(work):
+            async with self._gate:
+                with Patience(limits, silence=limits.total) as patience:
+                    completed = await self._adapter.complete(work, patience)
+            self._count(completed.usage)
+        return completed
+
+    async def stream(
+        self, envelope: inference_pb2.Envelope, body: dict[str, object]
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a request, Finish last. Closing the generator lets go of the backend."""
+        work = self._work(envelope, body)
+        limits = self._limits(work.offered)
+        started, begun = time.monotonic(), False
+        with self._measured(work):
+            async with self._gate:
+                with Patience(limits, silence=limits.first_token) as patience:
+                    async with aclosing(self._adapter.stream(work, patience)) as events:
+                        async for event in events:
+                            if not begun and type(event) is list:
+                                begun = True
+                                metrics.FIRST_CONTENT.labels(self.config.name).observe(
+                                    time.monotonic() - started
+                                )
+                            elif type(event) is Finish:
+                                self._count(event.usage)
+                            yield event
+
+    def model_id(self, name: str) -> str:
+        """The catalog's name for a model that may have been asked for by another."""
+        offer = self._offers.get(name)
+        return offer.model.id if offer else name
+
+    async def watch(self) -> None:
+        """Looks at the backend for as long as it is served."""
+        await self._adapter.open()
+        while True:
+            await self._inspect()
+            self._look_now.clear()
+            pause = (
+                STARTING_SECONDS if self.inspection.state == instance_pb2.STATE_STARTING else INSPECT_SECONDS
+            )
+            try:
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                    await self._look_now.wait()
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        await self._adapter.close()
+        metrics.UP.labels(self.config.name).set(0)
+
+    async def _inspect(self) -> None:
+        try:
+            inspection = await self._adapter.inspect()
+            self._silences = 0
+        except MeshError as error:
+            self._silences += 1
+            late = error.reason is Reason.STREAM_IDLE_TIMEOUT and self._silences < SILENCES_TO_UNHEALTHY
+            if late and self.inspection.state == instance_pb2.STATE_ACTIVE:
+                return
+            starting = error.reason is Reason.MODEL_NOT_READY
+            state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
+            inspection = Inspection(state, error.message, self.inspection.offers, self.inspection.capacity)
+        self._adopt(inspection)
+
+    def _adopt(self, inspection: Inspection) -> None:
+        if inspection.state != self.inspection.state:
+            state = instance_pb2.State.Name(inspection.state)
+            log.info("backend changed", backend=self.config.name, state=state, reason=inspection.reason)
+        self.inspection = inspection
+        self._offers = {
+            alias: offer for offer in inspection.offers for alias in (*offer.aliases, offer.model.id)
+        }
+        if self.config.max_concurrency is None:
+            self._gate.resize(inspection.capacity)
+        metrics.UP.labels(self.config.name).set(inspection.state == instance_pb2.STATE_ACTIVE)
+        self._changed()
+
+    def _work(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
+        """The request in the adapter's terms. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
+        offer = self._offers.get(envelope.model)
+        if offer is None and not self._offers and self.inspection.state != instance_pb2.STATE_ACTIVE:
+            raise MeshError(
+                Reason.BACKEND_DOWN, f"Backend {self.config.name} is not up: {self.inspection.reason}"
+            )
+        if offer is None:
+            raise MeshError(
+                Reason.MODEL_NOT_FOUND,
+                f"Backend {self.config.name} does not offer model {envelope.model[:128]!r}.",
+            )
+        if envelope.operation not in offer.model.operations:
+            name = OPERATION_NAMES.get(envelope.operation, "unknown")
+            raise MeshError(
+                Reason.CAPABILITY_MISSING, f"Model {offer.model.id} does no {name} requests here."
+            )
+        request_id = envelope.request_id or telemetry.new_request_id()
+        return Work(envelope.operation, offer.name, offer.model.id, body, request_id)
+
+    @contextmanager
+    def _measured(self, work: Work) -> Iterator[None]:
+        name, started, outcome = self.config.name, time.monotonic(), "cancelled"
+        metrics.ACTIVE.labels(name).inc()
+        try:
+            yield
+            outcome = "ok"
+        except MeshError as error:
+            outcome = error.reason.value
+            if error.reason in UNANSWERED:
+                self._look_now.set()
+            raise
+        except Exception:
+            outcome = Reason.INTERNAL.value
+            raise
+        finally:
+            metrics.ACTIVE.labels(name).dec()
+            metrics.REQUESTS.labels(name, OPERATION_NAMES[work.operation], outcome).inc()
+            metrics.SECONDS.labels(name).observe(time.monotonic() - started)
+
+    def _count(self, usage: inference_pb2.Usage | None) -> None:
+        if usage is not None:
+            metrics.TOKENS.labels(self.config.name, "prompt").inc(usage.prompt_tokens)
+            metrics.TOKENS.labels(self.config.name, "completion").inc(usage.completion_tokens)

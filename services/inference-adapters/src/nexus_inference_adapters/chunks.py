@@ -1,0 +1,146 @@
+"""Turns a backend's stream events into normal chunks, and decides whether the stream has truly finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of
+from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta, UsageFields
+from nexus_inference_adapters.tool_calls import ToolCallPieces
+from nexus_inference_adapters.upstream_errors import from_event, malformed
+from nexus_inference_adapters.vocabulary import CHAT
+
+__all__ = ["ChunkNormaliser"]
+
+DECODER = msgspec.json.Decoder(Chunk)
+ENCODER = msgspec.json.Encoder()
+
+
+class _Choice:
+    """What is known of one choice so far."""
+
+    __slots__ = ("begun", "finished", "tools")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.finished = False
+        self.tools = ToolCallPieces()
+
+
+class ChunkNormaliser:
+    """The state of one stream. Feed it every event's data, then ask `finish` for the usage."""
+
+    def __init__(self, operation: int, body: dict[str, Any]) -> None:
+        self._operation = operation
+        self._choices: list[_Choice] = [_Choice() for _ in range(expected_rows(operation, body))]
+        self._open = len(self._choices)
+        self._usage: UsageFields | None = None
+        self.has_content = False
+        """Whether anything but a role has come."""
+
+    def feed(self, event: bytes) -> str | None:
+        """The normal form of one event; None when it holds nothing to hand on. Raises what the backend reports."""
+        return self.take(decoded(DECODER, event))
+
+    def take(self, chunk: Chunk) -> str | None:
+        if chunk.error:
+            raise from_event({"error": chunk.error})
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if chunk.choices is UNSET:
+            if chunk.usage is None:
+                raise malformed("The backend sent an event without choices.")
+            return None
+        kept = [choice for choice in chunk.choices if self._normalise(choice)]
+        return ENCODER.encode({"choices": kept}).decode() if kept else None
+
+    def finish(self) -> inference_pb2.Usage | None:
+        """The usage. Raises unless every choice has had its finish reason."""
+        if self._open:
+            missing = f"{self._open} of {len(self._choices)} choices have no finish reason"
+            raise MeshError(Reason.BACKEND_LOST, f"The backend's stream ended early: {missing}.")
+        return self._usage.message() if self._usage else None
+
+    @property
+    def saw_tools(self) -> bool:
+        """Whether any choice has called a tool."""
+        return any(choice.tools for choice in self._choices)
+
+    @property
+    def finished(self) -> bool:
+        return not self._open
+
+    def _normalise(self, choice: ChunkChoice) -> bool:
+        """Changes a choice to its normal form; whether anything is left to hand on."""
+        if choice.index >= len(self._choices):
+            raise malformed("The backend sent more choices than were asked for.")
+        state = self._choices[choice.index]
+        choice.finish_reason = finish_reason(choice.finish_reason)
+        if choice.logprobs is None or choice.logprobs is UNSET:
+            choice.logprobs = UNSET
+        else:
+            choice.logprobs = logprobs_of(self._operation, choice.logprobs) or UNSET
+        content = self._delta(choice, state) if self._operation == CHAT else self._text(choice)
+        says = content or choice.finish_reason is not None or choice.logprobs is not UNSET
+        if says and state.finished:
+            raise malformed("The backend went on after the end of its answer.")
+        if choice.finish_reason:
+            state.finished = True
+            self._open -= 1
+        self.has_content = self.has_content or says
+        is_first, state.begun = not state.begun, True
+        return is_first or says
+
+    def _text(self, choice: ChunkChoice) -> bool:
+        if choice.delta:
+            raise malformed("The backend answered a text completion with the chunks of a chat.")
+        choice.delta = UNSET
+        choice.text = choice.text or ""
+        return choice.text != ""
+
+    def _delta(self, choice: ChunkChoice, state: _Choice) -> bool:
+        if choice.text:
+            raise malformed("The backend answered a chat with the chunks of a text completion.")
+        choice.text = UNSET
+        delta = choice.delta = choice.delta or Delta()
+        delta.role = UNSET if state.begun else "assistant"
+        if delta.tool_calls:
+            delta.tool_calls = state.tools.take(delta.tool_calls)
+        if choice.finish_reason:
+            state.tools.check()
+        return _tidy(delta)
+
+
+def _tidy(delta: Delta) -> bool:
+    """Removes what says nothing and gives reasoning its one name; whether any content is left."""
+    if delta.reasoning is not UNSET:
+        delta.reasoning_content = delta.reasoning_content or delta.reasoning
+        delta.reasoning = UNSET
+    if not delta.content:
+        delta.content = UNSET
+    if not delta.reasoning_content:
+        delta.reasoning_content = UNSET
+    if not delta.refusal:
+        delta.refusal = UNSET
+    if not delta.tool_calls:
+        delta.tool_calls = UNSET
+    if not delta.function_call:
+        delta.function_call = UNSET
+    if not delta.audio:
+        delta.audio = UNSET
+    if not delta.annotations:
+        delta.annotations = UNSET
+    return (
+        delta.content is not UNSET
+        or delta.reasoning_content is not UNSET
+        or delta.tool_calls is not UNSET
+        or delta.refusal is not UNSET
+        or delta.function_call is not UNSET
+        or delta.audio is not UNSET
+        or delta.annotations is not UNSET
+    )

@@ -1,0 +1,151 @@
+"""Settings of the adapter process: which backends it serves and how long it waits for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from nexus_mesh.config import ServiceSettings, service_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+
+from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
+
+__all__ = ["KINDS", "AdapterSettings", "BackendConfig", "ModelSettings", "Timeouts", "child_environment"]
+
+KINDS = ("openai_compatible", "ollama", "mlx", "embedded")
+CHILD_VARIABLES = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+)  # fmt: skip
+
+
+def child_environment() -> dict[str, str]:
+    """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
+    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+
+
+def _known(what: str, known: Iterable[str]) -> AfterValidator:
+    names = tuple(known)
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError('must look like "http://127.0.0.1:8000", with no query')
+    if parts.username or parts.password:
+        raise ValueError("must not contain a password: name a variable with api_key_env")
+    return value.rstrip("/").removesuffix("/v1")
+
+
+class BackendConfig(BaseModel):
+    """One engine, as [[backends]] of nexus.toml describes it or as discovery found it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; shows in X-Nexus-Backend."
+    )
+    kind: Annotated[str, _known("adapter", KINDS)] = Field(description="The adapter that speaks to it.")
+    url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, description="Where it listens."
+    )
+    zone: str | None = Field(
+        default=None, description="Privacy zone; only an adapter of that zone serves it."
+    )
+    priority: int = Field(default=50, ge=0, le=2**31, description="Lower is preferred.")
+    tier: str = Field(default="standard", description="Its tier.")
+    models: tuple[str, ...] = Field(
+        default=(), description="Offer only these. Empty = what the backend lists."
+    )
+    max_concurrency: int | None = Field(
+        default=None, ge=1, description="Requests at once. Unset = the backend's own word."
+    )
+    api_key_env: str | None = Field(
+        default=None, description="The variable that holds its key; never the key itself."
+    )
+    path: Path | None = Field(
+        default=None, description="embedded: the GGUF file. Unset = the model that comes with NEXUS."
+    )
+    context_tokens: int | None = Field(
+        default=None, ge=1, description="Context of its models, where it does not tell."
+    )
+    capabilities: tuple[Annotated[str, _known("capability", CAPABILITIES)], ...] | None = Field(
+        default=None, description="What its models can do, where it does not tell."
+    )
+    operations: tuple[Annotated[str, _known("operation", OPERATIONS)], ...] | None = Field(
+        default=None, description="The kinds of work its models do, where it does not tell."
+    )
+    origin: Literal["config", "discovery"] = "config"
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> Self:
+        if self.kind != "embedded" and self.url is None:
+            raise ValueError(f'backend {self.name!r} needs a url, for example "http://127.0.0.1:8000"')
+        if self.kind == "embedded" and self.url is not None:
+            raise ValueError(f"backend {self.name!r} is embedded: it has a path, not a url")
+        if self.kind != "embedded" and self.path is not None:
+            raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path")
+        return self
+
+    def api_key(self) -> str | None:
+        """The key for this backend, read anew each time so that nothing else holds it."""
+        return os.environ.get(self.api_key_env) or None if self.api_key_env else None
+
+
+class Timeouts(BaseModel):
+    """Seconds. `first_token` and `stall` bound the backend's silence before and after the first content."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    connect: PositiveFloat = 2.0
+    first_token: PositiveFloat = 120.0
+    stall: PositiveFloat = 30.0
+    total: PositiveFloat = 1800.0
+
+
+Limit = Literal["connect", "first_token", "stall", "total"]
+
+
+class ModelSettings(BaseModel):
+    """[models."<name>"]; other services read other keys of the same table."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    timeouts: dict[Limit, PositiveFloat] = Field(default_factory=dict)
+
+
+class AdapterSettings(ServiceSettings):
+    """What an adapter process can be told."""
+
+    model_config = service_config("adapter")
+
+    backends: tuple[BackendConfig, ...] = Field(
+        (), description="Static backends.", json_schema_extra={"toml": "backends"}
+    )
+    timeouts: Timeouts = Field(default_factory=Timeouts, json_schema_extra={"toml": "timeouts"})
+    models: dict[str, ModelSettings] = Field(default_factory=dict, json_schema_extra={"toml": "models"})
+    discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
+    skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [backend.name for backend in self.backends]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"backend names must be unique; used twice: {', '.join(twice)}")
+        return self
+
+    def timeouts_of(self, model: str) -> Timeouts:
+        """The limits for a model: its own where set, else the general ones."""
+        own = self.models.get(model)
+        return self.timeouts.model_copy(update={**own.timeouts}) if own and own.timeouts else self.timeouts

@@ -1,0 +1,174 @@
+"""What tells OpenAI-compatible servers apart and what each of them offers, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import model_pb2
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.adapter import Inspection, Offer
+from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.http import Http
+from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
+
+__all__ = ["DIALECTS", "Dialect", "Facts", "Listing", "detect", "offers"]
+
+ALL_OPERATIONS = ("chat", "completion", "embedding")
+STANDARD = ("tools", "json", "logprobs", "choices", "tool_choice")
+ENGINE = (*STANDARD, "token_input")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a backend says of itself beyond its list of models; None = it does not say."""
+
+    capabilities: tuple[str, ...] | None = None
+    context_tokens: int | None = None
+    operations: tuple[str, ...] | None = None
+    capacity: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The rows of /v1/models, by which dialects are told apart."""
+
+    rows: list[dict[str, Any]]
+
+    def owned_by(self, owner: str) -> bool:
+        return any(row.get("owned_by") == owner for row in self.rows)
+
+
+async def _nothing(_: Http) -> Facts:
+    return Facts()
+
+
+async def _llama_cpp_props(http: Http) -> Facts:
+    """Context per slot, slots and modalities. While weights load, /health says so."""
+    health = await http.look("GET", "/health")
+    if health.status == 503:
+        return Facts(problem="The model is loading.")
+    props = await http.look("GET", "/props")
+    can = ["json", "logprobs", "choices", "tool_choice", "token_input", "reasoning"]
+    if props.dig("chat_template_caps", "supports_tools") or props.dig(
+        "chat_template_caps", "supports_tool_calls"
+    ):
+        can.append("tools")
+    can += [name for name in ("vision", "audio") if props.dig("modalities", name) is True]
+    context = props.dig("default_generation_settings", "n_ctx")
+    slots = props.dig("total_slots")
+    # An empty request costs nothing and is refused with 501 by a server that was not started for embeddings.
+    embeds = (await http.look("POST", "/v1/embeddings", {})).status != 501
+    return Facts(
+        capabilities=tuple(can),
+        context_tokens=context if isinstance(context, int) else None,
+        operations=ALL_OPERATIONS if embeds else ("chat", "completion"),
+        capacity=slots if isinstance(slots, int) else 0,
+    )
+
+
+async def _vllm_health(http: Http) -> Facts:
+    health = await http.look("GET", "/health")
+    return Facts(problem="" if health.status == 200 else "The engine behind the server is not healthy.")
+
+
+async def _exo_state(http: Http) -> Facts:
+    """exo lists models it could place; it answers only for those that are placed."""
+    state = await http.look("GET", "/state")
+    placed = state.dig("instances")
+    return Facts(problem="" if placed else "No model is placed on the cluster yet.")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One row: how to recognise a server and what it does by default.
+
+    `context_key` is where a row of /v1/models carries the model's context.
+    """
+
+    name: str
+    fits: Callable[[Listing], bool]
+    capabilities: tuple[str, ...]
+    context_key: str = "max_model_len"
+    facts: Callable[[Http], Awaitable[Facts]] = _nothing
+
+    async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
+        """State and models of a backend of this dialect."""
+        listing = await _listing(http)
+        facts = await self.facts(http)
+        if facts.problem:
+            return Inspection(instance_pb2.STATE_STARTING, facts.problem)
+        rows = listing.rows or [{"id": name} for name in config.models]
+        found = offers(rows, config, self, facts)
+        if not found:
+            return Inspection(
+                instance_pb2.STATE_UNHEALTHY, "It offers none of the models; check its `models` setting."
+            )
+        return Inspection(instance_pb2.STATE_ACTIVE, offers=found, capacity=facts.capacity)
+
+
+DIALECTS = (
+    Dialect("llama.cpp", lambda seen: seen.owned_by("llamacpp"), ENGINE, "", _llama_cpp_props),
+    Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning"), facts=_vllm_health),
+    Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
+    Dialect(
+        "lm-studio", lambda seen: seen.owned_by("organization_owner"), ("tools", "json", "reasoning"), ""
+    ),
+    Dialect("openai", lambda seen: seen.owned_by("openai") or seen.owned_by("system"), (*STANDARD, "vision")),
+    Dialect("other", lambda _: True, STANDARD),
+)
+
+
+async def detect(http: Http) -> Dialect:
+    """The dialect a backend speaks."""
+    listing = await _listing(http)
+    return next(dialect for dialect in DIALECTS if dialect.fits(listing))
+
+
+async def _listing(http: Http) -> Listing:
+    seen = await http.look("GET", "/v1/models")
+    if seen.status in (401, 403):
+        raise MeshError(Reason.UPSTREAM_ERROR, "The backend refused NEXUS; check its api_key_env.")
+    if seen.status == 503:
+        raise MeshError(Reason.MODEL_NOT_READY, "The backend is still loading the model.")
+    if seen.status not in (200, 404):
+        raise MeshError(
+            Reason.UPSTREAM_ERROR, f"The backend answers its list of models with status {seen.status}."
+        )
+    return Listing([row for row in seen.rows("data") if isinstance(row.get("id"), str)])
+
+
+def offers(rows: list[dict[str, Any]], config: BackendConfig, dialect: Dialect, facts: Facts) -> list[Offer]:
+    """The models of a listing that the allow-list admits; the configuration's word is added where none is said."""
+    said = facts.capabilities or dialect.capabilities
+    found: list[Offer] = []
+    for row in rows:
+        offered = public_name(row["id"])
+        if config.models and not {offered, row["id"]} & set(config.models):
+            continue
+        context = config.context_tokens or facts.context_tokens or row.get(dialect.context_key)
+        model = model_pb2.Model(
+            id=offered,
+            operations=operations_named(config.operations or facts.operations or ALL_OPERATIONS),
+            capabilities=capabilities_named(config.capabilities if config.capabilities is not None else said),
+            context_tokens=context if isinstance(context, int) and 0 < context < 2**32 else 0,
+            owner=row["owned_by"] if isinstance(row.get("owned_by"), str) else "",
+            loaded=True,
+        )
+        if isinstance(row.get("created"), int) and 0 < row["created"] < 2**33:
+            model.create_time.FromSeconds(row["created"])
+        found.append(Offer(model, row["id"], (row["id"],) if offered != row["id"] else ()))
+    return found
+
+
+def public_name(name: str) -> str:
+    """Engines started with a file call the model by its path, which is nobody's business: its last part will do."""
+    if not name.startswith("/"):
+        return name
+    path = PurePath(name)
+    return path.stem if path.suffix == ".gguf" else path.name

@@ -1,0 +1,194 @@
+"""HTTP towards backends: one shared session, capped answers, no redirects, no used connection kept after a cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.upstream_errors import from_answer, malformed
+
+__all__ = ["Answer", "Http", "Seen", "open_session"]
+
+T = TypeVar("T")
+
+MAX_ANSWER_BYTES = 15 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+# Below the 5 s after which llama.cpp and uvicorn close idle connections, so that we never write into a closing one.
+KEEP_ALIVE_SECONDS = 4.0
+DRAIN_SECONDS = 0.1
+LOOK_SECONDS = 5.0
+HEADERS = {"Accept-Encoding": "identity", "User-Agent": "nexus"}
+
+CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+BROKEN = (aiohttp.ClientResponseError, HttpProcessingError)
+FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
+
+
+class Wait(Protocol):
+    """Patience.wait, or the like of it."""
+
+    async def __call__(self, awaitable: Awaitable[T], /) -> T: ...
+
+
+async def _at_leisure(awaitable: Awaitable[T], /) -> T:
+    return await awaitable
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The session all backends of a process share. No cookies, no proxies, no automatic decompression."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        headers=HEADERS,
+    )
+
+
+def _translated(error: BaseException) -> MeshError:
+    if isinstance(error, CONNECTING):
+        return MeshError(
+            Reason.BACKEND_DOWN, "The backend could not be reached; is it running at its address?"
+        )
+    if isinstance(error, BROKEN):
+        return malformed("The backend's answer is not HTTP.")
+    return MeshError(Reason.BACKEND_LOST, "The backend closed the connection before its answer was complete.")
+
+
+class Answer:
+    """A response whose head has arrived. Read it whole, or part by part until a part is empty."""
+
+    def __init__(self, response: aiohttp.ClientResponse, wait: Wait) -> None:
+        self._content = response.content
+        self._wait = wait
+        self.status = response.status
+        self.headers = response.headers
+
+    async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
+        """The whole body. Raises RESPONSE_TOO_LARGE, BACKEND_LOST."""
+        parts: list[bytes] = []
+        size = 0
+        while part := await self.part():
+            size += len(part)
+            if size > limit:
+                raise MeshError(
+                    Reason.RESPONSE_TOO_LARGE, f"The backend's answer is larger than {limit} bytes."
+                )
+            parts.append(part)
+        return b"".join(parts)
+
+    async def part(self) -> bytes:
+        """What has arrived since the last part; empty at the end. Raises BACKEND_LOST when the body is cut."""
+        try:
+            return await self._wait(self._content.readany())
+        except FAILURES as error:
+            raise _translated(error) from None
+
+    async def drain(self) -> None:
+        """Lets a finished stream end by itself for a moment, so that its connection can be used again."""
+        with contextlib.suppress(TimeoutError, *FAILURES):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._content.readany()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look showed. `body` is the parsed JSON, None when it is none."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    def dig(self, *keys: str) -> Any:
+        """The value under nested keys, None where any is missing."""
+        value = self.body
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def rows(self, key: str) -> list[dict[str, Any]]:
+        """The objects in the list under `key`."""
+        value = self.dig(key)
+        return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+class Http:
+    """The requests of one backend. Its key goes out to its configured address only, and is attached here, last."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, key: Callable[[], str | None], connect: float = 2.0
+    ) -> None:
+        self._session = session
+        self._key = key
+        self._connect = connect
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
+        self.url = url
+
+    def at(self, url: str, key: Callable[[], str | None]) -> Http:
+        """The same, towards another address with another key."""
+        return Http(self._session, url, key, self._connect)
+
+    @asynccontextmanager
+    async def post(self, path: str, body: Any, patience: Patience) -> AsyncIterator[Answer]:
+        """Sends `body` as JSON. Yields an answer of status 200; any other raises what `from_answer` makes of it."""
+        async with self._request("POST", path, msgspec.json.encode(body), patience.wait) as answer:
+            if answer.status != 200:
+                raise from_answer(answer.status, answer.headers, await _read_error(answer))
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise malformed("The backend compressed its answer though it was asked not to.")
+            yield answer
+
+    async def look(self, method: str, path: str, body: Any = None) -> Seen:
+        """Asks a small question about the backend. Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT."""
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with (
+                asyncio.timeout(LOOK_SECONDS),
+                self._request(method, path, data, _at_leisure) as answer,
+            ):
+                raw = await answer.read()
+        except TimeoutError:
+            raise MeshError(
+                Reason.STREAM_IDLE_TIMEOUT, f"The backend did not answer {path} in time."
+            ) from None
+        try:
+            parsed = msgspec.json.decode(raw)
+        except (ValueError, RecursionError):
+            parsed = None
+        return Seen(answer.status, parsed, answer.headers)
+
+    @asynccontextmanager
+    async def _request(self, method: str, path: str, data: bytes | None, wait: Wait) -> AsyncIterator[Answer]:
+        headers = {"Content-Type": "application/json"} if data is not None else {}
+        if key := self._key():
+            headers["Authorization"] = f"Bearer {key}"
+        sending = self._session.request(
+            method, self.url + path, data=data, headers=headers, allow_redirects=False, timeout=self._timeout
+        )
+        try:
+            response = await wait(sending)
+        except FAILURES as error:
+            raise _translated(error) from None
+        try:
+            yield Answer(response, wait)
+        finally:
+            # A connection that was read to its end has gone back by itself; any other must never be used again.
+            response.close()
+
+
+async def _read_error(answer: Answer) -> bytes:
+    try:
+        return await answer.read(MAX_ERROR_BYTES)
+    except MeshError:
+        return b""

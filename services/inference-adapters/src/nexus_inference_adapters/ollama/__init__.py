@@ -1,0 +1,75 @@
+"""The adapter for Ollama, over its native API: its /v1 loses parameters and errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import ClassVar
+
+import msgspec
+
+from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Work
+from nexus_inference_adapters.answers import decoded
+from nexus_inference_adapters.chunks import ChunkNormaliser
+from nexus_inference_adapters.normalise import embedded_rows, from_whole
+from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of, whole_of
+from nexus_inference_adapters.ollama.catalog import Catalog
+from nexus_inference_adapters.ollama.request import PATHS, native_request
+from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.sse import LineReader
+from nexus_inference_adapters.upstream_errors import from_event
+from nexus_inference_adapters.vocabulary import EMBEDDING
+
+__all__ = ["Ollama"]
+
+LINE = msgspec.json.Decoder(Line)
+EMBEDDED = msgspec.json.Decoder(Embedded)
+
+
+class Ollama(Adapter):
+    """Translates OpenAI requests to /api/chat, /api/generate and /api/embed, and the answers back."""
+
+    kind: ClassVar[str] = "ollama"
+    _catalog: Catalog | None = None
+
+    async def inspect(self) -> Inspection:
+        self._catalog = self._catalog or Catalog(self.http, self.config)
+        return await self._catalog.inspect()
+
+    async def complete(self, work: Work, patience: Patience) -> Completed:
+        body = native_request(work, self.config, stream=False)
+        async with self.http.post(PATHS[work.operation], body, patience) as answer:
+            raw = await answer.read()
+        if work.operation == EMBEDDING:
+            return embedded_rows(work, embeddings_of(decoded(EMBEDDED, raw)))
+        line = decoded(LINE, raw)
+        if line.error:
+            raise from_event({"error": line.error})
+        return from_whole(work, whole_of(line))
+
+    async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
+        body = native_request(work, self.config, stream=True)
+        lines, chunks = LineReader(), ChunkNormaliser(work.operation, work.body)
+        async with self.http.post(PATHS[work.operation], body, patience) as answer:
+            while not chunks.finished and (part := await answer.part()):
+                ready = [
+                    text
+                    for raw in lines.feed(part)
+                    if (text := _chunk(raw, chunks, work.operation)) is not None
+                ]
+                if chunks.has_content:
+                    patience.content_came()
+                if ready:
+                    yield ready
+            usage = chunks.finish()
+            await answer.drain()
+        yield Finish(usage)
+
+
+def _chunk(raw: bytes, chunks: ChunkNormaliser, operation: int) -> str | None:
+    """The chunk of one line. Raises what the line reports: Ollama's errors come with status 200 once it streams."""
+    if not raw:
+        return None
+    line = decoded(LINE, raw)
+    if line.error:
+        raise from_event({"error": line.error})
+    return chunks.take(chunk_of(line, operation, saw_tools=chunks.saw_tools))

@@ -1,0 +1,127 @@
+"""Ollama's answers as the OpenAI types the normalisers take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct
+
+from nexus_inference_adapters.openai_types import (
+    Choice,
+    Chunk,
+    ChunkChoice,
+    Delta,
+    EmbeddingRow,
+    Embeddings,
+    Function,
+    Message,
+    ToolCall,
+    UsageFields,
+    Whole,
+)
+from nexus_inference_adapters.upstream_errors import malformed
+from nexus_inference_adapters.vocabulary import CHAT
+
+__all__ = ["Embedded", "Line", "chunk_of", "embeddings_of", "whole_of"]
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class NativeFunction(Struct):
+    name: str
+    arguments: dict[str, Any] | None = None
+    index: int | None = None
+
+
+class NativeCall(Struct):
+    function: NativeFunction
+    id: str | None = None
+
+
+class NativeMessage(Struct):
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[NativeCall] | None = None
+
+
+class Line(Struct):
+    """One line of a stream, or a whole answer, of /api/chat (message) or /api/generate (response, thinking)."""
+
+    message: NativeMessage | None = None
+    response: str | None = None
+    thinking: str | None = None
+    done: bool = False
+    done_reason: str | None = None
+    prompt_eval_count: Count = 0
+    eval_count: Count = 0
+    error: Any = None
+
+
+class Embedded(Struct):
+    """The answer of /api/embed."""
+
+    embeddings: list[list[float]]
+    prompt_eval_count: Count = 0
+
+
+def chunk_of(line: Line, operation: int, *, saw_tools: bool) -> Chunk:
+    """A line as a chunk. The line that says `done` may still hold content."""
+    choice = ChunkChoice(finish_reason=_finish_reason(line, saw_tools))
+    if operation == CHAT:
+        said = line.message or NativeMessage()
+        choice.delta = Delta(
+            content=said.content,
+            reasoning_content=said.thinking,
+            tool_calls=_calls(said, with_index=True) or UNSET,
+        )
+    else:
+        choice.text = line.response
+    return Chunk(choices=[choice], usage=_usage(line) if line.done else None)
+
+
+def whole_of(line: Line) -> Whole:
+    """A whole answer."""
+    if not line.done:
+        raise malformed("The backend's answer is not marked as done.")
+    choice = Choice(finish_reason=_finish_reason(line, saw_tools=False))
+    if line.message is not None:
+        said = line.message
+        choice.message = Message(
+            content=said.content,
+            reasoning_content=said.thinking,
+            tool_calls=_calls(said, with_index=False) or UNSET,
+        )
+    else:
+        choice.text = line.response or ""
+    return Whole(choices=[choice], usage=_usage(line))
+
+
+def embeddings_of(answer: Embedded) -> Embeddings:
+    return Embeddings(
+        data=[EmbeddingRow(vector) for vector in answer.embeddings],
+        usage=UsageFields(prompt_tokens=answer.prompt_eval_count),
+    )
+
+
+def _finish_reason(line: Line, saw_tools: bool) -> str | None:
+    if not line.done:
+        return None
+    reason = line.done_reason or "stop"
+    called = saw_tools or bool(line.message and line.message.tool_calls)
+    return "tool_calls" if called and reason == "stop" else reason
+
+
+def _calls(message: NativeMessage, *, with_index: bool) -> list[ToolCall]:
+    """Ollama gives each call whole, and an id only from some models; the normaliser makes the missing ones."""
+    return [
+        ToolCall(
+            index=call.function.index if with_index and call.function.index is not None else UNSET,
+            id=call.id or UNSET,
+            function=Function(call.function.name, call.function.arguments or {}),
+        )
+        for call in message.tool_calls or []
+    ]
+
+
+def _usage(line: Line) -> UsageFields:
+    return UsageFields(prompt_tokens=line.prompt_eval_count, completion_tokens=line.eval_count)

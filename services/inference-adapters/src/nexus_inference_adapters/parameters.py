@@ -1,0 +1,63 @@
+"""Which parameters a backend cannot honour, as data: what would be dropped in silence is refused instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.vocabulary import COMPLETION
+
+__all__ = ["TEXT_MAX_TOKENS", "check", "max_tokens", "set_parameters", "wants_tools"]
+
+TEXT_MAX_TOKENS = 16
+"""What OpenAI makes of a text completion without max_tokens."""
+
+Harmless = Callable[[Any], bool]
+HARMLESS: dict[str, Harmless] = {
+    "n": lambda value: value == 1,
+    "best_of": lambda value: value == 1,
+    "echo": lambda value: value is False,
+    "logit_bias": lambda value: value == {},
+    "logprobs": lambda value: value is False,
+    "top_logprobs": lambda value: value == 0,
+    "tool_choice": lambda value: value in ("auto", "none"),
+    "parallel_tool_calls": lambda value: value is True,
+    "functions": lambda value: value == [],
+    "function_call": lambda value: value in ("auto", "none"),
+    "response_format": lambda value: isinstance(value, dict) and value.get("type") == "text",
+    "suffix": lambda value: value == "",
+    "modalities": lambda value: value == ["text"],
+    "audio": lambda _: False,
+    "web_search_options": lambda _: False,
+    "prediction": lambda _: True,
+}
+
+
+def set_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that say something: null means absent."""
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def check(body: Mapping[str, Any], unsupported: frozenset[str], backend: str) -> None:
+    """Raises UNSUPPORTED_PARAMETER for the first parameter the backend would ignore."""
+    for name in sorted(unsupported & body.keys()):
+        if name == "parallel_tool_calls" and not body.get("tools"):
+            continue
+        if not HARMLESS[name](body[name]):
+            raise MeshError(
+                Reason.UNSUPPORTED_PARAMETER,
+                f"{backend} cannot honour {name!r} with this value; leave it out or choose another backend.",
+                metadata={"param": name},
+            )
+
+
+def wants_tools(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("tools")) and body.get("tool_choice") != "none"
+
+
+def max_tokens(operation: int, body: Mapping[str, Any]) -> int | None:
+    """The limit on the answer, by any of its names; None = none."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return TEXT_MAX_TOKENS if limit is None and operation == COMPLETION else limit

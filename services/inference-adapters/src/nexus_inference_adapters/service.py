@@ -1,0 +1,93 @@
+"""The gRPC face of the adapter: checks the envelope, calls the backend, converts the events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import msgspec
+from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.adapter import Event, Progress
+from nexus_inference_adapters.backend import Backend
+from nexus_inference_adapters.catalog import list_models
+from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
+
+__all__ = ["CatalogServicer", "InferenceServicer"]
+
+BODY = msgspec.json.Decoder(dict[str, Any])
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """Runs requests on the backends of a host."""
+
+    def __init__(self, host: Host, instance_id: str) -> None:
+        self._host = host
+        self._instance = instance_id
+
+    async def Complete(
+        self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CompleteResponse:
+        envelope = request.envelope
+        body, backend = _body(envelope), self._host.find(envelope.backend)
+        completed = await backend.complete(envelope, body)
+        return inference_pb2.CompleteResponse(
+            body=completed.body, usage=completed.usage, served=self._served(envelope, backend)
+        )
+
+    async def Stream(
+        self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.StreamResponse]:
+        envelope = request.envelope
+        body, backend = _body(envelope), self._host.find(envelope.backend)
+        if envelope.operation == EMBEDDING:
+            raise MeshError(Reason.INVALID_REQUEST, "Embeddings do not come as a stream.")
+        served: inference_pb2.Served | None = self._served(envelope, backend)
+        async with aclosing(backend.stream(envelope, body)) as events:
+            async for event in events:
+                message = _message(event)
+                if served is not None:
+                    message.served.CopyFrom(served)
+                    served = None
+                yield message
+
+    def _served(self, envelope: inference_pb2.Envelope, backend: Backend) -> inference_pb2.Served:
+        return inference_pb2.Served(
+            model=backend.model_id(envelope.model), backend=backend.config.name, instance=self._instance
+        )
+
+
+class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
+    """Answers from the last inspections."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def ListModels(
+        self, request: catalog_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> catalog_pb2.ListModelsResponse:
+        return list_models(self._host, request)
+
+
+def _body(envelope: inference_pb2.Envelope) -> dict[str, Any]:
+    """The request object. Raises INVALID_REQUEST."""
+    if envelope.operation not in OPERATIONS.values():
+        raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
+    try:
+        return BODY.decode(envelope.body)
+    except (ValueError, RecursionError):
+        raise MeshError(Reason.INVALID_REQUEST, "The envelope's body is not a JSON object.") from None
+
+
+def _message(event: Event) -> inference_pb2.StreamResponse:
+    if isinstance(event, list):
+        return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=event))
+    if isinstance(event, Progress):
+        progress = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total)
+        return inference_pb2.StreamResponse(progress=progress)
+    return inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=event.usage))

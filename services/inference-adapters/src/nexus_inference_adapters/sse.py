@@ -1,0 +1,75 @@
+"""Reads lines and server-sent events from bytes cut anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nexus_mesh.errors import MeshError, Reason
+
+__all__ = ["Comment", "LineReader", "SseReader"]
+
+MAX_LINE_BYTES = 1024 * 1024
+
+
+class LineReader:
+    """Splits bytes into lines ended by LF or CRLF. A character cut in two is whole again in its line."""
+
+    def __init__(self, limit: int = MAX_LINE_BYTES) -> None:
+        self._rest = b""
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines completed by `data`, without their ends. Raises UPSTREAM_MALFORMED past the limit."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > self._limit or any(len(line) > self._limit for line in lines):
+            raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend sent a line longer than 1 MiB.")
+        return [line[:-1] if line.endswith(b"\r") else line for line in lines]
+
+    def rest(self) -> bytes:
+        """What came after the last line end."""
+        return self._rest
+
+
+class Comment(bytes):
+    """The text of a comment line: a keep-alive."""
+
+    __slots__ = ()
+
+
+class SseReader:
+    """Yields the data of whole events, and comments, in order. A half event at the end is never yielded."""
+
+    def __init__(self) -> None:
+        self._lines = LineReader()
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The events that `data` completes. Raises UPSTREAM_MALFORMED for an event beyond 1 MiB."""
+        for line in self._lines.feed(data):
+            if not line:
+                if self._data:
+                    event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    self._data, self._size = [], 0
+                    yield event
+            elif line.startswith(b"data:"):
+                self._add(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif line.startswith(b":"):
+                yield Comment(line[1:].strip())
+            elif line.startswith((b"event:", b"id:", b"retry:", b"data")):
+                continue
+            else:
+                raise MeshError(
+                    Reason.UPSTREAM_MALFORMED, "The backend sent something that is not an event stream."
+                )
+
+    def _add(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_LINE_BYTES:
+            raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend sent an event longer than 1 MiB.")
+        self._data.append(data)
+
+    def incomplete(self) -> bool:
+        """Whether the bytes so far end inside an event."""
+        return bool(self._data) or bool(self._lines.rest().strip())

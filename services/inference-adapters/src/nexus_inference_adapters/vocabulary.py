@@ -1,0 +1,41 @@
+"""Names people write in nexus.toml for the contract's enumerations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from nexus.types.v1 import model_pb2
+
+__all__ = [
+    "CAPABILITIES",
+    "CHAT",
+    "COMPLETION",
+    "EMBEDDING",
+    "OPERATIONS",
+    "capabilities_named",
+    "operations_named",
+]
+
+CHAT = model_pb2.OPERATION_CHAT
+COMPLETION = model_pb2.OPERATION_COMPLETION
+EMBEDDING = model_pb2.OPERATION_EMBEDDING
+
+OPERATIONS: dict[str, model_pb2.Operation] = {
+    name.removeprefix("OPERATION_").lower(): cast("model_pb2.Operation", value)
+    for name, value in model_pb2.Operation.items()
+    if value
+}
+CAPABILITIES: dict[str, model_pb2.Capability] = {
+    name.removeprefix("CAPABILITY_").lower(): cast("model_pb2.Capability", value)
+    for name, value in model_pb2.Capability.items()
+    if value
+}
+
+
+def operations_named(names: Iterable[str]) -> list[model_pb2.Operation]:
+    return [OPERATIONS[name] for name in names]
+
+
+def capabilities_named(names: Iterable[str]) -> list[model_pb2.Capability]:
+    return sorted(CAPABILITIES[name] for name in names)
