@@ -88,9 +88,18 @@ def test_who_is_gone_for_long_is_forgotten() -> None:
     health.judge("t", STATE_ACTIVE, "", 0.0)
     health.judge("t", STATE_UNHEALTHY, "", 1.0)
     health.judge("t", STATE_ACTIVE, "", 1.0)
-    health.forget(WINDOW_SECONDS + 2)
+    health.forget({"t"}, WINDOW_SECONDS + 2)
     assert health.next_due() is None
     assert health.judge("t", STATE_ACTIVE, "", 100.0)[0] == STATE_ACTIVE
+
+
+def test_leaving_is_no_failure() -> None:
+    health = Health()
+    for report in (WELL, ILL, WELL):
+        health.judge("n/adapter/a#t", *report, 0.0)
+    health.forget({"n/adapter/b"}, 0.0)
+    assert health.next_due() is None
+    assert health.judge("n/adapter/a#t", *WELL, 0.0)[0] == STATE_ACTIVE
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.booleans()), max_size=400))

@@ -36,7 +36,7 @@ async def open_router(mesh: Mesh[RouterSettings]) -> AsyncIterator[Sequence[Serv
         now = asyncio.get_running_loop().time()
         moments = [mirror.expire(now)]
         snapshot = compile_snapshot(mirror.instances.values(), aliases, health, now)
-        health.forget(now)
+        health.forget(mirror.instances, now)
         moments.append(health.next_due())
         return snapshot, min((moment for moment in moments if moment is not None), default=None)
 

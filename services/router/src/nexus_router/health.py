@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from nexus.registry.v1 import instance_pb2 as registry
@@ -54,11 +55,13 @@ class Health:
         """When the next verdict may change without a report."""
         return min(self._due.values(), default=None)
 
-    def forget(self, now: float) -> None:
-        """Drops what is known of targets that have been gone for a whole window."""
-        for target_id in [key for key, each in self._records.items() if each.seen < now - WINDOW_SECONDS]:
-            del self._records[target_id]
-            self._due.pop(target_id, None)
+    def forget(self, instances: Container[str], now: float) -> None:
+        """Drops targets gone for a whole window, and those of instances that left: leaving is no failure."""
+        for target_id, record in tuple(self._records.items()):
+            instance_id, _, _ = target_id.partition("#")
+            if instance_id not in instances or record.seen < now - WINDOW_SECONDS:
+                del self._records[target_id]
+                self._due.pop(target_id, None)
 
     def _sink(self, record: _Record, state: State, now: float) -> None:
         if state == registry.STATE_UNHEALTHY:
