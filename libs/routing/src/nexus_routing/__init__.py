@@ -1,7 +1,7 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
 from nexus_routing.planning import explain, plan
-from nexus_routing.snapshot import read_snapshot
+from nexus_routing.snapshot import read_snapshot, read_target
 from nexus_routing.stages import STAGES
 from nexus_routing.table import Table
 from nexus_routing.types import (
@@ -40,4 +40,5 @@ __all__ = [
     "names",
     "plan",
     "read_snapshot",
+    "read_target",
 ]

@@ -1,0 +1,106 @@
+"""Puts the gateway together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
+from nexus.registry.v1 import instance_pb2
+from nexus_mesh.service import Mesh, Servicer
+
+from nexus_gateway import metering
+from nexus_gateway.breakers import Breakers
+from nexus_gateway.config import GatewaySettings
+from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.http.app import build_app
+from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
+from nexus_gateway.http.server import HttpServer, serve_http
+from nexus_gateway.limits import limits_by_model
+from nexus_gateway.peers import Peers
+from nexus_gateway.pipeline import Pipeline
+from nexus_gateway.principals import Authenticator
+from nexus_gateway.reachability import Reachability
+from nexus_gateway.retries import RetryBudget
+from nexus_gateway.routing_table import RoutingTable
+from nexus_gateway.service import InferenceServicer
+from nexus_gateway.snapshot_file import SnapshotFile
+from nexus_gateway.snapshot_watch import follow_snapshots, keep_saved, start_from_saved
+from nexus_gateway.traffic import Traffic
+from nexus_gateway.vault_keys import VaultKeys
+
+__all__ = ["build_pipeline", "open_gateway"]
+
+
+@asynccontextmanager
+async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Servicer]]:
+    """Serves HTTP at once; it says itself what is missing until the router and a backend are there."""
+    settings = mesh.settings
+    pipeline = build_pipeline(mesh)
+    # Open means: anyone on this machine. A web page that rebinds its name to loopback is not meant.
+    options = EdgeOptions(allowed_hosts=None if settings.needs_key else LOOPBACK_NAMES)
+    http = await serve_http(
+        build_app(pipeline, options), settings.http_host, settings.http_port, options.limits
+    )
+    _advertise(mesh, http)
+    draining = mesh.spawn(_drain(mesh, http), name="http drain")
+    try:
+        yield [Servicer(InferenceServicer(pipeline), add_InferenceServiceServicer_to_server)]
+    finally:
+        if mesh.draining.is_set():
+            await draining
+        else:
+            draining.cancel()
+            await http.close(0)
+
+
+def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
+    """The pipeline with all that feeds it, running as tasks of the mesh."""
+    settings, table = mesh.settings, RoutingTable()
+    peers = Peers(mesh, settings.timeouts.connect)
+    traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers())
+    table.subscribe(peers.retain)
+    table.subscribe(traffic.retain)
+    metering.observe(table.age, lambda: len(traffic.reachability.unreachable))
+    _follow_router(mesh, table)
+    return Pipeline(
+        table,
+        traffic,
+        Dispatcher(peers, traffic, RetryBudget()),
+        _authenticator(mesh) if settings.needs_key else None,
+        limits=settings.timeouts,
+        model_limits=limits_by_model(settings.timeouts, settings.models),
+        commit_after=settings.commit_after,
+        draining=mesh.draining,
+    )
+
+
+def _follow_router(mesh: Mesh[GatewaySettings], table: RoutingTable) -> None:
+    file = SnapshotFile(mesh.settings.home / "gateway" / "snapshot.pb")
+    mesh.spawn(follow_snapshots(mesh.control("router"), table), name="router watch")
+    mesh.spawn(start_from_saved(table, file), name="saved snapshot")
+    mesh.spawn(keep_saved(table, file), name="snapshot keeper")
+
+
+def _authenticator(mesh: Mesh[GatewaySettings]) -> Authenticator:
+    keys = VaultKeys(mesh.control("vault"))
+    authenticator = Authenticator(keys.verify)
+    mesh.spawn(keys.follow(authenticator), name="key watch")
+    return authenticator
+
+
+def _advertise(mesh: Mesh[GatewaySettings], http: HttpServer) -> None:
+    """Tells the registry where clients find the HTTP endpoint."""
+    status = instance_pb2.Status()
+    status.CopyFrom(mesh.status.get())
+    host = f"[{http.host}]" if ":" in http.host else http.host
+    status.endpoints["http"] = f"{host}:{http.port}"
+    mesh.status.set(status)
+
+
+async def _drain(mesh: Mesh[GatewaySettings], http: HttpServer) -> None:
+    """Readiness turns at once; then there is a moment for balancers to see it before the door closes."""
+    await mesh.draining.wait()
+    await asyncio.sleep(mesh.settings.drain_settle)
+    await http.close(mesh.settings.drain_grace)

@@ -1,0 +1,62 @@
+"""What the gateway can be told."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Literal, Self
+
+from nexus_mesh.config import ServiceSettings, service_config
+from pydantic import Field, model_validator
+
+from nexus_gateway.limits import ModelSettings, TimeLimits
+
+__all__ = ["GatewaySettings", "is_loopback"]
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway: `[gateway]`, and the shared tables `[timeouts]` and `[models]`."""
+
+    model_config = service_config("gateway")
+
+    port: int = Field(7400, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
+    http_host: str = Field("127.0.0.1", description="Address the HTTP endpoint listens on.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP endpoint; 0 = any free one.")
+    auth: Literal["auto", "keys", "open"] = Field(
+        "auto",
+        description='Who may use the HTTP endpoint: "keys" = holders of an API key, "open" = anyone on '
+        'this machine, "auto" = open on a loopback address, keys elsewhere.',
+    )
+    timeouts: TimeLimits = Field(
+        TimeLimits(), description="Time limits.", json_schema_extra={"toml": "timeouts"}
+    )
+    models: dict[str, ModelSettings] = Field(
+        default_factory=dict, description="Settings of single models.", json_schema_extra={"toml": "models"}
+    )
+    commit_after: float = Field(
+        10.0,
+        gt=0,
+        le=60,
+        description="Seconds a stream's HTTP status is held back, at most, for the first content.",
+    )
+
+    @model_validator(mode="after")
+    def _is_not_exposed_and_open(self) -> Self:
+        if self.auth == "open" and not is_loopback(self.http_host):
+            raise ValueError(
+                f'auth = "open" with http_host = "{self.http_host}" would let anyone on the network use every model; '
+                'set auth = "keys" (or "auto"), or listen on 127.0.0.1'
+            )
+        return self
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a client of the HTTP endpoint must show an API key."""
+        return self.auth == "keys" or (self.auth == "auto" and not is_loopback(self.http_host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address. A name other than localhost may point anywhere."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

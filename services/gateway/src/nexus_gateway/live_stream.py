@@ -1,0 +1,89 @@
+"""A client's stream: held back until there is content or patience ends, then handed on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Self
+
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError
+
+from nexus_gateway.backend_stream import BackendStream
+from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.passage import Passage
+
+__all__ = ["LiveStream"]
+
+
+class LiveStream:
+    """An async iterator of StreamResponse that ends with `finish` or raises MeshError. The first one has `served`."""
+
+    def __init__(self, dispatcher: Dispatcher, passage: Passage) -> None:
+        self._passage = passage
+        self._early: deque[inference_pb2.StreamResponse] = deque()
+        self._stream: BackendStream | None = None
+        self._committed = False
+        self._named = False
+        self._opening = asyncio.create_task(
+            dispatcher.open_stream(passage, lambda: not self._committed), name="open stream"
+        )
+
+    async def open(self, commit_after: float) -> None:
+        """Waits for the first content, at most `commit_after` seconds. Failures until then are raised here."""
+        done, _ = await asyncio.wait({self._opening}, timeout=commit_after)
+        if done:
+            self._adopt(self._opening.result())
+        else:
+            self._committed = True
+            self._early.append(inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase="waiting")))
+
+    async def close(self) -> None:
+        """Cancels what still runs, and waits until it has."""
+        if self._stream is None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+            if not self._opening.cancelled() and self._opening.exception() is None:
+                self._stream = self._opening.result()
+        if self._stream is not None:
+            await self._stream.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> inference_pb2.StreamResponse:
+        try:
+            message = await self._next()
+        except MeshError as error:
+            self._passage.error = error
+            raise
+        if message is None:
+            raise StopAsyncIteration
+        if not self._named:
+            self._name(message)
+        if message.HasField("finish"):
+            self._passage.finished = True
+            self._passage.usage = message.finish.usage if message.finish.HasField("usage") else None
+        return message
+
+    async def _next(self) -> inference_pb2.StreamResponse | None:
+        if self._stream is None and not self._early:
+            self._adopt(await self._opening)
+        if self._early:
+            return self._early.popleft()
+        assert self._stream is not None  # noqa: S101 - adopted above
+        return await self._stream.read()
+
+    def _adopt(self, stream: BackendStream) -> None:
+        self._stream = stream
+        self._early.extend(stream.early)
+        self._passage.first_content = time.monotonic() - self._passage.started
+
+    def _name(self, message: inference_pb2.StreamResponse) -> None:
+        """Sees that the first message says who answers."""
+        self._named = True
+        if message.HasField("served"):
+            self._passage.served = message.served
+        elif self._passage.served is not None:
+            message.served.CopyFrom(self._passage.served)

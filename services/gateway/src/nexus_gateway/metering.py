@@ -1,0 +1,100 @@
+"""What is counted of every request, and the one line it leaves in the log: never content, never keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import prometheus_client
+from nexus.types.v1 import model_pb2
+from nexus_mesh import telemetry
+
+from nexus_gateway.passage import Passage
+
+__all__ = ["KEY_WATCH", "RETRIES", "begin", "end", "observe"]
+
+log = telemetry.logger("requests")
+LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+REQUESTS = prometheus_client.Counter(
+    "nexus_gateway_requests_total", "Requests ended, by operation and outcome.", ["operation", "outcome"]
+)
+SECONDS = prometheus_client.Histogram(
+    "nexus_gateway_request_seconds",
+    "From authentication to the end of the answer.",
+    ["operation"],
+    buckets=LONG,
+)
+FIRST_TOKEN = prometheus_client.Histogram(
+    "nexus_gateway_first_token_seconds",
+    "From authentication to a stream's first content.",
+    ["operation"],
+    buckets=LONG,
+)
+TOKENS = prometheus_client.Counter("nexus_gateway_tokens_total", "Tokens as backends report them.", ["kind"])
+ACTIVE = prometheus_client.Gauge("nexus_gateway_active_requests", "Requests running now.")
+RETRIES = prometheus_client.Counter(
+    "nexus_gateway_retries_total",
+    "Attempts on a further candidate, by the reason the one before failed.",
+    ["reason"],
+)
+UNREACHABLE = prometheus_client.Gauge(
+    "nexus_gateway_unreachable_instances", "Instances without a connection."
+)
+SNAPSHOT_AGE = prometheus_client.Gauge(
+    "nexus_gateway_snapshot_age_seconds", "Since the router was last heard; 0 while its watch is open."
+)
+KEY_WATCH = prometheus_client.Gauge(
+    "nexus_gateway_key_watch_open", "Whether revocations arrive from the vault."
+)
+
+
+def observe(snapshot_age: Callable[[], float], unreachable: Callable[[], float]) -> None:
+    """Where the gauges of the gateway's own knowledge are read from."""
+    SNAPSHOT_AGE.set_function(snapshot_age)
+    UNREACHABLE.set_function(unreachable)
+
+
+def begin() -> None:
+    """A request came in. Every begin() is followed by one end()."""
+    ACTIVE.inc()
+
+
+def end(passage: Passage) -> None:
+    """A request ended, however it did."""
+    ACTIVE.dec()
+    operation, seconds = _name(passage.request.operation), time.monotonic() - passage.started
+    REQUESTS.labels(operation, passage.outcome).inc()
+    SECONDS.labels(operation).observe(seconds)
+    if passage.first_content is not None:
+        FIRST_TOKEN.labels(operation).observe(passage.first_content)
+    if passage.usage is not None:
+        TOKENS.labels("prompt").inc(passage.usage.prompt_tokens)
+        TOKENS.labels("completion").inc(passage.usage.completion_tokens)
+    _write_line(passage, operation, seconds)
+
+
+def _write_line(passage: Passage, operation: str, seconds: float) -> None:
+    served, usage = passage.served, passage.usage
+    log.info(
+        "request",
+        operation=operation,
+        outcome=passage.outcome,
+        detail=passage.error.message if passage.error else None,
+        stream=passage.request.stream,
+        model=passage.request.model[:128],
+        served_model=served.model if served else None,
+        backend=served.backend if served else None,
+        instance=served.instance if served else None,
+        attempts=passage.attempts,
+        seconds=round(seconds, 4),
+        first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
+        prompt=usage.prompt_tokens if usage else None,
+        completion=usage.completion_tokens if usage else None,
+        principal=passage.request.principal.id if passage.request.principal else None,
+    )
+
+
+def _name(operation: int) -> str:
+    known = model_pb2.Operation.values()
+    return model_pb2.Operation.Name(operation)[10:].lower() if operation in known else "unknown"  # type: ignore[arg-type]

@@ -1,0 +1,12 @@
+"""The inference methods of an adapter."""
+
+from __future__ import annotations
+
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.client import Method
+
+__all__ = ["COMPLETE", "STREAM"]
+
+SERVICE = "nexus.inference.v1.InferenceService"
+COMPLETE = Method(SERVICE, "Complete", inference_pb2.CompleteRequest, inference_pb2.CompleteResponse)
+STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse)

@@ -1,0 +1,49 @@
+"""One request on its way down the pipeline and up again: what each step found out for the next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError
+from nexus_routing import Plan, Requirements
+
+from nexus_gateway.limits import TimeLimits
+from nexus_gateway.request import InferenceRequest
+
+__all__ = ["Passage"]
+
+
+@dataclass(slots=True)
+class Passage:
+    """Times are monotonic seconds.
+
+    `body` is what travels on, JSON text. `served` names whoever was tried last. `first_content` counts from
+    `started`; None when nothing was streamed.
+    """
+
+    request: InferenceRequest
+    limits: TimeLimits
+    started: float = field(default_factory=time.monotonic)
+    requirements: Requirements = field(init=False)
+    plan: Plan | None = None
+    body: str = ""
+    attempts: int = 0
+    served: inference_pb2.Served | None = None
+    usage: inference_pb2.Usage | None = None
+    first_content: float | None = None
+    error: MeshError | None = None
+    finished: bool = False
+
+    @property
+    def left(self) -> float:
+        """Seconds left of the total time, at least 0."""
+        return max(0.0, self.started + self.limits.total - time.monotonic())
+
+    @property
+    def outcome(self) -> str:
+        """ok, the reason of the error in lower case, or cancelled when the client left."""
+        if self.error is not None:
+            return self.error.reason.value.lower()
+        return "ok" if self.finished else "cancelled"

@@ -1,0 +1,67 @@
+"""Connections to adapters: dialled on first use, dropped when the table no longer names them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from grpc import ChannelConnectivity
+from nexus_mesh.client import Peer
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.mesh import Mesh
+from nexus_routing import Endpoint, Table
+
+__all__ = ["Peers", "connecting"]
+
+DROP_GRACE = 35 * 60.0
+
+
+class Peers:
+    """One peer per endpoint."""
+
+    def __init__(self, mesh: Mesh[Any], connect_timeout: float) -> None:
+        self._mesh = mesh
+        self._connect_timeout = connect_timeout
+        self._peers: dict[Endpoint, Peer] = {}
+
+    def get(self, endpoint: Endpoint) -> Peer:
+        if endpoint not in self._peers:
+            self._peers[endpoint] = self._mesh.dial(*endpoint)
+        return self._peers[endpoint]
+
+    async def connects(self, endpoint: Endpoint) -> bool:
+        """Whether the endpoint's connection stands, or can be made in time. Sends no request."""
+        return await self.get(endpoint).wait_ready(self._connect_timeout)
+
+    def retain(self, table: Table) -> None:
+        """Hangs up on whoever is not in the table, once running requests have ended."""
+        for gone in self._peers.keys() - {target.endpoint for target in table.targets}:
+            peer = self._peers.pop(gone)
+            self._mesh.spawn(self._mesh.hang_up(peer, DROP_GRACE), name=f"hang up {peer.address}")
+
+
+@asynccontextmanager
+async def connecting(peer: Peer, seconds: float) -> AsyncIterator[None]:
+    """Gives what runs inside `seconds` to get a connection, then no limit. Raises BACKEND_DOWN."""
+    if peer.connectivity() is ChannelConnectivity.READY:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as scope:
+            look = loop.call_later(seconds, _end_unless_ready, peer, scope)
+            try:
+                yield
+            finally:
+                look.cancel()
+    except TimeoutError:
+        raise MeshError(
+            Reason.BACKEND_DOWN, f"No connection within {seconds:g} s.", metadata={"transport": "1"}
+        ) from None
+
+
+def _end_unless_ready(peer: Peer, scope: asyncio.Timeout) -> None:
+    if peer.connectivity() is not ChannelConnectivity.READY:
+        scope.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,74 @@
+"""When another candidate may be tried, and how often: decided by the reason, bounded by a budget."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from nexus_mesh.errors import Reason
+
+__all__ = ["BLAMES_TARGET", "RETRYABLE", "RetryBudget"]
+
+# Generating has no side effects, so it may be repeated for as long as nothing of it reached the client.
+RETRYABLE = frozenset(
+    {
+        Reason.BACKEND_DOWN,
+        Reason.BACKEND_LOST,
+        Reason.DRAINING,
+        Reason.MODEL_NOT_READY,
+        Reason.OVERLOAD,
+        Reason.STREAM_IDLE_TIMEOUT,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_MALFORMED,
+    }
+)
+
+# Faults of the backend itself. A refused request, a full house or an orderly end are none.
+BLAMES_TARGET = frozenset(
+    {
+        Reason.BACKEND_DOWN,
+        Reason.BACKEND_LOST,
+        Reason.INTERNAL,
+        Reason.STREAM_IDLE_TIMEOUT,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_MALFORMED,
+    }
+)
+
+WINDOW = 10.0
+SHARE = 0.2
+LEAST = 3
+
+
+class RetryBudget:
+    """At most a fifth of the last ten seconds' requests may be tried again, or three if that is more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[list[float]] = deque()  # [start, requests, retries], one per second that had any
+        self._requests = 0.0
+        self._retries = 0.0
+
+    def count_request(self) -> None:
+        self._slide()[1] += 1
+        self._requests += 1
+
+    def take(self) -> bool:
+        """Takes one retry; False when the budget is spent."""
+        second = self._slide()
+        if self._retries + 1 > max(LEAST, SHARE * self._requests):
+            return False
+        second[2] += 1
+        self._retries += 1
+        return True
+
+    def _slide(self) -> list[float]:
+        now = self._clock()
+        while self._seconds and self._seconds[0][0] <= now - WINDOW:
+            _, requests, retries = self._seconds.popleft()
+            self._requests -= requests
+            self._retries -= retries
+        if not self._seconds or self._seconds[-1][0] <= now - 1:
+            self._seconds.append([now, 0.0, 0.0])
+        return self._seconds[-1]

@@ -1,0 +1,58 @@
+"""The inference service for internal callers: the same pipeline as HTTP, the caller known by its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.identity import caller
+
+from nexus_gateway.pipeline import Pipeline
+from nexus_gateway.principals import Principal
+from nexus_gateway.request import InferenceRequest
+from nexus_gateway.validation.parse import CHECKS, parse_request
+
+__all__ = ["InferenceServicer"]
+
+
+class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
+    """nexus.inference.v1.InferenceService at a gateway."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def Complete(
+        self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CompleteResponse:
+        return await self._pipeline.complete(_parse(request.envelope, stream=False))
+
+    async def Stream(
+        self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.StreamResponse]:
+        async with self._pipeline.stream(_parse(request.envelope, stream=True)) as messages:
+            async for message in messages:
+                yield message
+
+
+def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceRequest:
+    """The request an HTTP client would have made. The envelope's fields win over the body's."""
+    if envelope.operation not in CHECKS:
+        raise MeshError(
+            Reason.INVALID_REQUEST,
+            "envelope.operation must name a kind of work.",
+            metadata={"param": "operation"},
+        )
+    request = parse_request(
+        envelope.operation,
+        envelope.body.encode(),
+        request_id=envelope.request_id or telemetry.current_request_id() or telemetry.new_request_id(),
+        credential=None,
+    )
+    spiffe = caller().spiffe
+    request.model = envelope.model or request.model
+    request.principal = Principal(spiffe.instance_id, str(spiffe))
+    request.stream = stream
+    return request

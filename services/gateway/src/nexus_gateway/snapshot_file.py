@@ -1,0 +1,40 @@
+"""The last snapshot on disk, so that a gateway can start while the router is away."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+from nexus.router.v1 import snapshot_pb2
+
+__all__ = ["SnapshotFile"]
+
+OLDEST = 3600.0
+
+
+class SnapshotFile:
+    """One file; its time of change says when the snapshot was last known to hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, snapshot: snapshot_pb2.Snapshot) -> None:
+        """Writes so that a crash leaves the old snapshot or the new one. Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = self._path.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(snapshot.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+
+    def load(self) -> snapshot_pb2.Snapshot | None:
+        """The saved snapshot; None when there is none, it is older than an hour, or it cannot be read."""
+        try:
+            if time.time() - self._path.stat().st_mtime > OLDEST:
+                return None
+            return snapshot_pb2.Snapshot.FromString(self._path.read_bytes())
+        except (OSError, DecodeError):
+            return None

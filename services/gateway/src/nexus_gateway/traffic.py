@@ -1,0 +1,84 @@
+"""What this gateway has under way at each target, and what it learnt of them by it."""
+
+from __future__ import annotations
+
+import itertools
+
+from nexus_mesh.errors import MeshError
+from nexus_routing import Candidate, Conditions, Endpoint, Table
+
+from nexus_gateway.breakers import Breakers
+from nexus_gateway.reachability import Reachability
+from nexus_gateway.retries import BLAMES_TARGET
+
+__all__ = ["TRANSPORT", "Ride", "Traffic"]
+
+TRANSPORT = "transport"
+"""Metadata key of an error that came from the connection, not from the service behind it."""
+
+
+class Traffic:
+    """Running requests by target, and who is out of service by our own experience."""
+
+    def __init__(self, reachability: Reachability, breakers: Breakers) -> None:
+        self.active: dict[str, int] = {}
+        self.reachability = reachability
+        self.breakers = breakers
+        self._turns = itertools.count()
+
+    def conditions(self) -> Conditions:
+        """What a plan has to know beyond the table."""
+        unreachable, ejected = self.reachability.unreachable, self.breakers.ejected()
+        return Conditions(self.active, unreachable, ejected, next(self._turns))
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Whether a candidate planned a moment ago may still be tried."""
+        return (
+            candidate.endpoint not in self.reachability.unreachable
+            and candidate.id not in self.breakers.ejected()
+        )
+
+    def retain(self, table: Table) -> None:
+        """Forgets what is not in the table any more."""
+        endpoints: set[Endpoint] = {target.endpoint for target in table.targets}
+        self.reachability.retain(endpoints)
+        self.breakers.retain({target.id for target in table.targets})
+
+
+class Ride:
+    """One request on one candidate: counted from here to close(). At most one verdict is kept, the first."""
+
+    __slots__ = ("_candidate", "_closed", "_judged", "_proving", "_traffic")
+
+    def __init__(self, traffic: Traffic, candidate: Candidate) -> None:
+        self._traffic = traffic
+        self._candidate = candidate
+        self._judged = self._closed = False
+        traffic.active[candidate.id] = traffic.active.get(candidate.id, 0) + 1
+        self._proving = traffic.breakers.start(candidate.id)
+
+    def succeed(self) -> None:
+        if not self._judged:
+            self._judged = True
+            self._traffic.breakers.succeed(self._candidate.id)
+
+    def fail(self, error: MeshError) -> None:
+        """A lost connection speaks against the whole instance, a fault of the backend against the target."""
+        if self._judged:
+            return
+        if TRANSPORT in error.metadata:
+            self._traffic.reachability.lose(self._candidate.endpoint, self._candidate.target.instance)
+        elif error.reason in BLAMES_TARGET:
+            self._judged = True
+            self._traffic.breakers.fail(self._candidate.id)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        active, target = self._traffic.active, self._candidate.id
+        active[target] -= 1
+        if not active[target]:
+            del active[target]
+        if self._proving and not self._judged:
+            self._traffic.breakers.abandon(target)

@@ -1,0 +1,84 @@
+"""API keys: asked once, revoked at once, still good while the vault is away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from nexus.vault.v1 import keys_pb2
+from nexus_mesh.errors import MeshError, Reason
+from support.gateway_bench import GatewayBench
+from support.waiting import eventually
+
+KEY = "nx_test_abcdefghijkl_secret"
+
+
+async def refused(bench: GatewayBench, credential: str | None) -> Reason:
+    with pytest.raises(MeshError) as caught:
+        await bench.ask(credential=credential)
+    return caught.value.reason
+
+
+async def until_refused(bench: GatewayBench, seconds: float) -> Reason:
+    """Asks with KEY until it is no longer good."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                await bench.ask(credential=KEY)
+            except MeshError as error:
+                return error.reason
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def guarded(bench: GatewayBench) -> GatewayBench:
+    """A bench that wants keys, knows KEY, and has one adapter."""
+    box = await bench.adapter("box")
+    bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine")
+    await bench.start(box.target(), auth="keys")
+    await eventually(lambda: bench.control.vault.watchers == 1, what="the key watch")
+    return bench
+
+
+async def test_key_is_asked_for_once(guarded: GatewayBench) -> None:
+    guarded.control.vault.delay = 0.05
+    await asyncio.gather(*(guarded.ask(credential=KEY) for _ in range(20)))
+    await guarded.ask(credential=KEY)
+    assert guarded.control.vault.asked == [KEY]
+
+
+@pytest.mark.parametrize("credential", [None, "", "wrong", KEY + "x", KEY[:-1]])
+async def test_no_good_key_no_answer(guarded: GatewayBench, credential: str | None) -> None:
+    await guarded.ask(credential=KEY)
+    assert await refused(guarded, credential) is Reason.CALLER_KEY
+
+
+async def test_wrong_key_is_not_asked_for_again_at_once(guarded: GatewayBench) -> None:
+    for _ in range(10):
+        assert await refused(guarded, "wrong") is Reason.CALLER_KEY
+    assert guarded.control.vault.asked == ["wrong"]
+
+
+async def test_revoked_key_is_refused_within_a_second(guarded: GatewayBench) -> None:
+    await guarded.ask(credential=KEY)
+    guarded.control.vault.revoke("abcdefghijkl")
+    assert await until_refused(guarded, 1.0) is Reason.CALLER_KEY
+
+
+async def test_known_key_stays_good_while_the_vault_is_away_and_unknown_is_not_called_wrong(
+    guarded: GatewayBench,
+) -> None:
+    await guarded.ask(credential=KEY)
+    await guarded.control.stop("vault")
+    await guarded.ask(credential=KEY)
+    assert await refused(guarded, "unknown") is Reason.AUTH_UNAVAILABLE
+
+
+async def test_revocation_during_an_outage_counts_when_the_vault_is_back(guarded: GatewayBench) -> None:
+    await guarded.ask(credential=KEY)
+    await guarded.control.stop("vault")
+    guarded.control.vault.revoke("abcdefghijkl")
+    await guarded.ask(credential=KEY)
+    await guarded.control.start("vault")
+    await eventually(lambda: guarded.control.vault.watchers == 1, what="the key watch to be back")
+    assert await until_refused(guarded, 2.0) is Reason.CALLER_KEY

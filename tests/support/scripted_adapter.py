@@ -1,0 +1,169 @@
+"""An adapter that does what the test tells it, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from nexus.inference.v1 import inference_pb2
+from nexus.inference.v1.inference_pb2_grpc import (
+    InferenceServiceServicer,
+    add_InferenceServiceServicer_to_server,
+)
+from nexus.registry.v1 import instance_pb2
+from nexus.router.v1 import snapshot_pb2
+from nexus.types.v1 import model_pb2
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.server import MeshServer, Servicer, start_server
+from nexus_mesh.tls import Identity
+
+__all__ = ["ScriptedAdapter", "serve_adapter", "text_of"]
+
+WORDS = ("one ", "two ", "three")
+
+
+class ScriptedAdapter(InferenceServiceServicer):
+    """`mode` is one of the `_stream_*` methods below, or "fail" (with `reason`); it may change at any time.
+
+    `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mode = "ok"
+        self.reason = Reason.UPSTREAM_ERROR
+        self.delay = 0.0
+        self.seen: list[inference_pb2.Envelope] = []
+        self.active = 0
+        self.cancelled = 0
+        self.identity: Identity
+        self.server: MeshServer
+
+    def target(
+        self, *models: str, address: str | None = None, state: int = 2, priority: int = 50
+    ) -> snapshot_pb2.Target:
+        """This adapter's only backend as a router shows it; reached at `address` if given."""
+        spiffe = self.identity.spiffe
+        target = snapshot_pb2.Target(
+            id=f"{spiffe.instance_id}#{self.name}",
+            instance=spiffe.instance_id,
+            address=address or self.address,
+            server_name=spiffe.server_name,
+            backend=self.name,
+            kind="scripted",
+            priority=priority,
+            state=instance_pb2.State.ValueType(state),
+            state_reason="" if state == instance_pb2.STATE_ACTIVE else "the test says so",
+        )
+        for model in models or ("m",):
+            target.models.add(id=model, operations=[model_pb2.OPERATION_CHAT], loaded=True)
+        return target
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    async def Complete(
+        self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CompleteResponse:
+        text, usage = "", None
+        async for message in self._script(request.envelope):
+            if message.HasField("finish"):
+                usage = message.finish.usage
+            text += text_of(message)
+        body = {
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            ]
+        }
+        return inference_pb2.CompleteResponse(body=json.dumps(body), usage=usage)
+
+    async def Stream(
+        self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.StreamResponse]:
+        async for message in self._script(request.envelope):
+            yield message
+
+    async def _script(self, envelope: inference_pb2.Envelope) -> AsyncIterator[inference_pb2.StreamResponse]:
+        self.seen.append(envelope)
+        self.active += 1
+        try:
+            await asyncio.sleep(self.delay)
+            async for message in getattr(self, f"_stream_{self.mode}")():
+                yield message
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.active -= 1
+
+    async def _stream_ok(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _chunks({"role": "assistant", "content": ""})
+        for word in WORDS:
+            yield _chunks({"content": word})
+        yield _chunks({}, "stop")
+        usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=len(WORDS))
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        raise MeshError(self.reason, "the test says so")
+        yield
+
+    async def _stream_role_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _chunks({"role": "assistant", "content": ""})
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_content_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _chunks({"content": WORDS[0]})
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_silent(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        await asyncio.Event().wait()
+        yield inference_pb2.StreamResponse()
+
+    async def _stream_stall(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _chunks({"content": WORDS[0]})
+        await asyncio.Event().wait()
+
+    async def _stream_progress(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        for done in range(6):
+            yield inference_pb2.StreamResponse(
+                progress=inference_pb2.Progress(phase="prompt", done=done, total=6)
+            )
+            await asyncio.sleep(0.1)
+        async for message in self._stream_ok():
+            yield message
+
+    async def _stream_unfinished(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _chunks({"content": WORDS[0]})
+        yield _chunks({}, "stop")
+
+    async def _stream_garbage(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=["{half an ob"]))
+
+
+@asynccontextmanager
+async def serve_adapter(identity: Identity) -> AsyncIterator[ScriptedAdapter]:
+    """A running adapter whose backend bears the identity's name."""
+    adapter = ScriptedAdapter(identity.spiffe.name)
+    adapter.identity = identity
+    servicer = Servicer(adapter, add_InferenceServiceServicer_to_server)
+    adapter.server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
+    try:
+        yield adapter
+    finally:
+        await adapter.server.drain(settle=0, grace=0)
+
+
+def text_of(message: inference_pb2.StreamResponse) -> str:
+    """The content of all choices of a message's chunks."""
+    chunks = [json.loads(text) for text in message.chunks.json]
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+def _chunks(delta: dict[str, str], finish_reason: str | None = None) -> inference_pb2.StreamResponse:
+    chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
+    return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=[json.dumps(chunk)]))

@@ -1,0 +1,124 @@
+"""A router and a vault that say what the test tells them, over real gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
+from nexus.vault.v1 import keys_pb2, keys_pb2_grpc
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.server import MeshServer, Servicer, start_server
+from support.ca import MeshCA
+from support.processes import free_port
+
+__all__ = ["ScriptedRouter", "ScriptedVault", "serve_control"]
+
+
+class ScriptedRouter(router_pb2_grpc.RouterServiceServicer):
+    """Pushes whatever show() was last given."""
+
+    def __init__(self) -> None:
+        self._snapshot: snapshot_pb2.Snapshot | None = None
+        self._version = 0
+        self._changed = asyncio.Event()
+
+    def show(self, *targets: snapshot_pb2.Target, aliases: dict[str, str] | None = None) -> None:
+        self._version += 1
+        self._snapshot = snapshot_pb2.Snapshot(version=self._version, targets=targets, aliases=aliases or {})
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def WatchSnapshot(
+        self, request: router_pb2.WatchSnapshotRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[router_pb2.WatchSnapshotResponse]:
+        while True:
+            changed = self._changed
+            if self._snapshot is not None:
+                yield router_pb2.WatchSnapshotResponse(snapshot=self._snapshot)
+            await changed.wait()
+
+
+class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
+    """Knows `keys` (secret -> key) and tells what was revoked. `asked` counts Authenticate calls by secret."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, keys_pb2.Key] = {}
+        self.asked: list[str] = []
+        self.delay = 0.0
+        self.watchers = 0
+        self._revoked: list[str] = []
+        self._changed = asyncio.Event()
+
+    def revoke(self, key_id: str) -> None:
+        self._revoked.append(key_id)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def Authenticate(
+        self, request: keys_pb2.AuthenticateRequest, context: grpc.aio.ServicerContext
+    ) -> keys_pb2.AuthenticateResponse:
+        self.asked.append(request.secret)
+        await asyncio.sleep(self.delay)
+        if request.secret not in self.keys:
+            raise MeshError(Reason.CALLER_KEY, "no such key")
+        return keys_pb2.AuthenticateResponse(key=self.keys[request.secret])
+
+    async def WatchKeys(
+        self, request: keys_pb2.WatchKeysRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[keys_pb2.WatchKeysResponse]:
+        sent = 0
+        self.watchers += 1
+        try:
+            for key_id in self._revoked:
+                yield keys_pb2.WatchKeysResponse(revoked_id=key_id)
+            sent = len(self._revoked)
+            yield keys_pb2.WatchKeysResponse(synced=keys_pb2.KeysSynced())
+            while True:
+                changed = self._changed
+                for key_id in self._revoked[sent:]:
+                    yield keys_pb2.WatchKeysResponse(revoked_id=key_id)
+                sent = len(self._revoked)
+                await changed.wait()
+        finally:
+            self.watchers -= 1
+
+
+class Control:
+    """A scripted router and vault on fixed ports, which can be stopped and started again."""
+
+    def __init__(self, ca: MeshCA) -> None:
+        self.router, self.vault = ScriptedRouter(), ScriptedVault()
+        self.ports = {"router": free_port(), "vault": free_port()}
+        self._ca = ca
+        self._running: dict[str, MeshServer] = {}
+
+    async def start(self, role: str) -> None:
+        servicers = {
+            "router": Servicer(self.router, router_pb2_grpc.add_RouterServiceServicer_to_server),
+            "vault": Servicer(self.vault, keys_pb2_grpc.add_KeyServiceServicer_to_server),
+        }
+        identity = self._ca.identity(role)
+        self._running[role] = await start_server(
+            [servicers[role]], host="127.0.0.1", port=self.ports[role], identity=identity, denied=set()
+        )
+
+    async def stop(self, role: str) -> None:
+        server = self._running.pop(role, None)
+        if server is not None:
+            await server.drain(settle=0, grace=0)
+
+
+@asynccontextmanager
+async def serve_control(ca: MeshCA) -> AsyncIterator[Control]:
+    """Both running."""
+    control = Control(ca)
+    await control.start("router")
+    await control.start("vault")
+    try:
+        yield control
+    finally:
+        await control.stop("router")
+        await control.stop("vault")
