@@ -107,7 +107,7 @@ class Plan:
         """One process for each zone: the zone is in its certificate."""
         specs = []
         for zone in zones_of(self.options.config_path):
-            flags = ["--zone", zone]
+            flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
                 if self.options.model is not None:

@@ -10,12 +10,14 @@ from nexus.inference.v1 import inference_pb2_grpc
 from nexus_mesh import telemetry
 from nexus_mesh.service import Mesh, Servicer
 
-from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer
 
 __all__ = ["open_adapter"]
+
+DEMO_PRIORITY = 1000  # anything real is preferred
 
 log = telemetry.logger("adapter")
 
@@ -26,13 +28,16 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
     spiffe = mesh.identity.spiffe
     async with Host(mesh.settings, mesh.status) as host:
         for config in mesh.settings.backends:
-            if config.zone in (None, spiffe.zone):
+            if _belongs_here(config, mesh.settings, spiffe.zone):
                 host.add(config)
-            else:
-                # The certificate decides the zone: serving it here would show it in a zone it is not in.
-                log.info("backend of another zone left out", backend=config.name, zone=config.zone)
+        if mesh.settings.model is not None:
+            host.add(BackendConfig(name="embedded", kind="embedded", path=mesh.settings.model))
         if mesh.settings.discovery:
-            mesh.spawn(Rescan(host, mesh.settings).run(), name="discovery")
+            rescan = Rescan(host, mesh.settings)
+            await rescan.once()
+            mesh.spawn(rescan.run(), name="discovery")
+        if mesh.settings.demo and not host.backends:
+            host.add(BackendConfig(name="demo", kind="embedded", priority=DEMO_PRIORITY))
         yield [
             Servicer(
                 InferenceServicer(host, spiffe.instance_id),
@@ -40,3 +45,12 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             ),
             Servicer(CatalogServicer(host), catalog_pb2_grpc.add_CatalogServiceServicer_to_server),
         ]
+
+
+def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:
+    """The certificate decides the zone: serving another zone's backend would show it in a zone it is not in."""
+    if config.zone is None:
+        return not settings.named_zone_only
+    if config.zone != zone:
+        log.info("backend of another zone left out", backend=config.name, zone=config.zone)
+    return config.zone == zone

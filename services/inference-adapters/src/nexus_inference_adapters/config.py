@@ -134,6 +134,9 @@ class AdapterSettings(ServiceSettings):
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, json_schema_extra={"toml": "timeouts"})
     models: dict[str, ModelSettings] = Field(default_factory=dict, json_schema_extra={"toml": "models"})
+    model: Path | None = Field(None, description="A GGUF file to serve.")
+    demo: bool = Field(False, description="Serve the model that comes with NEXUS when there is nothing else.")
+    named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
 
