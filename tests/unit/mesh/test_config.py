@@ -40,6 +40,14 @@ def test_a_field_may_read_a_shared_table(home: Path) -> None:
     assert load(SampleSettings).routing == {"aliases": {"a": "b"}}
 
 
+def test_the_command_line_says_where_the_file_is(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (home / "nexus.toml").write_text("[sample]\ndepth = 2\n")
+    (other / "nexus.toml").write_text("[sample]\ndepth = 5\n")
+    assert load(SampleSettings, ["--home", str(other)]).depth == 5
+    assert load(SampleSettings, ["--config", str(other / "nexus.toml")]).depth == 5
+
+
 def test_every_problem_is_told_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "nexus.toml").write_text("[sample]\ndepth = -1\nwidth = 2\n")
     monkeypatch.setenv("NEXUS_SAMPLE_DEEP", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import socket
@@ -129,7 +130,7 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
     """Reads the settings. Raises ConfigError with every problem, values of secrets left out."""
     problems = _unknown_environment(settings)
     try:
-        loaded = settings(_cli_parse_args=list(arguments), **_common_environment())  # pyright: ignore[reportCallIssue]
+        loaded = settings(_cli_parse_args=list(arguments), **_where(arguments))  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         problems += [_sentence(problem) for problem in error.errors(include_url=False)]
     else:
@@ -138,8 +139,14 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
     raise ConfigError(problems)
 
 
-def _common_environment() -> dict[str, str]:
-    return {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
+def _where(arguments: Sequence[str]) -> dict[str, str]:
+    """Home and config file, read ahead of the rest: they say where the rest is."""
+    told = {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
+    ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for field in COMMON_ENVIRONMENT.values():
+        ahead.add_argument(f"--{field}")
+    known, _ = ahead.parse_known_args(arguments)
+    return {**told, **{field: value for field, value in vars(known).items() if value}}
 
 
 def _service_of(settings: type[BaseSettings]) -> str:
