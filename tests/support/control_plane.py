@@ -31,6 +31,11 @@ WATCH = Method(REGISTRY, "Watch", registry_pb2.WatchRequest, registry_pb2.WatchR
 _ports = itertools.count(20_001)
 
 
+def settings_of(kind: type[S], **values: Any) -> S:
+    """Settings from these values and defaults alone: no environment, no file."""
+    return kind.model_validate(values)
+
+
 class MeshEtcdCA(EtcdCA):
     """Lets etcd have a certificate of the mesh: an identity of role etcd, and no address in it."""
 
@@ -78,8 +83,10 @@ async def serving(
 class Member:
     """A service that only registers: what it says of itself is `mesh.status`."""
 
-    def __init__(self, ca: MeshCA, home: Path, registry: str, role: str = "adapter", name: str = "box") -> None:
-        settings = ServiceSettings(home=home, registry=registry)
+    def __init__(
+        self, ca: MeshCA, home: Path, registry: str, role: str = "adapter", name: str = "box"
+    ) -> None:
+        settings = settings_of(ServiceSettings, home=home, registry=registry)
         self.mesh = Mesh(settings, ca.identity(role, name))
         self.id = self.mesh.identity.spiffe.instance_id
         self.registration = Registration(
@@ -87,7 +94,9 @@ class Member:
         )
         self._task = self.mesh.spawn(self.registration.run(), name="registration")
 
-    def say(self, *backends: instance_pb2.Backend, state: instance_pb2.State = instance_pb2.STATE_ACTIVE) -> None:
+    def say(
+        self, *backends: instance_pb2.Backend, state: instance_pb2.State = instance_pb2.STATE_ACTIVE
+    ) -> None:
         self.mesh.status.set(instance_pb2.Status(state=state, backends=backends))
 
     async def leave(self) -> None:
@@ -106,7 +115,7 @@ class Watcher:
     """Follows a registry as a router does, and notes everything it was told."""
 
     def __init__(self, ca: MeshCA, home: Path, registry: str) -> None:
-        self.mesh = Mesh(ServiceSettings(home=home, registry=registry), ca.identity("router"))
+        self.mesh = Mesh(settings_of(ServiceSettings, home=home, registry=registry), ca.identity("router"))
         self.rows: dict[str, instance_pb2.Instance] = {}
         self.told: list[registry_pb2.WatchResponse] = []
         self.errors: list[MeshError] = []

@@ -15,8 +15,9 @@ from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from nexus_registry.etcd import EtcdClient, KeyValue
 from nexus_registry.instances import PREFIX, key_of
+from prometheus_client import REGISTRY
 from support.ca import MeshCA
-from support.control_plane import Member, Watcher, serving
+from support.control_plane import Member, Watcher, serving, settings_of
 from support.etcd import EtcdCluster
 from support.waiting import eventually
 
@@ -38,7 +39,8 @@ async def start(
     """Starts a registry of some name on the one etcd; gives its address."""
 
     async def start(name: str = "main") -> str:
-        settings = RegistrySettings(
+        settings = settings_of(
+            RegistrySettings,
             home=tmp_path,
             port=0,
             etcd_endpoints=mesh_etcd.endpoints,
@@ -144,16 +146,12 @@ async def test_started_without_etcd_it_serves_and_says_it_is_behind(
     member = await crowd.member(address)
     watcher = await crowd.watcher(address)
     await eventually(lambda: watcher.connected(member.id))
-    late = [watcher]
-
-    async def marker() -> int:
-        late.append(await crowd.watcher(address))
-        return max(message.synced.stale_seconds for message in late[-1].told)
-
-    while not await marker():
-        await eventually(lambda: late[-1].synced)
+    await eventually(lambda: (REGISTRY.get_sample_value("nexus_registry_stale_seconds") or 0) >= 1)
+    late = await crowd.watcher(address)
+    assert max(message.synced.stale_seconds for message in late.told) >= 1
     await mesh_etcd.restart(mesh_etcd.members[0])
     await stored(client, member.id, connected)
+    await eventually(lambda: REGISTRY.get_sample_value("nexus_registry_stale_seconds") == 0)
 
 
 async def test_rows_deleted_behind_its_back_are_written_again(
@@ -195,16 +193,16 @@ async def test_two_registries_see_each_others_instances(start: OpenRegistry, cro
     await eventually(lambda: watcher.connected(member.id) is None, timeout=20)
 
 
-async def test_who_moves_to_another_registry_is_not_pulled_back(
-    start: OpenRegistry, crowd: Crowd
-) -> None:
+async def test_who_moves_to_another_registry_is_not_pulled_back(start: OpenRegistry, crowd: Crowd) -> None:
     east, west = await start("east"), await start("west")
     seen_east, seen_west = await crowd.watcher(east), await crowd.watcher(west)
     first = await crowd.member(east)
     await eventually(lambda: seen_west.connected(first.id))
+    old = seen_west.rows[first.id].address
     await first.crash()
     second = await crowd.member(west)
-    await eventually(lambda: seen_west.connected(second.id) and seen_east.connected(second.id))
+    for watcher in (seen_west, seen_east):
+        await eventually(lambda watcher=watcher: watcher.rows[second.id].address != old)
     told = len(seen_west.told), len(seen_east.told)
     # Longer than the first registration has to live, so that its removal would be seen.
     for second_passed in range(LEASE_TTL + 3):

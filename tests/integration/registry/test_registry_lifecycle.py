@@ -14,8 +14,9 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.mesh import Mesh
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
+from prometheus_client import REGISTRY as REGISTRY_METRICS
 from support.ca import MeshCA
-from support.control_plane import REGISTRY, WATCH, Member, Watcher, serving
+from support.control_plane import REGISTRY, WATCH, Member, Watcher, serving, settings_of
 from support.etcd import EtcdCluster
 from support.waiting import eventually
 
@@ -28,7 +29,8 @@ LIFETIME = 5.0
 @pytest_asyncio.fixture
 async def registry(tmp_path: Path, mesh_ca: MeshCA, mesh_etcd: EtcdCluster) -> AsyncIterator[str]:
     """A running registry's address."""
-    settings = RegistrySettings(
+    settings = settings_of(
+        RegistrySettings,
         home=tmp_path,
         port=0,
         etcd_endpoints=mesh_etcd.endpoints,
@@ -89,8 +91,12 @@ async def test_who_crashes_is_shown_lost_and_later_removed(member: Member, watch
     await eventually(lambda: watcher.connected(member.id) is None, timeout=3 * LIFETIME)
 
 
-async def test_who_falls_silent_is_lost(mesh_ca: MeshCA, registry: str, tmp_path: Path, watcher: Watcher) -> None:
-    async with Mesh(RegistrySettings(home=tmp_path, registry=registry), mesh_ca.identity("adapter", "mute")) as mesh:
+async def test_who_falls_silent_is_lost(
+    mesh_ca: MeshCA, registry: str, tmp_path: Path, watcher: Watcher
+) -> None:
+    async with Mesh(
+        settings_of(RegistrySettings, home=tmp_path, registry=registry), mesh_ca.identity("adapter", "mute")
+    ) as mesh:
         peer = mesh.control("registry")
         await peer.unary(REGISTER, registry_pb2.RegisterRequest(port=1), timeout=5)
         with refused(Reason.TIMEOUT):
@@ -112,7 +118,9 @@ async def test_a_new_certificate_is_no_blip(mesh_ca: MeshCA, member: Member, wat
 
 
 async def test_keep_alive_needs_a_registration(mesh_ca: MeshCA, registry: str, tmp_path: Path) -> None:
-    async with Mesh(RegistrySettings(home=tmp_path, registry=registry), mesh_ca.identity("adapter")) as mesh:
+    async with Mesh(
+        settings_of(RegistrySettings, home=tmp_path, registry=registry), mesh_ca.identity("adapter")
+    ) as mesh:
         with refused(Reason.OBJECT_NOT_FOUND):
             async with mesh.control("registry").bidi(KEEP_ALIVE) as (call, _):
                 await call.write(registry_pb2.KeepAliveRequest())
@@ -130,7 +138,9 @@ async def test_a_registration_out_of_bounds_is_refused(
         request.version = "x" * 65
     else:
         request.status.backends.add(name="b", state_reason="x" * (1 << 20))
-    async with Mesh(RegistrySettings(home=tmp_path, registry=registry), mesh_ca.identity("adapter")) as mesh:
+    async with Mesh(
+        settings_of(RegistrySettings, home=tmp_path, registry=registry), mesh_ca.identity("adapter")
+    ) as mesh:
         with refused(Reason.INVALID_REQUEST, param):
             await mesh.control("registry").unary(REGISTER, request, timeout=5)
 
@@ -152,6 +162,15 @@ async def test_a_watch_that_cannot_resume_says_so(watcher: Watcher, epoch: str |
     async with watcher.mesh.control("registry").stream(WATCH, request, timeout=5) as call:
         with refused(Reason.REVISION_EXPIRED):
             await anext(aiter(call))
+
+
+async def test_a_watcher_that_hangs_up_is_forgotten(tmp_path: Path, mesh_ca: MeshCA, registry: str) -> None:
+    watchers = [Watcher(mesh_ca, tmp_path, registry) for _ in range(3)]
+    for watcher in watchers:
+        await eventually(lambda watcher=watcher: watcher.synced)
+    assert REGISTRY_METRICS.get_sample_value("nexus_registry_watchers_count") == 3
+    await asyncio.gather(*(watcher.close() for watcher in watchers))
+    await eventually(lambda: REGISTRY_METRICS.get_sample_value("nexus_registry_watchers_count") == 0)
 
 
 async def test_list_in_pages(mesh_ca: MeshCA, registry: str, tmp_path: Path, watcher: Watcher) -> None:

@@ -65,9 +65,8 @@ class Directory:
         Raises INVALID_REQUEST if its address is known to be somebody else's.
         """
         self._check_address(instance)
-        known = self._table.get(instance.id)
-        # Somebody who registers again (new certificate, restarted registry) must not look gone in between.
-        instance = with_connected(instance, known is not None and known.connected)
+        # Its stream follows in a moment; calling it lost until then would shake everybody who watches.
+        instance = with_connected(instance, True)
         registration = self._local.get(instance.id)
         if registration is None:
             registration = Registration(instance, self._lifetime, self._expire)

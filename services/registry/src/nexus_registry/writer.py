@@ -63,7 +63,8 @@ class RowWriter:
                 await self._write()
             except EtcdError as error:
                 WRITES.labels("failed").inc()
-                log.warning("row not written to etcd", instance=self._instance.id, reason=str(error))
+                if retry == FIRST_RETRY:
+                    log.warning("row not written to etcd", instance=self._instance.id, reason=str(error))
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, LONGEST_RETRY)
                 self._rewrite()
