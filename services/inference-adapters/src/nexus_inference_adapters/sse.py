@@ -8,6 +8,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 __all__ = ["Comment", "LineReader", "SseReader"]
 
+FIELDS = (b"data", b"event", b"id", b"retry", b":")
 MAX_LINE_BYTES = 1024 * 1024
 
 
@@ -71,5 +72,8 @@ class SseReader:
         self._data.append(data)
 
     def incomplete(self) -> bool:
-        """Whether the bytes so far end inside an event."""
-        return bool(self._data) or bool(self._lines.rest().strip())
+        """Whether the bytes so far end inside an event. Raises UPSTREAM_MALFORMED when it could never become one."""
+        rest = self._lines.rest().strip()
+        if rest and not rest.startswith(FIELDS) and not any(field.startswith(rest) for field in FIELDS):
+            raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend sent something that is not an event stream.")
+        return bool(self._data) or bool(rest)

@@ -1,0 +1,92 @@
+"""Settings: what is accepted, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nexus_inference_adapters.config import KINDS, AdapterSettings, child_environment
+from nexus_inference_adapters.kinds import ADAPTERS
+from nexus_mesh.config import load
+from nexus_mesh.errors import ConfigError
+
+GOOD = """
+[[backends]]
+name = "box"
+kind = "openai_compatible"
+url = "http://127.0.0.1:8000/v1/"
+zone = "restricted"
+priority = 10
+tier = "fast"
+models = ["m"]
+max_concurrency = 8
+api_key_env = "BOX_KEY"
+
+[timeouts]
+stall = 5
+
+[models."slow".timeouts]
+first_token = 600
+"""
+
+
+def loaded(tmp_path: Path, text: str) -> AdapterSettings:
+    path = tmp_path / "nexus.toml"
+    path.write_text(text)
+    return load(AdapterSettings, ["--config", str(path), "--home", str(tmp_path)])
+
+
+def test_every_kind_has_an_adapter() -> None:
+    assert tuple(ADAPTERS) == KINDS
+    assert all(adapter.kind == name for name, adapter in ADAPTERS.items())
+
+
+def test_a_backend_as_the_design_writes_it(tmp_path: Path) -> None:
+    [backend] = loaded(tmp_path, GOOD).backends
+    assert backend.url == "http://127.0.0.1:8000"
+    assert (backend.zone, backend.priority, backend.tier, backend.models) == (
+        "restricted",
+        10,
+        "fast",
+        ("m",),
+    )
+
+
+def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [backend] = loaded(tmp_path, GOOD).backends
+    assert backend.api_key() is None
+    monkeypatch.setenv("BOX_KEY", "sk-1")
+    assert backend.api_key() == "sk-1"
+    assert "sk-1" not in repr(backend)
+    assert "BOX_KEY" not in child_environment()
+
+
+def test_timeouts_of_a_model_overrule_the_general_ones(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, GOOD)
+    assert settings.timeouts_of("slow").first_token == 600
+    assert settings.timeouts_of("slow").stall == 5
+    assert settings.timeouts_of("other").first_token == 120
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        ('kind = "olama"\nurl = "http://x"', "known: openai_compatible, ollama, mlx, embedded"),
+        ('kind = "ollama"', "needs a url"),
+        ('kind = "ollama"\nurl = "127.0.0.1:11434"', "must look like"),
+        ('kind = "ollama"\nurl = "http://u:p@x"', "api_key_env"),
+        ('kind = "embedded"\nurl = "http://x"', "has a path, not a url"),
+        ('kind = "ollama"\nurl = "http://x"\ncapabilities = ["magic"]', "known: tools"),
+        ('kind = "ollama"\nurl = "http://x"\nmax_concurrency = 0', "greater than or equal to 1"),
+        ('kind = "ollama"\nurl = "http://x"\nprio = 1', "Extra inputs"),
+    ],
+)
+def test_mistakes_are_explained(tmp_path: Path, backend: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, f'[[backends]]\nname = "b"\n{backend}\n')
+    assert told in str(caught.value)
+
+
+def test_names_must_differ(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="used twice: box"):
+        loaded(tmp_path, GOOD + '[[backends]]\nname = "box"\nkind = "embedded"\n')

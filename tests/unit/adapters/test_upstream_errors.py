@@ -1,0 +1,64 @@
+"""What backends' refusals mean."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from nexus_inference_adapters.upstream_errors import from_answer, from_event
+from nexus_mesh.errors import Reason
+
+ANSWERS: list[tuple[int, Any, Reason]] = [
+    (
+        400,
+        {"error": {"type": "exceed_context_size_error", "n_ctx": 512, "message": "too long"}},
+        Reason.CONTEXT_LENGTH,
+    ),
+    (400, {"error": {"message": "This model's maximum context length is 8 tokens."}}, Reason.CONTEXT_LENGTH),
+    (400, {"error": {"code": "context_length_exceeded", "message": "x"}}, Reason.CONTEXT_LENGTH),
+    (400, {"error": "the input length exceeds the context length"}, Reason.CONTEXT_LENGTH),
+    (400, {"error": '"m" does not support tools'}, Reason.CAPABILITY_MISSING),
+    (404, {"error": "model 'm' not found"}, Reason.MODEL_NOT_FOUND),
+    (404, {"detail": "Not Found"}, Reason.CAPABILITY_MISSING),
+    (501, {"error": {"code": 501, "message": "Start it with `--embeddings`"}}, Reason.CAPABILITY_MISSING),
+    (
+        503,
+        {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
+        Reason.MODEL_NOT_READY,
+    ),
+    (503, {"error": "server busy, please try again.  maximum pending requests exceeded"}, Reason.OVERLOAD),
+    (503, {}, Reason.BACKEND_DOWN),
+    (499, {"error": "cancelled"}, Reason.BACKEND_LOST),
+    (418, {}, Reason.UPSTREAM_ERROR),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "reason"), ANSWERS)
+def test_answers(status: int, body: Any, reason: Reason) -> None:
+    assert from_answer(status, {}, json.dumps(body).encode()).reason is reason
+
+
+def test_the_limit_is_told_when_known() -> None:
+    error = from_answer(*ANSWERS[0][:1], {}, json.dumps(ANSWERS[0][1]).encode())
+    assert error.metadata["context_tokens"] == "512"
+
+
+def test_a_quote_is_short_and_printable() -> None:
+    error = from_answer(400, {}, json.dumps({"error": {"message": "bad\x1b[31m\n" + "x" * 5000}}).encode())
+    assert error.message.isprintable()
+    assert len(error.message) < 400
+
+
+@pytest.mark.parametrize("header", ["nan", "-3", "Wed, 21 Oct 2026 07:28:00 GMT", "1e9", "", "99999"])
+def test_odd_retry_after_headers(header: str) -> None:
+    error = from_answer(429, {"Retry-After": header}, b"")
+    assert error.retry_after is not None
+    assert 1.0 <= error.retry_after <= 120.0
+
+
+@pytest.mark.parametrize(
+    "event", [{"error": {"code": "x"}}, {"error": {"code": 10**30}}, {"error": 5}, [], None]
+)
+def test_events_of_any_form(event: Any) -> None:
+    assert from_event(event).reason is Reason.UPSTREAM_ERROR
