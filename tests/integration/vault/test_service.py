@@ -17,6 +17,7 @@ from nexus.vault.v1 import identity_pb2, keys_pb2
 from nexus_mesh import enrollment, tls
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.tls import Identity, Material, certificate_request, new_key
+from nexus_vault.errors import VaultUnusableError
 from support.vault import (
     AUTHENTICATE,
     CREATE_KEY,
@@ -201,6 +202,12 @@ async def test_times_out_of_range_are_refused(vault: ServedVault) -> None:
     request = keys_pb2.CreateKeyRequest(name="laptop", expire_time=Timestamp(seconds=2**60))
     async with vault.peer() as peer:
         assert (await _refusal(peer.unary(CREATE_KEY, request, timeout=5))).reason is Reason.INVALID_REQUEST
+
+
+async def test_a_second_vault_on_the_same_home_does_not_start(vault: ServedVault) -> None:
+    with pytest.raises(VaultUnusableError, match="Another vault runs"):
+        async with served_vault(vault.mesh.settings.home):
+            pass
 
 
 async def test_the_operators_folder_is_renewed_while_the_vault_runs(tmp_path: Path) -> None:

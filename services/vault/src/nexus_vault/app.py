@@ -20,6 +20,7 @@ from nexus_mesh.spiffe import SpiffeId, role_server_name
 from nexus_vault.clock import utc_now
 from nexus_vault.config import VaultSettings
 from nexus_vault.core import Core, open_core
+from nexus_vault.exclusive import exclusive
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.operator_identity import OperatorIdentity
@@ -37,47 +38,61 @@ log = telemetry.logger("vault")
 @asynccontextmanager
 async def open_vault(mesh: Mesh[VaultSettings]) -> AsyncIterator[Sequence[Servicer]]:
     """The main port's servicers; beside them the join port is served. Raises VaultUnusableError, OSError."""
+    async with open_core(mesh.settings) as core:
+        with exclusive(mesh.settings.folder):
+            async with _upkeep(mesh, core), _joining(mesh, core) as servicers:
+                yield servicers
+
+
+@asynccontextmanager
+async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Sequence[Servicer]]:
+    """Serves the join port; the main port's servicers, which need to know its address."""
     settings = mesh.settings
-    async with open_core(settings) as core:
-        trust, keys = (
-            Trust(core.database, core.authority),
-            KeyRing(core.database, core.pepper, settings.key_environment),
-        )
-        await trust.load()
-        await keys.load()
-        tokens = JoinTokens(core.database, core.pepper)
-        await _start_upkeep(mesh, core)
-        join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
-        door = [Servicer(join, add_JoinServiceServicer_to_server)]
-        async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
-            address = settings.join_address or _address(settings.host, port)
-            log.info("join port open", address=address)
-            server_name = role_server_name("vault", settings.trust_domain)
-            identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
-            yield [
-                Servicer(identity, add_IdentityServiceServicer_to_server),
-                Servicer(KeyServicer(keys), add_KeyServiceServicer_to_server),
-            ]
+    trust = Trust(core.database, core.authority)
+    await trust.load()
+    keys = KeyRing(core.database, core.pepper, settings.key_environment)
+    await keys.load()
+    tokens = JoinTokens(core.database, core.pepper)
+    join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
+    door = [Servicer(join, add_JoinServiceServicer_to_server)]
+    async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
+        address = settings.join_address or _address(settings.host, port)
+        log.info("join port open", address=address)
+        server_name = role_server_name("vault", settings.trust_domain)
+        identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
+        yield [
+            Servicer(identity, add_IdentityServiceServicer_to_server),
+            Servicer(KeyServicer(keys), add_KeyServiceServicer_to_server),
+        ]
 
 
-async def _start_upkeep(mesh: Mesh[VaultSettings], core: Core) -> None:
-    operator = _operator(mesh.settings, core)
-    if operator is not None:
-        await asyncio.to_thread(operator.refresh)
-    mesh.spawn(_upkeep(mesh.settings, core, operator), name="upkeep")
-
-
-async def _upkeep(settings: VaultSettings, core: Core, operator: OperatorIdentity | None) -> None:
+@asynccontextmanager
+async def _upkeep(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[None]:
     """Renews in time what has no owner to renew it: the issuing CA, the operator's certificate."""
-    pause = min(UPKEEP_SECONDS, settings.certificate_ttl / UPKEEP_OF_LIFE)
+    operator = _operator(mesh.settings, core)
+    await _renew_what_is_due(core, operator)
+    pause = min(UPKEEP_SECONDS, mesh.settings.certificate_ttl / UPKEEP_OF_LIFE)
+    task = mesh.spawn(_keep_up(core, operator, pause), name="upkeep")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _keep_up(core: Core, operator: OperatorIdentity | None, pause: float) -> None:
     while True:
         await asyncio.sleep(pause)
         try:
-            await core.renew_issuing_if_due(utc_now())
-            if operator is not None:
-                await asyncio.to_thread(operator.refresh)
+            await _renew_what_is_due(core, operator)
         except (MeshError, OSError) as error:
             log.warning("upkeep failed, will be tried again", cause=str(error))
+
+
+async def _renew_what_is_due(core: Core, operator: OperatorIdentity | None) -> None:
+    await core.renew_issuing_if_due(utc_now())
+    if operator is not None:
+        await asyncio.to_thread(operator.refresh)
 
 
 def _operator(settings: VaultSettings, core: Core) -> OperatorIdentity | None:

@@ -55,13 +55,13 @@ async def open_core(settings: VaultSettings, clock: Clock = utc_now) -> AsyncIte
         try:
             pepper = Pepper(await load_secret(database, seal, PEPPER))
             authority = await _load_authority(settings, database, seal, clock)
+            core = Core(database, seal, pepper, authority)
+            await core.renew_issuing_if_due(clock())
         except SealBrokenError:
             raise VaultUnusableError(
                 f"The seal key {settings.seal_key_path} does not open the store {settings.store_name}:"
                 " put back the key this store was made with, or the store that belongs to this key."
             ) from None
-        core = Core(database, seal, pepper, authority)
-        await core.renew_issuing_if_due(clock())
         yield core
     finally:
         await database.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
@@ -64,39 +65,39 @@ class JoinTokens:
 
     async def redeem(self, secret: str) -> SpiffeId:
         """The identity the secret stands for, which it does once. Raises MeshError JOIN_TOKEN."""
-        digest, now = self._digest(secret[:MAX_SECRET_CHARACTERS]), self._clock()
-        # The whole of single use: of any number of callers, one finds redeem_time empty.
-        take = (
-            join_tokens.update()
-            .where(
-                join_tokens.c.digest == digest,
-                join_tokens.c.redeem_time.is_(None),
-                join_tokens.c.expire_time > now,
-            )
-            .values(redeem_time=now)
-            .returning(join_tokens.c.spiffe_id)
-        )
-
-        async def store(connection: AsyncConnection) -> str | None:
-            return (await connection.execute(take)).scalar_one_or_none()
-
-        taken = await self._database.write(store)
-        if taken is None:
+        digest = self._digest(secret[:MAX_SECRET_CHARACTERS])
+        # Read before taking: strangers with invented secrets must not queue for the one place to write.
+        found = await self._find(digest)
+        if found is None or not await self._take(digest):
             await self._report(digest)
             raise MeshError(
                 Reason.JOIN_TOKEN, "This join token is unknown, used or expired. Ask for a new one."
             )
         REDEMPTIONS.labels("ok").inc()
-        return SpiffeId.parse(taken)
+        return SpiffeId.parse(found.spiffe_id)
+
+    async def _find(self, digest: bytes) -> sa.Row[Any] | None:
+        rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
+        return rows[0] if rows else None
+
+    async def _take(self, digest: bytes) -> bool:
+        """The whole of single use: of any number of callers, one finds redeem_time empty."""
+        now, columns = self._clock(), join_tokens.c
+        is_open = (columns.digest == digest, columns.redeem_time.is_(None), columns.expire_time > now)
+        take = join_tokens.update().where(*is_open).values(redeem_time=now).returning(columns.digest)
+
+        async def store(connection: AsyncConnection) -> bool:
+            return (await connection.execute(take)).first() is not None
+
+        return await self._database.write(store)
 
     async def _report(self, digest: bytes) -> None:
         """Tells the operator, not the caller, what was wrong: a second use may mean a stolen token."""
-        rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
-        used = rows[0].redeem_time if rows else None
-        outcome = "reused" if used else "expired" if rows else "unknown"
-        REDEMPTIONS.labels(outcome).inc()
-        if used:
-            log.warning("join_token_reuse", identity=rows[0].spiffe_id, first_use=used.isoformat())
+        found = await self._find(digest)
+        used = found.redeem_time if found else None
+        REDEMPTIONS.labels("reused" if used else "expired" if found else "unknown").inc()
+        if found and used:
+            log.warning("join_token_reuse", identity=found.spiffe_id, first_use=used.isoformat())
 
     def _digest(self, secret: str) -> bytes:
         return self._pepper.digest(b"join", secret)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.ca.authorities import CertifiedKey, new_issuing, new_root
 from nexus_vault.database import Database
+from nexus_vault.errors import VaultUnusableError
 from nexus_vault.seal import Label, Seal
 from nexus_vault.secret_store import load_secret, save_secret
 from nexus_vault.tables import authorities
@@ -31,12 +32,14 @@ async def found(connection: AsyncConnection, seal: Seal, trust_domain: str, now:
 
 
 async def load_certificates(database: Database, name: str) -> list[x509.Certificate]:
-    """Every version of a CA's certificate, oldest first."""
+    """Every version of a CA's certificate, oldest first, at least one. Raises VaultUnusableError."""
     rows = await database.read(
         sa.select(authorities.c.certificate_pem)
         .where(authorities.c.name == name)
         .order_by(authorities.c.version)
     )
+    if not rows:
+        raise VaultUnusableError(f"The store holds no {name} certificate any more: restore a backup.")
     return [x509.load_pem_x509_certificate(row.certificate_pem) for row in rows]
 
 
