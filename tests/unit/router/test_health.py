@@ -97,9 +97,19 @@ def test_leaving_is_no_failure() -> None:
     health = Health()
     for report in (WELL, ILL, WELL):
         health.judge("n/adapter/a#t", *report, 0.0)
-    health.forget({"n/adapter/b"}, 0.0)
+    health.forget({"n/adapter/b"}, 1.0)
     assert health.next_due() is None
     assert health.judge("n/adapter/a#t", *WELL, 0.0)[0] == STATE_ACTIVE
+
+
+def test_who_is_not_there_is_not_waited_for() -> None:
+    health = Health()
+    for report in (WELL, ILL, WELL):
+        health.judge("a#gone", *report, 0.0)
+        health.judge("a#there", *report, 0.5)
+    health.forget({"a"}, 0.5)
+    assert health.next_due() == 0.5 + HOLDS[1]
+    assert health.judge("a#gone", *WELL, 0.6)[0] == STATE_UNHEALTHY
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.booleans()), max_size=400))

@@ -56,12 +56,17 @@ class Health:
         return min(self._due.values(), default=None)
 
     def forget(self, instances: Container[str], now: float) -> None:
-        """Drops targets gone for a whole window, and those of instances that left: leaving is no failure."""
+        """Called after judging all there are: drops who has been gone for a whole window.
+
+        Targets of instances that left are dropped at once: leaving is no failure.
+        """
         for target_id, record in tuple(self._records.items()):
+            if record.seen == now:
+                continue
+            self._due.pop(target_id, None)
             instance_id, _, _ = target_id.partition("#")
             if instance_id not in instances or record.seen < now - WINDOW_SECONDS:
                 del self._records[target_id]
-                self._due.pop(target_id, None)
 
     def _sink(self, record: _Record, state: State, now: float) -> None:
         if state == registry.STATE_UNHEALTHY:
