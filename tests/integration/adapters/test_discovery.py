@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import support.processes as processes
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, Rescan, discover
-from support import processes
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+import support.fake_openai_modes as modes
 from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
-from support import fake_openai_modes as modes
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
 from support.fake_openai_script import Answer, Head, Send
