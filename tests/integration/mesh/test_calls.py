@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from nexus_mesh.errors import MeshError, Reason
@@ -101,6 +102,24 @@ async def test_a_renewed_certificate_fails_no_call_and_cuts_no_stream(ca: MeshCA
             client.replace(ca.material(client.spiffe))
             own.replace(ca.material(own.spiffe))
         assert await running == [300, 151, 151, 151, 151, 151]
+
+
+async def test_a_stream_ended_from_outside_in_the_middle_of_a_message_tells_its_caller(ca: MeshCA) -> None:
+    verdict = MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
+    async with echo(ca) as (server, _), peer_of(ca, server) as peer:
+        for _ in range(20):
+            async with peer.stream(STREAM, stream(body="100000"), timeout=30) as call:
+                received = aiter(call)
+                await anext(received)
+                assert server.streams.end(lambda _: True, verdict) == 1
+                with pytest.raises(MeshError) as raised:
+                    await asyncio.wait_for(_drain(received), 5)
+                assert raised.value.reason is Reason.MESH_IDENTITY
+
+
+async def _drain(messages: AsyncIterator[object]) -> None:
+    async for _ in messages:
+        pass
 
 
 async def test_draining_lets_running_streams_finish_and_takes_nothing_new(ca: MeshCA) -> None:

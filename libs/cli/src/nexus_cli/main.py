@@ -13,6 +13,7 @@ from nexus_mesh.config import default_home
 from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.version import VERSION
 
+from nexus_cli import bootstrap as bootstrap_command
 from nexus_cli import doctor as doctor_command
 from nexus_cli import explain as explain_command
 from nexus_cli import join as join_command
@@ -96,6 +97,18 @@ def join(
     """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
     layout = Layout(home.resolve())
     run(join_command.join(layout, join_token, listen, discovery, model, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def bootstrap(
+    home: Home,
+    node: Annotated[str, typer.Option(help="The node every member is part of.")],
+    join_dir: Annotated[Path, typer.Option(help="Where tokens go: DIR/<role>/token.")],
+    etcd_dir: Annotated[Path, typer.Option(help="Where etcd's certificate goes.")],
+    as_json: Json = False,
+) -> None:
+    """Prepare a mesh run by something else (containers): tokens, etcd's certificate. Runs on, to renew it."""
+    run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir), as_json=as_json)
 
 
 @app.command()

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nexus.vault.v1 import identity_pb2
-from nexus_mesh import enrollment, run_file, tls
-from nexus_mesh.client import Method, Peer
-from nexus_mesh.errors import MeshError
-from nexus_mesh.healthcheck import CHECK, check
-from nexus_mesh.join_token import JoinToken
-from nexus_mesh.spiffe import role_server_name
-from nexus_mesh.tls import Identity, Material
+from nexus_mesh import run_file, tls
+from nexus_mesh.client import Peer
+from nexus_mesh.healthcheck import check
 
-from nexus_cli import etcd
+from nexus_cli import bootstrap
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure
 from nexus_cli.plan import Plan
@@ -22,15 +17,7 @@ from nexus_cli.unit import Unit, UnitSpec
 
 __all__ = ["Supervisor"]
 
-CREATE_TOKEN = Method(
-    "nexus.vault.v1.IdentityService",
-    "CreateJoinToken",
-    identity_pb2.CreateJoinTokenRequest,
-    identity_pb2.CreateJoinTokenResponse,
-)
 CONFIG_EXIT = 2
-POLL = 0.05
-START_SECONDS = 60.0
 
 
 class Supervisor:
@@ -48,8 +35,10 @@ class Supervisor:
     async def start(self) -> None:
         """Starts every unit. Raises Failure when the vault cannot be brought to answer."""
         self._launch(self._plan.vault())
-        self._vault = await self._reach_vault()
-        await self._certify_etcd()
+        self._vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check)
+        certificates = self._layout.home / "etcd" / "certificates"
+        renewal = await bootstrap.certify_etcd(self._layout, self._mesh, self._vault, certificates)
+        self._renewal = asyncio.get_running_loop().create_task(renewal)
         self._launch(self._plan.etcd())
         adapters = self._plan.adapters()
         await asyncio.gather(
@@ -86,56 +75,18 @@ class Supervisor:
         unit = self.units[spec.name] = Unit(spec, self._on_change)
         unit.start()
 
-    async def _reach_vault(self) -> Peer:
-        server_name = role_server_name("vault", self._mesh.trust_domain)
-        for _ in range(int(START_SECONDS / POLL)):
-            if unit := self.broken():
-                raise broken_unit(unit)
-            material = tls.load(self._layout.operator)
-            if material is not None:
-                peer = Peer(self._mesh.control["vault"], server_name, Identity(material))
-                try:
-                    await peer.unary(CHECK, CHECK.request(), timeout=1.0)
-                except MeshError:
-                    await peer.close()
-                else:
-                    return peer
-            await asyncio.sleep(POLL)
-        raise broken_unit(self.units["vault"])
+    def _check(self) -> None:
+        if unit := self.broken():
+            raise broken_unit(unit)
 
     async def _enrol(self, role: str, name: str, zone: str) -> None:
         """Leaves a join token for a unit that has no identity yet."""
         unit = role if name == "main" else f"{role}-{name}"
         path = self._layout.token(unit)
-        if tls.load(self._layout.identity(role, name)) is not None:
-            path.unlink(missing_ok=True)
-            return
         path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(await self._token(role, name, zone))
-
-    async def _token(self, role: str, name: str, zone: str) -> str:
-        assert self._vault is not None  # noqa: S101 - start reaches it first
-        request = identity_pb2.CreateJoinTokenRequest(role=role, node=self._mesh.node, name=name, zone=zone)
-        return (await self._vault.unary(CREATE_TOKEN, request, timeout=5.0)).token
-
-    async def _certify_etcd(self) -> None:
-        """Gives etcd a certificate, and a fresh one before each ends."""
-        folder, files = self._layout.identity("etcd", "main"), self._layout.home / "etcd" / "certificates"
-        material = tls.load(folder) or await self._first_etcd_material()
-        identity = Identity(material)
-        tls.store(folder, material)
-        etcd.write_certificate(files, material)
-        identity.subscribe(lambda: etcd.write_certificate(files, identity.material))
-        server_name = role_server_name("vault", self._mesh.trust_domain)
-        renew = enrollment.renew_with(Peer(self._mesh.control["vault"], server_name, identity))
-        self._renewal = asyncio.get_running_loop().create_task(enrollment.keep_fresh(identity, folder, renew))
-
-    async def _first_etcd_material(self) -> Material:
-        key = tls.new_key()
-        token = JoinToken.decode(await self._token("etcd", "main", "default"))
-        joined = await enrollment.join(token, tls.certificate_request(key))
-        return Material(key, joined.certificate.chain_pem, joined.certificate.bundle_pem)
+        if tls.load(self._layout.identity(role, name)) is None:
+            assert self._vault is not None  # noqa: S101 - start reaches it first
+            await bootstrap.leave_token(self._vault, path, role, self._mesh.node, name, zone)
 
 
 async def healths(layout: Layout) -> dict[str, str]:

@@ -6,10 +6,10 @@ from google.protobuf.duration_pb2 import Duration
 from nexus.vault.v1 import identity_pb2
 from nexus_mesh.spiffe import LABEL
 
+from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import Failure, console, print_json
-from nexus_cli.supervisor import CREATE_TOKEN
 
 __all__ = ["create"]
 

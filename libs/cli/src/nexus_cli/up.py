@@ -16,11 +16,12 @@ import aiohttp
 from nexus_mesh.config import default_node
 
 from nexus_cli import ports, welcome
+from nexus_cli.bootstrap import START_SECONDS
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
 from nexus_cli.plan import Options, Plan, zones_of
 from nexus_cli.progress import Progress
-from nexus_cli.supervisor import START_SECONDS, Supervisor, broken_unit
+from nexus_cli.supervisor import Supervisor, broken_unit
 
 __all__ = ["describe", "running_mesh", "up"]
 
@@ -75,7 +76,8 @@ def describe(options: Options, layout: Layout) -> MeshFile:
     for name, usual in ports.USUAL.items():
         if name != "http":
             where = "127.0.0.1" if name.startswith("etcd") else host
-            chosen[name] = ports.choose(where, before.ports.get(name, usual), taken)
+            wanted = None if options.port == 0 else usual
+            chosen[name] = ports.choose(where, before.ports.get(name, wanted), taken)
     reached = ports.primary_address() if host in ("0.0.0.0", "::") else host
     control = {
         role: f"{reached}:{chosen[role]}" for role in ("registry", "router", "vault", "gateway", "join")

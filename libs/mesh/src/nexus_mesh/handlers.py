@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ class OpenStreams:
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[Any], Call] = {}
         self._verdicts: dict[asyncio.Task[Any], MeshError] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def enter(self, call: Call) -> asyncio.Task[Any]:
         task = asyncio.current_task()
@@ -42,9 +44,22 @@ class OpenStreams:
         """Ends every stream the test picks; how many."""
         chosen = [task for task, call in self._tasks.items() if which(call)]
         for task in chosen:
-            self._verdicts[task] = error
-            task.cancel()
+            closing = asyncio.ensure_future(self._close(task, self._tasks[task], error))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         return len(chosen)
+
+    async def _close(self, task: asyncio.Task[Any], call: Call, error: MeshError) -> None:
+        """Cancels a handler and sees to it that its caller is told.
+
+        A handler cancelled while the library sends a message for it cannot speak any more.
+        """
+        self._verdicts[task] = error
+        task.cancel()
+        await asyncio.wait({task})
+        if not call.context.done():
+            with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):
+                await _abort(call.context, error)
 
     def end_endless(self) -> int:
         """Ends the streams that would never end by themselves."""

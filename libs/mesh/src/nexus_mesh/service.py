@@ -32,6 +32,9 @@ S = TypeVar("S", bound=ServiceSettings)
 Open = Callable[[Mesh[S]], AbstractAsyncContextManager[Sequence[Servicer]]]
 Enroll = Callable[[S, SpiffeId, bytes], Awaitable[identity_pb2.IssuedCertificate]]
 
+TOKEN_SECONDS = 60.0
+TOKEN_POLL = 0.2
+
 log = telemetry.logger("service")
 
 
@@ -120,13 +123,21 @@ async def _identity(role: str, settings: S, folder: Path, enroll: Enroll[S] | No
         raise ConfigError(
             [f"no identity in {folder} and no join token: set join_token_file for the first start"]
         )
+    token = await _join_token(settings.join_token_file)
+    return await enrollment.enroll(folder, lambda request: _redeem(token, request))
+
+
+async def _join_token(path: Path) -> JoinToken:
+    """The token in a file, which whoever starts the mesh may be about to leave there."""
+    deadline = asyncio.get_running_loop().time() + TOKEN_SECONDS
+    while not path.exists() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(TOKEN_POLL)
     try:
-        token = JoinToken.decode(await asyncio.to_thread(settings.join_token_file.read_text))
+        return JoinToken.decode(await asyncio.to_thread(path.read_text))
     except OSError as error:
-        raise ConfigError([f"the join token cannot be read: {error.strerror}"]) from None
+        raise ConfigError([f"the join token {path} cannot be read: {error.strerror}"]) from None
     except ValueError as error:
         raise ConfigError([str(error)]) from None
-    return await enrollment.enroll(folder, lambda request: _redeem(token, request))
 
 
 async def _redeem(token: JoinToken, request: bytes) -> identity_pb2.IssuedCertificate:
