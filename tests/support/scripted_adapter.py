@@ -43,7 +43,11 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.server: MeshServer
 
     def target(
-        self, *models: str, address: str | None = None, state: int = 2, priority: int = 50
+        self,
+        *models: str,
+        address: str | None = None,
+        state: instance_pb2.State = instance_pb2.STATE_ACTIVE,
+        priority: int = 50,
     ) -> snapshot_pb2.Target:
         """This adapter's only backend as a router shows it; reached at `address` if given."""
         spiffe = self.identity.spiffe
@@ -55,7 +59,7 @@ class ScriptedAdapter(InferenceServiceServicer):
             backend=self.name,
             kind="scripted",
             priority=priority,
-            state=instance_pb2.State.ValueType(state),
+            state=state,
             state_reason="" if state == instance_pb2.STATE_ACTIVE else "the test says so",
         )
         for model in models or ("m",):
@@ -74,10 +78,13 @@ class ScriptedAdapter(InferenceServiceServicer):
             if message.HasField("finish"):
                 usage = message.finish.usage
             text += text_of(message)
+        message = {"role": "assistant", "content": text}
         body = {
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-            ]
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": request.envelope.model,
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         }
         return inference_pb2.CompleteResponse(body=json.dumps(body), usage=usage)
 

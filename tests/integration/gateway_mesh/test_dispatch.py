@@ -7,10 +7,13 @@ import json
 from collections import Counter
 
 import pytest
+from nexus.registry.v1 import instance_pb2
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability
 from support.gateway_bench import GatewayBench, chat
 from support.waiting import eventually
+
+ACTIVE = instance_pb2.STATE_ACTIVE
 
 
 async def test_answer_names_who_served_and_body_names_the_model_itself(bench: GatewayBench) -> None:
@@ -122,7 +125,7 @@ async def test_before_the_first_snapshot(bench: GatewayBench) -> None:
 @pytest.mark.parametrize(
     ("asked", "state", "reason", "param", "words"),
     [
-        (chat("lama"), 2, Reason.MODEL_NOT_FOUND, "model", "Did you mean 'llama'"),
+        (chat("lama"), ACTIVE, Reason.MODEL_NOT_FOUND, "model", "Did you mean 'llama'"),
         (
             chat("llama", needs=frozenset({Capability.CHOICES})),
             2,
@@ -137,12 +140,29 @@ async def test_before_the_first_snapshot(bench: GatewayBench) -> None:
             "messages",
             "images",
         ),
-        (chat("llama"), 3, Reason.BACKEND_DOWN, None, "unhealthy: the test says so"),
-        (chat("llama"), 1, Reason.MODEL_NOT_READY, None, "starting: the test says so"),
+        (
+            chat("llama"),
+            instance_pb2.STATE_UNHEALTHY,
+            Reason.BACKEND_DOWN,
+            None,
+            "unhealthy: the test says so",
+        ),
+        (
+            chat("llama"),
+            instance_pb2.STATE_STARTING,
+            Reason.MODEL_NOT_READY,
+            None,
+            "starting: the test says so",
+        ),
     ],
 )
 async def test_what_cannot_be_served_is_explained(
-    bench: GatewayBench, asked: object, state: int, reason: Reason, param: str | None, words: str
+    bench: GatewayBench,
+    asked: object,
+    state: instance_pb2.State,
+    reason: Reason,
+    param: str | None,
+    words: str,
 ) -> None:
     box = await bench.adapter("box")
     await bench.start(box.target("llama", state=state))

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from nexus.registry.v1 import instance_pb2
 from nexus_gateway.snapshot_file import SnapshotFile
-from nexus_routing import State
 from support.gateway_bench import GatewayBench
 from support.waiting import eventually
 
@@ -68,7 +68,7 @@ async def test_models_are_the_routable_names_with_their_aliases(bench: GatewayBe
     target = up.target("b", "a:latest")
     target.models[0].owner = "meta"
     target.models[1].create_time.FromSeconds(1_700_000_000)
-    hidden = down.target("c", state=State.UNHEALTHY)
+    hidden = down.target("c", state=instance_pb2.STATE_UNHEALTHY)
     await bench.start(target, hidden, aliases={"gpt-4o": "a", "gone": "c", "nowhere": "x"})
     assert [(row.id, row.owned_by, row.created) for row in bench.pipeline.models()] == [
         ("a:latest", "scripted", 1_700_000_000),
@@ -84,7 +84,7 @@ async def test_readiness_says_what_is_missing_first(bench: GatewayBench) -> None
     bench.control.router.show()
     await eventually(lambda: len(bench.pipeline.readiness().missing) == 2, what="the empty table")
     assert bench.pipeline.readiness().missing[1] == "no backend is registered: is an adapter running?"
-    bench.control.router.show(box.target(state=State.UNHEALTHY))
+    bench.control.router.show(box.target(state=instance_pb2.STATE_UNHEALTHY))
     await eventually(
         lambda: "unhealthy: the test says so" in bench.pipeline.readiness().missing[-1], what="the box"
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import prometheus_client
-from nexus.types.v1 import model_pb2
 from nexus_mesh import telemetry
+from nexus_routing import Operation, names
 
 from nexus_gateway.passage import Passage
 
@@ -32,6 +33,7 @@ FIRST_TOKEN = prometheus_client.Histogram(
     buckets=LONG,
 )
 TOKENS = prometheus_client.Counter("nexus_gateway_tokens_total", "Tokens as backends report them.", ["kind"])
+PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
 ACTIVE = prometheus_client.Gauge("nexus_gateway_active_requests", "Requests running now.")
 RETRIES = prometheus_client.Counter(
     "nexus_gateway_retries_total",
@@ -49,6 +51,11 @@ KEY_WATCH = prometheus_client.Gauge(
 )
 
 
+# Looking a child up costs more than counting in it; operations and outcomes are few.
+_requests = lru_cache(maxsize=256)(REQUESTS.labels)
+_seconds = lru_cache(maxsize=16)(SECONDS.labels)
+
+
 def observe(snapshot_age: Callable[[], float], unreachable: Callable[[], float]) -> None:
     """Where the gauges of the gateway's own knowledge are read from."""
     SNAPSHOT_AGE.set_function(snapshot_age)
@@ -64,13 +71,13 @@ def end(passage: Passage) -> None:
     """A request ended, however it did."""
     ACTIVE.dec()
     operation, seconds = _name(passage.request.operation), time.monotonic() - passage.started
-    REQUESTS.labels(operation, passage.outcome).inc()
-    SECONDS.labels(operation).observe(seconds)
+    _requests(operation, passage.outcome).inc()
+    _seconds(operation).observe(seconds)
     if passage.first_content is not None:
         FIRST_TOKEN.labels(operation).observe(passage.first_content)
     if passage.usage is not None:
-        TOKENS.labels("prompt").inc(passage.usage.prompt_tokens)
-        TOKENS.labels("completion").inc(passage.usage.completion_tokens)
+        PROMPT_TOKENS.inc(passage.usage.prompt_tokens)
+        COMPLETION_TOKENS.inc(passage.usage.completion_tokens)
     _write_line(passage, operation, seconds)
 
 
@@ -95,6 +102,6 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
     )
 
 
+@lru_cache(maxsize=16)
 def _name(operation: int) -> str:
-    known = model_pb2.Operation.values()
-    return model_pb2.Operation.Name(operation)[10:].lower() if operation in known else "unknown"  # type: ignore[arg-type]
+    return names(Operation, (operation,))

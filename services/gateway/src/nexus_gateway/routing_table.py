@@ -30,13 +30,13 @@ class RoutingTable:
         """Calls back with every new table."""
         self._listeners.append(listener)
 
-    def replace(self, snapshot: snapshot_pb2.Snapshot, *, saved: bool = False) -> None:
-        """Makes the snapshot the one to decide by."""
+    def replace(self, snapshot: snapshot_pb2.Snapshot, *, saved: bool = False, age: float = 0.0) -> None:
+        """Makes the snapshot the one to decide by. `age`: seconds since a router last stood by it."""
         # Of a thousand targets few change between two snapshots: those that did not are not read again.
         known = {raw: self._known.get(raw) or read_target(target) for raw, target in _by_bytes(snapshot)}
         self.table = Table(known.values(), dict(snapshot.aliases))
         self._known, self.snapshot, self.saved = known, snapshot, saved
-        self._heard = time.monotonic()
+        self._heard = time.monotonic() - age
         log.debug("snapshot", version=snapshot.version, targets=len(known), saved=saved)
         for listener in self._listeners:
             listener(self.table)

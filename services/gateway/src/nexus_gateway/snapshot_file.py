@@ -30,11 +30,12 @@ class SnapshotFile:
             os.fsync(file.fileno())
         part.replace(self._path)
 
-    def load(self) -> snapshot_pb2.Snapshot | None:
-        """The saved snapshot; None when there is none, it is older than an hour, or it cannot be read."""
+    def load(self) -> tuple[snapshot_pb2.Snapshot, float] | None:
+        """The saved snapshot and its age in seconds; None when there is none of the last hour that can be read."""
         try:
-            if time.time() - self._path.stat().st_mtime > OLDEST:
+            age = time.time() - self._path.stat().st_mtime
+            if age > OLDEST:
                 return None
-            return snapshot_pb2.Snapshot.FromString(self._path.read_bytes())
+            return snapshot_pb2.Snapshot.FromString(self._path.read_bytes()), max(0.0, age)
         except (OSError, DecodeError):
             return None

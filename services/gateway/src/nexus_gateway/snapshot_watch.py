@@ -40,8 +40,11 @@ async def start_from_saved(table: RoutingTable, file: SnapshotFile, grace: float
         return
     saved = await asyncio.to_thread(file.load)
     if saved is not None and table.snapshot is None:
-        log.warning("router not heard, starting from the saved snapshot", version=saved.version)
-        table.replace(saved, saved=True)
+        snapshot, age = saved
+        log.warning(
+            "router not heard, starting from the saved snapshot", version=snapshot.version, age=round(age)
+        )
+        table.replace(snapshot, saved=True, age=age)
 
 
 async def keep_saved(table: RoutingTable, file: SnapshotFile, every: float = SAVE_EVERY) -> None:

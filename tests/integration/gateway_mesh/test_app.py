@@ -1,0 +1,173 @@
+"""The gateway put together: HTTP and gRPC in front of one pipeline, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+import pytest
+from nexus.inference.v1 import inference_pb2
+from nexus.types.v1 import model_pb2
+from nexus.vault.v1 import keys_pb2
+from nexus_gateway.app import open_gateway
+from nexus_gateway.config import GatewaySettings
+from nexus_gateway.methods import COMPLETE, STREAM
+from nexus_mesh.client import Peer
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.mesh import Mesh
+from nexus_mesh.server import start_server
+from support.gateway_bench import GatewayBench
+from support.scripted_adapter import ScriptedAdapter, text_of
+from support.waiting import eventually
+
+KEY = "nx_test_abcdefghijkl_secret"
+BODY = '{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
+
+
+@dataclass
+class Gateway:
+    """A whole gateway in this process."""
+
+    mesh: Mesh[GatewaySettings]
+    http: str
+    grpc_address: str
+
+    def client(self, key: str = "none") -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"http://{self.http}/v1", api_key=key, max_retries=0)
+
+
+@asynccontextmanager
+async def gateway(bench: GatewayBench, **changes: Any) -> AsyncIterator[Gateway]:
+    identity = bench.ca.identity("gateway")
+    async with Mesh(bench.settings(**changes), identity) as mesh, open_gateway(mesh) as servicers:
+        server = await start_server(servicers, host="127.0.0.1", port=0, identity=identity, denied=set())
+        try:
+            yield Gateway(mesh, mesh.status.get().endpoints["http"], f"127.0.0.1:{server.port}")
+        finally:
+            await server.drain(settle=0, grace=0)
+
+
+async def ask(client: openai.AsyncOpenAI) -> Any:
+    """The raw HTTP answer."""
+    return await client.chat.completions.with_raw_response.create(
+        model="m", messages=[{"role": "user", "content": "hi"}]
+    )
+
+
+async def shown(bench: GatewayBench, client: openai.AsyncOpenAI) -> ScriptedAdapter:
+    """An adapter whose model the gateway already lists."""
+    box = await bench.adapter("box")
+    bench.control.router.show(box.target(), aliases={"gpt-4o": "m"})
+    for _ in range(500):
+        if [model.id async for model in client.models.list()] == ["gpt-4o", "m"]:
+            return box
+        await asyncio.sleep(0.01)
+    raise TimeoutError("the gateway never listed the models")
+
+
+async def test_openai_client_gets_whole_and_streamed_answers(bench: GatewayBench) -> None:
+    async with gateway(bench) as served, served.client() as client:
+        await shown(bench, client)
+        answer = await ask(client)
+        assert answer.headers["x-nexus-backend"] == "box"
+        assert answer.http_response.json()["choices"][0]["message"]["content"] == "one two three"
+        stream = await client.chat.completions.create(
+            model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        parts = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        assert "".join(parts) == "one two three"
+
+
+async def test_key_is_wanted_when_keys_are(bench: GatewayBench) -> None:
+    bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine")
+    async with (
+        gateway(bench, auth="keys") as served,
+        served.client(KEY) as client,
+        served.client("no") as stranger,
+    ):
+        await shown(bench, client)
+        with pytest.raises(openai.AuthenticationError):
+            await ask(stranger)
+
+
+async def test_internal_callers_take_the_same_way(bench: GatewayBench) -> None:
+    async with gateway(bench, auth="keys") as served:
+        box = await bench.adapter("box")
+        bench.control.router.show(box.target("m"), aliases={"alias": "m"})
+        peer = Peer(
+            served.grpc_address, bench.ca.spiffe("gateway").server_name, bench.ca.identity("operator")
+        )
+        envelope = inference_pb2.Envelope(
+            operation=model_pb2.OPERATION_CHAT, model="alias", body=BODY, request_id="req_mine"
+        )
+        await eventually(lambda: "http" in served.mesh.status.get().endpoints, what="the endpoint")
+        answer = await until_known(peer, envelope)
+        assert (answer.served.backend, box.seen[-1].request_id) == ("box", "req_mine")
+        async with peer.stream(STREAM, inference_pb2.StreamRequest(envelope=envelope), timeout=5) as call:
+            received = [message async for message in call]
+        assert "".join(map(text_of, received)) == "one two three"
+        assert received[-1].HasField("finish")
+        await peer.close()
+
+
+async def test_internal_callers_are_checked_too(bench: GatewayBench) -> None:
+    async with gateway(bench) as served:
+        name = bench.ca.spiffe("gateway").server_name
+        operator = Peer(served.grpc_address, name, bench.ca.identity("operator"))
+        adapter = Peer(served.grpc_address, name, bench.ca.identity("adapter"))
+        bad = inference_pb2.CompleteRequest(
+            envelope=inference_pb2.Envelope(operation=model_pb2.OPERATION_CHAT, model="m", body="{")
+        )
+        none = inference_pb2.CompleteRequest(envelope=inference_pb2.Envelope(model="m", body=BODY))
+        for peer, request, reason in (
+            (operator, bad, Reason.INVALID_REQUEST),
+            (operator, none, Reason.INVALID_REQUEST),
+            (adapter, bad, Reason.MESH_POLICY),
+        ):
+            with pytest.raises(MeshError) as caught:
+                await peer.unary(COMPLETE, request, timeout=5)
+            assert caught.value.reason is reason
+        await operator.close()
+        await adapter.close()
+
+
+async def test_drain_lets_running_streams_end(bench: GatewayBench) -> None:
+    async with gateway(bench, drain_settle=0.3, drain_grace=5) as served, served.client() as client:
+        box = await shown(bench, client)
+        box.delay = 0.8
+        asking = asyncio.create_task(ask(client))
+        await eventually(lambda: box.active == 1, what="the request to arrive")
+        served.mesh.draining.set()
+        assert (await asyncio.to_thread(status_of, f"http://{served.http}/readyz")) == 503
+        assert (await asking).status_code == 200
+    with pytest.raises(OSError):  # noqa: PT011 - which errno is the system's choice
+        await asyncio.open_connection(*served.http.rsplit(":", 1))
+
+
+def status_of(url: str) -> int:
+    """The HTTP status of a GET."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+async def until_known(peer: Peer, envelope: inference_pb2.Envelope) -> inference_pb2.CompleteResponse:
+    """The answer, once the gateway has its first snapshot."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await peer.unary(COMPLETE, inference_pb2.CompleteRequest(envelope=envelope), timeout=5)
+            except MeshError as error:
+                if error.reason is not Reason.NOT_READY:
+                    raise
+            await asyncio.sleep(0.01)

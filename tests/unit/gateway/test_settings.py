@@ -1,0 +1,66 @@
+"""The gateway's settings: who may come in, and how long things may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nexus_gateway.config import GatewaySettings
+from nexus_gateway.limits import limits_by_model
+from nexus_mesh.config import load
+from nexus_mesh.errors import ConfigError
+
+
+def settings(home: Path, *arguments: str) -> GatewaySettings:
+    return load(GatewaySettings, ["--home", str(home), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("auth", "host", "needs_key"),
+    [
+        ("auto", "127.0.0.1", False),
+        ("auto", "::1", False),
+        ("auto", "localhost", False),
+        ("auto", "127.1.2.3", False),
+        ("auto", "0.0.0.0", True),
+        ("auto", "::", True),
+        ("auto", "192.168.1.5", True),
+        ("auto", "box.local", True),
+        ("keys", "127.0.0.1", True),
+        ("open", "127.0.0.1", False),
+    ],
+)
+def test_who_needs_a_key(tmp_path: Path, auth: str, host: str, needs_key: bool) -> None:
+    assert settings(tmp_path, "--auth", auth, "--http-host", host).needs_key is needs_key
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org", "localhost.example.org"])
+def test_refuses_to_start_exposed_and_open(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(tmp_path, "--auth", "open", "--http-host", host)
+    assert 'set auth = "keys"' in str(caught.value)
+
+
+def test_times_come_from_the_shared_tables(tmp_path: Path) -> None:
+    (tmp_path / "nexus.toml").write_text(
+        "[gateway]\nhttp_port = 9000\n[timeouts]\nstall = 7\n"
+        '[models."llama:70b".timeouts]\nfirst_token = 300\n[models.other]\nsomething = 1\n'
+    )
+    loaded = settings(tmp_path)
+    assert (loaded.http_port, loaded.port, loaded.timeouts.stall, loaded.timeouts.connect) == (
+        9000,
+        7400,
+        7,
+        2,
+    )
+    own = limits_by_model(loaded.timeouts, loaded.models)
+    assert (own["llama:70b"].first_token, own["llama:70b"].stall, own["other"].first_token) == (300, 7, 120)
+
+
+@pytest.mark.parametrize(
+    "text", ["[timeouts]\nstal = 3\n", "[timeouts]\nstall = 0\n", '[models.m.timeouts]\nx = "1"\n']
+)
+def test_wrong_times_are_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "nexus.toml").write_text(text)
+    with pytest.raises(ConfigError):
+        settings(tmp_path)
