@@ -1,0 +1,1 @@
+"""OpenAI over HTTP/1.1: everything between the socket and the pipeline."""

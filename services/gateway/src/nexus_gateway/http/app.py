@@ -1,0 +1,86 @@
+"""The route table of the edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nexus.types.v1 import model_pb2
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from nexus_gateway.http.endpoint import Endpoint, Handler
+from nexus_gateway.http.errors import unknown_url
+from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.http.guard import HostGuard
+from nexus_gateway.http.health import HealthRoutes, Ready
+from nexus_gateway.http.inference import Inference, inference_handler
+from nexus_gateway.http.models import Catalog, ModelRoutes
+from nexus_gateway.http.options import EdgeOptions
+
+PREFIXES = ("/v1", "")
+"""Clients are configured with and without /v1; both work."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class Pipeline(Inference, Catalog, Ready, Protocol):
+    """What the edge asks of the rest of the gateway."""
+
+    async def authenticate(self, credential: str | None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One URL. `name` labels its metrics; a public row is served without asking who calls."""
+
+    name: str
+    path: str
+    handlers: Mapping[str, Handler]
+    public: bool = False
+    prefixes: tuple[str, ...] = PREFIXES
+
+
+def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp:
+    """The edge as an ASGI application. What it answers is always the OpenAI envelope or an OpenAI object."""
+    options = options or EdgeOptions()
+    guard = HostGuard(options.allowed_hosts)
+    routes = [
+        Route(prefix + row.path, _endpoint(row, guard, pipeline))
+        for row in _rows(pipeline, options)
+        for prefix in row.prefixes
+    ]
+    unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
+    return Router(routes, redirect_slashes=False, default=_endpoint(unknown, guard, pipeline))
+
+
+def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
+    def inference(operation: int) -> Mapping[str, Handler]:
+        return {"POST": inference_handler(pipeline, operation, options.keep_alive_comment_seconds)}
+
+    models, health = ModelRoutes(pipeline), HealthRoutes(pipeline)
+    rows = [
+        Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
+        Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
+        Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
+        Row("models", "/models", _reading(models.list)),
+        Row("model", "/models/{model_id:path}", _reading(models.retrieve)),
+        Row("healthz", "/healthz", _reading(health.healthz), public=True, prefixes=("",)),
+        Row("readyz", "/readyz", _reading(health.readyz), public=True, prefixes=("",)),
+    ]
+    if options.expose_metrics:
+        rows.append(Row("metrics", "/metrics", _reading(health.metrics), public=True, prefixes=("",)))
+    return rows
+
+
+def _endpoint(row: Row, guard: HostGuard, pipeline: Pipeline) -> Endpoint:
+    authenticate = None if row.public else pipeline.authenticate
+    return Endpoint(row.name, row.handlers, guard=guard, authenticate=authenticate)
+
+
+def _reading(handler: Handler) -> Mapping[str, Handler]:
+    return {"GET": handler, "HEAD": handler}
+
+
+async def _unknown_url(_: Exchange) -> None:
+    raise unknown_url()

@@ -1,0 +1,143 @@
+"""Failure -> HTTP answer: one table for the mesh's reasons, one for the edge's own. Nobody else knows a status."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from nexus_mesh.errors import MeshError, Reason
+
+LONGEST_WAIT = 120
+"""Seconds. The official client gives up at once when told to wait longer."""
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a failure looks to a client. `retry`: may the client's own retry help? `wait`: seconds, if not said."""
+
+    status: int
+    type: str
+    code: str
+    retry: bool = False
+    wait: int | None = None
+
+
+_BAD = "invalid_request_error"
+_SERVER = "server_error"
+
+REASONS: dict[Reason, Answer] = {
+    Reason.INVALID_REQUEST: Answer(400, _BAD, "invalid_value"),
+    Reason.UNSUPPORTED_PARAMETER: Answer(400, _BAD, "unsupported_parameter"),
+    Reason.CAPABILITY_MISSING: Answer(400, _BAD, "capability_missing"),
+    Reason.CONTEXT_LENGTH: Answer(400, _BAD, "context_length_exceeded"),
+    Reason.CALLER_KEY: Answer(401, _BAD, "invalid_api_key"),
+    Reason.JOIN_TOKEN: Answer(401, _BAD, "invalid_join_token"),
+    Reason.CALLER_SCOPE: Answer(403, "permission_error", "insufficient_permissions"),
+    Reason.MODEL_NOT_FOUND: Answer(404, _BAD, "model_not_found"),
+    Reason.OBJECT_NOT_FOUND: Answer(404, _BAD, "not_found"),
+    Reason.ALREADY_EXISTS: Answer(409, "conflict", "already_exists"),
+    Reason.REQUEST_TOO_LARGE: Answer(413, _BAD, "request_too_large"),
+    Reason.RATE_LIMIT: Answer(429, "rate_limit_error", "rate_limit_exceeded", retry=True, wait=1),
+    Reason.MESH_POLICY: Answer(500, _SERVER, "internal_policy_error"),
+    Reason.REVISION_EXPIRED: Answer(500, _SERVER, "internal_error"),
+    Reason.INTERNAL: Answer(500, _SERVER, "internal_error"),
+    Reason.BACKEND_LOST: Answer(502, _SERVER, "backend_lost"),
+    Reason.UPSTREAM_ERROR: Answer(502, _SERVER, "upstream_error"),
+    Reason.UPSTREAM_MALFORMED: Answer(502, _SERVER, "upstream_malformed"),
+    Reason.RESPONSE_TOO_LARGE: Answer(502, _SERVER, "upstream_response_too_large"),
+    # The mesh has tried every candidate by then: another attempt at once would only multiply the load.
+    Reason.BACKEND_DOWN: Answer(503, _SERVER, "backend_down", wait=5),
+    Reason.MODEL_NOT_READY: Answer(503, _SERVER, "model_not_ready", retry=True, wait=5),
+    Reason.OVERLOAD: Answer(503, _SERVER, "overloaded", retry=True, wait=1),
+    Reason.NOT_READY: Answer(503, _SERVER, "not_ready", retry=True, wait=1),
+    Reason.DRAINING: Answer(503, _SERVER, "server_shutting_down", retry=True, wait=1),
+    Reason.AUTH_UNAVAILABLE: Answer(503, _SERVER, "auth_unavailable", retry=True, wait=2),
+    Reason.MESH_IDENTITY: Answer(503, _SERVER, "mesh_identity_error", retry=True, wait=2),
+    Reason.STORE_UNAVAILABLE: Answer(503, _SERVER, "store_unavailable", retry=True, wait=5),
+    Reason.TIMEOUT: Answer(504, _SERVER, "timeout"),
+    Reason.STREAM_IDLE_TIMEOUT: Answer(504, _SERVER, "stream_idle_timeout"),
+}
+
+MID_STREAM: dict[Reason, str] = {
+    Reason.BACKEND_DOWN: "stream_interrupted",
+    Reason.BACKEND_LOST: "stream_interrupted",
+}
+"""Codes that differ once part of the answer has been sent."""
+
+EDGE: dict[str, Answer] = {
+    "bad_request": Answer(400, _BAD, "bad_request"),
+    "bad_header": Answer(400, _BAD, "bad_header"),
+    "bad_framing": Answer(400, _BAD, "bad_framing"),
+    "bad_host": Answer(400, _BAD, "bad_host"),
+    "origin_not_allowed": Answer(403, "permission_error", "origin_not_allowed"),
+    "unknown_url": Answer(404, _BAD, "unknown_url"),
+    "method_not_allowed": Answer(405, _BAD, "method_not_allowed"),
+    "request_timeout": Answer(408, "timeout", "request_timeout", retry=True, wait=1),
+    "request_too_large": Answer(413, _BAD, "request_too_large"),
+    "uri_too_long": Answer(414, _BAD, "uri_too_long"),
+    "unsupported_media_type": Answer(415, _BAD, "unsupported_media_type"),
+    "unsupported_encoding": Answer(415, _BAD, "unsupported_encoding"),
+    "expectation_failed": Answer(417, _BAD, "expectation_failed"),
+    "misdirected_request": Answer(421, _BAD, "misdirected_request"),
+    "headers_too_large": Answer(431, _BAD, "headers_too_large"),
+    "transfer_coding": Answer(501, _BAD, "bad_framing"),
+    "overloaded": Answer(503, _SERVER, "overloaded", retry=True, wait=1),
+    "http_version": Answer(505, _BAD, "unsupported_http_version"),
+}
+"""What the edge itself refuses, by name."""
+
+
+class EdgeError(Exception):
+    """A failure of HTTP itself, found before the request meant anything. `name` is a key of EDGE."""
+
+    def __init__(self, name: str, message: str, headers: Sequence[Header] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = message
+        self.headers = tuple(headers)
+
+
+def unknown_url() -> EdgeError:
+    return EdgeError("unknown_url", "There is nothing at this URL. Try /v1/models or /v1/chat/completions.")
+
+
+def answer_to(error: MeshError | EdgeError) -> Answer:
+    return EDGE[error.name] if isinstance(error, EdgeError) else REASONS[error.reason]
+
+
+def error_object(error: MeshError | EdgeError, *, mid_stream: bool = False) -> dict[str, str | None]:
+    """The value of `error` in the envelope: all four keys, always."""
+    answer = answer_to(error)
+    code, param = answer.code, None
+    if isinstance(error, MeshError):
+        param = error.metadata.get("param")
+        if error.reason is Reason.INVALID_REQUEST:
+            code = error.metadata.get("code", code)
+        elif mid_stream:
+            code = MID_STREAM.get(error.reason, code)
+    return {"message": error.message, "type": answer.type, "param": param, "code": code}
+
+
+def envelope(error: MeshError | EdgeError) -> tuple[int, list[Header], bytes]:
+    """Status, extra headers and body of the answer to a failed request."""
+    answer = answer_to(error)
+    headers = [*error.headers] if isinstance(error, EdgeError) else []
+    if answer.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    headers += _retry_headers(answer, error.retry_after if isinstance(error, MeshError) else None)
+    return answer.status, headers, msgspec.json.encode({"error": error_object(error)})
+
+
+def _retry_headers(answer: Answer, retry_after: float | None) -> list[Header]:
+    if answer.status < 500 and answer.status not in (408, 409, 429):
+        return []
+    wait = math.ceil(retry_after) if retry_after is not None else answer.wait
+    worthwhile = answer.retry and (wait is None or wait <= LONGEST_WAIT)
+    headers = [(b"x-should-retry", b"true" if worthwhile else b"false")]
+    if wait is not None and answer.status in (408, 429, 503):
+        headers.append((b"retry-after", b"%d" % min(max(wait, 1), LONGEST_WAIT)))
+    return headers

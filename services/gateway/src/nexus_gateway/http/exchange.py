@@ -1,0 +1,136 @@
+"""One HTTP request and its answer, straight on ASGI: no request or response objects on the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.telemetry import new_request_id
+from starlette.types import Receive, Scope, Send
+
+from nexus_gateway.http.errors import EdgeError, Header
+
+OPENAI_VERSION = (b"openai-version", b"2020-10-01")
+JSON = b"application/json"
+Tail = Callable[[MeshError | EdgeError], bytes]
+CLIENT_LEFT = "nexus.client_left"
+"""Key the server sets in the scope when the connection is gone before the answer was complete."""
+
+
+class Exchange:
+    """Reads the body once, answers once. Every answer carries the request's id and our processing time."""
+
+    __slots__ = (
+        "_receive",
+        "_send",
+        "fields",
+        "principal",
+        "request_id",
+        "scope",
+        "started",
+        "status",
+        "tail",
+        "written_at",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = new_request_id()
+        self.started = time.perf_counter()
+        self.principal: Any = None
+        self.written_at = 0.0
+        """When the last byte of a stream was written, on the loop's clock."""
+        self.status = 0
+        """0 until the answer's head is sent."""
+        self.tail: Tail | None = None
+        """Set while a stream is under way: makes the bytes that end it after a failure."""
+
+    @property
+    def client_left(self) -> bool:
+        return CLIENT_LEFT in self.scope
+
+    @property
+    def credential(self) -> str | None:
+        """The bearer text, or None when there is none. MeshError CALLER_KEY when there are several."""
+        given = [value for name, value in self.scope["headers"] if name == b"authorization"]
+        if len(given) > 1:
+            raise MeshError(Reason.CALLER_KEY, "Send one Authorization header, not several.")
+        scheme, _, text = given[0].partition(b" ") if given else (b"", b"", b"")
+        return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
+
+    async def body(self) -> bytes:
+        """The whole body; the server has bounded its size and time."""
+        message = await self._receive()
+        if not message.get("more_body"):
+            return message.get("body", b"")
+        pieces = [message["body"]]
+        while message.get("more_body"):
+            message = await self._receive()
+            pieces.append(message.get("body", b""))
+        return b"".join(pieces)
+
+    async def respond(
+        self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON
+    ) -> None:
+        """The whole answer."""
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [(b"content-type", content_type), length, *headers])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start_events(self, headers: Sequence[Header], tail: Tail) -> None:
+        """The head of an event stream; from here on a failure is told by `tail(error)`, not by a status."""
+        self.tail = tail
+        self.written_at = _loop_time()
+        await self._start(200, [*_EVENT_STREAM, *headers])
+
+    async def write(self, data: bytes) -> None:
+        self.written_at = _loop_time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        self.tail = None
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, headers: list[Header]) -> None:
+        self.status = status
+        headers += (
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % ((time.perf_counter() - self.started) * 1000)),
+            OPENAI_VERSION,
+        )
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+_EVENT_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def served_headers(served: inference_pb2.Served) -> list[Header]:
+    """X-Nexus-*: who answered."""
+    return [
+        (b"x-nexus-backend", _header_value(served.backend)),
+        (b"x-nexus-model", _header_value(served.model)),
+        (b"x-nexus-instance", _header_value(served.instance)),
+    ]
+
+
+def _header_value(text: str) -> bytes:
+    """Names are the backend's own and may be in any script; what a header cannot hold is percent-encoded."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return quote(text, safe=" /:@+=,;()!'").encode()
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,45 @@
+"""GET healthz, readyz, metrics: for probes and scrapers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from nexus_gateway.http.exchange import Exchange
+
+
+class Readiness(Protocol):
+    """Whether requests can be served now, and what is missing if not."""
+
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def missing(self) -> Sequence[Any]: ...
+
+
+class Ready(Protocol):
+    """The part of the pipeline these routes use."""
+
+    def readiness(self) -> Readiness: ...
+
+
+class HealthRoutes:
+    """The three handlers."""
+
+    def __init__(self, pipeline: Ready) -> None:
+        self._pipeline = pipeline
+
+    async def healthz(self, exchange: Exchange) -> None:
+        """The process answers: that is all it says."""
+        await exchange.respond(200, b'{"status":"ok"}')
+
+    async def readyz(self, exchange: Exchange) -> None:
+        state = self._pipeline.readiness()
+        body = {"status": "ready" if state.ready else "not ready", "missing": list(state.missing)}
+        await exchange.respond(200 if state.ready else 503, msgspec.json.encode(body))
+
+    async def metrics(self, exchange: Exchange) -> None:
+        await exchange.respond(200, generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST.encode())

@@ -1,0 +1,63 @@
+"""POST chat/completions, completions, embeddings: parse, ask the pipeline, answer whole or as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from nexus.inference.v1 import inference_pb2
+
+from nexus_gateway.http.answers import answer_body
+from nexus_gateway.http.endpoint import Handler
+from nexus_gateway.http.errors import EdgeError
+from nexus_gateway.http.exchange import Exchange, served_headers
+from nexus_gateway.http.streaming import send_events
+from nexus_gateway.request import InferenceRequest
+from nexus_gateway.validation.parse import parse_request
+
+
+class Inference(Protocol):
+    """The part of the pipeline these routes use."""
+
+    async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse: ...
+
+    def stream(
+        self, request: InferenceRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[inference_pb2.StreamResponse]]: ...
+
+
+def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: float) -> Handler:
+    """The handler of one operation's route."""
+
+    async def handle(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        request = parse_request(
+            operation,
+            await exchange.body(),
+            request_id=exchange.request_id,
+            credential=exchange.credential,
+        )
+        request.principal = exchange.principal
+        if request.stream:
+            async with pipeline.stream(request) as messages:
+                await send_events(exchange, request, messages, keep_alive_seconds)
+            return
+        response = await pipeline.complete(request)
+        headers = served_headers(response.served)
+        await exchange.respond(200, answer_body(request, response.body), headers)
+
+    return handle
+
+
+def check_media_type(fields: dict[bytes, bytes]) -> None:
+    """EdgeError unless the body is plain JSON in UTF-8."""
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise EdgeError("unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    given, _, parameters = fields.get(b"content-type", b"").lower().partition(b";")
+    name, _, value = parameters.partition(b"=")
+    wrong_charset = name.strip() == b"charset" and value.strip(b'" ') not in (b"utf-8", b"utf8")
+    if given.strip() != b"application/json" or wrong_charset:
+        raise EdgeError(
+            "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8."
+        )

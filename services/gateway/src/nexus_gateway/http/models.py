@@ -1,0 +1,58 @@
+"""GET models and models/{id}: the mesh's own list, one row per name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_gateway.http.errors import unknown_url
+from nexus_gateway.http.exchange import Exchange
+
+
+class ModelRow(Protocol):
+    """A routable model. `created` is in Unix seconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def owned_by(self) -> str: ...
+
+
+class Catalog(Protocol):
+    """The part of the pipeline these routes use."""
+
+    def models(self) -> Iterable[ModelRow]: ...
+
+
+class ModelRoutes:
+    """The two handlers."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def list(self, exchange: Exchange) -> None:
+        rows = [_row(model) for model in self._catalog.models()]
+        await exchange.respond(200, msgspec.json.encode({"object": "list", "data": rows}))
+
+    async def retrieve(self, exchange: Exchange) -> None:
+        wanted = exchange.scope["path_params"]["model_id"]
+        if not wanted:
+            raise unknown_url()
+        for model in self._catalog.models():
+            if model.id == wanted:
+                await exchange.respond(200, msgspec.json.encode(_row(model)))
+                return
+        raise MeshError(
+            Reason.MODEL_NOT_FOUND,
+            "No backend offers that model. GET /v1/models lists those there are.",
+            metadata={"param": "model"},
+        )
+
+
+def _row(model: ModelRow) -> dict[str, Any]:
+    return {"id": model.id, "object": "model", "created": int(model.created), "owned_by": model.owned_by}

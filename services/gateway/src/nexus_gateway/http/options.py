@@ -1,0 +1,38 @@
+"""What may be set about the edge; plain values, so that tests and `nexus up` build it the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1024 * 1024
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one connection. Sizes in bytes, times in seconds."""
+
+    header_bytes: int = 32 * 1024
+    header_fields: int = 100
+    url_bytes: int = 8 * 1024
+    body_bytes: int = 16 * MIB
+    head_seconds: float = 10
+    body_seconds: float = 30
+    """After these a body must have come at `body_rate` on average, or be complete."""
+    body_rate: int = 16 * 1024
+    keep_alive_seconds: float = 75
+    stalled_client_seconds: float = 60
+    """How long a client may leave our bytes unread."""
+    connections: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOptions:
+    """How the edge behaves towards clients."""
+
+    allowed_hosts: frozenset[str] | None = None
+    """Names the Host and Origin headers may carry; None = any. Set it to LOOPBACK_NAMES when the edge is open on
+    loopback: a web page that rebinds its own name to 127.0.0.1 is then refused."""
+    keep_alive_comment_seconds: float = 15
+    expose_metrics: bool = True
+    limits: Limits = field(default_factory=Limits)

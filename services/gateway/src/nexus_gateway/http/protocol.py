@@ -1,0 +1,251 @@
+"""uvicorn's httptools protocol with what the edge must add: limits, receive deadlines, envelopes for bad HTTP, and
+the end of a request's work as soon as its client is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from nexus_gateway.http.errors import EdgeError
+from nexus_gateway.http.exchange import CLIENT_LEFT
+from nexus_gateway.http.framing import body_too_large, check_head, explain
+from nexus_gateway.http.metrics import count_refused
+from nexus_gateway.http.options import Limits
+from nexus_gateway.http.refusal import refusal_bytes
+
+LINGER_SECONDS = 2
+"""After a refusal input is thrown away for so long: closing at once would reset the connection, and the client
+might lose the answer."""
+BODY_CHECK_SECONDS = 5
+MAX_PIPELINED = 8
+
+
+class Phase(Enum):
+    """What the connection is receiving; also what its one timer stands for."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Limits,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._phase = Phase.IDLE
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed = Phase.IDLE
+        self._stall: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._head_fields = 0
+        self._body_bytes = 0
+        self._body_since = 0.0
+        self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
+        self._refusal: EdgeError | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.connections:
+            self._refuse(EdgeError("overloaded", "This gateway has too many connections. Come back later."))
+        else:
+            self._arm(Phase.HEAD, self._limits.head_seconds, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self._unstall()
+        self._abandon()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(self._limits.stalled_client_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unstall()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None or self.parser is None:
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(EdgeError("bad_request", "This URL speaks plain HTTP/1.1; it cannot be upgraded."))
+        except httptools.HttpParserError as error:
+            self._refuse(explain(error, data))
+        else:
+            self._set_deadline(len(data))
+            # The base class stops reading when it has enough to do; a connection that is not read cannot be seen
+            # to close. So reading stops only while a body waits to be taken, and what is queued is bounded.
+            if self._phase is not Phase.BODY or self.pipeline:
+                self.flow.resume_reading()
+
+    # The parser's callbacks
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._phase = Phase.HEAD
+        self._head_bytes = self._head_fields = self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > self._limits.url_bytes:
+            raise EdgeError("uri_too_long", f"The URL is longer than {self._limits.url_bytes} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_fields += 1
+        self._head_bytes += len(name) + len(value)
+        if self._head_fields > self._limits.header_fields or self._head_bytes > self._limits.header_bytes:
+            raise self._headers_too_large()
+        if self._phase is Phase.HEAD:  # what comes after the body is a trailer: counted, never believed
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.parser is not None:
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            check_head(method, self.url, version, self.headers, self._limits.body_bytes)
+        super().on_headers_complete()
+        self._phase = Phase.BODY
+        if len(self.pipeline) > MAX_PIPELINED:
+            raise EdgeError("bad_request", "Too many requests were sent ahead on one connection.")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.body_bytes:
+            raise body_too_large(self._limits.body_bytes)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._phase = Phase.IDLE
+        super().on_message_complete()
+
+    # The answer
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        self._running = (cycle, task)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        self._running = None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self._phase is Phase.IDLE:
+            self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
+
+    def _abandon(self) -> None:
+        """Stops the work for a request whose client cannot be answered any more."""
+        if self._running is not None:
+            cycle, task = self._running
+            self._running = None
+            cycle.scope[CLIENT_LEFT] = True  # type: ignore[typeddict-unknown-key]
+            cycle.disconnected = True
+            task.cancel()
+
+    # Refusing
+
+    def _refuse(self, error: EdgeError) -> None:
+        """Answers bad HTTP once the requests before it have had their answers; takes no further input."""
+        self._refusal = error
+        self._disarm()
+        count_refused(error.name)
+        if self._phase is Phase.BODY:
+            self._drop_unfinished()
+        if self._running is None and not self.transport.is_closing():
+            self._write_refusal(error)
+
+    def _drop_unfinished(self) -> None:
+        """Forgets the request whose body went wrong: waiting for its turn, or already being worked on."""
+        if self.pipeline:
+            self.pipeline.popleft()
+        elif self._running is not None:
+            begun = self._running[0].response_started
+            self._abandon()
+            if begun:
+                self.transport.close()
+
+    def _write_refusal(self, error: EdgeError) -> None:
+        self.flow.resume_reading()
+        self.transport.write(refusal_bytes(error, STATUS_LINE))
+        self.transport.write_eof()
+        self._arm(Phase.IDLE, LINGER_SECONDS, self.transport.abort)
+
+    def _headers_too_large(self) -> EdgeError:
+        fields, size = self._limits.header_fields, self._limits.header_bytes
+        return EdgeError("headers_too_large", f"The headers exceed {fields} fields or {size} bytes.")
+
+    # Deadlines
+
+    def _set_deadline(self, received: int) -> None:
+        """After each piece of input: a head or a body under way has a deadline, a request being served has none."""
+        if self._phase is Phase.HEAD:
+            self._head_bytes += received
+            if self._head_bytes > self._limits.header_bytes + self._limits.url_bytes:
+                self._refuse(self._headers_too_large())
+            elif self._timed is not Phase.HEAD:
+                self._arm(Phase.HEAD, self._limits.head_seconds, self._head_is_late)
+        elif self._phase is Phase.BODY:
+            if self._timed is not Phase.BODY:
+                self._body_since = self.loop.time()
+                self._arm(Phase.BODY, self._limits.body_seconds, self._check_body)
+        elif self._running is not None:
+            self._disarm()
+        elif self._timed is Phase.BODY:
+            self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
+
+    def _head_is_late(self) -> None:
+        if self._phase is Phase.IDLE:
+            self.transport.close()
+        else:
+            self._refuse(EdgeError("request_timeout", "The request's headers took too long to arrive."))
+
+    def _check_body(self) -> None:
+        elapsed = self.loop.time() - self._body_since
+        if self.flow.read_paused or self._body_bytes >= self._limits.body_rate * elapsed:
+            self._arm(Phase.BODY, BODY_CHECK_SECONDS, self._check_body)
+        else:
+            self._refuse(EdgeError("request_timeout", "The request's body took too long to arrive."))
+
+    def _arm(self, phase: Phase, seconds: float, action: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timed = phase
+        self._timer = self.loop.call_later(seconds, action)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timed = Phase.IDLE
+
+    def _unstall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None

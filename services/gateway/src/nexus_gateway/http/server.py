@@ -1,0 +1,82 @@
+"""uvicorn inside the service's own loop: no signals, no process of its own, a port known before it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nexus_gateway.http.options import Limits
+from nexus_gateway.http.protocol import EdgeProtocol
+
+BACKLOG = 2048
+START_SECONDS = 10
+LAST_WORDS_SECONDS = 2
+"""For streams that were cut at the end of the grace to write their error event."""
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the service."""
+        yield
+
+
+class HttpServer:
+    """A listening edge. `port` is the bound one."""
+
+    def __init__(self, server: _Server, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        self._server = server
+        self._task = task
+        self.host, self.port = sock.getsockname()[:2]
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._server.server_state.connections)
+
+    async def close(self, grace: float = 30) -> None:
+        """Stops accepting, lets requests finish for `grace` seconds, then cuts them with an error they can read."""
+        self._server.config.timeout_graceful_shutdown = math.ceil(grace)
+        self._server.should_exit = True
+        await self._task
+        state = self._server.server_state
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=LAST_WORDS_SECONDS)
+        for connection in list(state.connections):
+            connection.transport.close()
+
+
+async def serve_http(app: ASGIApp, host: str, port: int, limits: Limits | None = None) -> HttpServer:
+    """Serves `app` on host:port (0 = any free port) until `close()`. OSError when the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    server = _Server(_config(app, limits or Limits()))
+    task = asyncio.create_task(server.serve(sockets=[sock]), name="http edge")
+    async with asyncio.timeout(START_SECONDS):
+        while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.001)
+    if task.done():
+        await task
+    return HttpServer(server, sock, task)
+
+
+def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+    return uvicorn.Config(
+        cast(Any, app),
+        http=cast(Any, partial(EdgeProtocol, limits=limits)),
+        ws="none",
+        lifespan="off",
+        backlog=BACKLOG,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )

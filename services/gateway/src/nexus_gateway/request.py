@@ -1,0 +1,30 @@
+"""What the edge hands to the pipeline: one request, parsed once, whatever it came by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class InferenceRequest:
+    """One checked request. `body` is what travels on; it is never read again from the client's bytes."""
+
+    operation: int
+    """A value of nexus.types.v1.Operation."""
+    model: str
+    """As the client named it."""
+    body: dict[str, Any]
+    stream: bool
+    include_usage: bool
+    needs: frozenset[int]
+    """Values of nexus.types.v1.Capability the request cannot do without."""
+    request_id: str
+    credential: str | None = field(repr=False)
+    """The bearer text, or None."""
+    principal: Any = None
+    """Who asks, once the pipeline has said so."""
+    answers: int = 1
+    """How many choices, or embedding vectors, a whole answer has."""
+    base64: bool = False
+    """Whether the client wants embedding vectors as base64; the mesh itself always carries numbers."""

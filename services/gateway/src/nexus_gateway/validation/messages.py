@@ -1,0 +1,131 @@
+"""The messages of a chat: roles, content parts, tool calls; and what a model must be able to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nexus.types.v1 import model_pb2
+
+from nexus_gateway.validation.images import check_image_url
+from nexus_gateway.validation.params import array, mapping, one_of, string, text
+from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
+
+ROLES = ("developer", "system", "user", "assistant", "tool", "function")
+
+_MAY_LACK_CONTENT = frozenset({"assistant", "function"})
+_role = one_of(*ROLES)
+_name = string(256)
+_audio_format = one_of("wav", "mp3")
+
+
+def check_messages(messages: Any, needs: set[int]) -> None:
+    """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`."""
+    array(messages, "messages")
+    if not messages:
+        raise missing("messages")
+    for index, message in enumerate(messages):
+        if type(message) is not dict:
+            raise wrong_type(f"messages[{index}]", "an object", message)
+        role = message.get("role")
+        if type(role) is not str or role not in ROLES:
+            _refuse_role(message, f"messages[{index}].role")
+        if type(message.get("content")) is not str:
+            _check_content(message, f"messages[{index}].content", needs)
+        if len(message) > 2 or "content" not in message:
+            _check_rest(message, f"messages[{index}]")
+        if role == "tool" and "tool_call_id" not in message:
+            raise missing(f"messages[{index}].tool_call_id")
+
+
+def _refuse_role(message: dict[str, Any], path: str) -> None:
+    if "role" not in message:
+        raise missing(path)
+    _role(message["role"], path)
+
+
+def _check_content(message: dict[str, Any], path: str, needs: set[int]) -> None:
+    content = message.get("content")
+    if content is None:
+        if message["role"] in _MAY_LACK_CONTENT:
+            return
+        raise missing(path) if "content" not in message else wrong_type(path, "a string or an array", content)
+    if type(content) is not list:
+        raise wrong_type(path, "a string or an array", content)
+    for index, part in enumerate(content):
+        _check_part(part, f"{path}[{index}]", needs)
+
+
+def _check_part(part: Any, path: str, needs: set[int]) -> None:
+    mapping(part, path)
+    kind = part.get("type")
+    if kind is None:
+        raise missing(f"{path}.type")
+    check = _PARTS.get(kind) if type(kind) is str else None
+    if check is None:
+        raise bad_value(f"{path}.type", f"be one of {', '.join(_PARTS)}")
+    if kind not in part:
+        raise missing(f"{path}.{kind}")
+    check(part[kind], f"{path}.{kind}", needs)
+
+
+def _text_part(value: Any, path: str, _: set[int]) -> None:
+    text(value, path)
+
+
+def _image_part(value: Any, path: str, needs: set[int]) -> None:
+    mapping(value, path)
+    if "url" not in value:
+        raise missing(f"{path}.url")
+    text(value["url"], f"{path}.url")
+    check_image_url(value["url"], f"{path}.url")
+    needs.add(model_pb2.CAPABILITY_VISION)
+
+
+def _audio_part(value: Any, path: str, needs: set[int]) -> None:
+    mapping(value, path)
+    for name in ("data", "format"):
+        if name not in value:
+            raise missing(f"{path}.{name}")
+    text(value["data"], f"{path}.data")
+    _audio_format(value["format"], f"{path}.format")
+    needs.add(model_pb2.CAPABILITY_AUDIO)
+
+
+def _file_part(_: Any, path: str, __: set[int]) -> None:
+    raise unsupported(path, "no backend of the mesh reads files. Send their text, or pages as images.")
+
+
+_PARTS: dict[str, Callable[[Any, str, set[int]], None]] = {
+    "text": _text_part,
+    "refusal": _text_part,
+    "image_url": _image_part,
+    "input_audio": _audio_part,
+    "file": _file_part,
+}
+
+
+def _check_rest(message: dict[str, Any], path: str) -> None:
+    if message.get("name") is not None:
+        _name(message["name"], f"{path}.name")
+    if message.get("tool_call_id") is not None:
+        _name(message["tool_call_id"], f"{path}.tool_call_id")
+    if message.get("tool_calls") is not None:
+        _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
+
+
+def _check_tool_calls(calls: Any, path: str) -> None:
+    array(calls, path)
+    for index, call in enumerate(calls):
+        here = f"{path}[{index}]"
+        mapping(call, here)
+        if call.get("type", "function") != "function":
+            continue
+        if "function" not in call:
+            raise missing(f"{here}.function")
+        function = call["function"]
+        mapping(function, f"{here}.function")
+        for name in ("name", "arguments"):
+            if name not in function:
+                raise missing(f"{here}.function.{name}")
+            text(function[name], f"{here}.function.{name}")

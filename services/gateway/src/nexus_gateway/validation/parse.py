@@ -1,0 +1,53 @@
+"""From a body to an InferenceRequest: one parse, one check, one list of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nexus.types.v1 import model_pb2
+
+from nexus_gateway.request import InferenceRequest
+from nexus_gateway.validation.chat import check_chat
+from nexus_gateway.validation.completion import check_completion
+from nexus_gateway.validation.denied import refuse_denied
+from nexus_gateway.validation.embedding import check_embedding
+from nexus_gateway.validation.json_guard import decode_object
+from nexus_gateway.validation.sampling import streaming
+
+CHECKS: dict[int, Callable[[dict[str, Any]], tuple[set[int], int]]] = {
+    model_pb2.OPERATION_CHAT: check_chat,
+    model_pb2.OPERATION_COMPLETION: check_completion,
+    model_pb2.OPERATION_EMBEDDING: check_embedding,
+}
+
+
+def parse_request(
+    operation: int, body: bytes, *, request_id: str, credential: str | None
+) -> InferenceRequest:
+    """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param)."""
+    parsed = decode_object(body)
+    refuse_denied(parsed)
+    if type(parsed.get("metadata")) is dict:
+        refuse_denied(parsed["metadata"], "metadata")
+    needs, answers = CHECKS[operation](parsed)
+    stream, include_usage = streaming(parsed)
+
+    return InferenceRequest(
+        operation=operation,
+        model=parsed["model"],
+        body=parsed,
+        stream=stream,
+        include_usage=include_usage,
+        needs=frozenset(needs),
+        request_id=request_id,
+        credential=credential,
+        answers=answers,
+        base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
+    )
+
+
+def _take_base64(body: dict[str, Any]) -> bool:
+    wanted = body.get("encoding_format") == "base64"
+    body["encoding_format"] = "float"
+    return wanted

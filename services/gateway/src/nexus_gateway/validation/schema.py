@@ -1,0 +1,73 @@
+"""A look at a client's JSON Schema: its types and patterns, without ever running or compiling it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nexus_mesh.errors import MeshError
+
+from nexus_gateway.validation.params import array, mapping
+from nexus_gateway.validation.pattern import is_risky
+from nexus_gateway.validation.refusals import invalid
+
+MAX_PATTERN = 512
+MAX_PATTERNS = 64
+
+_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def check_schema(schema: Any, path: str) -> None:
+    """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`."""
+    mapping(schema, path)
+    pending: list[tuple[Any, str]] = [(schema, path)]
+    patterns = 0
+    while pending:
+        node, here = pending.pop()
+        if type(node) is bool:
+            continue
+        if type(node) is not dict:
+            raise _refuse(here, "must be an object or a boolean")
+        _check_types(node, here)
+        patterns += _check_patterns(node, here)
+        if patterns > MAX_PATTERNS:
+            raise _refuse(path, f"must have at most {MAX_PATTERNS} patterns")
+        pending.extend(_children(node, here))
+
+
+def _check_types(node: dict[str, Any], path: str) -> None:
+    kinds = node.get("type", [])
+    for kind in kinds if type(kinds) is list else [kinds]:
+        if type(kind) is not str or kind not in _TYPES:
+            raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
+
+
+def _check_patterns(node: dict[str, Any], path: str) -> int:
+    patterns = [node["pattern"]] if "pattern" in node else []
+    if type(node.get("patternProperties")) is dict:
+        patterns += node["patternProperties"]
+    for pattern in patterns:
+        if type(pattern) is not str or len(pattern) > MAX_PATTERN:
+            raise _refuse(f"{path}.pattern", f"must be a string of at most {MAX_PATTERN} characters")
+        if is_risky(pattern):
+            raise _refuse(f"{path}.pattern", "must be a regular expression without nested repetition")
+    return len(patterns)
+
+
+def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:
+    found = [(node[name], f"{path}.{name}") for name in _SINGLE if type(node.get(name, [])) is not list]
+    for name in _NESTED:
+        if name in node:
+            mapping(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}.{key[:64]}") for key, child in node[name].items()]
+    for name in _LISTS:
+        if name in node:
+            array(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}[{index}]") for index, child in enumerate(node[name])]
+    return found
+
+
+def _refuse(path: str, rule: str) -> MeshError:
+    return invalid("invalid_schema", f"'{path}' {rule}.", path)
