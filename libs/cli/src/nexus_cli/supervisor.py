@@ -37,8 +37,7 @@ class Supervisor:
         self._launch(self._plan.vault())
         self._vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check)
         certificates = self._layout.home / "etcd" / "certificates"
-        renewal = await bootstrap.certify_etcd(self._layout, self._mesh, self._vault, certificates)
-        self._renewal = asyncio.get_running_loop().create_task(renewal)
+        self._renewal = await bootstrap.certify_etcd(self._layout, self._mesh, self._vault, certificates)
         self._launch(self._plan.etcd())
         adapters = self._plan.adapters()
         await asyncio.gather(

@@ -129,8 +129,9 @@ async def _identity(role: str, settings: S, folder: Path, enroll: Enroll[S] | No
 
 async def _join_token(path: Path) -> JoinToken:
     """The token in a file, which whoever starts the mesh may be about to leave there."""
-    deadline = asyncio.get_running_loop().time() + TOKEN_SECONDS
-    while not path.exists() and asyncio.get_running_loop().time() < deadline:
+    for _ in range(int(TOKEN_SECONDS / TOKEN_POLL)):
+        if path.exists():
+            break
         await asyncio.sleep(TOKEN_POLL)
     try:
         return JoinToken.decode(await asyncio.to_thread(path.read_text))

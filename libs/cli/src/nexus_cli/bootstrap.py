@@ -1,0 +1,119 @@
+"""What a mesh needs before its members can start: a vault that answers, join tokens, a certificate for etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from nexus.vault.v1 import identity_pb2
+from nexus_mesh import enrollment, tls
+from nexus_mesh.client import Method, Peer
+from nexus_mesh.errors import MeshError
+from nexus_mesh.healthcheck import CHECK
+from nexus_mesh.join_token import JoinToken
+from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.tls import Identity, Material
+
+from nexus_cli import etcd, ports
+from nexus_cli.layout import Layout, MeshFile
+from nexus_cli.output import Failure, console
+
+__all__ = ["CREATE_TOKEN", "START_SECONDS", "bootstrap", "certify_etcd", "leave_token", "reach_vault"]
+
+CREATE_TOKEN = Method(
+    "nexus.vault.v1.IdentityService",
+    "CreateJoinToken",
+    identity_pb2.CreateJoinTokenRequest,
+    identity_pb2.CreateJoinTokenResponse,
+)
+MEMBERS = ("registry", "router", "adapter", "gateway")
+START_SECONDS = 60.0
+POLL = 0.05
+
+
+async def bootstrap(layout: Layout, node: str, join: Path, etcd_files: Path) -> None:
+    """Prepares a mesh whose every role is reached under its own name, then keeps etcd's certificate fresh.
+
+    Each member's token goes to `<join>/<role>/token`. Runs until SIGTERM or SIGINT. Raises Failure, MeshError.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    layout.prepare()
+    mesh = _named_by_role(node)
+    layout.write(mesh)
+    vault = await reach_vault(layout, mesh)
+    renewal = await certify_etcd(layout, mesh, vault, etcd_files)
+    try:
+        for role in MEMBERS:
+            await leave_token(vault, join / role / "token", role, node)
+            console.print(f"Left a join token for the {role}.")
+        await stop.wait()
+    finally:
+        renewal.cancel()
+        await vault.close()
+
+
+async def reach_vault(layout: Layout, mesh: MeshFile, check: Callable[[], None] = lambda: None) -> Peer:
+    """The vault, called as its operator, once it answers. `check` may raise at each try that it never will."""
+    server_name = role_server_name("vault", mesh.trust_domain)
+    for _ in range(int(START_SECONDS / POLL)):
+        check()
+        material = tls.load(layout.operator)
+        if material is not None:
+            peer = Peer(mesh.control["vault"], server_name, Identity(material))
+            try:
+                await peer.unary(CHECK, CHECK.request(), timeout=1.0)
+            except MeshError:
+                await peer.close()
+            else:
+                return peer
+        await asyncio.sleep(POLL)
+    raise Failure(f"The vault at {mesh.control['vault']} does not answer.", "Its log tells why.")
+
+
+async def leave_token(
+    vault: Peer, path: Path, role: str, node: str, name: str = "main", zone: str = "default"
+) -> None:
+    """Writes a new join token for one identity to a file that appears whole, readable by its owner only."""
+    text = await _token(vault, role, node, name, zone)
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    part.write_text(text)
+    part.replace(path)
+
+
+async def certify_etcd(layout: Layout, mesh: MeshFile, vault: Peer, files: Path) -> asyncio.Task[None]:
+    """Gives etcd a certificate in `files`. The task renews it in time, until cancelled."""
+    folder = layout.identity("etcd", "main")
+    identity = Identity(tls.load(folder) or await _first_etcd_material(vault, mesh.node))
+    tls.store(folder, identity.material)
+    etcd.write_certificate(files, identity.material)
+    identity.subscribe(lambda: etcd.write_certificate(files, identity.material))
+    server_name = role_server_name("vault", mesh.trust_domain)
+    renew = enrollment.renew_with(Peer(mesh.control["vault"], server_name, identity))
+    return asyncio.create_task(enrollment.keep_fresh(identity, folder, renew), name="etcd's renewal")
+
+
+async def _first_etcd_material(vault: Peer, node: str) -> Material:
+    key = tls.new_key()
+    token = JoinToken.decode(await _token(vault, "etcd", node, "main", "default"))
+    joined = await enrollment.join(token, tls.certificate_request(key))
+    return Material(key, joined.certificate.chain_pem, joined.certificate.bundle_pem)
+
+
+async def _token(vault: Peer, role: str, node: str, name: str, zone: str) -> str:
+    request = identity_pb2.CreateJoinTokenRequest(role=role, node=node, name=name, zone=zone)
+    return (await vault.unary(CREATE_TOKEN, request, timeout=5.0)).token
+
+
+def _named_by_role(node: str) -> MeshFile:
+    """Where things are when the network gives each process its role's name: registry:7410, vault:7430."""
+    control = {role: f"{role}:{ports.USUAL[role]}" for role in ("registry", "router", "vault", "gateway")}
+    control["join"] = f"vault:{ports.USUAL['join']}"
+    http = f"http://gateway:{ports.USUAL['http']}"
+    return MeshFile(node=node, control=control, http=http, pid=os.getpid())
