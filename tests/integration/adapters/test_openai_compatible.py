@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import support.fake_openai_modes as modes
 from nexus.types.v1 import model_pb2
+from nexus_inference_adapters.adapter import Progress
 from nexus_mesh.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
-from support.fake_openai_script import Answer, Head, Send
+from support.fake_openai_script import Answer, Head, Send, Wait
 from support.fake_vllm import FakeVllm
 from support.llama_cpp import LlamaCppServer
 from support.openai_wire import DONE, Call, Reply, sse
@@ -284,9 +285,19 @@ async def test_comments_are_signs_of_life(bench: Bench, fake_openai: FakeOpenAI)
         words = [
             Send(sse(reply.delta({"content": "hi"})) + sse(reply.delta({}, finish_reason="stop")) + DONE)
         ]
-        return Answer([Head(), Send(b": keepalive 512/4096\n\n"), *words])
+        return Answer([Head(), Send(b": keepalive 512/4096\n\n"), Wait(0.1), *words])
 
     fake_openai.mode = commented
     backend = await bench.serve("openai_compatible", fake_openai.url)
     streamed = await bench.stream(backend, HELLO)
     assert streamed.text() == "hi"
+    assert streamed.progress == [Progress("prompt", 512, 4096)]
+
+
+async def test_a_list_of_prompts_has_a_choice_for_each(
+    bench: Bench, llama_cpp_server: LlamaCppServer
+) -> None:
+    backend = await bench.serve("openai_compatible", llama_cpp_server.url)
+    asked = {"prompt": ["ab", "cd"], "max_tokens": 3, "temperature": 0}
+    body = await bench.complete(backend, asked, "completion")
+    assert [choice["index"] for choice in body["choices"]] == [0, 1]

@@ -41,7 +41,7 @@ LIST = Method(
 async def gateway(fake_openai: FakeOpenAI, fake_ollama: FakeOllama, tmp_path: Path) -> AsyncIterator[Peer]:
     """A gateway's connection to an adapter with backends "box", "ollama" and one of another zone."""
     authority = MeshCA()
-    settings = AdapterSettings(
+    settings = AdapterSettings(  # pyright: ignore[reportCallIssue] - defaults that pyright can't see
         home=tmp_path,
         backends=(
             BackendConfig(name="box", kind="openai_compatible", url=fake_openai.url, zone="default"),

@@ -134,6 +134,9 @@ class Backend:
             starting = error.reason is Reason.MODEL_NOT_READY
             state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
             inspection = Inspection(state, error.message, self.inspection.offers, self.inspection.capacity)
+        except Exception:  # an answer nobody thought of must not end the watch
+            log.exception("inspection failed", backend=self.config.name)
+            inspection = Inspection(instance_pb2.STATE_UNHEALTHY, "Its answers about itself make no sense.")
         self._adopt(inspection)
 
     def _adopt(self, inspection: Inspection) -> None:

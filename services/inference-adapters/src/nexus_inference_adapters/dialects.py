@@ -32,6 +32,8 @@ class Facts:
     operations: tuple[str, ...] | None = None
     capacity: int = 0
     problem: str = ""
+    state: instance_pb2.State = instance_pb2.STATE_UNHEALTHY
+    """What the problem makes of the backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,17 @@ class Listing:
         return any(row.get("owned_by") == owner for row in self.rows)
 
 
-async def _nothing(_: Http) -> Facts:
-    return Facts()
+async def _health(http: Http) -> Facts:
+    """Where there is no /health, listing the models has been sign enough."""
+    health = await http.look("GET", "/health")
+    return Facts(problem="It says it is not healthy." if health.status == 503 else "")
 
 
 async def _llama_cpp_props(http: Http) -> Facts:
     """Context per slot, slots and modalities. While weights load, /health says so."""
     health = await http.look("GET", "/health")
     if health.status == 503:
-        return Facts(problem="The model is loading.")
+        return Facts(problem="The model is loading.", state=instance_pb2.STATE_STARTING)
     props = await http.look("GET", "/props")
     can = ["json", "logprobs", "choices", "tool_choice", "token_input", "reasoning"]
     if props.dig("chat_template_caps", "supports_tools") or props.dig(
@@ -72,16 +76,13 @@ async def _llama_cpp_props(http: Http) -> Facts:
     )
 
 
-async def _vllm_health(http: Http) -> Facts:
-    health = await http.look("GET", "/health")
-    return Facts(problem="" if health.status == 200 else "The engine behind the server is not healthy.")
-
-
 async def _exo_state(http: Http) -> Facts:
     """exo lists models it could place; it answers only for those that are placed."""
     state = await http.look("GET", "/state")
     placed = state.dig("instances")
-    return Facts(problem="" if placed else "No model is placed on the cluster yet.")
+    return Facts(
+        problem="" if placed else "No model is placed on the cluster yet.", state=instance_pb2.STATE_STARTING
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,14 @@ class Dialect:
     fits: Callable[[Listing], bool]
     capabilities: tuple[str, ...]
     context_key: str = "max_model_len"
-    facts: Callable[[Http], Awaitable[Facts]] = _nothing
+    facts: Callable[[Http], Awaitable[Facts]] = _health
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
         """State and models of a backend of this dialect."""
         listing = await _listing(http)
         facts = await self.facts(http)
         if facts.problem:
-            return Inspection(instance_pb2.STATE_STARTING, facts.problem)
+            return Inspection(facts.state, facts.problem)
         rows = listing.rows or [{"id": name} for name in config.models]
         found = offers(rows, config, self, facts)
         if not found:
@@ -114,7 +115,7 @@ class Dialect:
 
 DIALECTS = (
     Dialect("llama.cpp", lambda seen: seen.owned_by("llamacpp"), ENGINE, "", _llama_cpp_props),
-    Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning"), facts=_vllm_health),
+    Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning")),
     Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
     Dialect(
         "lm-studio", lambda seen: seen.owned_by("organization_owner"), ("tools", "json", "reasoning"), ""

@@ -101,7 +101,9 @@ class Rescan:
     async def once(self) -> None:
         """One round. A backend that vanished is unhealthy by its own inspection before it is dropped here."""
         found = {config.name: config for config in await discover(self._ports, self._skip)}
-        for name in found.keys() - self._misses.keys():
+        for name in (
+            found.keys() - self._misses.keys() - {backend.config.name for backend in self._host.backends}
+        ):
             log.info("backend found", backend=name, url=found[name].url)
             self._host.add(found[name])
         self._misses = {

@@ -7,6 +7,7 @@ import contextlib
 import json
 import secrets
 import sys
+import time
 from importlib import resources
 from pathlib import Path
 from typing import ClassVar
@@ -29,6 +30,9 @@ MAX_CONTEXT = 8192
 """Context per slot unless `context_tokens` says otherwise: memory is reserved for all of it at the start."""
 START_SECONDS = 120.0
 STOP_SECONDS = 2.0
+STABLE_SECONDS = 60.0
+MAX_PAUSE = 30.0
+"""An engine that keeps dying young is started at most this often."""
 
 log = telemetry.logger("embedded")
 
@@ -60,11 +64,15 @@ class Embedded(OpenAICompatible):
         return await super().inspect()
 
     async def _keep_running(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(limit=MAX_PAUSE)
         while True:
             try:
                 await self._run_once(backoff)
-            except (OSError, ValueError) as error:
+            except TimeoutError:
+                self._problem = f"The engine did not start within {START_SECONDS:g} seconds."
+            except OSError as error:
+                self._problem = f"The model file cannot be read: {error.strerror}."
+            except ValueError as error:
                 self._problem = f"The model file cannot be used: {error}."
             log.warning("engine is down", backend=self.config.name, reason=self._problem)
             await backoff.wait()
@@ -84,9 +92,10 @@ class Embedded(OpenAICompatible):
         )  # fmt: skip
         try:
             await self._give_order(child, path, facts)
-            self._problem = ""
-            backoff.reset()
+            self._problem, started = "", time.monotonic()
             self._problem = f"The engine ended with code {await child.wait()}; it is being started again."
+            if time.monotonic() - started > STABLE_SECONDS:
+                backoff.reset()
         finally:
             self.http = self.http.at("", _no_key)
             self.dialect = None

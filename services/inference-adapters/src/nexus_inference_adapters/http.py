@@ -132,7 +132,6 @@ class Http:
         self._session = session
         self._key = key
         self._connect = connect
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
         self.url = url
 
     def at(self, url: str, key: Callable[[], str | None]) -> Http:
@@ -142,7 +141,8 @@ class Http:
     @asynccontextmanager
     async def post(self, path: str, body: Any, patience: Patience) -> AsyncIterator[Answer]:
         """Sends `body` as JSON. Yields an answer of status 200; any other raises what `from_answer` makes of it."""
-        async with self._request("POST", path, msgspec.json.encode(body), patience.wait) as answer:
+        data, connect = msgspec.json.encode(body), patience.limits.connect
+        async with self._request("POST", path, data, patience.wait, connect) as answer:
             if answer.status != 200:
                 raise from_answer(answer.status, answer.headers, await _read_error(answer))
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -155,7 +155,7 @@ class Http:
         try:
             async with (
                 asyncio.timeout(LOOK_SECONDS),
-                self._request(method, path, data, _at_leisure) as answer,
+                self._request(method, path, data, _at_leisure, self._connect) as answer,
             ):
                 raw = await answer.read()
         except TimeoutError:
@@ -169,12 +169,15 @@ class Http:
         return Seen(answer.status, parsed, answer.headers)
 
     @asynccontextmanager
-    async def _request(self, method: str, path: str, data: bytes | None, wait: Wait) -> AsyncIterator[Answer]:
+    async def _request(
+        self, method: str, path: str, data: bytes | None, wait: Wait, connect: float
+    ) -> AsyncIterator[Answer]:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
         sending = self._session.request(
-            method, self.url + path, data=data, headers=headers, allow_redirects=False, timeout=self._timeout
+            method, self.url + path, data=data, headers=headers, allow_redirects=False, timeout=timeout
         )
         try:
             response = await wait(sending)

@@ -75,5 +75,7 @@ class SseReader:
         """Whether the bytes so far end inside an event. Raises UPSTREAM_MALFORMED when it could never become one."""
         rest = self._lines.rest().strip()
         if rest and not rest.startswith(FIELDS) and not any(field.startswith(rest) for field in FIELDS):
-            raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend sent something that is not an event stream.")
+            raise MeshError(
+                Reason.UPSTREAM_MALFORMED, "The backend sent something that is not an event stream."
+            )
         return bool(self._data) or bool(rest)
