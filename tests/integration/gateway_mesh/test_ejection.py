@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 from nexus_gateway.metering import RETRIES
@@ -91,6 +92,22 @@ async def test_address_nobody_listens_at_costs_one_attempt(bench: GatewayBench) 
     for _ in range(10):
         await bench.ask()
     assert (retried("backend_down") - before, len(good.seen)) == (1, 10)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_address_that_never_answers_costs_the_connect_limit(bench: GatewayBench, stream: bool) -> None:
+    silent, good = await bench.adapter("silent"), await bench.adapter("good")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        await bench.start(
+            silent.target(address=address, priority=1), good.target(), timeouts={"connect": 0.2}
+        )
+        async with asyncio.timeout(1.5):
+            await (bench.ask_stream() if stream else bench.ask())
+        assert len(good.seen) == 1
+        assert list(bench.pipeline.traffic.reachability.unreachable) == [
+            (address, silent.identity.spiffe.server_name)
+        ]
 
 
 async def test_wrong_identity_at_the_address_gets_no_request(bench: GatewayBench) -> None:
