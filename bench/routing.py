@@ -1,6 +1,6 @@
-"""Times one routing decision and one compilation at 1,000 targets that all serve the model.
+"""CPU time of one routing decision and one compilation at 1,000 targets that all serve the model.
 
-python bench/routing.py
+python -m bench.routing
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ TARGETS = 1_000
 ROUNDS = 5_000
 
 
+__all__ = ["decisions"]
+
+
 def main() -> None:
+    for name, (p50, p99, rounds) in decisions().items():
+        print(f"{name:22} p50 {p50:8.3f} ms   p99 {p99:8.3f} ms   n={rounds}")
+
+
+def decisions() -> dict[str, tuple[float, float, int]]:
+    """What was timed -> p50 and p99 in milliseconds, and how often."""
     targets = [_target(number) for number in range(TARGETS)]
     table = Table(targets, {"gpt-4o": "m"})
     plain = Requirements(Operation.CHAT, "gpt-4o")
@@ -33,28 +42,29 @@ def main() -> None:
     active = {target.id: number % 7 for number, target in enumerate(targets)}
     busy = Conditions(active=active)
     ejected = Conditions(active=active, ejected={targets[0].id: "failed"})
-    _report("plan, all idle", lambda turn: plan(table, plain, Conditions(turn=turn)))
-    _report("plan, all busy", lambda turn: plan(table, plain, Conditions(active=busy.active, turn=turn)))
-    _report(
-        "plan, capabilities", lambda turn: plan(table, demanding, Conditions(active=busy.active, turn=turn))
-    )
-    _report("plan, one ejected", lambda _: plan(table, plain, ejected))
-    _report(
-        "plan, unknown model", lambda _: plan(table, Requirements(Operation.CHAT, "x" * 200)), ROUNDS // 10
-    )
-    _report("explain", lambda _: explain(table, plain, busy), ROUNDS // 50)
-    _report("compile", lambda _: Table(targets), 50)
+    return {
+        "plan, all idle": _timed(lambda turn: plan(table, plain, Conditions(turn=turn))),
+        "plan, all busy": _timed(lambda turn: plan(table, plain, Conditions(active=busy.active, turn=turn))),
+        "plan, capabilities": _timed(
+            lambda turn: plan(table, demanding, Conditions(active=busy.active, turn=turn))
+        ),
+        "plan, one ejected": _timed(lambda _: plan(table, plain, ejected)),
+        "plan, unknown model": _timed(
+            lambda _: plan(table, Requirements(Operation.CHAT, "x" * 200)), ROUNDS // 10
+        ),
+        "explain": _timed(lambda _: explain(table, plain, busy), ROUNDS // 50),
+        "compile": _timed(lambda _: Table(targets), 50),
+    }
 
 
-def _report(name: str, call: Callable[[int], object], rounds: int = ROUNDS) -> None:
+def _timed(call: Callable[[int], object], rounds: int = ROUNDS) -> tuple[float, float, int]:
     times: list[float] = []
     for turn in range(rounds):
-        started = time.perf_counter()
+        started = time.thread_time()
         call(turn)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     times.sort()
-    p50, p99 = times[rounds // 2], times[rounds * 99 // 100]
-    print(f"{name:22} p50 {p50 * 1e3:8.3f} ms   p99 {p99 * 1e3:8.3f} ms   n={rounds}")
+    return times[rounds // 2] * 1e3, times[rounds * 99 // 100] * 1e3, rounds
 
 
 def _target(number: int) -> Target:
