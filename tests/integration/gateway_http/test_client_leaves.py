@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from nexus.inference.v1 import inference_pb2
 from nexus_gateway.http.options import EdgeOptions
 from support.edge_pipeline import HANG, chunks, delta, text_steps
 from support.edge_server import running_edge
@@ -91,8 +92,9 @@ async def test_a_silent_stream_is_kept_open_by_comments() -> None:
 
 async def test_a_stream_committed_without_content_sends_its_head_at_once() -> None:
     options = EdgeOptions(keep_alive_comment_seconds=0.05)
+    waiting = inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase="waiting"))
     async with running_edge(options) as edge, RawConnection(edge.port) as connection:
-        edge.pipeline.steps = [HANG]
+        edge.pipeline.steps = [waiting, HANG]
         connection.send(request(body=chat(stream=True)))
         head = await connection.reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200")

@@ -78,13 +78,10 @@ async def test_health_readiness_and_metrics() -> None:
     async with running_edge() as edge:
         edge.pipeline.keys = set()
         assert (await ask(edge.port, request("GET", "/healthz"))).status == 200
-        assert (await ask(edge.port, request("GET", "/readyz"))).json == {"status": "ready", "missing": []}
+        assert (await ask(edge.port, request("GET", "/readyz"))).json == {"ready": True, "missing": []}
         edge.pipeline.state.ready, edge.pipeline.state.missing = False, ["a routing snapshot"]
         answer = await ask(edge.port, request("GET", "/readyz"))
-        assert (answer.status, answer.json) == (
-            503,
-            {"status": "not ready", "missing": ["a routing snapshot"]},
-        )
+        assert (answer.status, answer.json) == (503, {"ready": False, "missing": ["a routing snapshot"]})
         assert (await ask(edge.port, request("GET", "/healthz"))).status == 200
         metrics = await ask(edge.port, request("GET", "/metrics"))
         assert b'nexus_gateway_http_requests_total{route="readyz",status="503"}' in metrics.body
@@ -170,6 +167,14 @@ async def test_a_good_key(scheme: str) -> None:
         edge.pipeline.keys = {"secret"}
         answer = await ask(edge.port, request(body=GOOD, headers=[f"Authorization: {scheme} secret"]))
         assert answer.status == 200
+
+
+async def test_unknown_parameters_are_refused_on_demand_only() -> None:
+    async with running_edge() as edge:
+        body = chat(top_k=40, temperature=0)
+        assert (await ask(edge.port, request(body=body))).status == 200
+        answer = await ask(edge.port, request(body=body, headers=["X-Nexus-Strict: 1"]))
+        assert_envelope(answer, 400, "unknown_parameter", "top_k")
 
 
 GUARDED = EdgeOptions(allowed_hosts=LOOPBACK_NAMES)

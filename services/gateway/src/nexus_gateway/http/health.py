@@ -12,7 +12,7 @@ from nexus_gateway.http.exchange import Exchange
 
 
 class Readiness(Protocol):
-    """Whether requests can be served now, and what is missing if not."""
+    """Whether requests can be served now, and what is missing if not: a dataclass, answered whole."""
 
     @property
     def ready(self) -> bool: ...
@@ -38,8 +38,7 @@ class HealthRoutes:
 
     async def readyz(self, exchange: Exchange) -> None:
         state = self._pipeline.readiness()
-        body = {"status": "ready" if state.ready else "not ready", "missing": list(state.missing)}
-        await exchange.respond(200 if state.ready else 503, msgspec.json.encode(body))
+        await exchange.respond(200 if state.ready else 503, msgspec.json.encode(state))
 
     async def metrics(self, exchange: Exchange) -> None:
         await exchange.respond(200, generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST.encode())

@@ -16,6 +16,9 @@ from nexus_gateway.http.streaming import send_events
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
 
+STRICT = b"x-nexus-strict"
+"""Request header: 1 = refuse parameters this gateway does not know, rather than hand them on."""
+
 
 class Inference(Protocol):
     """The part of the pipeline these routes use."""
@@ -36,7 +39,8 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
             operation,
             await exchange.body(),
             request_id=exchange.request_id,
-            credential=exchange.credential,
+            credential=None,  # already exchanged for a principal; the secret goes no further
+            strict=exchange.fields.get(STRICT) == b"1",
         )
         request.principal = exchange.principal
         if request.stream:

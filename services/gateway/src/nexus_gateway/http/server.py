@@ -43,8 +43,8 @@ class HttpServer:
         return len(self._server.server_state.connections)
 
     async def close(self, grace: float = 30) -> None:
-        """Stops accepting, lets requests finish for `grace` seconds, then cuts them with an error they can read."""
-        self._server.config.timeout_graceful_shutdown = math.ceil(grace)
+        """Stops accepting, lets requests finish for `grace` seconds (at least 1), then cuts them with an error they can read."""
+        self._server.config.timeout_graceful_shutdown = max(1, math.ceil(grace))
         self._server.should_exit = True
         await self._task
         state = self._server.server_state

@@ -13,76 +13,73 @@ from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.metrics import STREAMS_ACTIVE
 from nexus_gateway.request import InferenceRequest
 
-SILENT_COMMIT_SECONDS = 0.2
-"""The pipeline hands the stream over when it is committed. Its first message, which says who answers, is there by
-then, unless it committed without any: after this time the head goes out without it."""
+Messages = AsyncIterator[inference_pb2.StreamResponse]
 
 
 async def send_events(
-    exchange: Exchange,
-    request: InferenceRequest,
-    messages: AsyncIterator[inference_pb2.StreamResponse],
-    keep_alive_seconds: float,
+    exchange: Exchange, request: InferenceRequest, messages: Messages, keep_alive_seconds: float
 ) -> None:
-    """Returns when the stream has ended well. MeshError, whether or not its head has been sent already."""
-    stream = _EventStream(exchange, request)
-    heart = asyncio.create_task(stream.beat(keep_alive_seconds), name="sse keep-alive")
+    """Returns when the stream has ended well. MeshError, whether or not its head has been sent already.
+
+    The first of `messages` says who answers; the head waits for it, so the pipeline has it ready.
+    """
+    first = await anext(messages, None)
+    if first is None:
+        raise _unfinished()
+    writer = EventWriter(
+        request.operation,
+        request.request_id,
+        first.served.model or request.model,
+        choices=request.answers,
+        usage=request.include_usage,
+    )
+    data, ended = _events(writer, first)
+    with STREAMS_ACTIVE.track_inprogress():
+        await exchange.start_events(served_headers(first.served), writer.error)
+        if not ended:
+            data = await _pump(exchange, messages, writer, data, keep_alive_seconds)
+        await exchange.end(data)
+
+
+async def _pump(
+    exchange: Exchange, messages: Messages, writer: EventWriter, data: bytes, keep_alive_seconds: float
+) -> bytes:
+    """One write per message, for a task or timer per chunk would cost more than the chunk. Returns the last events."""
+    heart = asyncio.create_task(_beat(exchange, keep_alive_seconds), name="sse keep-alive")
     try:
-        with STREAMS_ACTIVE.track_inprogress():
-            last = await stream.pump(messages)
-            heart.cancel()
-            await exchange.end(last)
-    finally:
-        heart.cancel()
-
-
-class _EventStream:
-    """The state two tasks share: one writes what arrives, the other what keeps the line open meanwhile."""
-
-    def __init__(self, exchange: Exchange, request: InferenceRequest) -> None:
-        self._exchange = exchange
-        self._request = request
-        self._writer: EventWriter | None = None
-
-    async def pump(self, messages: AsyncIterator[inference_pb2.StreamResponse]) -> bytes:
-        """Writes each message's events at once; returns the last ones, still to be written."""
+        if data:
+            await exchange.write(data)
         async for message in messages:
-            writer = self._writer or self._open(message.served)
-            kind = message.WhichOneof("event")
-            data = b""
-            if kind == "chunks":
-                data = writer.chunks(message.chunks.json)
-            elif kind == "finish":
-                data = writer.finish(message.finish.usage if message.finish.HasField("usage") else None)
-            if self._exchange.tail is None:
-                await self._exchange.start_events(served_headers(message.served), writer.error)
-            if kind == "finish":
+            data, ended = _events(writer, message)
+            if ended:
                 return data
             if data:
-                await self._exchange.write(data)
-        raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend's stream ended without its end mark.")
+                await exchange.write(data)
+    finally:
+        heart.cancel()
+    raise _unfinished()
 
-    async def beat(self, seconds: float) -> None:
-        """Sends the head if nothing else does, then a comment whenever nothing was written for `seconds`."""
-        exchange, clock = self._exchange, asyncio.get_running_loop().time
-        await asyncio.sleep(min(SILENT_COMMIT_SECONDS, seconds))
-        if exchange.tail is None:
-            writer = self._writer or self._open(inference_pb2.Served())
-            await exchange.start_events((), writer.error)
-        while True:
-            due = exchange.written_at + seconds
-            if due <= clock():
-                await exchange.write(KEEP_ALIVE)
-            else:
-                await asyncio.sleep(due - clock())
 
-    def _open(self, served: inference_pb2.Served) -> EventWriter:
-        request = self._request
-        self._writer = EventWriter(
-            request.operation,
-            request.request_id,
-            served.model or request.model,
-            choices=request.answers,
-            usage=request.include_usage,
-        )
-        return self._writer
+def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple[bytes, bool]:
+    """What one message is to the client, and whether it is the last."""
+    kind = message.WhichOneof("event")
+    if kind == "chunks":
+        return writer.chunks(message.chunks.json), False
+    if kind == "finish":
+        return writer.finish(message.finish.usage if message.finish.HasField("usage") else None), True
+    return b"", False
+
+
+async def _beat(exchange: Exchange, seconds: float) -> None:
+    """A comment whenever nothing was written for `seconds`."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = exchange.written_at + seconds
+        if due <= clock():
+            await exchange.write(KEEP_ALIVE)
+        else:
+            await asyncio.sleep(due - clock())
+
+
+def _unfinished() -> MeshError:
+    return MeshError(Reason.UPSTREAM_MALFORMED, "The backend's stream ended without its end mark.")

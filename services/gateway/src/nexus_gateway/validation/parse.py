@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nexus.types.v1 import model_pb2
 
 from nexus_gateway.request import InferenceRequest
+from nexus_gateway.validation import chat, completion, embedding
 from nexus_gateway.validation.chat import check_chat
 from nexus_gateway.validation.completion import check_completion
 from nexus_gateway.validation.denied import refuse_denied
 from nexus_gateway.validation.embedding import check_embedding
 from nexus_gateway.validation.json_guard import decode_object
+from nexus_gateway.validation.params import Rule
+from nexus_gateway.validation.refusals import invalid, shown
 from nexus_gateway.validation.sampling import streaming
 
-CHECKS: dict[int, Callable[[dict[str, Any]], tuple[set[int], int]]] = {
-    model_pb2.OPERATION_CHAT: check_chat,
-    model_pb2.OPERATION_COMPLETION: check_completion,
-    model_pb2.OPERATION_EMBEDDING: check_embedding,
+Check = Callable[[dict[str, Any]], tuple[set[int], int]]
+
+CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
+    model_pb2.OPERATION_CHAT: (check_chat, chat.RULES),
+    model_pb2.OPERATION_COMPLETION: (check_completion, completion.RULES),
+    model_pb2.OPERATION_EMBEDDING: (check_embedding, embedding.RULES),
 }
 
 
 def parse_request(
-    operation: int, body: bytes, *, request_id: str, credential: str | None
+    operation: int, body: bytes, *, request_id: str, credential: str | None, strict: bool = False
 ) -> InferenceRequest:
-    """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param)."""
+    """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param).
+
+    `strict` refuses parameters that are not known here, instead of handing them to the backend.
+    """
     parsed = decode_object(body)
     refuse_denied(parsed)
     if type(parsed.get("metadata")) is dict:
         refuse_denied(parsed["metadata"], "metadata")
-    needs, answers = CHECKS[operation](parsed)
+    check, known = CHECKS[operation]
+    if strict:
+        _refuse_unknown(parsed, known)
+    needs, answers = check(parsed)
     stream, include_usage = streaming(parsed)
 
     return InferenceRequest(
@@ -45,6 +56,14 @@ def parse_request(
         answers=answers,
         base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
     )
+
+
+def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+    for name in body:
+        if name not in known:
+            raise invalid(
+                "unknown_parameter", f"'{shown(name)}' is not a parameter of this URL.", shown(name)
+            )
 
 
 def _take_base64(body: dict[str, Any]) -> bool:
