@@ -43,7 +43,7 @@ class HttpServer:
         return len(self._server.server_state.connections)
 
     async def close(self, grace: float = 30) -> None:
-        """Stops accepting, lets requests finish for `grace` seconds (at least 1), then cuts them with an error they can read."""
+        """Stops accepting, lets requests finish for `grace` seconds, at least 1, then cuts them with a clear error."""
         self._server.config.timeout_graceful_shutdown = max(1, math.ceil(grace))
         self._server.should_exit = True
         await self._task
