@@ -1,6 +1,7 @@
 """Only the list of fixture modules; fixtures live in tests/support."""
 
 pytest_plugins = [
+    "support.control_plane",
     "support.etcd",
     "support.fake_ollama",
     "support.fake_openai",

@@ -10,6 +10,7 @@ import sysconfig
 from importlib import resources
 from pathlib import Path
 
+from nexus_mesh.spiffe import role_server_name
 from nexus_mesh.tls import Material
 
 from nexus_cli.output import Failure
@@ -47,8 +48,8 @@ def write_certificate(folder: Path, material: Material) -> None:
         part.replace(folder / name)
 
 
-def command(data: Path, certificates: Path, client_port: int, peer_port: int) -> list[str]:
-    """One member on loopback, mutual TLS on both ports."""
+def command(data: Path, certificates: Path, client_port: int, peer_port: int, trust_domain: str) -> list[str]:
+    """One member on loopback, mutual TLS on both ports; of the whole mesh only registries may be clients."""
     client, peer = f"https://127.0.0.1:{client_port}", f"https://127.0.0.1:{peer_port}"
     files = (("cert-file", "chain.pem"), ("key-file", "key.pem"), ("trusted-ca-file", "ca.pem"))
     tls = [f"--{prefix}{flag}={certificates / name}" for prefix in ("", "peer-") for flag, name in files]
@@ -62,6 +63,7 @@ def command(data: Path, certificates: Path, client_port: int, peer_port: int) ->
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=nexus={peer}",
         "--client-cert-auth",
+        f"--client-cert-allowed-hostname={role_server_name('registry', trust_domain)}",
         "--peer-client-cert-auth",
         *tls,
         "--enable-grpc-gateway=false",

@@ -89,7 +89,8 @@ class Plan:
 
     def etcd(self) -> UnitSpec:
         folder, ports = self.layout.home / "etcd", self.mesh.ports
-        line = etcd.command(folder / "data", folder / "certificates", ports["etcd"], ports["etcd-peer"])
+        where = (folder / "data", folder / "certificates", ports["etcd"], ports["etcd-peer"])
+        line = etcd.command(*where, self.mesh.trust_domain)
         return UnitSpec("etcd", line, self.layout.log("etcd"), stop_seconds=10)
 
     def registry(self) -> UnitSpec:

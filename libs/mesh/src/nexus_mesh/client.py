@@ -94,6 +94,8 @@ class Peer:
                     yield message
             except MeshError as error:
                 log.debug("watch lost", method=method.path, address=self.address, reason=error.reason.value)
+                if error.reason is Reason.REVISION_EXPIRED:
+                    backoff.reset()  # the peer is there; it only wants another request
                 if on_error is not None:
                     on_error(error)
             else:

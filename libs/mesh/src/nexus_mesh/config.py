@@ -53,30 +53,36 @@ class ServiceSettings(BaseSettings):
     model_config = service_config("service")
 
     config: Path | None = Field(
-        None, description="The nexus.toml to read. Default: <home>/nexus.toml if there is one."
+        default=None, description="The nexus.toml to read. Default: <home>/nexus.toml if there is one."
     )
     home: Path = Field(default_factory=default_home, description="Data directory.")
     node: str = Field(default_factory=default_node, description="This machine's name in the mesh.")
-    name: str = Field("main", description="This process's name, unique for its role on the node.")
-    zone: str = Field("default", description="Privacy zone.")
-    trust_domain: str = Field("nexus.internal", description="The mesh's own name.")
-    host: str = Field("127.0.0.1", description="Address the gRPC server listens on.")
-    port: int = Field(0, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
+    name: str = Field(default="main", description="This process's name, unique for its role on the node.")
+    zone: str = Field(default="default", description="Privacy zone.")
+    trust_domain: str = Field(default="nexus.internal", description="The mesh's own name.")
+    host: str = Field(default="127.0.0.1", description="Address the gRPC server listens on.")
+    port: int = Field(default=0, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Loopback port for /metrics; unset = none."
+        default=None, ge=0, le=65535, description="Loopback port for /metrics; unset = none."
     )
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
-    registry: str = Field("127.0.0.1:7410", description="host:port of the registry.")
-    router: str = Field("127.0.0.1:7420", description="host:port of the router.")
-    vault: str = Field("127.0.0.1:7430", description="host:port of the vault.")
-    join_token_file: Path | None = Field(None, description="A file with the join token for a first start.")
+    log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="Least level logged."
+    )
+    registry: str = Field(default="127.0.0.1:7410", description="host:port of the registry.")
+    router: str = Field(default="127.0.0.1:7420", description="host:port of the router.")
+    vault: str = Field(default="127.0.0.1:7430", description="host:port of the vault.")
+    join_token_file: Path | None = Field(
+        default=None, description="A file with the join token for a first start."
+    )
     drain_settle: float = Field(
-        0.3, ge=0, le=60, description="Seconds between leaving the registry and GOAWAY."
+        default=0.3, ge=0, le=60, description="Seconds between leaving the registry and GOAWAY."
     )
     drain_grace: float = Field(
-        30.0, ge=0, le=3600, description="Seconds running requests may take at shutdown."
+        default=30.0, ge=0, le=3600, description="Seconds running requests may take at shutdown."
     )
-    otel_endpoint: str | None = Field(None, description="OTLP gRPC endpoint for traces; unset = no tracing.")
+    otel_endpoint: str | None = Field(
+        default=None, description="OTLP gRPC endpoint for traces; unset = no tracing."
+    )
 
     @field_validator("node", "name", "zone")
     @classmethod
