@@ -1,8 +1,8 @@
 """Only the list of fixture modules; fixtures live in tests/support."""
 
 pytest_plugins = [
-    "support.control_plane",
     "support.etcd",
+    "support.control_plane",  # after what it imports, or pytest cannot rewrite its asserts
     "support.fake_ollama",
     "support.fake_openai",
     "support.fake_vllm",
