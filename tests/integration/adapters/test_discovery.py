@@ -60,3 +60,18 @@ async def test_backends_come_and_go(bench: Bench, fake_ollama: FakeOllama) -> No
         await rescan.once()
     assert list(bench.host.backends) == []
     assert list(bench.board.get().backends) == []
+
+
+async def test_a_configured_backend_is_never_replaced_or_dropped(
+    bench: Bench, fake_ollama: FakeOllama
+) -> None:
+    name = f"ollama-{fake_ollama.port}"
+    backend = await bench.serve("ollama", fake_ollama.url, name=name)
+    rescan = Rescan(
+        bench.host, AdapterSettings.model_construct(backends=(), skip_ports=()), [fake_ollama.port]
+    )
+    await rescan.once()
+    await fake_ollama.stop()
+    for _ in range(MISSES_TO_DROP):
+        await rescan.once()
+    assert list(bench.host.backends) == [backend]

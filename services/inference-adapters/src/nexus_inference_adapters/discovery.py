@@ -99,18 +99,15 @@ class Rescan:
             await asyncio.sleep(pause)
 
     async def once(self) -> None:
-        """One round. A backend that vanished is unhealthy by its own inspection before it is dropped here."""
+        """One round. Only what was found here is dropped, once its own inspection has long called it unhealthy."""
         found = {config.name: config for config in await discover(self._ports, self._skip)}
-        for name in (
-            found.keys() - self._misses.keys() - {backend.config.name for backend in self._host.backends}
-        ):
+        taken = {backend.config.name for backend in self._host.backends}
+        for name in sorted(found.keys() - taken):
             log.info("backend found", backend=name, url=found[name].url)
             self._host.add(found[name])
-        self._misses = {
-            name: 0 if name in found else self._misses.get(name, 0) + 1
-            for name in self._misses.keys() | found.keys()
-        }
-        for name in [name for name, misses in self._misses.items() if misses >= MISSES_TO_DROP]:
+            self._misses[name] = 0
+        self._misses = {name: 0 if name in found else missed + 1 for name, missed in self._misses.items()}
+        for name in [name for name, missed in self._misses.items() if missed >= MISSES_TO_DROP]:
             log.info("backend gone", backend=name)
             del self._misses[name]
             await self._host.drop(name)
