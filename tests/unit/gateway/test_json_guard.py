@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, decode_object
 from nexus_mesh.errors import MeshError, Reason
@@ -105,6 +105,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(STRINGS, VALUES), st.integers(0, 70))
 def test_depth_is_judged_as_a_walk_would(value: dict[str, object], levels: int) -> None:
     deep: object = value
