@@ -105,7 +105,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(STRINGS, VALUES), st.integers(0, 70))
 def test_depth_is_judged_as_a_walk_would(value: dict[str, object], levels: int) -> None:
     deep: object = value
