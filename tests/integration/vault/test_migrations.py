@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from nexus_vault.migrate import migrate
+from alembic.script import ScriptDirectory
+from nexus_vault.migrate import HEAD, migrate
 from nexus_vault.tables import METADATA
+from nexus_vault.upgrade import SCRIPTS
 
 
 @pytest.fixture
@@ -45,3 +47,7 @@ def _schema(url: sa.URL) -> list[tuple[str, str]]:
     rows = connection.execute("select name, sql from sqlite_master order by name").fetchall()
     connection.close()
     return rows
+
+
+def test_the_head_this_version_names_is_the_newest_migration() -> None:
+    assert ScriptDirectory(str(SCRIPTS)).get_current_head() == HEAD

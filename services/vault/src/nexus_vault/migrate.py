@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, create_engine, inspect
 from sqlalchemy.exc import DatabaseError
 
 from nexus_vault import sqlite
 from nexus_vault.errors import VaultUnusableError
 
-__all__ = ["migrate"]
+__all__ = ["HEAD", "migrate"]
 
-SCRIPTS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+"""The newest revision in migrations/versions; a test holds the two equal."""
 BLOCKING_DRIVERS = {"sqlite+aiosqlite": "sqlite+pysqlite"}
-ALEMBIC = threading.Lock()  # alembic keeps the running environment in module globals
 
 
 def migrate(url: URL) -> None:
@@ -32,7 +26,7 @@ def migrate(url: URL) -> None:
         if is_sqlite:
             sqlite.create_file(url)
             sqlite.prepare(engine)
-        with ALEMBIC, engine.begin() as connection:
+        with engine.begin() as connection:
             if is_sqlite:
                 _check(connection)
                 connection.exec_driver_sql(sqlite.BEGIN_WRITE)
@@ -41,10 +35,6 @@ def migrate(url: URL) -> None:
         cause = error.strerror if isinstance(error, OSError) else error.orig
         raise VaultUnusableError(
             f"The store {place} cannot be used ({cause}): check file and disk, or restore a backup."
-        ) from None
-    except CommandError:
-        raise VaultUnusableError(
-            f"The store {place} was written by a newer version: update this one."
         ) from None
 
 
@@ -57,7 +47,20 @@ def _check(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if _revision(connection) == HEAD:
+        return
+    from nexus_vault.upgrade import UnknownRevisionError, upgrade
+
+    try:
+        upgrade(connection)
+    except UnknownRevisionError:
+        place = connection.engine.url.render_as_string(hide_password=True)
+        raise VaultUnusableError(
+            f"The store {place} was written by a newer version: update this one."
+        ) from None
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
