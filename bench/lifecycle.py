@@ -1,0 +1,132 @@
+"""Scenarios of NEXUS alone: memory, starting, and how soon a change in the mesh shows at the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from nexus.registry.v1 import instance_pb2, registry_pb2
+from nexus_cli.instances import LIST
+from nexus_cli.operator import control
+from nexus_mesh.client import Peer
+
+from bench import answers
+from bench.backends import engine
+from bench.client import Endpoint, closed_loop, request
+from bench.measure import Figures
+from bench.nexus import backend_table, up
+from bench.processes import Unusable, free_port, resident
+from bench.subjects import Subject
+
+__all__ = ["at_rest", "growth", "start", "visibility"]
+
+MIB = 1024 * 1024
+GROWTH_CONNECTIONS = 32
+POLL = 0.005
+CHANGE_SECONDS = 45.0
+DEMO_MODEL = "nexus-demo"
+
+
+def at_rest(subject: Subject) -> Figures:
+    """Memory of each process before any load."""
+    return {f"{name}_mib": resident(pids) / MIB for name, pids in {**subject.pids, **subject.others}.items()}
+
+
+async def growth(subject: Subject, requests: int) -> Figures:
+    """What each process on the path grew by over `requests`; a tenth more go before, to fill pools and caches."""
+    await _serve(subject, requests // 10)
+    before = {name: resident(pids) for name, pids in subject.pids.items()}
+    failed = await _serve(subject, requests)
+    grown = {
+        f"{name}_grown_mib": (resident(pids) - before[name]) / MIB for name, pids in subject.pids.items()
+    }
+    return {"requests": float(requests), "errors": float(failed), **grown}
+
+
+async def _serve(subject: Subject, requests: int) -> int:
+    body = answers.request_body(answers.CHAT_MODEL)
+    calls = await closed_loop(subject.chat, body, connections=GROWTH_CONNECTIONS, seconds=600, limit=requests)
+    return requests - len(calls.latencies)
+
+
+async def start(folder: Path, times: int) -> Figures:
+    """Seconds from `nexus up` to the first token of the model in the box: first start, then the median of others."""
+    taken = [await _first_token(folder / "start") for _ in range(times + 1)]
+    return {"cold_s": taken[0], "warm_s": statistics.median(taken[1:]), "warm_max_s": max(taken[1:])}
+
+
+async def _first_token(home: Path) -> float:
+    began = time.monotonic()
+    async with up(home) as mesh:
+        asked = request(mesh.endpoint(), answers.request_body(DEMO_MODEL, chunks=1))
+        async with asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection(mesh.host, mesh.port)
+            writer.write(asked)
+            answer = await reader.readuntil(b'"content":"')
+            writer.close()
+    if not answer.startswith(b"HTTP/1.1 200"):
+        raise Unusable(f"The first request after a start was not answered: {answer[:200]!r}")
+    return time.monotonic() - began
+
+
+async def visibility(folder: Path, times: int) -> Figures:
+    """Milliseconds from the registry's knowing of a new and of a dead backend to the gateway's showing it."""
+    port, appeared, vanished = free_port(), [], []
+    home = folder / "visibility"
+    async with engine(folder / "steady.log", "steady") as (steady, _):
+        tables = backend_table("steady", steady) + backend_table("late", port)
+        async with up(home, tables) as mesh, control(mesh.layout, "registry") as registry:
+            endpoint = Endpoint(mesh.host, mesh.port, "/v1/models")
+            for number in range(times):
+                print(f"  visibility, change {number + 1} of {times}", flush=True)
+                async with engine(folder / "late.log", "late", port=port):
+                    appeared.append(await _lag(registry, endpoint, wanted=True))
+                vanished.append(await _lag(registry, endpoint, wanted=False))
+    return {
+        "new_ms": statistics.median(appeared),
+        "new_max_ms": max(appeared),
+        "dead_ms": statistics.median(vanished),
+        "dead_max_ms": max(vanished),
+    }
+
+
+async def _lag(registry: Peer, endpoint: Endpoint, *, wanted: bool) -> float:
+    """Milliseconds the gateway comes after the registry; below zero when polling saw the gateway first."""
+    known, shown = await asyncio.gather(
+        _moment(lambda: _registry_knows(registry), wanted=wanted),
+        _moment(lambda: _gateway_shows(endpoint), wanted=wanted),
+    )
+    return (shown - known) * 1e3
+
+
+async def _moment(look: Callable[[], Awaitable[bool]], *, wanted: bool) -> float:
+    try:
+        async with asyncio.timeout(CHANGE_SECONDS):
+            while await look() is not wanted:  # noqa: ASYNC110 - the bench is what polls
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        raise Unusable(f"A changed backend did not show within {CHANGE_SECONDS:.0f} s.") from None
+    return time.monotonic()
+
+
+async def _registry_knows(registry: Peer) -> bool:
+    page = await registry.unary(LIST, registry_pb2.ListRequest(role="adapter"), timeout=5.0)
+    return any(
+        backend.name == "late" and backend.state == instance_pb2.STATE_ACTIVE
+        for instance in page.instances
+        for backend in instance.status.backends
+    )
+
+
+async def _gateway_shows(endpoint: Endpoint) -> bool:
+    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    try:
+        writer.write(request(endpoint, None, "GET"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        return b'"late"' in await reader.readexactly(length)
+    finally:
+        writer.close()
