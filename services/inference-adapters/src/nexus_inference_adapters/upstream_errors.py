@@ -14,7 +14,8 @@ __all__ = ["from_answer", "from_event", "malformed"]
 
 MAX_QUOTE = 300
 DEFAULT_RETRY_SECONDS = 1.0
-MAX_RETRY_SECONDS = 120.0
+MAX_RETRY_SECONDS = 86_400.0
+"""A long wait is told as it is: whoever decides whether to wait must not believe it short."""
 
 
 @dataclass(frozen=True, slots=True)
