@@ -112,7 +112,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def until_open(port: int, process: asyncio.subprocess.Process, log: Path, seconds: float = 90) -> None:
+async def until_open(port: int, process: asyncio.subprocess.Process, log: Path, seconds: float = 180) -> None:
     """Waits until something listens on the port. Raises Unusable with the log's end when nothing does."""
     for _ in range(int(seconds * 10)):
         if process.returncode is not None:
