@@ -6,11 +6,13 @@ import logging
 import secrets
 import sys
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import prometheus_client
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+
+from nexus_mesh._structlog import structlog
 
 __all__ = [
     "current_request_id",
@@ -52,10 +54,10 @@ def setup_logging(service: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _mask_secrets,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=lambda value: str(value)[:256]),
+            structlog.processors.JSONRenderer(serializer=_encode),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
@@ -78,14 +80,23 @@ def serve_metrics(host: str, port: int) -> int:
     return int(server.server_port)
 
 
-def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _add_request_id(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
     if request_id := REQUEST_ID.get():
         event.setdefault("request_id", request_id)
     return event
 
 
-def _mask_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _mask_secrets(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
     for name in event:
-        if any(word in name.lower() for word in SECRET_WORDS):
+        if _is_secret(name):
             event[name] = "***"
     return event
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in SECRET_WORDS)
+
+
+def _encode(event: dict[str, Any], **_: object) -> bytes:
+    return msgspec.json.encode(event, enc_hook=lambda value: str(value)[:256])

@@ -39,7 +39,9 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     settings = mesh.settings
     pipeline = build_pipeline(mesh)
     # Open means: anyone on this machine. A web page that rebinds its name to loopback is not meant.
-    options = EdgeOptions(allowed_hosts=None if settings.needs_key else LOOPBACK_NAMES)
+    options = EdgeOptions(
+        allowed_hosts=None if settings.needs_key else LOOPBACK_NAMES, expose_metrics=not settings.needs_key
+    )
     http = await serve_http(
         build_app(pipeline, options), settings.http_host, settings.http_port, options.limits
     )
