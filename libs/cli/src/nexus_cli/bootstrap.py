@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -42,18 +43,27 @@ async def bootstrap(layout: Layout, node: str, join: Path, etcd_files: Path) -> 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    working = asyncio.ensure_future(_prepare(layout, node, join, etcd_files))
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _prepare(layout: Layout, node: str, join: Path, etcd_files: Path) -> None:
     layout.prepare()
     mesh = _named_by_role(node)
     layout.write(mesh)
     vault = await reach_vault(layout, mesh)
-    renewal = await certify_etcd(layout, mesh, vault, etcd_files)
     try:
+        renewal = await certify_etcd(layout, mesh, vault, etcd_files)
         for role in MEMBERS:
             await leave_token(vault, join / role / "token", role, node)
             console.print(f"Left a join token for the {role}.")
-        await stop.wait()
+        await renewal
     finally:
-        renewal.cancel()
         await vault.close()
 
 
