@@ -17,7 +17,9 @@ def generate(target: Path) -> None:
     protos = sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*.proto"))
     outputs = [f"--{kind}={target}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{SOURCES}", *outputs, *protos], check=True, cwd=SOURCES
+        [sys.executable, "-m", "grpc_tools.protoc", f"-I{SOURCES}", *outputs, *protos],
+        check=True,
+        cwd=SOURCES,
     )
 
 

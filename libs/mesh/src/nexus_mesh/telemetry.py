@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -80,13 +81,13 @@ def serve_metrics(host: str, port: int) -> int:
     return int(server.server_port)
 
 
-def _add_request_id(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_request_id(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request_id := REQUEST_ID.get():
         event.setdefault("request_id", request_id)
     return event
 
 
-def _mask_secrets(_: object, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def _mask_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in event:
         if _is_secret(name):
             event[name] = "***"
@@ -98,5 +99,5 @@ def _is_secret(name: str) -> bool:
     return any(word in name.lower() for word in SECRET_WORDS)
 
 
-def _encode(event: dict[str, Any], **_: object) -> bytes:
+def _encode(event: MutableMapping[str, Any], **_: object) -> bytes:
     return msgspec.json.encode(event, enc_hook=lambda value: str(value)[:256])

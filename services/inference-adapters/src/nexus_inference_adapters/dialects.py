@@ -11,10 +11,10 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
 
-from nexus_inference_adapters.adapter import Inspection, Offer
+from nexus_inference_adapters.adapter import Inspection, Offer, Work
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.http import Http
-from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
+from nexus_inference_adapters.vocabulary import EMBEDDING, capabilities_named, operations_named
 
 __all__ = ["DIALECTS", "Dialect", "Facts", "Listing", "detect", "offers"]
 
@@ -85,11 +85,21 @@ async def _exo_state(http: Http) -> Facts:
     )
 
 
+def _never(_: Work) -> bool:
+    return False
+
+
+def _llama_cpp_streams_only(work: Work) -> bool:
+    """It refuses to stream log probabilities beside tools."""
+    return work.operation != EMBEDDING and not (work.body.get("tools") and work.body.get("logprobs"))
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One row: how to recognise a server and what it does by default.
 
-    `context_key` is where a row of /v1/models carries the model's context.
+    `context_key` is where a row of /v1/models carries the model's context; `streams_only` says for which requests
+    it notices a client's leaving while it streams only.
     """
 
     name: str
@@ -97,6 +107,7 @@ class Dialect:
     capabilities: tuple[str, ...]
     context_key: str = "max_model_len"
     facts: Callable[[Http], Awaitable[Facts]] = _health
+    streams_only: Callable[[Work], bool] = _never
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
         """State and models of a backend of this dialect."""
@@ -114,7 +125,14 @@ class Dialect:
 
 
 DIALECTS = (
-    Dialect("llama.cpp", lambda seen: seen.owned_by("llamacpp"), ENGINE, "", _llama_cpp_props),
+    Dialect(
+        "llama.cpp",
+        lambda seen: seen.owned_by("llamacpp"),
+        ENGINE,
+        "",
+        _llama_cpp_props,
+        _llama_cpp_streams_only,
+    ),
     Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning")),
     Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
     Dialect(

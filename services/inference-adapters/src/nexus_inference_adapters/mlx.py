@@ -80,6 +80,9 @@ class Mlx(OpenAICompatible):
             {"stream": True, "stream_options": {"include_usage": True}} if stream else {"stream": False}
         )
 
+    def streams_only(self, work: Work) -> bool:
+        return True
+
     def judge(self, error: MeshError) -> MeshError:
         if error.metadata.get("upstream_status") != "404":
             return error

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
-import structlog
+from nexus_mesh import telemetry
 
 from nexus_registry.etcd.backoff import Backoff
 from nexus_registry.etcd.connection import Connection
@@ -26,7 +26,7 @@ CONNECT_SECONDS = 2.0
 READ_ATTEMPTS = 3
 REFUSED_HINT = "it is down, or refuses the certificate: a failed TLS handshake looks like a dead server"
 
-log = structlog.get_logger(__name__)
+log = telemetry.logger("etcd")
 
 
 class Cluster:

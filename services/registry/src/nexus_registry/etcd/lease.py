@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
 from nexus.etcd.v1 import rpc_pb2
+from nexus_mesh import telemetry
 
 from nexus_registry.etcd.backoff import Backoff
 from nexus_registry.etcd.cluster import Cluster
@@ -16,7 +16,7 @@ from nexus_registry.etcd.errors import EtcdError, LeaseGoneError, UnavailableErr
 
 BEATS_PER_TTL = 3
 
-log = structlog.get_logger(__name__)
+log = telemetry.logger("etcd")
 
 BeatStream = Stream[rpc_pb2.LeaseKeepAliveRequest, rpc_pb2.LeaseKeepAliveResponse]
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-import structlog
 from nexus.etcd.v1 import rpc_pb2
+from nexus_mesh import telemetry
 
 from nexus_registry.etcd.backoff import Backoff
 from nexus_registry.etcd.cluster import Cluster
@@ -23,7 +23,7 @@ from nexus_registry.etcd.model import Changes, Snapshot, prefix_end
 # since the watch was made. So the member is asked for its status over the same connection.
 HEARTBEAT_SECONDS = 5.0
 
-log = structlog.get_logger(__name__)
+log = telemetry.logger("etcd")
 
 
 class PrefixWatch:
