@@ -90,8 +90,10 @@ def _never(_: Work) -> bool:
 
 
 def _llama_cpp_streams_only(work: Work) -> bool:
-    """It refuses to stream log probabilities beside tools."""
-    return work.operation != EMBEDDING and not (work.body.get("tools") and work.body.get("logprobs"))
+    """It refuses to stream log probabilities beside tools, and mixes up the streams of several prompts."""
+    several = isinstance(work.body.get("prompt"), list)
+    odd = several or (work.body.get("tools") and work.body.get("logprobs"))
+    return work.operation != EMBEDDING and not odd
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Dialect:
     """One row: how to recognise a server and what it does by default.
 
     `context_key` is where a row of /v1/models carries the model's context; `streams_only` says for which requests
-    it notices a client's leaving while it streams only.
+    it notices a client's leaving while it streams only; `keeps_after_stream` is False for a server that closes the
+    connection after a stream without saying so, which the next request on it would fall into.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Dialect:
     context_key: str = "max_model_len"
     facts: Callable[[Http], Awaitable[Facts]] = _health
     streams_only: Callable[[Work], bool] = _never
+    keeps_after_stream: bool = True
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
         """State and models of a backend of this dialect."""
@@ -132,6 +136,7 @@ DIALECTS = (
         "",
         _llama_cpp_props,
         _llama_cpp_streams_only,
+        keeps_after_stream=False,
     ),
     Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning")),
     Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),

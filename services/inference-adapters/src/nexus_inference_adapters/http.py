@@ -7,12 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 from nexus_mesh.errors import MeshError, Reason
+from yarl import URL
 
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.upstream_errors import from_answer, malformed
@@ -27,6 +29,8 @@ MAX_ERROR_BYTES = 64 * 1024
 KEEP_ALIVE_SECONDS = 4.0
 DRAIN_SECONDS = 0.1
 LOOK_SECONDS = 5.0
+JSON_HEADERS = {"Content-Type": "application/json"}
+NO_HEADERS: dict[str, str] = {}
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "nexus"}
 
 CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
@@ -42,6 +46,16 @@ class Wait(Protocol):
 
 async def _at_leisure(awaitable: Awaitable[T], /) -> T:
     return await awaitable
+
+
+@lru_cache(maxsize=1024)
+def _url(base: str, path: str) -> URL:
+    return URL(base + path)
+
+
+@lru_cache(maxsize=64)
+def _timeout(connect: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -139,10 +153,15 @@ class Http:
         return Http(self._session, url, key, self._connect)
 
     @asynccontextmanager
-    async def post(self, path: str, body: Any, patience: Patience) -> AsyncIterator[Answer]:
-        """Sends `body` as JSON. Yields an answer of status 200; any other raises what `from_answer` makes of it."""
+    async def post(
+        self, path: str, body: Any, patience: Patience, *, keep: bool = True
+    ) -> AsyncIterator[Answer]:
+        """Sends `body` as JSON. Yields an answer of status 200; any other raises what `from_answer` makes of it.
+
+        `keep`: whether the connection may be used again.
+        """
         data, connect = msgspec.json.encode(body), patience.limits.connect
-        async with self._request("POST", path, data, patience.wait, connect) as answer:
+        async with self._request("POST", path, data, patience.wait, connect, keep=keep) as answer:
             if answer.status != 200:
                 raise from_answer(answer.status, answer.headers, await _read_error(answer))
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -170,14 +189,20 @@ class Http:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, path: str, data: bytes | None, wait: Wait, connect: float
+        self, method: str, path: str, data: bytes | None, wait: Wait, connect: float, *, keep: bool = True
     ) -> AsyncIterator[Answer]:
-        headers = {"Content-Type": "application/json"} if data is not None else {}
+        headers = JSON_HEADERS if data is not None else NO_HEADERS
         if key := self._key():
-            headers["Authorization"] = f"Bearer {key}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
+            headers = {**headers, "Authorization": f"Bearer {key}"}
+        if not keep:
+            headers = {**headers, "Connection": "close"}
         sending = self._session.request(
-            method, self.url + path, data=data, headers=headers, allow_redirects=False, timeout=timeout
+            method,
+            _url(self.url, path),
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+            timeout=_timeout(connect),
         )
         try:
             response = await wait(sending)

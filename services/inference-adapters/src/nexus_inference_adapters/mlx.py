@@ -80,7 +80,7 @@ class Mlx(OpenAICompatible):
             {"stream": True, "stream_options": {"include_usage": True}} if stream else {"stream": False}
         )
 
-    def streams_only(self, work: Work) -> bool:
+    def streams_only(self, work: Work) -> bool:  # noqa: ARG002 - of every request
         return True
 
     def judge(self, error: MeshError) -> MeshError:

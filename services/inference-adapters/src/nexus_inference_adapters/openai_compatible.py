@@ -63,8 +63,9 @@ class OpenAICompatible(Adapter):
 
     @asynccontextmanager
     async def _post(self, work: Work, body: dict[str, Any], patience: Patience) -> AsyncIterator[Answer]:
+        keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
         try:
-            async with self.http.post(PATHS[work.operation], body, patience) as answer:
+            async with self.http.post(PATHS[work.operation], body, patience, keep=keep) as answer:
                 yield answer
         except MeshError as error:
             raise self.judge(error) from None

@@ -1,0 +1,112 @@
+"""A whole answer put together from a stream, for engines that notice a client's leaving only while they stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+from nexus.inference.v1 import inference_pb2
+
+from nexus_inference_adapters.openai_types import (
+    Choice,
+    Chunk,
+    ChunkChoice,
+    CompletionDetails,
+    Delta,
+    Function,
+    Message,
+    PromptDetails,
+    ToolCall,
+    UsageFields,
+    Whole,
+)
+
+__all__ = ["Collected"]
+
+DECODER = msgspec.json.Decoder(Chunk)
+
+
+class _Growing:
+    """One choice: pieces of text by field, tool calls by index, lists of log probabilities by key."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._texts: dict[str, list[str]] = {}
+        self._calls: list[ToolCall] = []
+        self._arguments: list[list[str]] = []
+        self._logprobs: dict[str, Any] = {}
+
+    def add(self, said: ChunkChoice) -> None:
+        self.finish_reason = said.finish_reason or self.finish_reason
+        self._text("text", said.text)
+        for key, value in (said.logprobs or {}).items():
+            kept = self._logprobs.setdefault(key, value)
+            if kept is not value and isinstance(kept, list) and isinstance(value, list):
+                kept.extend(value)
+        if said.delta:
+            self._delta(said.delta)
+
+    def choice(self, index: int) -> Choice:
+        whole = Choice(index, logprobs=self._logprobs or None, finish_reason=self.finish_reason)
+        whole.text = self._joined("text") or ""
+        whole.message = Message(
+            content=self._joined("content"),
+            refusal=self._joined("refusal"),
+            reasoning_content=self._joined("reasoning_content"),
+            tool_calls=self._whole_calls() or UNSET,
+        )
+        return whole
+
+    def _delta(self, delta: Delta) -> None:
+        for field in ("content", "refusal", "reasoning_content"):
+            self._text(field, getattr(delta, field))
+        for piece in delta.tool_calls or ():
+            assert isinstance(piece.index, int)  # noqa: S101 - normal pieces have one
+            if piece.index == len(self._calls):
+                self._calls.append(piece)
+                self._arguments.append([])
+            if piece.function and isinstance(piece.function.arguments, str):
+                self._arguments[piece.index].append(piece.function.arguments)
+            if piece.function and piece.function.name:
+                self._name(piece.index, piece.function.name)
+
+    def _name(self, index: int, name: str) -> None:
+        call = self._calls[index]
+        call.function = call.function or Function()
+        call.function.name = name
+
+    def _text(self, field: str, text: Any) -> None:
+        if text:
+            self._texts.setdefault(field, []).append(text)
+
+    def _joined(self, field: str) -> str | None:
+        return "".join(self._texts[field]) if field in self._texts else None
+
+    def _whole_calls(self) -> list[ToolCall]:
+        for call, arguments in zip(self._calls, self._arguments, strict=True):
+            if call.function:
+                call.function.arguments = "".join(arguments)
+        return self._calls
+
+
+class Collected:
+    """Takes normal chunks, gives the whole answer."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Growing] = {}
+
+    def add(self, chunks: list[str]) -> None:
+        for text in chunks:
+            for said in DECODER.decode(text).choices or ():
+                self._choices.setdefault(said.index, _Growing()).add(said)
+
+    def whole(self, usage: inference_pb2.Usage | None) -> Whole:
+        choices = [growing.choice(index) for index, growing in self._choices.items()]
+        return Whole(choices=choices, usage=_fields(usage) if usage is not None else None)
+
+
+def _fields(usage: inference_pb2.Usage) -> UsageFields:
+    prompt = PromptDetails(usage.cached_tokens) if usage.HasField("cached_tokens") else None
+    said = CompletionDetails(usage.reasoning_tokens) if usage.HasField("reasoning_tokens") else None
+    return UsageFields(usage.prompt_tokens, usage.completion_tokens, prompt, said)
