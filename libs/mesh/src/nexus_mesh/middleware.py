@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import grpc
@@ -33,6 +34,10 @@ SECONDS = prometheus_client.Histogram(
     ["method"],
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600),
 )
+
+# Looking a child up costs more than counting in it; methods and outcomes are few.
+_handled = lru_cache(maxsize=1024)(HANDLED.labels)
+_seconds = lru_cache(maxsize=128)(SECONDS.labels)
 
 
 def remaining() -> float | None:
@@ -103,8 +108,8 @@ class Measure:
         """The clock started with the call."""
 
     def end(self, call: Call, error: MeshError | None) -> None:
-        HANDLED.labels(call.method, error.reason.value if error else "OK").inc()
-        SECONDS.labels(call.method).observe(time.monotonic() - call.started)
+        _handled(call.method, error.reason.value if error else "OK").inc()
+        _seconds(call.method).observe(time.monotonic() - call.started)
 
 
 # What a call amounts to whose caller went away: nobody is told, and it is no fault.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +36,8 @@ Enroll = Callable[[S, SpiffeId, bytes], Awaitable[identity_pb2.IssuedCertificate
 TOKEN_SECONDS = 60.0
 TOKEN_POLL = 0.2
 
+FILE_LIMIT = 65_536
+
 log = telemetry.logger("service")
 
 
@@ -47,8 +50,17 @@ def run(role: str, settings: type[S], open_service: Open[S], *, enroll: Enroll[S
             sys.stderr.write(f"nexus-{role}: {problem}\n")
         return 2
     telemetry.setup_logging(role, loaded.log_level)
+    _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(role, loaded, open_service, enroll))
+
+
+def _raise_file_limit() -> None:
+    """A thousand streams need two thousand descriptors, and many systems start a process with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILE_LIMIT if hard == resource.RLIM_INFINITY else min(FILE_LIMIT, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _main(role: str, settings: S, open_service: Open[S], enroll: Enroll[S] | None) -> int:

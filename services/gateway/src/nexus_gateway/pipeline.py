@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -30,7 +30,6 @@ __all__ = ["Pipeline"]
 CANDIDATES = 3
 RETRY_AFTER = 1.0
 
-Step = Callable[[Passage], Awaitable[None]]
 encode = msgspec.json.Encoder().encode
 
 
@@ -66,17 +65,21 @@ class Pipeline:
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         """The whole answer. Raises MeshError; cancelling cancels the backend."""
-        response = inference_pb2.CompleteResponse()
-
-        async def dispatch(passage: Passage) -> None:
-            response.MergeFrom(await self._dispatcher.complete(passage))
+        passage = Passage(request, self._limits)
+        metering.begin()
+        try:
+            await self._prepare(passage)
+            response = await self._dispatcher.complete(passage)
             if not response.HasField("served") and passage.served is not None:
                 response.served.CopyFrom(passage.served)
             passage.served, passage.finished = response.served, True
             passage.usage = response.usage if response.HasField("usage") else None
-
-        async with self._run(request, dispatch):
-            return response
+        except MeshError as error:
+            passage.error = error
+            raise
+        finally:
+            metering.end(passage)
+        return response
 
     @asynccontextmanager
     async def stream(
@@ -88,18 +91,22 @@ class Pipeline:
         Later failures are raised by the iterator, which ends by itself only after `finish`. The first message has
         `served`. Leaving cancels the backend.
         """
-        opened: list[LiveStream] = []
-
-        async def dispatch(passage: Passage) -> None:
-            opened.append(LiveStream(self._dispatcher, passage))
-            await opened[0].open(self._commit_after)
-
+        passage, live = Passage(request, self._limits), None
+        metering.begin()
         try:
-            async with self._run(request, dispatch):
-                yield opened[0]
+            await self._prepare(passage)
+            live = LiveStream(self._dispatcher, passage)
+            await live.open(self._commit_after)
+            yield live
+        except MeshError as error:
+            passage.error = error
+            raise
         finally:
-            for live in opened:
-                await live.close()
+            try:
+                if live is not None:
+                    await live.close()
+            finally:
+                metering.end(passage)
 
     def models(self) -> list[ModelRow]:
         """The models a request can go to now, by id."""
@@ -109,40 +116,22 @@ class Pipeline:
         """Whether requests can be served, and what is missing if not."""
         return readiness(self.table, draining=self._draining.is_set())
 
-    @asynccontextmanager
-    async def _run(self, request: InferenceRequest, dispatch: Step) -> AsyncIterator[None]:
-        """The list, and whatever happens, the meter."""
-        passage = Passage(request, self._limits)
-        steps: tuple[Step, ...] = (
-            self._correlate,
-            self._authenticate,
-            self._require,
-            self._plan,
-            dispatch,
-        )
-        metering.begin()
-        try:
-            for step in steps:
-                await step(passage)
-            yield
-        except MeshError as error:
-            passage.error = error
-            raise
-        finally:
-            metering.end(passage)
-
-    async def _correlate(self, passage: Passage) -> None:
+    async def _prepare(self, passage: Passage) -> None:
+        """The list, up to where the request leaves this process; what follows is dispatch and the meter."""
         telemetry.set_request_id(passage.request.request_id)
+        await self._authenticate(passage)
+        self._require(passage)
+        self._plan(passage)
 
     async def _authenticate(self, passage: Passage) -> None:
         if passage.request.principal is None:
             passage.request.principal = await self.authenticate(passage.request.credential)
 
-    async def _require(self, passage: Passage) -> None:
+    def _require(self, passage: Passage) -> None:
         request = passage.request
         passage.requirements = Requirements(request.operation, request.model, request.needs)
 
-    async def _plan(self, passage: Passage) -> None:
+    def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it, and writes the body they get: under the model's own name, not an alias."""
         if self.table.snapshot is None:
             raise MeshError(

@@ -91,9 +91,7 @@ class Backend:
                         async for event in events:
                             if not begun and type(event) is list:
                                 begun = True
-                                metrics.FIRST_CONTENT.labels(self.config.name).observe(
-                                    time.monotonic() - started
-                                )
+                                metrics.first_content(self.config.name).observe(time.monotonic() - started)
                             elif type(event) is Finish:
                                 self._count(event.usage)
                             yield event
@@ -175,7 +173,7 @@ class Backend:
     @contextmanager
     def _measured(self, work: Work) -> Iterator[None]:
         name, started, outcome = self.config.name, time.monotonic(), "cancelled"
-        metrics.ACTIVE.labels(name).inc()
+        metrics.active(name).inc()
         try:
             yield
             outcome = "ok"
@@ -188,11 +186,11 @@ class Backend:
             outcome = Reason.INTERNAL.value
             raise
         finally:
-            metrics.ACTIVE.labels(name).dec()
-            metrics.REQUESTS.labels(name, OPERATION_NAMES[work.operation], outcome).inc()
-            metrics.SECONDS.labels(name).observe(time.monotonic() - started)
+            metrics.active(name).dec()
+            metrics.requests(name, OPERATION_NAMES[work.operation], outcome).inc()
+            metrics.seconds(name).observe(time.monotonic() - started)
 
     def _count(self, usage: inference_pb2.Usage | None) -> None:
         if usage is not None:
-            metrics.TOKENS.labels(self.config.name, "prompt").inc(usage.prompt_tokens)
-            metrics.TOKENS.labels(self.config.name, "completion").inc(usage.completion_tokens)
+            metrics.tokens(self.config.name, "prompt").inc(usage.prompt_tokens)
+            metrics.tokens(self.config.name, "completion").inc(usage.completion_tokens)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["ACTIVE", "FIRST_CONTENT", "REQUESTS", "SECONDS", "TOKENS", "UP"]
+__all__ = ["UP", "active", "first_content", "requests", "seconds", "tokens"]
 
 BUCKETS = (0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600)
 
@@ -18,3 +20,10 @@ SECONDS = Histogram("nexus_adapter_request_seconds", "Time a request took.", ["b
 FIRST_CONTENT = Histogram(
     "nexus_adapter_first_content_seconds", "Time to a stream's first content.", ["backend"], buckets=BUCKETS
 )
+
+# Looking a child up costs more than counting in it; backends, operations and outcomes are few.
+requests = lru_cache(maxsize=4096)(REQUESTS.labels)
+tokens = lru_cache(maxsize=1024)(TOKENS.labels)
+active = lru_cache(maxsize=512)(ACTIVE.labels)
+seconds = lru_cache(maxsize=512)(SECONDS.labels)
+first_content = lru_cache(maxsize=512)(FIRST_CONTENT.labels)
