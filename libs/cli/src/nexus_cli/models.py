@@ -21,6 +21,7 @@ async def models(layout: Layout, *, as_json: bool) -> None:
             "zone": instance.zone,
             "state": STATES[backend.state] if instance.connected else "lost",
             "context_tokens": model.context_tokens or None,
+            "remote": model.remote,
             "operations": [
                 _name(model_pb2.Operation.Name(value), "OPERATION_") for value in model.operations
             ],
@@ -51,7 +52,8 @@ async def models(layout: Layout, *, as_json: bool) -> None:
 
 
 def _can(row: dict[str, object]) -> str:
-    return ", ".join([*row["operations"], *row["capabilities"]])  # type: ignore[misc]
+    remote = ["leaves the machine"] if row["remote"] else []
+    return ", ".join([*row["operations"], *row["capabilities"], *remote])  # type: ignore[misc]
 
 
 def _name(name: str, prefix: str) -> str:

@@ -38,7 +38,9 @@ def fail(failure: Failure, *, as_json: bool) -> typer.Exit:
 
 
 def print_json(value: Any) -> None:
+    """At once, for a command that goes on may be read through a pipe."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
