@@ -40,7 +40,9 @@ def test_a_field_may_read_a_shared_table(home: Path) -> None:
     assert load(SampleSettings).routing == {"aliases": {"a": "b"}}
 
 
-def test_the_command_line_says_where_the_file_is(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_command_line_says_where_the_file_is(
+    home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     other = tmp_path_factory.mktemp("other")
     (home / "nexus.toml").write_text("[sample]\ndepth = 2\n")
     (other / "nexus.toml").write_text("[sample]\ndepth = 5\n")

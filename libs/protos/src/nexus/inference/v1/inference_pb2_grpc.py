@@ -61,7 +61,7 @@ class InferenceServiceServicer:
 
     def Complete(self, request, context):
         """Complete runs a request and returns the whole answer.
-        The caller must be a gateway (at an adapter), or an operator or service (at a gateway).
+        The caller must be a gateway or an operator.
         May fail with INVALID_REQUEST, UNSUPPORTED_PARAMETER, CAPABILITY_MISSING, CONTEXT_LENGTH, MODEL_NOT_FOUND,
         MODEL_NOT_READY, OVERLOAD, TIMEOUT, BACKEND_DOWN, BACKEND_LOST, UPSTREAM_ERROR, UPSTREAM_MALFORMED, DRAINING.
         """
