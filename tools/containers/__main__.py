@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
+
+import openai
 
 from tools.containers import images, prerequisites
 from tools.containers.checks import CHECKS, CheckFailed, ChecksOf
@@ -14,13 +17,16 @@ Result = tuple[bool, str, str]
 
 
 def main() -> int:
+    arguments = argparse.ArgumentParser(prog="make e2e-containers", description=__doc__)
+    arguments.add_argument("--no-build", action="store_true", help="use the images of the last run")
+    build = not arguments.parse_args().no_build
     missing = prerequisites.missing()
     if missing:
         print("The containers cannot be checked here:", *missing, sep="\n  ")
         return 2
     with configured() as podman:
         try:
-            results = list(_results(podman))
+            results = list(_results(podman, build=build))
         except CommandFailed as failure:
             print(failure)
             return 1
@@ -29,10 +35,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _results(podman: Podman) -> Iterator[Result]:
+def _results(podman: Podman, *, build: bool) -> Iterator[Result]:
     base = images.base(podman)
     etcd = images.etcd(podman, base)
-    with running_mesh(podman, base, etcd) as mesh:
+    with running_mesh(podman, base, etcd, build=build) as mesh:
         for check in CHECKS:
             yield from _run(check, mesh)
     yield _report(not mesh.remains(), "nothing is left", ", ".join(mesh.remains()) or "all removed")
@@ -43,8 +49,9 @@ def _run(check: ChecksOf, mesh: ContainerMesh) -> Iterator[Result]:
     try:
         for name, detail in check(mesh):
             yield _report(True, name, detail)
-    except (CheckFailed, CommandFailed) as failure:
+    except (CheckFailed, CommandFailed, openai.OpenAIError) as failure:
         yield _report(False, (check.__doc__ or check.__name__).rstrip("."), str(failure))
+        print(mesh.logs(errors_only=True))
 
 
 def _report(passed: bool, name: str, detail: str) -> Result:

@@ -48,6 +48,16 @@ class ContainerMesh:
         """What a command inside a container prints. Raises CommandFailed."""
         return self.podman.run("exec", self.container(service), *command, timeout=60)
 
+    def logs(self, *, errors_only: bool = False) -> str:
+        """The last lines each service logged, or the last errors."""
+        found = []
+        for service in SERVICES:
+            ask = ["sh", "-c", 'podman logs --tail 300 "$0" 2>&1', self.container(service)]
+            lines = self.podman.command(ask, timeout=30).splitlines()
+            told = [line for line in lines if not errors_only or '"level":"error"' in line]
+            found += [f"{service}: {line}" for line in told[-3:]]
+        return "\n".join(found)
+
     def remains(self) -> list[str]:
         """Containers, volumes and networks of this project that exist."""
         kinds = (
@@ -60,7 +70,7 @@ class ContainerMesh:
 
 
 @contextmanager
-def running_mesh(podman: Podman, base: str, etcd: str) -> Iterator[ContainerMesh]:
+def running_mesh(podman: Podman, base: str, etcd: str, *, build: bool) -> Iterator[ContainerMesh]:
     """Builds and starts; yields once a model can be asked; removes everything. Raises CommandFailed."""
     mesh = ContainerMesh(podman, f"nexus-e2e-{os.getpid()}", _free_port())
     options = {
@@ -69,8 +79,9 @@ def running_mesh(podman: Podman, base: str, etcd: str) -> Iterator[ContainerMesh
         "NEXUS_IMAGES": "localhost/nexus-e2e",
         "NEXUS_HTTP_PORT": str(mesh.port),
     }
-    print("Building the images ...", flush=True)
-    podman.compose(mesh.project, "build", options=options, build=" ".join(BUILD_FLAGS), timeout=1200)
+    if build:
+        print("Building the images ...", flush=True)
+        podman.compose(mesh.project, "build", options=options, build=" ".join(BUILD_FLAGS), timeout=1200)
     print("Starting the mesh ...", flush=True)
     try:
         podman.compose(mesh.project, "up", "--detach", "--no-build", options=options, timeout=300)
@@ -93,14 +104,7 @@ def _until_ready(mesh: ContainerMesh) -> None:
     try:
         eventually("the gateway can route to a model", READY_SECONDS, lambda: _is_ready(mesh))
     except TimeoutError as error:
-        logs = [
-            f"{service}: {line}"
-            for service in SERVICES
-            for line in mesh.podman.command(
-                ["sh", "-c", 'podman logs --tail 3 "$0" 2>&1', mesh.container(service)], timeout=30
-            ).splitlines()
-        ]
-        raise CommandFailed(["the", "mesh"], str(error), "\n".join(logs)) from None
+        raise CommandFailed(["the", "mesh"], str(error), mesh.logs()) from None
 
 
 def _is_ready(mesh: ContainerMesh) -> bool:
