@@ -97,10 +97,17 @@ async def leave_token(
     part.replace(path)
 
 
-async def certify_etcd(layout: Layout, mesh: MeshFile, vault: Peer, files: Path) -> asyncio.Task[None]:
-    """Gives etcd a certificate in `files`. The task renews it in time, until cancelled."""
+async def certify_etcd(layout: Layout, mesh: MeshFile, vault: Peer | None, files: Path) -> asyncio.Task[None]:
+    """Gives etcd a certificate in `files`. The task renews it in time, until cancelled.
+
+    `vault` may be None when etcd has one already.
+    """
     folder = layout.identity("etcd", "main")
-    identity = Identity(tls.load(folder) or await _first_etcd_material(vault, mesh.node))
+    material = tls.load(folder)
+    if material is None:
+        assert vault is not None  # noqa: S101 - said above
+        material = await _first_etcd_material(vault, mesh.node)
+    identity = Identity(material)
     tls.store(folder, identity.material)
     etcd.write_certificate(files, identity.material)
     identity.subscribe(lambda: etcd.write_certificate(files, identity.material))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from nexus_mesh import run_file, tls
 from nexus_mesh.client import Peer
@@ -29,39 +31,24 @@ class Supervisor:
         self._layout = layout
         self._mesh = mesh
         self._on_change = on_change
-        self._vault: Peer | None = None
         self._renewal: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Starts every unit. Raises Failure when the vault cannot be brought to answer."""
+        """Starts every unit. Raises Failure when the vault is needed and cannot be brought to answer."""
         self._launch(self._plan.vault())
-        self._vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check)
-        certificates = self._layout.home / "etcd" / "certificates"
-        self._renewal = await bootstrap.certify_etcd(self._layout, self._mesh, self._vault, certificates)
-        self._launch(self._plan.etcd())
-        adapters = self._plan.adapters()
-        await asyncio.gather(
-            self._enrol("registry", "main", "default"),
-            self._enrol("router", "main", "default"),
-            self._enrol("gateway", "main", "default"),
-            *(self._enrol("adapter", _flag(spec, "--name"), _flag(spec, "--zone")) for spec in adapters),
-        )
-        for spec in (
-            self._plan.registry(),
-            self._plan.router(),
-            *self._plan.adapters(),
-            self._plan.gateway(),
-        ):
+        await self._prepare()
+        for spec in (self._plan.etcd(), self._plan.registry(), self._plan.router()):
+            self._launch(spec)
+        for spec in (*self._plan.adapters(), self._plan.gateway()):
             self._launch(spec)
 
     async def stop(self) -> None:
-        """Stops in the reverse order: the edge first, so that nothing new comes in."""
+        """The edge first, so that nothing new comes in; etcd last, so that everybody can sign off."""
         if self._renewal is not None:
             self._renewal.cancel()
-        if self._vault is not None:
-            await self._vault.close()
-        for unit in reversed(tuple(self.units.values())):
-            await unit.stop()
+        adapters = [name for name in self.units if name.startswith("adapter")]
+        for wave in (["gateway"], adapters, ["router", "registry", "vault"], ["etcd"]):
+            await asyncio.gather(*(self.units[name].stop() for name in wave if name in self.units))
 
     def broken(self) -> Unit | None:
         """A unit that will not come up by trying again."""
@@ -78,14 +65,31 @@ class Supervisor:
         if unit := self.broken():
             raise broken_unit(unit)
 
-    async def _enrol(self, role: str, name: str, zone: str) -> None:
-        """Leaves a join token for a unit that has no identity yet."""
-        unit = role if name == "main" else f"{role}-{name}"
-        path = self._layout.token(unit)
-        path.unlink(missing_ok=True)
-        if tls.load(self._layout.identity(role, name)) is None:
-            assert self._vault is not None  # noqa: S101 - start reaches it first
-            await bootstrap.leave_token(self._vault, path, role, self._mesh.node, name, zone)
+    async def _prepare(self) -> None:
+        """Sees that every member has an identity or a join token. After the first start that takes no waiting."""
+        members = [("etcd", "main", "default")]
+        members += [(role, "main", "default") for role in ("registry", "router", "gateway")]
+        members += [
+            ("adapter", _flag(spec, "--name"), _flag(spec, "--zone")) for spec in self._plan.adapters()
+        ]
+        newcomers = [one for one in members if tls.load(self._layout.identity(one[0], one[1])) is None]
+        for role, name, _ in members:
+            self._token(role, name).unlink(missing_ok=True)
+        certificates = self._layout.home / "etcd" / "certificates"
+        async with contextlib.AsyncExitStack() as stack:
+            vault: Peer | None = None
+            if newcomers:
+                vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check)
+                stack.push_async_callback(vault.close)
+                for role, name, zone in newcomers:
+                    if role != "etcd":
+                        await bootstrap.leave_token(
+                            vault, self._token(role, name), role, self._mesh.node, name, zone
+                        )
+            self._renewal = await bootstrap.certify_etcd(self._layout, self._mesh, vault, certificates)
+
+    def _token(self, role: str, name: str) -> Path:
+        return self._layout.token(role if name == "main" else f"{role}-{name}")
 
 
 async def healths(layout: Layout) -> dict[str, str]:
