@@ -1,0 +1,139 @@
+"""Every command against a running mesh: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from support.e2e_cli import command, nexus
+from support.e2e_mesh import sdk, serving
+from support.fake_openai import FakeOpenAI
+from support.live_mesh import LiveMesh, backend
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ALIAS = '[routing.aliases]\n"gpt-4o" = "fake-model"\n'
+ROLES = {"gateway", "adapter", "router", "vault", "registry"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
+    async with FakeOpenAI("fake-model", "org/other:7b") as fake:
+        config = backend("box", fake.url) + ALIAS
+        async with serving(tmp_path_factory.mktemp("commands"), config, "org/other:7b", "gpt-4o") as mesh:
+            yield mesh
+
+
+@pytest.fixture
+def home(mesh: LiveMesh) -> Path:
+    return mesh.layout.home
+
+
+async def test_status(mesh: LiveMesh, home: Path) -> None:
+    told = (await nexus(home, "status", "--json")).json
+    assert told["endpoint"] == mesh.base_url
+    assert {row["role"] for row in told["instances"]} == ROLES
+    assert {row["state"] for row in told["instances"]} == {"active"}
+    (box,) = [one for row in told["instances"] for one in row["backends"]]
+    assert (box["name"], box["state"], set(box["models"])) == (
+        "box",
+        "active",
+        {"fake-model", "org/other:7b"},
+    )
+    table = await nexus(home, "status")
+    assert table.code == 0
+    for word in (mesh.base_url, *ROLES, "box (active)"):
+        assert word in table.out
+
+
+async def test_models(home: Path) -> None:
+    rows = (await nexus(home, "models", "--json")).json
+    assert [(row["id"], row["backend"], row["state"]) for row in rows] == [
+        ("fake-model", "box", "active"),
+        ("org/other:7b", "box", "active"),
+    ]
+    assert "chat" in rows[0]["operations"]
+    table = await nexus(home, "models")
+    assert table.code == 0
+    assert "org/other:7b" in table.out
+
+
+async def test_explain(home: Path) -> None:
+    told = (await nexus(home, "explain", "gpt-4o", "--json")).json
+    assert told["model"] == "fake-model"
+    assert [row["rank"] for row in told["candidates"]] == [1]
+    assert "box" in told["candidates"][0]["target"]
+    table = await nexus(home, "explain", "gpt-4o")
+    assert table.code == 0
+    assert "gpt-4o stands for fake-model" in table.out
+
+
+async def test_explain_tells_why_a_candidate_lost(home: Path) -> None:
+    (row,) = (await nexus(home, "explain", "fake-model", "--need", "vision", "--json")).json["candidates"]
+    assert row["rank"] == 0
+    assert row["stage"]
+    assert "vision" in row["reason"]
+    (await nexus(home, "explain", "fake-model", "--need", "wings")).assert_refused("wings", "vision")
+    (await nexus(home, "explain", "fake-model", "--operation", "dance")).assert_refused("dance", "chat")
+
+
+async def test_explain_of_a_model_nobody_has(home: Path) -> None:
+    told = await nexus(home, "explain", "fake-modle", "--json")
+    assert all(row["rank"] == 0 for row in told.json["candidates"])
+    table = await nexus(home, "explain", "fake-modle")
+    assert "Traceback" not in table.out + table.err
+
+
+async def test_doctor_finds_nothing_wrong(home: Path) -> None:
+    rows = await nexus(home, "doctor", "--json")
+    assert [row for row in rows.json if not row["ok"]] == []
+    assert rows.code == 0
+    table = await nexus(home, "doctor")
+    assert table.code == 0
+    assert "bad" not in table.out
+    assert "backend box" in table.out
+
+
+async def test_keys(home: Path) -> None:
+    made = (await nexus(home, "keys", "create", "laptop", "--json")).json
+    other = await nexus(home, "keys", "create", "phone", "--days", "1")
+    assert other.code == 0
+    secret = other.out.split()[0]
+    listed = await nexus(home, "keys", "list", "--json")
+    assert {row["name"]: bool(row["expires"]) for row in listed.json} == {"laptop": False, "phone": True}
+    table = await nexus(home, "keys", "list")
+    assert "laptop" in table.out
+    for shown in (listed.out, table.out):
+        assert secret not in shown
+        assert made["secret"] not in shown
+    assert (await nexus(home, "keys", "revoke", "phone")).code == 0
+    assert (await nexus(home, "keys", "revoke", made["id"], "--json")).json["revoked"]
+    assert (await nexus(home, "keys", "list")).out.count("revoked") == 2
+    (await nexus(home, "keys", "revoke", "nobody")).assert_refused("no key", "name")
+
+
+async def test_token_create(home: Path) -> None:
+    made = (await nexus(home, "token", "create", "--node", "mac", "--json")).json
+    assert made["token"].startswith("nxj_")
+    shown = await nexus(home, "token", "create", "--node", "mac")
+    assert shown.code == 0
+    assert shown.out.startswith("nxj_")
+    assert "loopback only" in shown.out
+    (await nexus(home, "token", "create", "--node", "No Such Name")).assert_refused("--node", "a-z")
+
+
+async def test_version(home: Path) -> None:
+    told = (await command(home, "version", "--json")).json
+    assert (await command(home, "version")).out == f"nexus {told['version']}\n"
+
+
+async def test_no_secret_of_the_mesh_is_on_a_command_line_or_in_a_log(mesh: LiveMesh, home: Path) -> None:
+    secret = (await nexus(home, "keys", "create", "hidden", "--json")).json["secret"]
+    async with sdk(mesh, api_key=secret) as client:
+        await client.models.list()
+    for log in (home / "logs").glob("*.log"):
+        assert secret not in log.read_text()
+    assert secret not in json.dumps([unit.spec.command for unit in mesh.supervisor.units.values()])

@@ -1,0 +1,118 @@
+"""The first minutes with NEXUS: an empty home, one command, a true answer; Ctrl-C, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from openai import AsyncOpenAI
+from support import fake_openai_modes as modes
+from support.e2e_cli import NEXUS, Running, environment, nexus, running
+from support.e2e_mesh import HELLO, read_sse
+from support.fake_openai import FakeOpenAI
+from support.live_mesh import backend
+from support.waiting import eventually
+
+UP = ("up", "--port", "0", "--no-discovery")
+
+
+async def streamed(endpoint: str, model: str) -> bytes:
+    """As curl -N sees it."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "What is NEXUS?"}]}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{endpoint}/chat/completions", json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return await answer.read()
+
+
+async def assert_answers(started: Running) -> None:
+    """The demo model, which is a real llama.cpp, answers streamed and whole."""
+    endpoint = started.said["endpoint"]
+    assert started.said["state"] == "ready"
+    assert [row["id"] for row in started.said["models"]] == ["nexus-demo"]
+    stream = read_sse(await streamed(endpoint, "nexus-demo"))
+    assert stream.done
+    assert stream.finishes == {0: ["stop"]}
+    assert "NEXUS" in stream.text()
+    async with AsyncOpenAI(base_url=endpoint, api_key="none") as client:
+        answer = await client.chat.completions.create(model="nexus-demo", messages=HELLO)
+    assert answer.choices[0].message.content
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+
+
+async def test_an_empty_home_serves_stops_on_ctrl_c_and_starts_again(tmp_path: Path) -> None:
+    """The data directory is the default one below HOME: the user gives nothing at all."""
+    async with running(tmp_path, *UP) as first:
+        assert len(first.family) >= 7
+        await assert_answers(first)
+        assert await first.stop(signal.SIGINT) == 0
+        await first.assert_gone()
+    home = tmp_path / ".local" / "share" / "nexus"
+    assert home.stat().st_mode & 0o077 == 0
+    async with running(tmp_path, *UP) as second:
+        assert second.said["endpoint"] == first.said["endpoint"]
+        await assert_answers(second)
+        taken = await nexus(home, *UP)
+        taken.assert_refused("already runs", "nexus status", "--home")
+        assert await second.stop(signal.SIGTERM) == 0
+        await second.assert_gone()
+    (await nexus(home, "status")).assert_refused("nexus")
+
+
+async def test_ctrl_c_lets_a_running_stream_end_well(tmp_path: Path, fake_openai: FakeOpenAI) -> None:
+    fake_openai.mode = modes.ok(20, interval=0.1)
+    (tmp_path / "nexus.toml").write_text(backend("box", fake_openai.url))
+    async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
+        under_way = asyncio.create_task(streamed(mesh.said["endpoint"], "fake-model"))
+        await eventually(lambda: fake_openai.calls and fake_openai.calls[-1].tokens_sent > 2)
+        code, body = await asyncio.gather(mesh.stop(signal.SIGINT), under_way)
+        await mesh.assert_gone()
+    stream = read_sse(body)
+    assert stream.done
+    assert stream.finishes == {0: ["stop"]}
+    assert fake_openai.calls[-1].tokens_sent == 20
+    assert code == 0
+
+
+async def test_ctrl_c_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
+    mesh_file = tmp_path / "run" / "mesh.json"
+    process = await asyncio.create_subprocess_exec(
+        NEXUS,
+        *UP,
+        "--json",
+        "--home",
+        str(tmp_path),
+        env=environment(tmp_path),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    started = Running(process, {}, [])
+    await eventually(mesh_file.exists, timeout=20)
+    await eventually(lambda: any((tmp_path / "logs").glob("*.log")), timeout=20)
+    assert await started.stop(signal.SIGINT) == 0
+    await started.assert_gone()
+    assert process.stdout is not None
+    assert await process.stdout.read() == b""
+
+
+async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:
+    async with running(tmp_path, *UP, "--model", str(tiny_gguf)) as mesh:
+        (name,) = [row["id"] for row in mesh.said["models"]]
+        assert name != "nexus-demo"
+        body: dict[str, Any] = {"model": name, "messages": HELLO, "max_tokens": 4}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{mesh.said['endpoint']}/chat/completions", json=body) as answer,
+        ):
+            assert answer.status == 200
+            said = json.loads(await answer.read())
+        assert said["model"] == name
+        assert said["usage"]["completion_tokens"] == 4

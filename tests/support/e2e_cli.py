@@ -1,0 +1,133 @@
+"""The `nexus` command as a user has it: a process of its own, in a home of its own, with no environment of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from support.waiting import eventually
+
+NEXUS = Path(sysconfig.get_path("scripts")) / "nexus"
+BOUND = 60.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def assert_refused(self, *words: str) -> None:
+        """It failed in a sentence for people, without a traceback, that has these words in it."""
+        told = self.out + self.err
+        assert self.code != 0, told
+        assert "Traceback" not in told, told
+        missing = [word for word in words if word.lower() not in " ".join(told.split()).lower()]
+        assert not missing, (missing, told)
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {"PATH": os.defpath, "HOME": str(home), "COLUMNS": "200", "TERM": "dumb"}
+
+
+async def nexus(home: Path, *arguments: str) -> Ran:
+    """Runs `nexus ARGUMENTS --home HOME` to its end."""
+    return await command(home, *arguments, "--home", str(home))
+
+
+async def command(home: Path, *arguments: str) -> Ran:
+    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`."""
+    process = await _spawn(home, *arguments)
+    try:
+        async with asyncio.timeout(BOUND):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+@dataclass
+class Running:
+    """A `nexus up` or `nexus join` that runs. `said` is its first JSON object on stdout."""
+
+    process: asyncio.subprocess.Process
+    said: dict[str, Any]
+    family: list[psutil.Process]
+
+    async def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Signals it and waits; returns the exit code."""
+        self.family = _family(self.process.pid)
+        self.process.send_signal(number)
+        async with asyncio.timeout(BOUND):
+            return await self.process.wait()
+
+    async def assert_gone(self) -> None:
+        """Nothing it ever started is left."""
+        await eventually(lambda: not self.survivors(), what=f"the end of {self.survivors()}")
+
+    def survivors(self) -> list[psutil.Process]:
+        return [one for one in self.family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@asynccontextmanager
+async def running(home: Path, *arguments: str) -> AsyncIterator[Running]:
+    """Starts `nexus ARGUMENTS --json` and waits for what it says when it is ready; never leaves anything behind."""
+    process = await _spawn(home, *arguments, "--json")
+    started = Running(process, {}, [])
+    try:
+        async with asyncio.timeout(BOUND):
+            started.said = await _first_object(process)
+        started.family = _family(process.pid)
+        yield started
+    finally:
+        if process.returncode is None:
+            await started.stop(signal.SIGTERM)
+        for orphan in started.survivors():
+            orphan.kill()
+
+
+async def _spawn(home: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        NEXUS, *arguments, env=environment(home), stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def _first_object(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Reads lines until they make a JSON object."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    text = ""
+    while line := await process.stdout.readline():
+        text += line.decode()
+        try:
+            return json.loads(text)
+        except ValueError:
+            continue
+    raise AssertionError(f"it ended without being ready: {text}{(await process.stderr.read()).decode()}")
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
