@@ -55,7 +55,7 @@ async def _serve(
 ) -> None:
     control = [part for role in ("registry", "router", "vault") for part in (f"--{role}", mesh.control[role])]
     where = ["--home", str(layout.home), "--node", mesh.node, "--host", address]
-    flags = ["--discovery", str(discovery).lower()] + (["--model", str(model.resolve())] if model else [])
+    flags = ["--discovery", str(discovery).lower()] + (["--model", str(model)] if model else [])
     command = [sys.executable, "-m", "nexus_inference_adapters", *where, *control, *flags]
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

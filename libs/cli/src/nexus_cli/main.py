@@ -54,6 +54,20 @@ def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
         raise typer.Exit(130) from None
 
 
+def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
+    """The model file's whole path. Refuses what a look at it shows to be no model, before anything starts."""
+    if model is None:
+        return None
+    try:
+        with model.open("rb") as file:
+            problem = "" if file.read(4) == b"GGUF" else "is not a GGUF file"
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+    if problem:
+        raise fail(Failure(f"{model} {problem}.", "Give the path of a GGUF model."), as_json=as_json)
+    return model.resolve()
+
+
 @app.command()
 def up(
     home: Home,
@@ -74,9 +88,7 @@ def up(
     """Start a whole mesh on this machine, until Ctrl-C."""
     from nexus_cli.up import up as start
 
-    if model is not None and not model.is_file():
-        raise fail(Failure(f"{model} is not a file.", "Give the path of a GGUF model."), as_json=as_json)
-    chosen = model.resolve() if model else None
+    chosen = gguf_file(model, as_json=as_json)
     options = Options(home.resolve(), config, port, listen, chosen, discovery, log_level)
     run(start(options, as_json=as_json), as_json=as_json)
 
@@ -95,8 +107,8 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
-    layout = Layout(home.resolve())
-    run(join_command.join(layout, join_token, listen, discovery, model, as_json=as_json), as_json=as_json)
+    layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
+    run(join_command.join(layout, join_token, listen, discovery, chosen, as_json=as_json), as_json=as_json)
 
 
 @app.command()
