@@ -12,10 +12,15 @@ from tokenizers import Tokenizer
 from tools.demo_model.network import Shape, Weights
 from tools.demo_model.tokenizer import END, END_OF_TEXT, PRE_TOKENIZER, SPECIAL
 
-DESCRIPTION = "A tiny demo model, trained to answer a few questions about NEXUS. Not for real work."
+DESCRIPTION = (
+    "A tiny demo model, trained to answer a few questions about NEXUS, each for itself. Not for real work."
+)
+# So small a model mixes up what was said before: it is shown the system message and the last question, no more.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
+{%- if loop.last or message['role'] == 'system' -%}
 {{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}
+{%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
 {{- '<|im_start|>assistant\\n' -}}
