@@ -57,8 +57,8 @@ proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
 	@$(RUN)/python -m bench $(ARGS)
 
-demo-model: .venv/.dev/stamp ## Train the model in the box again
-	@$(RUN)/python -m tools.demo_model $(ARGS)
+demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
+	@OPENBLAS_NUM_THREADS=1 nice -n 10 $(RUN)/python -m tools.demo_model $(ARGS)
 
 e2e-containers: .venv/.dev/stamp ## Build the containers and run the mesh in them (needs root, podman, debootstrap)
 	@$(RUN)/python -m tools.containers $(ARGS)

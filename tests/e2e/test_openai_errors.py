@@ -66,7 +66,10 @@ UPSTREAM: dict[str, tuple[Mode, Wanted]] = {
     "409": (modes.error(409), bad("invalid_value")),
     "413": (modes.error(413), Wanted(openai.APIStatusError, 413, BAD, "request_too_large")),
     "422 of FastAPI": (modes.error(422, {"detail": [{"loc": ["body"], "msg": "no"}]}), bad("invalid_value")),
-    "429": (modes.rate_limited("1"), server(503, "overloaded", "true")),
+    "429": (
+        modes.rate_limited("1"),
+        Wanted(openai.RateLimitError, 429, "rate_limit_error", "rate_limit_exceeded", retry="true"),
+    ),
     "500": (modes.error(500), server(502, "upstream_error")),
     "500 as a text": (modes.error(500, {"error": "went wrong"}), server(502, "upstream_error")),
     "500 of a proxy": (modes.error(500, b"<html>oops</html>"), server(502, "upstream_error")),

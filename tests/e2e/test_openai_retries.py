@@ -80,7 +80,7 @@ async def test_the_backend_s_own_wait_is_passed_on(
 ) -> None:
     fake.script(modes.rate_limited("7"))
     answer = await raw_chat(mesh, "fake-model")
-    assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+    assert (answer.status, answer.headers["retry-after"]) == (429, "7")
     assert answer.headers["x-should-retry"] == "true"
 
 

@@ -37,7 +37,7 @@ STATUSES = [
     (405, Reason.CAPABILITY_MISSING),
     (413, Reason.REQUEST_TOO_LARGE),
     (422, Reason.INVALID_REQUEST),
-    (429, Reason.OVERLOAD),
+    (429, Reason.RATE_LIMIT),
     (500, Reason.UPSTREAM_ERROR),
     (502, Reason.UPSTREAM_ERROR),
     (503, Reason.BACKEND_DOWN),

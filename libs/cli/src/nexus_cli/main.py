@@ -13,14 +13,6 @@ from nexus_mesh.config import default_home
 from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.version import VERSION
 
-from nexus_cli import bootstrap as bootstrap_command
-from nexus_cli import doctor as doctor_command
-from nexus_cli import explain as explain_command
-from nexus_cli import join as join_command
-from nexus_cli import keys as keys_command
-from nexus_cli import models as models_command
-from nexus_cli import status as status_command
-from nexus_cli import tokens as tokens_command
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, fail, print_json
 from nexus_cli.plan import Options
@@ -107,6 +99,8 @@ def join(
     as_json: Json = False,
 ) -> None:
     """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
+    from nexus_cli import join as join_command
+
     layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
     run(join_command.join(layout, join_token, listen, discovery, chosen, as_json=as_json), as_json=as_json)
 
@@ -120,18 +114,24 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Prepare a mesh run by something else (containers): tokens, etcd's certificate. Runs on, to renew it."""
+    from nexus_cli import bootstrap as bootstrap_command
+
     run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir), as_json=as_json)
 
 
 @app.command()
 def status(home: Home, as_json: Json = False) -> None:
     """Show every process of the mesh and whether it serves."""
+    from nexus_cli import status as status_command
+
     run(status_command.status(Layout(home), as_json=as_json), as_json=as_json)
 
 
 @app.command()
 def models(home: Home, as_json: Json = False) -> None:
     """List the models, where they run, and what they can do."""
+    from nexus_cli import models as models_command
+
     run(models_command.models(Layout(home), as_json=as_json), as_json=as_json)
 
 
@@ -146,6 +146,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Tell where a request would go, and why not elsewhere."""
+    from nexus_cli import explain as explain_command
+
     run(
         explain_command.explain(Layout(home), model, operation, needs or [], as_json=as_json), as_json=as_json
     )
@@ -154,6 +156,8 @@ def explain(
 @app.command()
 def doctor(home: Home, as_json: Json = False) -> None:
     """Find what is wrong, and say what to do."""
+    from nexus_cli import doctor as doctor_command
+
     run(doctor_command.doctor(Layout(home), as_json=as_json), as_json=as_json)
 
 
@@ -174,12 +178,16 @@ def keys_create(
     as_json: Json = False,
 ) -> None:
     """Make a key. Its text is shown once."""
+    from nexus_cli import keys as keys_command
+
     run(keys_command.create(Layout(home), name, days, as_json=as_json), as_json=as_json)
 
 
 @keys.command("list")
 def keys_list(home: Home, as_json: Json = False) -> None:
     """List the keys, without their secrets."""
+    from nexus_cli import keys as keys_command
+
     run(keys_command.list_keys(Layout(home), as_json=as_json), as_json=as_json)
 
 
@@ -188,6 +196,8 @@ def keys_revoke(
     key: Annotated[str, typer.Argument(help="Its id or name.")], home: Home, as_json: Json = False
 ) -> None:
     """End a key; it is refused within a second."""
+    from nexus_cli import keys as keys_command
+
     run(keys_command.revoke(Layout(home), key, as_json=as_json), as_json=as_json)
 
 
@@ -200,6 +210,8 @@ def token_create(
     as_json: Json = False,
 ) -> None:
     """Make a single-use token for one machine."""
+    from nexus_cli import tokens as tokens_command
+
     run(tokens_command.create(Layout(home), node, zone, minutes, as_json=as_json), as_json=as_json)
 
 

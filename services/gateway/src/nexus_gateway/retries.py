@@ -18,6 +18,7 @@ RETRYABLE = frozenset(
         Reason.DRAINING,
         Reason.MODEL_NOT_READY,
         Reason.OVERLOAD,
+        Reason.RATE_LIMIT,
         Reason.STREAM_IDLE_TIMEOUT,
         Reason.UPSTREAM_ERROR,
         Reason.UPSTREAM_MALFORMED,

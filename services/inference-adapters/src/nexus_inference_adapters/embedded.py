@@ -73,7 +73,7 @@ class Embedded(OpenAICompatible):
             except OSError as error:
                 self._problem = f"The model file cannot be read: {error.strerror}."
             except ValueError as error:
-                self._problem = f"The model file cannot be used: {error}."
+                self._problem = f"The model cannot be served: {error}."
             log.warning("engine is down", backend=self.config.name, reason=self._problem)
             await backoff.wait()
 
@@ -117,9 +117,10 @@ class Embedded(OpenAICompatible):
         async with asyncio.timeout(START_SECONDS):
             await child.stdin.drain()
             report = await child.stdout.readline()
-        if not report:
-            raise ValueError("llama.cpp could not load it")
-        self.http = self.http.at(json.loads(report)["url"], lambda: self._key)
+        told = json.loads(report) if report else {"problem": f"llama.cpp could not load {path.name}"}
+        if "problem" in told:
+            raise ValueError(told["problem"])
+        self.http = self.http.at(told["url"], lambda: self._key)
 
 
 def _no_key() -> None:

@@ -20,16 +20,25 @@ ONLY_ERRORS = -1
 
 
 def main() -> None:
-    """Order: {"path", "name", "context_tokens", "slots", "threads", "key", "embeds"}; report: {"url"}."""
+    """Order: {"path", "name", "context_tokens", "slots", "threads", "key", "embeds"}; report: {"url"} or
+    {"problem"}."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the parent's to handle
     order = json.loads(sys.stdin.readline())
-    server = _start(order)
-    sys.stdout.write(json.dumps({"url": server.listening_address}) + "\n")
-    sys.stdout.flush()
+    try:
+        server = _start(order)
+    except ImportError as error:
+        _report({"problem": f"llama.cpp cannot be loaded on this machine: {error}"})
+        return
+    _report({"url": server.listening_address})
     sys.stdin.read()
     os._exit(0)  # llama.cpp's threads have nothing to save
+
+
+def _report(report: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
 
 
 def _start(order: dict[str, Any]) -> Any:

@@ -103,6 +103,8 @@ class OpenAICompatible(Adapter):
                     patience.content_came()
                 if arrived is not None:
                     yield arrived
+                if events.failure is not None:
+                    raise events.failure
             usage = events.finish()
             await answer.drain()
             yield Finish(usage)
@@ -115,10 +117,21 @@ class EventStream:
         self.chunks = chunks
         self.done = False
         """Whether the backend said [DONE]: it does so after errors too."""
+        self.failure: MeshError | None = None
+        """What a part ended with that had content before it: the content goes out first."""
         self._reader = SseReader()
 
     def take(self, part: bytes) -> list[str] | Progress | None:
         ready: list[str] = []
+        try:
+            return self._take(part, ready)
+        except MeshError as error:
+            if not ready:
+                raise
+            self.failure = error
+            return ready
+
+    def _take(self, part: bytes, ready: list[str]) -> list[str] | Progress | None:
         progress: Progress | None = None
         for event in self._reader.feed(part):
             if type(event) is Comment:

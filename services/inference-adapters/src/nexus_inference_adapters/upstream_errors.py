@@ -50,7 +50,7 @@ RULES = (
     Rule((404, 405, 501), ANY, Reason.CAPABILITY_MISSING, "The backend does not do this kind of work."),
     Rule((408, 504), ANY, Reason.TIMEOUT, "The backend reports that its own time limit passed."),
     Rule((413,), ANY, Reason.REQUEST_TOO_LARGE, "The request is larger than the backend accepts."),
-    Rule((429,), ANY, Reason.OVERLOAD, "The backend is busy."),
+    Rule((429,), ANY, Reason.RATE_LIMIT, "The backend takes no more requests for now."),
     Rule((503,), r"loading|not ready|starting|unavailable_error", Reason.MODEL_NOT_READY,
          "The backend is still loading the model."),
     Rule((503,), r"busy|queue|pending|overload|capacity|slot", Reason.OVERLOAD, "The backend is busy."),
@@ -99,7 +99,7 @@ def _judge(status: int, body: Any, retry_after: str | None) -> MeshError:
     elif isinstance(details.get("param"), str):
         metadata["param"] = details["param"][:64]
     message = _quoted(rule.message, details) if rule.quote else rule.message
-    waits = rule.reason in (Reason.OVERLOAD, Reason.MODEL_NOT_READY)
+    waits = rule.reason in (Reason.OVERLOAD, Reason.RATE_LIMIT, Reason.MODEL_NOT_READY)
     return MeshError(
         rule.reason, message, metadata=metadata, retry_after=_seconds(retry_after) if waits else None
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from typing import ClassVar
 
 import msgspec
+from nexus_mesh.errors import MeshError
 
 from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Work
 from nexus_inference_adapters.answers import decoded
@@ -51,18 +52,30 @@ class Ollama(Adapter):
         lines, chunks = LineReader(), ChunkNormaliser(work.operation, work.body)
         async with self.http.post(PATHS[work.operation], body, patience) as answer:
             while not chunks.finished and (part := await answer.part()):
-                ready = [
-                    text
-                    for raw in lines.feed(part)
-                    if (text := _chunk(raw, chunks, work.operation)) is not None
-                ]
+                ready, failure = _ready(lines.feed(part), chunks, work.operation)
                 if chunks.has_content:
                     patience.content_came()
                 if ready:
                     yield ready
+                if failure is not None:
+                    raise failure
             usage = chunks.finish()
             await answer.drain()
         yield Finish(usage)
+
+
+def _ready(
+    arrived: Iterable[bytes], chunks: ChunkNormaliser, operation: int
+) -> tuple[list[str], MeshError | None]:
+    """The chunks of lines that arrived together, and the failure they ended with, if any."""
+    ready: list[str] = []
+    try:
+        for raw in arrived:
+            text = _chunk(raw, chunks, operation)
+            ready += [] if text is None else [text]
+    except MeshError as error:
+        return ready, error
+    return ready, None
 
 
 def _chunk(raw: bytes, chunks: ChunkNormaliser, operation: int) -> str | None:
