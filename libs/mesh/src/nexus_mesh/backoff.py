@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential with full jitter, so that many callers do not return together."""
+"""Waiting between attempts: exponential with jitter, so that many callers do not return together."""
 
 from __future__ import annotations
 

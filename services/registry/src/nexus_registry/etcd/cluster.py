@@ -13,8 +13,8 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 from nexus_mesh import telemetry
+from nexus_mesh.backoff import Backoff
 
-from nexus_registry.etcd.backoff import Backoff
 from nexus_registry.etcd.connection import Connection
 from nexus_registry.etcd.errors import ClientClosedError, UnavailableError
 
@@ -25,6 +25,9 @@ Credentials = Callable[[], grpc.ChannelCredentials | None]
 CONNECT_SECONDS = 2.0
 READ_ATTEMPTS = 3
 REFUSED_HINT = "it is down, or refuses the certificate: a failed TLS handshake looks like a dead server"
+
+PAUSES = (0.05, 2.0)
+"""Seconds, shortest and longest, between attempts to reach etcd."""
 
 log = telemetry.logger("etcd")
 
@@ -75,7 +78,7 @@ class Cluster:
         attempts: int = 1,
     ) -> Response:
         """One unary call, `attempts` times while members are unavailable. Only reads may be tried twice."""
-        backoff = Backoff()
+        backoff = Backoff(*PAUSES)
         while True:
             try:
                 connection = await self.connection()
@@ -84,7 +87,7 @@ class Cluster:
                 attempts -= 1
                 if attempts <= 0:
                     raise
-                await backoff.sleep()
+                await backoff.wait()
 
     async def call_on(
         self,

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from nexus.etcd.v1 import rpc_pb2
 from nexus_mesh import telemetry
+from nexus_mesh.backoff import Backoff
 
-from nexus_registry.etcd.backoff import Backoff
-from nexus_registry.etcd.cluster import Cluster
+from nexus_registry.etcd.cluster import PAUSES, Cluster
 from nexus_registry.etcd.connection import Connection, Stream
 from nexus_registry.etcd.errors import EtcdError, LeaseGoneError, UnavailableError
 
@@ -80,7 +80,7 @@ class LeaseKeeper:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(*PAUSES)
         while True:
             await self._wait_for_leases()
             try:
@@ -89,7 +89,7 @@ class LeaseKeeper:
                 if not self._interrupted:
                     log.warning("etcd lease renewal interrupted", leases=len(self._leases), reason=str(error))
                 self._interrupted = True
-            await backoff.sleep()
+            await backoff.wait()
 
     async def _wait_for_leases(self) -> None:
         while not self._leases:

@@ -10,9 +10,9 @@ from types import TracebackType
 
 from nexus.etcd.v1 import rpc_pb2
 from nexus_mesh import telemetry
+from nexus_mesh.backoff import Backoff
 
-from nexus_registry.etcd.backoff import Backoff
-from nexus_registry.etcd.cluster import Cluster
+from nexus_registry.etcd.cluster import PAUSES, Cluster
 from nexus_registry.etcd.connection import Connection, Stream
 from nexus_registry.etcd.errors import ClientClosedError, EtcdError, UnavailableError
 from nexus_registry.etcd.history import History, HistoryLostError
@@ -40,7 +40,7 @@ class PrefixWatch:
         self._prefix = prefix
         self._on_state = on_state
         self._history = History()
-        self._backoff = Backoff()
+        self._backoff = Backoff(*PAUSES)
         self._connection: Connection | None = None
         self._stream: Stream[rpc_pb2.WatchRequest, rpc_pb2.WatchResponse] | None = None
         self._heartbeat: asyncio.Task[None] | None = None
@@ -148,7 +148,7 @@ class PrefixWatch:
             return
         if isinstance(error, UnavailableError) and connection is not None:
             self._cluster.fail(connection)
-        await self._backoff.sleep()
+        await self._backoff.wait()
 
     async def _hang_up(self) -> None:
         self._set_connected(False)
