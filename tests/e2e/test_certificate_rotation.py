@@ -6,6 +6,7 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
 from support import fake_openai_modes as modes
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import backend, live_mesh
@@ -16,6 +17,7 @@ LOAD_SECONDS = 120
 SERVICES = ("gateway", "registry", "router", "vault", "adapter")
 
 
+@pytest.mark.timeout(400)
 async def test_ten_second_certificates_fail_no_request_and_cut_no_stream(tmp_path: Path) -> None:
     async with FakeOpenAI("short", "long") as engine:
         engine.model_modes["long"] = modes.ok(150, interval=0.1)  # longer than a certificate lives

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from nexus_cli.instances import listed
 from nexus_mesh.errors import MeshError
 from support.fake_openai import FakeOpenAI
@@ -16,6 +17,7 @@ EVERYONE = {"gateway", "adapter", "router", "vault", "registry"}
 DEAD_SECONDS = 60
 
 
+@pytest.mark.timeout(400)
 async def test_nothing_fails_while_etcd_registry_router_and_vault_are_dead(
     tmp_path: Path, fake_openai: FakeOpenAI
 ) -> None:

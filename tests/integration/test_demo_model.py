@@ -28,7 +28,7 @@ SET_QUESTIONS = {
     "How do I make an API key?": "`nexus keys create NAME`",
     "How do I see the models?": "`nexus models`",
     "Why did my request go where it went?": "`nexus explain MODEL`",
-    "How do I join another machine?": "`nexus token create`",
+    "How do I join another machine?": "`nexus token create --node NAME`",
     "What is wrong?": "`nexus doctor`",
     "Is it secure?": "mutual TLS",
     "What ports does NEXUS use?": "8080",

@@ -12,7 +12,7 @@ from tools.demo_model.corpus import Corpus, Piece
 
 POOL = 1024
 TOKENS_PER_BATCH = 1200
-LONG_SHARE = 0.01
+LONG_SHARE = 0.03
 WHOLE_SHARE = 0.1
 OPENING = 10
 IGNORED = -1
