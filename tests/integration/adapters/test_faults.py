@@ -270,7 +270,9 @@ async def test_a_thousand_mutated_streams(impatient: Bench, fake_openai: FakeOpe
     good = [outcome for outcome in outcomes if isinstance(outcome, Streamed)]
     assert len(outcomes) == 250
     assert 0 < len(good) < 250
-    assert {outcome for outcome in outcomes if isinstance(outcome, Reason)} <= BROKEN
+    # A mutation may leave the engine's stream silent; that is told as what it is.
+    failed = {outcome for outcome in outcomes if isinstance(outcome, Reason)}
+    assert failed <= BROKEN | {Reason.STREAM_IDLE_TIMEOUT}
     assert all(streamed.finish is not None and len(streamed.finish_reasons) == 1 for streamed in good)
 
 

@@ -67,7 +67,8 @@ class Unit:
         if process is not None and process.returncode is None:
             _signal(process, signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), self.spec.stop_seconds)
+                async with asyncio.timeout(self.spec.stop_seconds):
+                    await process.wait()
             except TimeoutError:
                 _signal(process, signal.SIGKILL)
                 await process.wait()

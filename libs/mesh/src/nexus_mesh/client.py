@@ -130,7 +130,8 @@ class Peer:
         """Connects if need be; whether the peer answered the handshake in time. Sends no request."""
         link = self._link
         try:
-            await asyncio.wait_for(link.channel.channel_ready(), timeout)
+            async with asyncio.timeout(timeout):
+                await link.channel.channel_ready()
         except (TimeoutError, grpc.aio.UsageError):
             return False
         return True
@@ -152,7 +153,8 @@ class Peer:
             material = self._identity.material
             fresh = Link(self.address, self.server_name, self._identity)
             try:
-                await asyncio.wait_for(fresh.channel.channel_ready(), CONNECT_TIMEOUT)
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await fresh.channel.channel_ready()
             except TimeoutError:
                 log.debug("peer not reachable with the new certificate yet", address=self.address)
             except BaseException:

@@ -84,7 +84,8 @@ class Link:
         """Waits until the calls on it have ended, at most `grace` seconds, then closes."""
         self.retired.set()
         try:
-            await asyncio.wait_for(self._idle.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
         except TimeoutError:
             pass
         finally:

@@ -53,7 +53,8 @@ class StatusBoard:
         if self.version == since:
             changed = self._changed
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await changed.wait()
         return self.version != since
 
 
@@ -112,7 +113,8 @@ class Registration:
         version, request = self._board.version, registry_pb2.KeepAliveRequest()
         if version != sent:
             request.status.CopyFrom(self._board.get())
-        await asyncio.wait_for(_exchange(call, request), CALL_TIMEOUT + interval)
+        async with asyncio.timeout(CALL_TIMEOUT + interval):
+            await _exchange(call, request)
         return version
 
     async def _pause(self, link: Link, sent: int, interval: float) -> bool:
