@@ -13,12 +13,14 @@ from tools.demo_model.network import Shape, Weights
 from tools.demo_model.tokenizer import END, END_OF_TEXT, PRE_TOKENIZER, SPECIAL
 
 DESCRIPTION = (
-    "A tiny demo model, trained to answer a few questions about NEXUS, each for itself. Not for real work."
+    "A tiny demo model, trained to answer a few questions about NEXUS, each for itself. It reads the last message "
+    "only, and no system message. Not for real work."
 )
-# So small a model mixes up what was said before: it is shown the system message and the last question, no more.
+# So small a model mixes up whatever else it reads, so it is shown the last message only. Very short system messages
+# are let through: llama.cpp tries one, and would else put every system message before the question.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
-{%- if loop.last or message['role'] == 'system' -%}
+{%- if loop.last or (message['role'] == 'system' and message['content'] | length < 25) -%}
 {{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}
 {%- endif -%}
 {%- endfor -%}
