@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from nexus_cli.instances import listed
 from support.e2e_cli import command, nexus
 from support.e2e_mesh import sdk, serving
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,7 +34,12 @@ def home(mesh: LiveMesh) -> Path:
     return mesh.layout.home
 
 
+async def _everybody(mesh: LiveMesh) -> bool:
+    return {instance.role for instance in await listed(mesh.layout)} == ROLES
+
+
 async def test_status(mesh: LiveMesh, home: Path) -> None:
+    await eventually(lambda: _everybody(mesh), timeout=30, what="every service registered")
     told = (await nexus(home, "status", "--json")).json
     assert told["endpoint"] == mesh.base_url
     assert {row["role"] for row in told["instances"]} == ROLES

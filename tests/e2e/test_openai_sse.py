@@ -25,7 +25,7 @@ from support.e2e_mesh import (
 from support.fake_openai import FakeOpenAI
 from support.fake_openai_garbage import KINDS, garbage
 from support.fake_openai_mutations import mutated
-from support.fake_openai_script import Answer, Mode, Send, Wait, cut_stream
+from support.fake_openai_script import Answer, Close, Mode, Reset, Send, Wait, cut_stream
 from support.live_mesh import LiveMesh, backend
 from support.openai_wire import error_body, sse
 from support.waiting import eventually
@@ -56,9 +56,14 @@ def late_error(body: Any, *, done: bool = False) -> Mode:
     return lambda call: Answer([*cut_stream(call, 2), *tail])
 
 
+def late_death(end: Reset | Close) -> Mode:
+    """Two tokens, then the end; not at once, for a reset may overtake what was sent before it."""
+    return lambda call: Answer([*cut_stream(call, 2), Wait(LATE), end])
+
+
 BROKEN: dict[str, Mode] = {
-    "reset": modes.die_after(2, "reset"),
-    "closed": modes.die_after(2, "close"),
+    "reset": late_death(Reset()),
+    "closed": late_death(Close()),
     "ended too early": modes.die_after(2, "end"),
     "dead within an event": modes.die_after(2, "close", at_byte=9),
     "silent": modes.stall_after(2),

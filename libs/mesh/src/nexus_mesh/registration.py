@@ -70,7 +70,7 @@ class Registration:
 
     async def run(self) -> None:
         """Never ends; every loss is met by registering again."""
-        backoff = Backoff()
+        backoff = Backoff(limit=1.0)
         async with contextlib.AsyncExitStack() as open_streams:
             while True:
                 try:
