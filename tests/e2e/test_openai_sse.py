@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -125,6 +125,16 @@ async def test_a_good_stream_is_whole(mesh: LiveMesh, fake: FakeOpenAI, case: st
     assert len(usage) == ("stream_options" in fields)
     assert all(chunk["choices"] == [] for chunk in usage)
     assert [chunk for chunk in stream.chunks if not chunk["choices"]] == usage
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_death_at_once_is_a_refusal_or_an_error_but_never_an_end(
+    mesh: LiveMesh, fake: FakeOpenAI, how: Literal["reset", "close"]
+) -> None:
+    fake.mode = modes.die_after(2, how)
+    answer = await raw_chat(mesh, "fake-model", stream=True)
+    stream = assert_honest(answer)
+    assert answer.status >= 500 if stream is None else stream.error is not None and not stream.done
 
 
 @pytest.mark.parametrize("case", BROKEN)
