@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh import middleware
@@ -20,11 +21,31 @@ COMPLETE = Method(SERVICE, "Complete", inference_pb2.CompleteRequest, inference_
 STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How calls travel: each in an RPC of its own, or together in a tunnel."""
+
+    complete: Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]
+    stream: Method[inference_pb2.StreamRequest, inference_pb2.StreamResponse]
+
+
+WAYS = {
+    "rpc": Way(COMPLETE, STREAM),
+    "tunnel": Way(
+        Method(SERVICE, "Complete", COMPLETE.request, COMPLETE.response, tunnelled=True),
+        Method(SERVICE, "Stream", STREAM.request, STREAM.response, tunnelled=True),
+    ),
+}
+
+
 class EchoServicer(inference_pb2_grpc.InferenceServiceServicer):
-    """The model names what to do: fail, crash, hang, deadline, id; streams count to the number in the body."""
+    """The model names what to do: fail, crash, hang, deadline, id, huge; streams count to the number in the body."""
 
     def __init__(self) -> None:
+        self.hanging = 0
         self.cancelled = 0
+        self.yielded = 0
+        """Messages of "fast" streams."""
 
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: object
@@ -38,6 +59,8 @@ class EchoServicer(inference_pb2_grpc.InferenceServiceServicer):
                 await self._hang()
             case "deadline":
                 return inference_pb2.CompleteResponse(body=str(middleware.remaining()))
+            case "huge":
+                return inference_pb2.CompleteResponse(body="x" * int(request.envelope.body))
             case "id":
                 return inference_pb2.CompleteResponse(body=current_request_id())
         return inference_pb2.CompleteResponse(body=request.envelope.body)
@@ -46,16 +69,20 @@ class EchoServicer(inference_pb2_grpc.InferenceServiceServicer):
         self, request: inference_pb2.StreamRequest, context: object
     ) -> AsyncIterator[inference_pb2.StreamResponse]:
         for number in range(int(request.envelope.body)):
+            fast = request.envelope.model == "fast"
+            self.yielded += fast
             yield inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=[str(number)]))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0 if fast else 0.01)
         if request.envelope.model == "hang":
             await self._hang()
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
 
     async def _hang(self) -> None:
+        self.hanging += 1
         try:
             await asyncio.sleep(3600)
         finally:
+            self.hanging -= 1
             self.cancelled += 1
 
 
@@ -83,10 +110,14 @@ async def echo(
 
 
 @asynccontextmanager
-async def peer_of(ca: MeshCA, server: MeshServer, identity: Identity | None = None) -> AsyncIterator[Peer]:
-    """A gateway's view of the echo."""
+async def peer_of(
+    ca: MeshCA, server: MeshServer, identity: Identity | None = None, address: str = ""
+) -> AsyncIterator[Peer]:
+    """A gateway's view of the echo, at another `address` if one is given."""
     peer = Peer(
-        f"127.0.0.1:{server.port}", ca.spiffe("adapter").server_name, identity or ca.identity("gateway")
+        address or f"127.0.0.1:{server.port}",
+        ca.spiffe("adapter").server_name,
+        identity or ca.identity("gateway"),
     )
     try:
         yield peer

@@ -10,7 +10,7 @@ import grpc
 from nexus_mesh.server import Servicer
 from support.contract import Rpc, rpcs
 
-BUILT_IN = ("grpc.",)  # every server has these already
+BUILT_IN = ("grpc.", "nexus.mesh.")  # every server has these already
 
 
 def servicers() -> list[Servicer]:

@@ -16,7 +16,7 @@ from nexus_mesh.status import from_rpc_error
 from nexus_mesh.tls import Identity, Material
 from support.ca import MeshCA
 from support.contract import Rpc, rpcs
-from support.every_service import servicers
+from support.every_service import BUILT_IN, servicers
 
 RPCS = rpcs()
 
@@ -103,7 +103,7 @@ async def test_the_join_port_serves_strangers_the_public_methods_only(ca: MeshCA
         async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options) as channel:
             for rpc in RPCS:
                 verdict = await _verdict(channel, rpc)
-                built_in = rpc.service.startswith("grpc.")
+                built_in = rpc.service.startswith(BUILT_IN)
                 assert verdict is (
                     None if rpc.path in PUBLIC else Reason.INTERNAL if built_in else Reason.MESH_POLICY
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Generic
+from typing import Any
 
 import grpc
 
@@ -16,7 +16,9 @@ from nexus_mesh.link import Link
 from nexus_mesh.methods import Method, Req, Res
 from nexus_mesh.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.status import from_rpc_error
+from nexus_mesh.streams import RpcStream, StreamCall, TunnelStream
 from nexus_mesh.tls import Identity
+from nexus_mesh.tunnel.client import Metadata
 
 __all__ = ["Method", "Peer", "StreamCall"]
 
@@ -25,7 +27,8 @@ HOP_MARGIN = 0.05
 RETIRE_GRACE = 35 * 60.0
 CONNECT_TIMEOUT = 5.0
 
-Metadata = tuple[tuple[str, str], ...]
+LARGEST_IN_TUNNEL = 256 * 1024
+"""Bytes of a request; a larger one would hold up the others of its tunnel, and has an RPC of its own."""
 
 
 class Peer:
@@ -44,10 +47,12 @@ class Peer:
         self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Metadata = ()
     ) -> Res:
         """Calls and returns the response. `timeout` in seconds, cut to what is left of the RPC being served."""
-        link = self._link
+        link, limit, metadata = self._link, _limit(timeout), _correlated(metadata)
         link.enter()
         try:
-            return await link.unary(method)(request, timeout=_limit(timeout), metadata=_correlated(metadata))
+            if (serialised := _for_tunnel(method, request)) is not None:
+                return await _in_tunnel(link, method, serialised, limit, metadata)
+            return await link.unary(method)(request, timeout=limit, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         finally:
@@ -57,7 +62,10 @@ class Peer:
         self, method: Method[Req, Res], request: Req, *, timeout: float | None, metadata: Metadata = ()
     ) -> StreamCall[Res]:
         """Opens a server stream: `async with peer.stream(...) as call: async for message in call`."""
-        return StreamCall(self._link, method, request, _limit(timeout), _correlated(metadata))
+        rest = (_limit(timeout), _correlated(metadata))
+        if (serialised := _for_tunnel(method, request)) is not None:
+            return TunnelStream(self._link, method, serialised, *rest)
+        return RpcStream(self._link, method, request, *rest)
 
     @asynccontextmanager
     async def bidi(self, method: Method[Req, Res]) -> AsyncIterator[tuple[Any, Link]]:
@@ -107,7 +115,7 @@ class Peer:
     async def _until_retired(self, method: Method[Req, Res], request: Req) -> AsyncIterator[Res]:
         """One watch; ends normally when its link is retired, raises MeshError when it ends otherwise."""
         link = self._link
-        async with StreamCall(link, method, request, None, _correlated(())) as call:
+        async with RpcStream(link, method, request, None, _correlated(())) as call:
             retired = asyncio.ensure_future(link.retired.wait())
             retired.add_done_callback(lambda done: None if done.cancelled() else call.cancel())
             try:
@@ -172,47 +180,25 @@ class Peer:
         return task
 
 
-class StreamCall(Generic[Res]):
-    """A server stream. Leaving the block cancels what still runs; iteration raises MeshError."""
+def _for_tunnel(method: Method[Req, Any], request: Req) -> bytes | None:
+    """The request for the tunnel; None when the call gets an RPC of its own."""
+    if not method.tunnelled:
+        return None
+    serialised: bytes = request.SerializeToString()
+    return serialised if len(serialised) <= LARGEST_IN_TUNNEL else None
 
-    __slots__ = ("_call", "_link", "_metadata", "_method", "_request", "_timeout")
 
-    def __init__(
-        self, link: Link, method: Method[Any, Res], request: Any, timeout: float | None, metadata: Metadata
-    ) -> None:
-        self._link = link
-        self._method = method
-        self._request = request
-        self._timeout = timeout
-        self._metadata = metadata
-        self._call: Any = None
-
-    async def __aenter__(self) -> StreamCall[Res]:
-        self._link.enter()
-        self._call = self._link.stream(self._method)(
-            self._request, timeout=self._timeout, metadata=self._metadata
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._call.cancel()
-        self._link.leave()
-
-    def cancel(self) -> None:
-        self._call.cancel()
-
-    async def __aiter__(self) -> AsyncIterator[Res]:
-        try:
-            async for message in self._call:
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
-        except asyncio.CancelledError:
-            # The library raises this for a call we cancelled ourselves too; only a cancelled task may pass it on.
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise MeshError(Reason.BACKEND_LOST, "The call was cancelled.") from None
+async def _in_tunnel(
+    link: Link, method: Method[Any, Res], request: bytes, timeout: float | None, metadata: Metadata
+) -> Res:
+    call = link.tunnel().start(method.path, request, timeout, metadata)
+    try:
+        message = await call.next()
+    finally:
+        call.leave()
+    if message is None:
+        raise MeshError(Reason.BACKEND_LOST, "The service ended the call without an answer.")
+    return method.response.FromString(message)
 
 
 def _limit(timeout: float | None) -> float | None:

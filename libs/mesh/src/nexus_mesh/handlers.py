@@ -78,11 +78,14 @@ class HandlerTable:
         self._streams = streams
         self._guard = guard
         self.services: list[str] = []
+        self.handlers: dict[str, grpc.RpcMethodHandler] = {}
+        """The wrapped handlers by path, for calls that come through a tunnel."""
 
     def add_registered_method_handlers(
         self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]
     ) -> None:
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        self.handlers.update({f"/{service}/{name}": handler for name, handler in wrapped.items()})
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
         self.services.append(service)
 

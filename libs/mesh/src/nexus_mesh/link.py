@@ -10,6 +10,7 @@ import grpc
 from nexus_mesh.methods import Method
 from nexus_mesh.server import MAX_MESSAGE
 from nexus_mesh.tls import Identity
+from nexus_mesh.tunnel.client import OPEN, Tunnel
 
 __all__ = ["Link"]
 
@@ -46,6 +47,7 @@ class Link:
         self._idle.set()
         self._unary: dict[str, Any] = {}
         self._stream: dict[str, Any] = {}
+        self._tunnel: Tunnel | None = None
 
     def enter(self) -> None:
         self._active += 1
@@ -80,6 +82,12 @@ class Link:
             method.path, method.request.SerializeToString, method.response.FromString
         )
 
+    def tunnel(self) -> Tunnel:
+        """A tunnel that takes new calls. One that does not any more lives on until its calls have ended."""
+        if self._tunnel is None or self._tunnel.closing:
+            self._tunnel = Tunnel(self.bidi(OPEN)())
+        return self._tunnel
+
     async def retire(self, grace: float) -> None:
         """Waits until the calls on it have ended, at most `grace` seconds, then closes."""
         self.retired.set()
@@ -89,4 +97,6 @@ class Link:
         except TimeoutError:
             pass
         finally:
+            if self._tunnel is not None:
+                await self._tunnel.close()
             await self.channel.close()

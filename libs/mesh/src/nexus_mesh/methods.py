@@ -14,11 +14,16 @@ Res = TypeVar("Res", bound=Message)
 
 
 class Method(Generic[Req, Res]):
-    """One RPC: its service's full name, its own name, and the two message types. Raises if the contract differs."""
+    """One RPC: its service's full name, its own name, and the two message types. Raises if the contract differs.
 
-    __slots__ = ("path", "request", "response")
+    `tunnelled`: calls travel in a tunnel (nexus.mesh.v1.TunnelService) where they fit.
+    """
 
-    def __init__(self, service: str, name: str, request: type[Req], response: type[Res]) -> None:
+    __slots__ = ("path", "request", "response", "tunnelled")
+
+    def __init__(
+        self, service: str, name: str, request: type[Req], response: type[Res], *, tunnelled: bool = False
+    ) -> None:
         declared = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
         given = (request.DESCRIPTOR.full_name, response.DESCRIPTOR.full_name)
         if given != (declared.input_type.full_name, declared.output_type.full_name):
@@ -26,3 +31,4 @@ class Method(Generic[Req, Res]):
         self.path = f"/{service}/{name}"
         self.request = request
         self.response = response
+        self.tunnelled = tunnelled

@@ -12,12 +12,14 @@ import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
+from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
 
 from nexus_mesh import middleware
 from nexus_mesh.handlers import HandlerTable, OpenStreams
 from nexus_mesh.health import HealthServicer
 from nexus_mesh.middleware import Guard
 from nexus_mesh.tls import Identity
+from nexus_mesh.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
 
@@ -48,17 +50,26 @@ class Servicer:
 class MeshServer:
     """A started server."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, checks: HealthServicer, streams: OpenStreams):
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        port: int,
+        checks: HealthServicer,
+        streams: OpenStreams,
+        tunnels: TunnelServicer,
+    ) -> None:
         self.port = port
         self.streams = streams
         self._server = server
         self._health = checks
+        self._tunnels = tunnels
 
     async def drain(self, *, settle: float, grace: float) -> None:
         """NOT_SERVING, a moment for the news to travel, GOAWAY, then up to `grace` seconds for what still runs."""
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(settle)
         self.streams.end_endless()
+        self._tunnels.drain()
         await self._server.stop(grace)
 
 
@@ -70,13 +81,15 @@ async def start_server(
     table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
+    tunnels = TunnelServicer(table.handlers, MAX_MESSAGE)
+    add_TunnelServiceServicer_to_server(tunnels, table)
     checks = HealthServicer(tuple(table.services))
     await checks.serve()
     add_HealthServicer_to_server(checks, table)
     described = reflection.aio.ReflectionServicer((*table.services, reflection.SERVICE_NAME))
     add_ServerReflectionServicer_to_server(described, table)
     bound = await _bind(server, host, port, identity.server_credentials())
-    return MeshServer(server, bound, checks, streams)
+    return MeshServer(server, bound, checks, streams, tunnels)
 
 
 @asynccontextmanager

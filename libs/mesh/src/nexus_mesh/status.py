@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from nexus_mesh.errors import MeshError, Reason
 
-__all__ = ["CODES", "from_rpc_error", "to_status"]
+__all__ = ["CODES", "DETAILS_KEY", "from_rpc_error", "from_status", "to_status"]
 
 DOMAIN = "nexus"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -55,6 +58,7 @@ BARE: dict[StatusCode, tuple[Reason, str]] = {
     StatusCode.PERMISSION_DENIED: (Reason.MESH_POLICY, "The service does not let this role call it."),
     StatusCode.RESOURCE_EXHAUSTED: (Reason.OVERLOAD, "The service is overloaded."),
 }
+BY_NUMBER = {code.value[0]: code for code in StatusCode}
 TRANSPORT_CODES = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 
@@ -81,9 +85,21 @@ def from_rpc_error(error: AioRpcError) -> MeshError:
     details = error.details() or ""
     if "larger than max" in details:
         return _too_large(details)
-    reason, message = BARE.get(error.code(), (Reason.INTERNAL, "The service failed."))
     metadata = {"transport": "1"} if error.code() in TRANSPORT_CODES else {}
-    return MeshError(reason, message, metadata={**metadata, "grpc": error.code().name})
+    return _bare(error.code(), metadata)
+
+
+def from_status(raw: bytes) -> MeshError:
+    """The MeshError a peer raised, from its serialised google.rpc.Status."""
+    try:
+        return _decode(raw) or _bare(BY_NUMBER[status_pb2.Status.FromString(raw).code], {})
+    except (DecodeError, LookupError):
+        return _bare(StatusCode.UNKNOWN, {})
+
+
+def _bare(code: StatusCode, metadata: Mapping[str, str]) -> MeshError:
+    reason, message = BARE.get(code, (Reason.INTERNAL, "The service failed."))
+    return MeshError(reason, message, metadata={**metadata, "grpc": code.name})
 
 
 def _too_large(details: str) -> MeshError:

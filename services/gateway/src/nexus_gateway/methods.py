@@ -8,5 +8,7 @@ from nexus_mesh.client import Method
 __all__ = ["COMPLETE", "STREAM"]
 
 SERVICE = "nexus.inference.v1.InferenceService"
-COMPLETE = Method(SERVICE, "Complete", inference_pb2.CompleteRequest, inference_pb2.CompleteResponse)
-STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse)
+COMPLETE = Method(
+    SERVICE, "Complete", inference_pb2.CompleteRequest, inference_pb2.CompleteResponse, tunnelled=True
+)
+STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse, tunnelled=True)
