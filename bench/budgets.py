@@ -82,6 +82,7 @@ BUDGETS = (
     Budget("1,000 streams: errors and unfinished", 0, "", _unserved),
     Budget("1,000 streams: chunks/s of the peak", 70, "%", _of_peak, at_least=True),
     Budget("routing decision, 1,000 targets, p99", 0.2, "ms", _own("routing", "plan_p99_ms")),
+    Budget("the same while every target is full", 0.2, "ms", _own("routing", "saturated, all full, p99_ms")),
     Budget("memory at rest, the largest service", 80, "MiB", _largest("memory", "_mib")),
     Budget("memory grown over the requests", 2, "MiB", _largest("growth", "_grown_mib")),
     Budget("`nexus up` to first token, warm", 5, "s", _own("start", "warm_s")),

@@ -40,6 +40,7 @@ def decisions() -> dict[str, tuple[float, float, int]]:
     plain = Requirements(Operation.CHAT, "gpt-4o")
     demanding = Requirements(Operation.CHAT, "m", frozenset({1, 5}))
     active = {target.id: number % 7 for number, target in enumerate(targets)}
+    full = dict.fromkeys(active, 9)
     busy = Conditions(active=active)
     ejected = Conditions(active=active, ejected={targets[0].id: "failed"})
     return {
@@ -48,6 +49,7 @@ def decisions() -> dict[str, tuple[float, float, int]]:
         "plan, capabilities": _timed(
             lambda turn: plan(table, demanding, Conditions(active=busy.active, turn=turn))
         ),
+        "saturated, all full": _timed(lambda turn: plan(table, plain, Conditions(active=full, turn=turn))),
         "plan, one ejected": _timed(lambda _: plan(table, plain, ejected)),
         "plan, unknown model": _timed(
             lambda _: plan(table, Requirements(Operation.CHAT, "x" * 200)), ROUNDS // 10

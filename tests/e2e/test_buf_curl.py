@@ -22,7 +22,11 @@ SERVICES = {
     "router": {"nexus.router.v1.RouterService"},
     "vault": {"nexus.vault.v1.IdentityService", "nexus.vault.v1.KeyService"},
 }
-BUILT_IN = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+BUILT_IN = {
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "nexus.mesh.v1.TunnelService",
+}
 
 
 @pytest_asyncio.fixture

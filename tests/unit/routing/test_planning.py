@@ -56,6 +56,55 @@ def test_equals_take_turns() -> None:
     assert first == {"a": 3, "b": 3, "c": 3}
 
 
+def test_those_left_in_service_take_turns_too() -> None:
+    table = Table([target(name) for name in "abcde"])
+    out = {table.targets[place].id: "failed" for place in (0, 2)}
+    first = Counter(order(plan(table, CHAT, Conditions(turn=turn, ejected=out)))[0] for turn in range(30))
+    assert first == {"b": 10, "d": 10, "e": 10}
+
+
+def test_few_and_many_running_requests_are_weighed_alike() -> None:
+    targets = [target(f"t{number}", load=Load(active=number % 3, capacity=4)) for number in range(9)]
+    table = Table(targets)
+    many = {each.id: number % 4 for number, each in enumerate(targets)}
+    few = {name: running for name, running in many.items() if running == 3}
+    for active in (many, few, {}):
+        loads = {each.id: (each.load.active + active.get(each.id, 0)) for each in targets}
+        ranked = [each.id for each in plan(table, CHAT, Conditions(active=active), limit=9).candidates]
+        assert [loads[name] for name in ranked] == sorted(loads.values())
+        assert ranked[:3] == [each.id for each in plan(table, CHAT, Conditions(active=active)).candidates]
+
+
+def test_of_very_many_a_free_one_is_found_wherever_it_stands() -> None:
+    full = [target(f"t{number:03}", load=Load(active=4, capacity=4)) for number in range(300)]
+    free = target("t299x", load=Load(active=3, capacity=4))
+    table = Table([*full, free])
+    for turn in (0, 100, 250, 299):
+        assert order(plan(table, CHAT, Conditions(turn=turn)))[0] == "t299x"
+
+
+def test_of_very_many_equals_each_gets_its_turn() -> None:
+    targets = [target(f"t{number:03}", load=Load(capacity=4)) for number in range(300)]
+    out = {targets[place].id: "failed" for place in range(0, 300, 3)}
+    first = Counter(
+        order(plan(Table(targets), CHAT, Conditions(turn=turn, ejected=out)))[0] for turn in range(400)
+    )
+    assert set(first.values()) == {2}
+    assert len(first) == 200
+
+
+def test_a_longer_plan_begins_like_a_shorter_one() -> None:
+    targets = [
+        target(f"t{number:03}", load=Load(active=number * 7 % 11, capacity=9)) for number in range(200)
+    ]
+    table = Table(targets)
+    for turn in range(0, 200, 17):
+        whole = order(plan(table, CHAT, Conditions(turn=turn), limit=200))
+        assert len(set(whole)) == 200
+        for limit in (1, 3, 60, 199):
+            assert order(plan(table, CHAT, Conditions(turn=turn), limit=limit)) == whole[:limit]
+
+
 def test_a_loaded_model_wins_until_its_box_is_a_full_house_busier() -> None:
     warm = target("warm", load=Load(active=3, capacity=4))
     cold = target("cold", model(loaded=False), load=Load(capacity=4))

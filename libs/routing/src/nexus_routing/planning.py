@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Sequence
 
 from nexus_routing.stages import STAGES, Case, first_refusal
 from nexus_routing.table import Table
@@ -37,7 +35,7 @@ def plan(
         return Plan(None, (), Refusal("model", (), suggestions=_similar(table, requirements.model)))
     chosen: list[Candidate] = []
     for group in table.pool(model, requirements.operation, requirements.needs):
-        chosen += _best(_usable(group, conditions), conditions, limit - len(chosen))
+        chosen += group.rank(conditions, limit - len(chosen))
         if len(chosen) >= limit:
             break
     if chosen:
@@ -68,31 +66,7 @@ def _plan_all(
 ) -> list[Candidate]:
     """Every candidate of a resolved model in the order of trying."""
     groups = table.pool(model, requirements.operation, requirements.needs)
-    return [each for group in groups for each in _best(_usable(group, conditions), conditions, len(group))]
-
-
-def _usable(group: Sequence[Candidate], conditions: Conditions) -> Sequence[Candidate]:
-    """The local stages, for many candidates at once."""
-    unreachable, ejected = conditions.unreachable, conditions.ejected
-    if not unreachable and not ejected:
-        return group
-    return [each for each in group if each.endpoint not in unreachable and each.id not in ejected]
-
-
-def _best(group: Sequence[Candidate], conditions: Conditions, limit: int) -> list[Candidate]:
-    """The least loaded of equals in priority; those also equal in load by rotation."""
-    start = conditions.turn % len(group) if group else 0
-    rotated = [*group[start:], *group[:start]]
-    running = conditions.active.get
-    scores = [(each.taken + running(each.id, 0)) / each.places for each in rotated]
-    if limit >= len(rotated):
-        return [rotated[i] for i in sorted(range(len(rotated)), key=scores.__getitem__)]
-    best: list[Candidate] = []
-    for _ in range(limit):
-        place = scores.index(min(scores))
-        scores[place] = math.inf
-        best.append(rotated[place])
-    return best
+    return [each for group in groups for each in group.rank(conditions, len(group.candidates))]
 
 
 def _standing(candidate: Candidate, conditions: Conditions) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from nexus_routing.group import Group
 from nexus_routing.stages import STAGES, Case, first_refusal
 from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target
 
-__all__ = ["Group", "Table"]
+__all__ = ["Table"]
 
-Group = tuple[Candidate, ...]
 LATEST = ":latest"
 NO_CONDITIONS = Conditions()
 FOLDED = tuple(stage for stage in STAGES if not stage.local)
@@ -68,7 +68,7 @@ def _fold(offers: Iterable[tuple[Target, Model]], requirements: Requirements) ->
     for target, model in offers:
         if first_refusal(Case(target, model, requirements, NO_CONDITIONS), FOLDED) is None:
             groups[target.priority].append(_candidate(target, model))
-    return tuple(tuple(groups[priority]) for priority in sorted(groups))
+    return tuple(Group(groups[priority]) for priority in sorted(groups))
 
 
 def _candidate(target: Target, model: Model) -> Candidate:
@@ -80,8 +80,8 @@ def _candidate(target: Target, model: Model) -> Candidate:
 
 
 def _filter(groups: tuple[Group, ...], mask: int) -> tuple[Group, ...]:
-    kept = (tuple(each for each in group if each.mask & mask == mask) for group in groups)
-    return tuple(group for group in kept if group)
+    kept = ([each for each in group.candidates if each.mask & mask == mask] for group in groups)
+    return tuple(Group(candidates) for candidates in kept if candidates)
 
 
 def _mask(capabilities: Iterable[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 from nexus_mesh.errors import MeshError
 from nexus_routing import Candidate, Conditions, Endpoint, Table
@@ -24,7 +25,8 @@ class Traffic:
         self.active: dict[str, int] = {}
         self.reachability = reachability
         self.breakers = breakers
-        self._turns = itertools.count()
+        # Gateways that start together must not walk through the targets in step.
+        self._turns = itertools.count(random.randrange(1 << 20))
 
     def conditions(self) -> Conditions:
         """What a plan has to know beyond the table."""

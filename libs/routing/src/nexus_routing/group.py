@@ -1,0 +1,98 @@
+"""Candidates of equal priority, ready to be ranked: what the table alone decides is laid out in columns once."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from nexus_routing.types import Candidate, Conditions, Endpoint
+
+__all__ = ["Group"]
+
+WINDOW = 64
+FULL = 1.0
+FEW = 8
+"""Up to so many, looking for the smallest again and again is quicker than sorting."""
+
+
+class Group:
+    """Immutable. The least loaded come first, those equal in load by rotation.
+
+    Of more than 64, those with a free place in a window that moves on with every turn come before all others. It
+    bounds the work of a decision, and gateways that know the same do not all run to the same target.
+    """
+
+    __slots__ = ("_at", "_ids", "_index", "_places", "_taken", "candidates")
+
+    def __init__(self, candidates: Iterable[Candidate]) -> None:
+        self.candidates = tuple(candidates)
+        self._ids = tuple(each.id for each in self.candidates)
+        self._taken = tuple(each.taken for each in self.candidates)
+        self._places = tuple(each.places for each in self.candidates)
+        self._index = {name: place for place, name in enumerate(self._ids)}
+        at: dict[Endpoint, list[int]] = defaultdict(list)
+        for place, each in enumerate(self.candidates):
+            at[each.endpoint].append(place)
+        self._at = dict(at)
+
+    def rank(self, conditions: Conditions, limit: int) -> list[Candidate]:
+        """The best `limit` of those that are in service."""
+        out, size = self._out(conditions), len(self._ids)
+        start = _start(conditions.turn, size, out)
+        window = _turns(start, min(WINDOW, size), size)
+        places = [place for score, place in self._least(window, conditions, out, limit) if score < FULL]
+        if limit > len(places):
+            # Whoever was picked above may come again, so that many more are asked for.
+            every = self._least(_turns(start, size, size), conditions, out, limit + len(places))
+            picked = set(places)
+            places += [place for _, place in every if place not in picked]
+        return [self.candidates[place] for place in places[:limit]]
+
+    def _least(
+        self, turns: Sequence[int], conditions: Conditions, out: set[int], limit: int
+    ) -> list[tuple[float, int]]:
+        """Load and place of the least loaded in service: what the table says and what was sent there since."""
+        running, ids, taken, places = conditions.active.get, self._ids, self._taken, self._places
+        scores = [(taken[i] + running(ids[i], 0)) / places[i] for i in turns]
+        if out:
+            scores = [math.inf if i in out else score for i, score in zip(turns, scores, strict=True)]
+        return [(scores[i], turns[i]) for i in _smallest(scores, limit)]
+
+    def _out(self, conditions: Conditions) -> set[int]:
+        """Places of those that are unreachable or ejected."""
+        out: set[int] = set()
+        for endpoint in conditions.unreachable:
+            out.update(self._at.get(endpoint, ()))
+        for name in conditions.ejected:
+            if name in self._index:
+                out.add(self._index[name])
+        return out
+
+
+def _turns(start: int, length: int, size: int) -> Sequence[int]:
+    """`length` places from `start` on, round the end."""
+    end = start + length
+    return range(start, end) if end <= size else (*range(start, size), *range(end - size))
+
+
+def _start(turn: int, size: int, out: set[int]) -> int:
+    """Where the rotation begins: each one in service gets the same share of the turns."""
+    if len(out) >= size:
+        return 0
+    start = turn % (size - len(out))
+    for place in sorted(out):
+        start += place <= start
+    return start
+
+
+def _smallest(scores: list[float], limit: int) -> list[int]:
+    """Indexes of the smallest finite ones, in order; of equals the first comes first."""
+    if limit > FEW:
+        order = sorted(range(len(scores)), key=scores.__getitem__)[:limit]
+        return [i for i in order if scores[i] < math.inf]
+    rest, found = scores.copy(), []
+    while len(found) < limit and (least := min(rest, default=math.inf)) < math.inf:
+        found.append(rest.index(least))
+        rest[found[-1]] = math.inf
+    return found
