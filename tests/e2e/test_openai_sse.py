@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any
 
 import openai
 import pytest
@@ -64,6 +64,7 @@ def late_death(end: Reset | Close) -> Mode:
 BROKEN: dict[str, Mode] = {
     "reset": late_death(Reset()),
     "closed": late_death(Close()),
+    "closed at once": modes.die_after(2, "close"),
     "ended too early": modes.die_after(2, "end"),
     "dead within an event": modes.die_after(2, "close", at_byte=9),
     "silent": modes.stall_after(2),
@@ -127,13 +128,13 @@ async def test_a_good_stream_is_whole(mesh: LiveMesh, fake: FakeOpenAI, case: st
     assert [chunk for chunk in stream.chunks if not chunk["choices"]] == usage
 
 
-@pytest.mark.parametrize("how", ["reset", "close"])
-async def test_a_death_at_once_is_a_refusal_or_an_error_but_never_an_end(
-    mesh: LiveMesh, fake: FakeOpenAI, how: Literal["reset", "close"]
+async def test_a_reset_at_once_is_a_refusal_or_an_error_but_never_an_end(
+    mesh: LiveMesh, fake: FakeOpenAI
 ) -> None:
-    fake.mode = modes.die_after(2, how)
+    fake.mode = modes.die_after(2, "reset")
     answer = await raw_chat(mesh, "fake-model", stream=True)
     stream = assert_honest(answer)
+    # A reset throws away what the backend sent just before it, on our side of the connection too.
     assert answer.status >= 500 if stream is None else stream.error is not None and not stream.done
 
 

@@ -107,6 +107,9 @@ class Answer:
         try:
             return await self._wait(self._content.readany())
         except FAILURES as error:
+            # The library tells of the loss before it hands out what came with it; its public calls never do.
+            if rest := self._content._read_nowait(-1):
+                return rest
             raise _translated(error) from None
 
     async def drain(self) -> None:
