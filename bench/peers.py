@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,14 +32,22 @@ async def install(what: str, *commands: Sequence[str | Path]) -> None:
     log = CACHE / f"{what}-install.log"
     print(f"  installing {what} into {CACHE} (once)", flush=True)
     for command in commands:
-        async with running(command, log, cwd=CACHE) as process:
-            try:
-                code = await asyncio.wait_for(process.wait(), INSTALL_SECONDS)
-            except TimeoutError:
-                code = -1
-        if code:
+        if await asyncio.to_thread(_run, command, log):
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise Unusable(f"{what} could not be installed:\n{tail}")
+
+
+def _run(command: Sequence[str | Path], log: Path) -> int:
+    """The exit code; -1 when it took too long. In a thread: the loop's own watch once missed that npm had ended."""
+    with log.open("ab") as output:
+        try:
+            return subprocess.run(
+                [str(part) for part in command],
+                cwd=CACHE, timeout=INSTALL_SECONDS, check=False,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return -1
 
 
 @asynccontextmanager
