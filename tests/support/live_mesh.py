@@ -41,11 +41,11 @@ class LiveMesh:
     def pid(self, unit: str) -> int:
         return self.supervisor.units[unit].pid
 
-    def kill(self, *units: str) -> None:
-        """kill -9, and it stays dead until revived."""
+    def kill(self, *units: str, by: signal.Signals = signal.SIGKILL) -> None:
+        """kill -9, or another signal; what ends by it stays dead until revived."""
         for name in units:
             self.supervisor.units[name].hold()
-            os.kill(self.pid(name), signal.SIGKILL)
+            os.kill(self.pid(name), by)
 
     def running(self, unit: str) -> bool:
         return self.supervisor.units[unit].state == "running"
