@@ -75,9 +75,23 @@ async def test_a_file_that_is_no_model_is_explained(bench: Bench, tmp_path: Path
     path.write_bytes(b"GIF89a")
     backend = bench.host.add(BackendConfig(name="x", kind="embedded", path=path))
     await eventually(lambda: "not a GGUF file" in backend.inspection.reason, what="the explanation")
+    assert backend.inspection.state == instance_pb2.STATE_UNHEALTHY
     with pytest.raises(MeshError) as caught:
         await bench.complete(backend, {**SHORT, "model": "x"})
     assert caught.value.reason is Reason.BACKEND_DOWN
+
+
+async def test_a_model_llama_cpp_cannot_load_is_unhealthy_until_the_file_is_mended(
+    bench: Bench, tiny_gguf: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "alien.gguf"
+    path.write_bytes(tiny_gguf.read_bytes().replace(b"llama", b"alien"))
+    backend = bench.host.add(BackendConfig(name="x", kind="embedded", path=path))
+    await eventually(lambda: "'alien'" in backend.inspection.reason, what="the explanation")
+    assert "could not load alien.gguf" in backend.inspection.reason
+    assert backend.inspection.state == instance_pb2.STATE_UNHEALTHY
+    path.write_bytes(tiny_gguf.read_bytes())
+    await eventually(lambda: backend.inspection.state == instance_pb2.STATE_ACTIVE, 20.0, "it to be active")
 
 
 async def test_dropping_it_ends_the_child(bench: Bench, tiny_gguf: Path) -> None:

@@ -59,6 +59,8 @@ BARE: dict[StatusCode, tuple[Reason, str]] = {
     StatusCode.RESOURCE_EXHAUSTED: (Reason.OVERLOAD, "The service is overloaded."),
 }
 BY_NUMBER = {code.value[0]: code for code in StatusCode}
+# What the asyncio client says when a write meets the end of a call before the status is read (grpc/grpc#36066).
+LOST_STATUS = "Internal error from Core"
 TRANSPORT_CODES = {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
 
 
@@ -82,11 +84,12 @@ def from_rpc_error(error: AioRpcError) -> MeshError:
             decoded = _decode(value)
             if decoded is not None:
                 return decoded
-    details = error.details() or ""
+    code, details = error.code(), error.details() or ""
     if "larger than max" in details:
         return _too_large(details)
-    metadata = {"transport": "1"} if error.code() in TRANSPORT_CODES else {}
-    return _bare(error.code(), metadata)
+    if code is StatusCode.INTERNAL and details.startswith(LOST_STATUS):
+        code = StatusCode.UNAVAILABLE
+    return _bare(code, {"transport": "1"} if code in TRANSPORT_CODES else {})
 
 
 def from_status(raw: bytes) -> MeshError:

@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from nexus.inference.v1 import inference_pb2
+from nexus_mesh.client import Method
 from nexus_mesh.errors import MeshError
 from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.failures import told, unavailable
 from nexus_gateway.metering import RETRIES
-from nexus_gateway.methods import COMPLETE
+from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE
 from nexus_gateway.passage import Passage
 from nexus_gateway.peers import Peers, connecting
 from nexus_gateway.retries import RETRYABLE, RetryBudget
@@ -21,6 +22,8 @@ from nexus_gateway.traffic import Ride, Traffic
 __all__ = ["Dispatcher"]
 
 T = TypeVar("T")
+
+MANY_ANSWERS = 16
 
 
 class Dispatcher:
@@ -70,7 +73,7 @@ class Dispatcher:
         request = inference_pb2.CompleteRequest(envelope=_envelope(passage, candidate))
         try:
             async with connecting(peer, passage.limits.connect):
-                response = await peer.unary(COMPLETE, request, timeout=passage.left)
+                response = await peer.unary(_method(passage), request, timeout=passage.left)
             ride.succeed()
         except MeshError as error:
             ride.fail(error)
@@ -88,6 +91,10 @@ class Dispatcher:
             await stream.close()
             raise
         return stream
+
+
+def _method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
+    return COMPLETE if passage.request.answers <= MANY_ANSWERS else COMPLETE_ALONE
 
 
 def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:

@@ -74,7 +74,7 @@ class Tunnel:
             await self._outbox.run(self._rpc.write)
 
     async def _read(self) -> None:
-        error = MeshError(Reason.BACKEND_LOST, "The service ended the tunnel.", metadata={"transport": "1"})
+        failure: grpc.aio.AioRpcError | None = None
         try:
             while (message := await self._rpc.read()) is not grpc.aio.EOF:
                 self.closing = self.closing or message.closing
@@ -82,12 +82,12 @@ class Tunnel:
                     call = self._calls.get(frame.call)
                     if call is not None:
                         call.receive(frame)
-        except grpc.aio.AioRpcError as failure:
-            error = from_rpc_error(failure)
+        except grpc.aio.AioRpcError as error:
+            failure = error
         finally:
             self.closing = True
             for call in tuple(self._calls.values()):
-                call.fail(error)
+                call.fail(_lost() if failure is None else from_rpc_error(failure))
 
 
 class TunnelCall:
@@ -160,3 +160,7 @@ class TunnelCall:
                 metadata={"grpc": grpc.StatusCode.DEADLINE_EXCEEDED.name},
             )
         )
+
+
+def _lost() -> MeshError:
+    return MeshError(Reason.BACKEND_DOWN, "The service ended the tunnel.", metadata={"transport": "1"})
