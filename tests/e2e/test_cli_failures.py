@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.e2e_cli import nexus
+from support.e2e_cli import Ran, environment, nexus
+from support.fake_openai import FakeOpenAI
 
+UP = ("up", "--port", "0", "--no-discovery")
 BACKEND = '[[backends]]\nname = "box"\nkind = "openai_compatible"\nurl = "http://127.0.0.1:9"\n'
 
 BAD_FILES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -39,8 +43,9 @@ WITHOUT_A_MESH = ("status", "models", "keys list", "keys create laptop", "keys r
 async def test_a_bad_nexus_toml_is_refused(tmp_path: Path, case: str) -> None:
     text, words = BAD_FILES[case]
     (tmp_path / "nexus.toml").write_text(text)
-    refused = await nexus(tmp_path, "up", "--port", "0", "--no-discovery")
+    refused = await nexus(tmp_path, *UP)
     refused.assert_refused(*words)
+    assert refused.code == 2
     assert "secret" not in refused.out + refused.err
 
 
@@ -50,11 +55,97 @@ async def test_wrong_flags_are_refused(tmp_path: Path, case: str) -> None:
     (await nexus(tmp_path, *arguments)).assert_refused(*words)
 
 
-async def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    model = tmp_path / "model.gguf"
-    model.write_bytes(b"PK\x03\x04 and so on")
-    for command in (("up", "--port", "0", "--no-discovery"), ("join", "nxj_any")):
-        (await nexus(tmp_path, *command, "--model", str(model))).assert_refused("model.gguf", "not a GGUF")
+BAD_MODELS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "not a GGUF": (lambda _: b"PK\x03\x04 and so on", "not a GGUF file"),
+    "empty": (lambda _: b"", "it is empty"),
+    "cut in half": (lambda whole: whole[: len(whole) // 2], "cut short, for it has"),
+    "cut in its head": (lambda whole: whole[:1000], "cut short"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+async def test_a_file_that_is_no_model_is_refused_before_anything_starts(
+    tmp_path: Path, tiny_gguf: Path, case: str
+) -> None:
+    spoil, words = BAD_MODELS[case]
+    model, home = tmp_path / "model[1].gguf", tmp_path / "home"
+    model.write_bytes(spoil(tiny_gguf.read_bytes()))
+    for command in ((*UP, "--model", str(model)), ("join", "nxj_any", "--model", str(model))):
+        refused = await nexus(home, *command)
+        refused.assert_refused("model[1].gguf cannot be served", words, "GGUF model")
+        assert refused.code == 1
+    told = error_of(await nexus(home, *UP, "--model", str(model), "--json"))
+    assert words in told["message"]
+    assert not home.exists()
+
+
+async def test_what_only_llama_cpp_can_tell_of_a_model_is_told_at_once(
+    tmp_path: Path, tiny_gguf: Path
+) -> None:
+    model = tmp_path / "alien.gguf"
+    model.write_bytes(tiny_gguf.read_bytes().replace(b"llama", b"alien"))
+    refused = await nexus(tmp_path, *UP, "--model", str(model))
+    refused.assert_refused("cannot be served", "alien.gguf", "'alien'", "adapter.log")
+    assert "not ready after" not in refused.err
+    assert "{" not in refused.err
+    assert refused.code == 1
+    told = error_of(await nexus(tmp_path, *UP, "--model", str(model), "--json"))
+    assert "alien.gguf" in told["message"]
+
+
+async def test_a_model_asked_for_is_not_left_out_because_there_are_others(
+    tmp_path: Path, tiny_gguf: Path
+) -> None:
+    model = tmp_path / "alien.gguf"
+    model.write_bytes(tiny_gguf.read_bytes().replace(b"llama", b"alien"))
+    async with FakeOpenAI("fake-model") as box:
+        (tmp_path / "nexus.toml").write_text(BACKEND.replace("http://127.0.0.1:9", box.url))
+        (await nexus(tmp_path, *UP, "--model", str(model))).assert_refused("cannot be served", "alien.gguf")
+
+
+async def test_every_bad_setting_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cold start too: of every service, of the file and of the environment, each once."""
+    (tmp_path / "nexus.toml").write_text(
+        '[gatway]\n[gateway]\nauht = "keys"\n[vault]\ncertificate_ttl = "long"\n'
+        "[timeouts]\nfirst_tokn = 1\n[registry]\nlease_ttl = -1\n"
+    )
+    told = {
+        "NEXUS_GATEWAY_HTTP_PROT": "1",
+        "NEXUS_ROUTER_RESYNC_GRACE": "soon",
+        "NEXUS_ADAPTER_BACKENDS": "{",
+    }
+    monkeypatch.setattr("support.e2e_cli.environment", lambda home: {**environment(home), **told})
+    refused = await nexus(tmp_path, *UP)
+    refused.assert_refused(
+        *(
+            "gatway",
+            "gateway: auht",
+            "vault: certificate_ttl",
+            "registry: lease_ttl",
+            "NEXUS_ADAPTER_BACKENDS must hold JSON",
+        ),
+        *("NEXUS_GATEWAY_HTTP_PROT", "router: resync_grace", "gateway: timeouts.first_tokn"),
+    )
+    assert refused.err.count("lease_ttl") == 1
+    assert refused.code == 2
+    assert "auht" in error_of(await nexus(tmp_path, *UP, "--json"))["hint"]
+    assert not list((tmp_path / "logs").iterdir())
+
+
+@pytest.mark.parametrize("text", ["gateway = 3\n", "[[gateway]]\n", "backends = 4\n", "backends = [4]\n"])
+async def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "nexus.toml").write_text(text)
+    refused = await nexus(tmp_path, *UP)
+    refused.assert_refused(text.strip("[]\n").split()[0])
+    assert refused.code == 2
+
+
+def error_of(refused: Ran) -> dict[str, str]:
+    """The object a failure prints with --json."""
+    assert refused.out == ""
+    return json.loads(refused.err)["error"]
 
 
 async def test_a_busy_port_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from openai import AsyncOpenAI
 from support import fake_openai_modes as modes
 from support.e2e_cli import NEXUS, Running, environment, nexus, running
@@ -101,6 +102,21 @@ async def test_ctrl_c_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> N
     await started.assert_gone()
     assert process.stdout is not None
     assert await process.stdout.read() == b""
+
+
+async def test_a_setting_of_the_environment_reaches_its_service_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"NEXUS_GATEWAY_AUTH": "keys"}
+    monkeypatch.setattr("support.e2e_cli.environment", lambda home: {**environment(home), **told})
+    async with running(tmp_path, *UP) as mesh:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{mesh.said['endpoint']}/models") as answer,
+        ):
+            assert answer.status == 401
+        knowing = [one for one in mesh.family[1:] if "NEXUS_GATEWAY_AUTH" in one.environ()]
+        assert ["nexus_gateway" in one.cmdline() for one in knowing] == [True]
 
 
 async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:

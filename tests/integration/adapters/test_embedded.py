@@ -24,7 +24,14 @@ MODULE = "nexus_inference_adapters.embedded_server"
 
 
 def engines(parent: int | None = None) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if MODULE in child.cmdline()]
+    return [child for child in psutil.Process(parent).children() if _is_engine(child)]
+
+
+def _is_engine(child: psutil.Process) -> bool:
+    try:
+        return MODULE in child.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # killed, and perhaps not reaped yet
+        return False
 
 
 async def test_it_answers_under_its_own_name(bench: Bench, tiny_gguf: Path) -> None:

@@ -64,6 +64,20 @@ def test_known_but_not_usable(states: list[State], reason: Reason) -> None:
     assert all(f"box{n}" in error.message for n in range(len(states)))
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("", "unhealthy. Try again"),
+        ("why", "unhealthy: why. Try again"),
+        ("It is down.", "unhealthy: It is down. Try again"),
+        ("Is it running at its address?", "unhealthy: Is it running at its address? Try again"),
+    ],
+)
+def test_a_reason_that_is_a_sentence_gets_no_second_full_stop(reason: str, told: str) -> None:
+    table = Table([target("box", state=State.UNHEALTHY, reason=reason)])
+    assert told in refused(table, Requirements(CHAT, "m")).message
+
+
 def test_long_lists_are_cut() -> None:
     table = Table([target(f"box{n}", state=State.UNHEALTHY) for n in range(40)])
     message = refused(table, Requirements(CHAT, "m")).message

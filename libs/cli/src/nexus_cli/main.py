@@ -14,7 +14,7 @@ from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.version import VERSION
 
 from nexus_cli.layout import Layout
-from nexus_cli.output import Failure, fail, print_json
+from nexus_cli.output import CONFIG_EXIT, Failure, fail, print_json
 from nexus_cli.plan import Options
 
 __all__ = ["app", "main"]
@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
-    """Runs a command; every failure becomes one message, a hint and exit code 1."""
+    """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
     try:
         asyncio.run(coroutine)
     except Failure as failure:
@@ -41,30 +41,36 @@ def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
         hint = "Is the mesh running? `nexus status` tells." if error.metadata.get("transport") else ""
         raise fail(Failure(error.message, hint), as_json=as_json) from None
     except ConfigError as error:
-        raise fail(Failure("The settings do not hold.", "\n".join(error.problems)), as_json=as_json) from None
+        failure = Failure("The settings do not hold.", "\n".join(error.problems))
+        raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
 def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
     """The model file's whole path. Refuses what a look at it shows to be no model, before anything starts."""
+    from nexus_inference_adapters.gguf import read_gguf
+
     if model is None:
         return None
     try:
-        with model.open("rb") as file:
-            problem = "" if file.read(4) == b"GGUF" else "is not a GGUF file"
+        read_gguf(model)
     except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-    if problem:
-        raise fail(Failure(f"{model} {problem}.", "Give the path of a GGUF model."), as_json=as_json)
-    return model.resolve()
+        refused = Failure(f"{model} cannot be read: {error.strerror}.", "Give the path of a GGUF model.")
+    except ValueError as error:
+        advice = "Download or copy it again, or give the path of another GGUF model."
+        refused = Failure(f"{model} cannot be served: {error}.", advice)
+    else:
+        return model.resolve()
+    raise fail(refused, as_json=as_json)
 
 
 @app.command()
 def up(
     home: Home,
     config: Annotated[
-        Path | None, typer.Option(help="nexus.toml to use instead of the one in the home.")
+        Path | None,
+        typer.Option(envvar="NEXUS_CONFIG", help="nexus.toml to use instead of the one in the home."),
     ] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="HTTP port; 0 = any free one. [8080]")

@@ -9,10 +9,13 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Failure", "console", "fail", "print_json", "print_rows"]
+__all__ = ["CONFIG_EXIT", "Failure", "console", "fail", "print_json", "print_rows"]
 
+CONFIG_EXIT = 2
+"""The exit code of settings and flags that do not hold, for services and for the command."""
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -26,15 +29,15 @@ class Failure(Exception):
         self.hint = hint
 
 
-def fail(failure: Failure, *, as_json: bool) -> typer.Exit:
+def fail(failure: Failure, *, as_json: bool, code: int = 1) -> typer.Exit:
     """Prints a failure; raise what it returns."""
     if as_json:
         sys.stderr.write(json.dumps({"error": {"message": failure.message, "hint": failure.hint}}) + "\n")
     else:
-        errors.print(f"[red]Error:[/red] {failure.message}", markup=True, soft_wrap=True)
+        errors.print(f"[red]Error:[/red] {escape(failure.message)}", soft_wrap=True)
         if failure.hint:
             errors.print(failure.hint, markup=False, soft_wrap=True)
-    return typer.Exit(1)
+    return typer.Exit(code)
 
 
 def print_json(value: Any) -> None:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nexus_mesh.errors import ConfigError
+
 from nexus_cli import etcd
 from nexus_cli.layout import Layout, MeshFile
-from nexus_cli.output import Failure
 from nexus_cli.unit import UnitSpec
 
-__all__ = ["Options", "Plan", "zones_of"]
+__all__ = ["Options", "Plan", "misnamed_tables", "misshapen_tables", "own_variables", "zones_of"]
 
-KNOWN_TABLES = frozenset(
-    {"backends", "routing", "timeouts", "models", "gateway", "registry", "router", "vault", "adapter"}
-)
+SERVICE_TABLES = frozenset({"gateway", "registry", "router", "vault", "adapter"})
+KNOWN_TABLES = SERVICE_TABLES | {"backends", "routing", "timeouts", "models"}
 DEFAULT_ZONE = "default"
 
 
@@ -42,7 +42,7 @@ class Options:
 
 
 def zones_of(config: Path | None) -> list[str]:
-    """The privacy zones the static backends live in, the default one first. Raises Failure on a bad file."""
+    """The privacy zones the static backends live in, the default one first. Raises ConfigError on a bad file."""
     found = {str(entry.get("zone", DEFAULT_ZONE)) for entry in _backends(config)}
     return [DEFAULT_ZONE, *sorted(found - {DEFAULT_ZONE})]
 
@@ -53,21 +53,43 @@ def key_variables(config: Path | None) -> tuple[tuple[str, str], ...]:
     return tuple((name, os.environ[name]) for name in sorted(names) if name in os.environ)
 
 
+def own_variables(role: str) -> tuple[tuple[str, str], ...]:
+    """The variables that are settings of a service: it gets these of our environment, and no other service's."""
+    prefix = f"NEXUS_{role.upper()}_"
+    return tuple((name, os.environ[name]) for name in sorted(os.environ) if name.startswith(prefix))
+
+
+def misnamed_tables(config: Path | None) -> list[str]:
+    """What is wrong with the names of the file's tables. Raises ConfigError when it cannot be read."""
+    unknown = sorted(set(_document(config)) - KNOWN_TABLES)
+    known = ", ".join(sorted(KNOWN_TABLES))
+    return [f"{config} has unknown tables: {', '.join(unknown)}; known are {known}"] if unknown else []
+
+
+def misshapen_tables(config: Path | None) -> list[str]:
+    """What else is in the place of a service's table. Raises ConfigError when the file cannot be read."""
+    return [
+        f"{config}: {name} must be a table, [{name}]"
+        for name, value in _document(config).items()
+        if name in SERVICE_TABLES and not isinstance(value, dict)
+    ]
+
+
 def _backends(config: Path | None) -> list[dict[str, Any]]:
+    """Its adapter says what is wrong with an entry that is none."""
+    entries = _document(config).get("backends", [])
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _document(config: Path | None) -> dict[str, Any]:
     if config is None:
-        return []
+        return {}
     try:
-        document = tomllib.loads(config.read_text("utf-8"))
+        return tomllib.loads(config.read_text("utf-8"))
     except OSError as error:
-        raise Failure(f"{config} cannot be read: {error.strerror}.", "Check --config.") from None
+        raise ConfigError([f"{config} cannot be read: {error.strerror}; check --config"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Failure(f"{config} is not valid TOML: {error}.") from None
-    if unknown := sorted(set(document) - KNOWN_TABLES):
-        raise Failure(
-            f"{config} has unknown tables: {', '.join(unknown)}.",
-            f"Known are {', '.join(sorted(KNOWN_TABLES))}.",
-        )
-    return [entry for entry in document.get("backends", []) if isinstance(entry, dict)]
+        raise ConfigError([f"{config} is not valid TOML: {error}"]) from None
 
 
 class Plan:
@@ -77,6 +99,10 @@ class Plan:
         self.options = options
         self.layout = layout
         self.mesh = mesh
+
+    def services(self) -> list[UnitSpec]:
+        """Every process of ours."""
+        return [self.vault(), self.registry(), self.router(), *self.adapters(), self.gateway()]
 
     def vault(self) -> UnitSpec:
         return self._service(
@@ -115,7 +141,8 @@ class Plan:
                     flags += ["--model", str(self.options.model)]
             name = "main" if zone == DEFAULT_ZONE else zone
             spec = self._service("adapter", "nexus_inference_adapters", *flags, name=name)
-            specs.append(dataclasses.replace(spec, environment=key_variables(self.options.config_path)))
+            environment = (*spec.environment, *key_variables(self.options.config_path))
+            specs.append(dataclasses.replace(spec, environment=environment))
         return specs
 
     def _service(self, role: str, module: str, *flags: str, name: str = "main") -> UnitSpec:
@@ -133,4 +160,4 @@ class Plan:
         if self.layout.token(unit).exists():
             listen += ["--join-token-file", str(self.layout.token(unit))]
         command = [sys.executable, "-m", module, *common, *listen, *flags]
-        return UnitSpec(unit, command, self.layout.log(unit))
+        return UnitSpec(unit, command, self.layout.log(unit), own_variables(role))

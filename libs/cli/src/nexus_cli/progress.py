@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.status import Status
 
 from nexus_cli.output import console
@@ -34,10 +35,9 @@ class Progress:
             console.print(f"[dim]{unit.spec.name}: {unit.state}[/dim]")
         self._draw()
 
-    def waiting(self, missing: Any) -> None:
+    def waiting(self, missing: Sequence[str]) -> None:
         """Shows what the gateway still waits for."""
-        listed = missing.get("missing") if isinstance(missing, dict) else None
-        self._hint = f"  [dim]{'; '.join(map(str, listed))}[/dim]" if listed else ""
+        self._hint = f"  [dim]{escape('; '.join(missing))}[/dim]" if missing else ""
         self._draw()
 
     def done(self) -> None:

@@ -13,13 +13,11 @@ from nexus_mesh.healthcheck import check
 
 from nexus_cli import bootstrap
 from nexus_cli.layout import Layout, MeshFile
-from nexus_cli.output import Failure
+from nexus_cli.output import CONFIG_EXIT, Failure
 from nexus_cli.plan import Plan
 from nexus_cli.unit import Unit, UnitSpec
 
 __all__ = ["Supervisor"]
-
-CONFIG_EXIT = 2
 
 
 class Supervisor:
@@ -27,7 +25,7 @@ class Supervisor:
 
     def __init__(self, plan: Plan, layout: Layout, mesh: MeshFile, on_change: Callable[[Unit], None]) -> None:
         self.units: dict[str, Unit] = {}
-        self._plan = plan
+        self.plan = plan
         self._layout = layout
         self._mesh = mesh
         self._on_change = on_change
@@ -35,20 +33,24 @@ class Supervisor:
 
     async def start(self) -> None:
         """Starts every unit. Raises Failure when the vault is needed and cannot be brought to answer."""
-        self._launch(self._plan.vault())
+        self._launch(self.plan.vault())
         await self._prepare()
-        for spec in (self._plan.etcd(), self._plan.registry(), self._plan.router()):
+        for spec in (self.plan.etcd(), self.plan.registry(), self.plan.router()):
             self._launch(spec)
-        for spec in (*self._plan.adapters(), self._plan.gateway()):
+        for spec in (*self.plan.adapters(), self.plan.gateway()):
             self._launch(spec)
 
     async def stop(self) -> None:
         """The edge first, so that nothing new comes in; etcd last, so that everybody can sign off."""
         if self._renewal is not None:
             self._renewal.cancel()
-        adapters = [name for name in self.units if name.startswith("adapter")]
-        for wave in (["gateway"], adapters, ["router", "registry", "vault"], ["etcd"]):
+        for wave in (["gateway"], self.adapters, ["router", "registry", "vault"], ["etcd"]):
             await asyncio.gather(*(self.units[name].stop() for name in wave if name in self.units))
+
+    @property
+    def adapters(self) -> list[str]:
+        """The names of the units that hold backends."""
+        return [name for name in self.units if name.startswith("adapter")]
 
     def broken(self) -> Unit | None:
         """A unit that will not come up by trying again."""
@@ -70,7 +72,7 @@ class Supervisor:
         members = [("etcd", "main", "default")]
         members += [(role, "main", "default") for role in ("registry", "router", "gateway")]
         members += [
-            ("adapter", _flag(spec, "--name"), _flag(spec, "--zone")) for spec in self._plan.adapters()
+            ("adapter", _flag(spec, "--name"), _flag(spec, "--zone")) for spec in self.plan.adapters()
         ]
         newcomers = [one for one in members if tls.load(self._layout.identity(one[0], one[1])) is None]
         for role, name, _ in members:

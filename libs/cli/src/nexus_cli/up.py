@@ -12,20 +12,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 from nexus_mesh.config import default_node
 
 from nexus_cli import ports, welcome
-from nexus_cli.bootstrap import START_SECONDS
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
-from nexus_cli.plan import Options, Plan, zones_of
+from nexus_cli.plan import Options, Plan
 from nexus_cli.progress import Progress
-from nexus_cli.supervisor import Supervisor, broken_unit
+from nexus_cli.ready import until_ready
+from nexus_cli.settings import check_settings
+from nexus_cli.supervisor import Supervisor
 
 __all__ = ["describe", "running_mesh", "up"]
-
-READY_POLL = 0.1
 
 
 async def up(options: Options, *, as_json: bool) -> None:
@@ -36,7 +34,7 @@ async def up(options: Options, *, as_json: bool) -> None:
     progress = Progress(quiet=as_json)
     async with running_mesh(options, progress) as (mesh, supervisor):
         halted = asyncio.ensure_future(stop.wait())
-        starting = asyncio.ensure_future(_until_ready(mesh, supervisor, progress))
+        starting = asyncio.ensure_future(until_ready(supervisor.plan, supervisor, progress))
         await asyncio.wait({halted, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             models = starting.result()
@@ -54,11 +52,12 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
     """Every process started, on the way to be ready; all stopped at the end."""
     layout = Layout(options.home)
     layout.prepare()
-    zones_of(options.config_path)
     with layout.only_one():
         mesh = describe(options, layout)
+        plan = Plan(options, layout, mesh)
+        check_settings(plan)
         layout.write(mesh)
-        supervisor = Supervisor(Plan(options, layout, mesh), layout, mesh, progress.changed)
+        supervisor = Supervisor(plan, layout, mesh, progress.changed)
         try:
             await supervisor.start()
             yield mesh, supervisor
@@ -98,25 +97,6 @@ def _http_port(options: Options, host: str, before: int | None, taken: set[int])
         )
     taken.add(wanted)
     return wanted
-
-
-async def _until_ready(mesh: MeshFile, supervisor: Supervisor, progress: Progress) -> list[dict[str, Any]]:
-    """The models, once the gateway can route to one. Raises Failure with what is missing."""
-    missing: Any = "the gateway does not answer yet"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        for _ in range(int(START_SECONDS / READY_POLL)):
-            if unit := supervisor.broken():
-                raise broken_unit(unit)
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-                async with session.get(f"{mesh.http}/readyz") as response:
-                    missing = await response.json()
-                    if response.status == 200:
-                        return await welcome.models(session, mesh.http)
-                progress.waiting(missing)
-            await asyncio.sleep(READY_POLL)
-    raise Failure(
-        f"The mesh was not ready after {START_SECONDS:.0f} s: {json.dumps(missing)}", "Try `nexus doctor`."
-    )
 
 
 def _announce(mesh: MeshFile, models: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -79,7 +79,7 @@ def _not_active(refusal: Refusal, requirements: Requirements) -> MeshError:
     if loading:
         return MeshError(
             Reason.MODEL_NOT_READY,
-            f"The model '{requirements.model[:128]}' is being made ready: {_reasons(refusal.verdicts)}. "
+            f"The model '{requirements.model[:128]}' is being made ready: {_ended(_reasons(refusal.verdicts))} "
             "Try again shortly.",
             retry_after=RETRY_AFTER,
         )
@@ -89,7 +89,7 @@ def _not_active(refusal: Refusal, requirements: Requirements) -> MeshError:
 def _down(refusal: Refusal, requirements: Requirements) -> MeshError:
     return MeshError(
         Reason.BACKEND_DOWN,
-        f"No backend of '{requirements.model[:128]}' is usable now: {_reasons(refusal.verdicts)}. "
+        f"No backend of '{requirements.model[:128]}' is usable now: {_ended(_reasons(refusal.verdicts))} "
         "Try again shortly; `nexus status` shows all backends.",
         retry_after=RETRY_AFTER,
     )
@@ -109,6 +109,11 @@ def _reasons(verdicts: Iterable[Verdict]) -> str:
     every = [f"{verdict.target.backend} {verdict.reason}" for verdict in verdicts]
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return "; ".join(every[:NAMED]) + more
+
+
+def _ended(text: str) -> str:
+    """A backend's own reason may be a whole sentence already, even a question."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _quoted(suggestions: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from nexus.inference.v1 import inference_pb2_grpc
 from nexus_mesh import telemetry
 from nexus_mesh.service import Mesh, Servicer
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer
@@ -31,7 +31,7 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             if _belongs_here(config, mesh.settings, spiffe.zone):
                 host.add(config)
         if mesh.settings.model is not None:
-            host.add(BackendConfig(name="embedded", kind="embedded", path=mesh.settings.model))
+            host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=mesh.settings.model))
         if mesh.settings.discovery:
             rescan = Rescan(host, mesh.settings)
             await rescan.once()

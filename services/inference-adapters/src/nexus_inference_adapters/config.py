@@ -13,7 +13,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
 
-__all__ = ["KINDS", "AdapterSettings", "BackendConfig", "ModelSettings", "Timeouts", "child_environment"]
+__all__ = [
+    "KINDS",
+    "MODEL_FILE",
+    "AdapterSettings",
+    "BackendConfig",
+    "ModelSettings",
+    "Timeouts",
+    "child_environment",
+]
+
+MODEL_FILE = "embedded"
+"""The name of the backend that serves the file given with --model."""
 
 KINDS = ("openai_compatible", "ollama", "mlx", "embedded")
 CHILD_VARIABLES = (

@@ -46,7 +46,7 @@ class Embedded(OpenAICompatible):
         super().__init__(config, http)
         self._key = secrets.token_urlsafe(32)
         self._keeper: asyncio.Task[None] | None = None
-        self._problem = "The engine is starting."
+        self._trouble: Inspection | None = _starting("The engine is starting.")
         self._stack = contextlib.ExitStack()
 
     async def open(self) -> None:
@@ -59,9 +59,7 @@ class Embedded(OpenAICompatible):
         self._stack.close()
 
     async def inspect(self) -> Inspection:
-        if self._problem or not self.http.url:
-            return Inspection(instance_pb2.STATE_STARTING, self._problem)
-        return await super().inspect()
+        return self._trouble or await super().inspect()
 
     async def _keep_running(self) -> None:
         backoff = Backoff(limit=MAX_PAUSE)
@@ -69,12 +67,13 @@ class Embedded(OpenAICompatible):
             try:
                 await self._run_once(backoff)
             except TimeoutError:
-                self._problem = f"The engine did not start within {START_SECONDS:g} seconds."
+                self._trouble = _failed(f"The engine did not start within {START_SECONDS:g} seconds.")
             except OSError as error:
-                self._problem = f"The model file cannot be read: {error.strerror}."
+                self._trouble = _failed(f"The model file cannot be read: {error.strerror}.")
             except ValueError as error:
-                self._problem = f"The model cannot be served: {error}."
-            log.warning("engine is down", backend=self.config.name, reason=self._problem)
+                self._trouble = _failed(f"The model cannot be served: {error}.")
+            if self._trouble is not None:
+                log.warning("engine is down", backend=self.config.name, reason=self._trouble.reason)
             await backoff.wait()
 
     async def _run_once(self, backoff: Backoff) -> None:
@@ -92,8 +91,9 @@ class Embedded(OpenAICompatible):
         )  # fmt: skip
         try:
             await self._give_order(child, path, facts)
-            self._problem, started = "", time.monotonic()
-            self._problem = f"The engine ended with code {await child.wait()}; it is being started again."
+            self._trouble, started = None, time.monotonic()
+            code = await child.wait()
+            self._trouble = _starting(f"The engine ended with code {code}; it is being started again.")
             if time.monotonic() - started > STABLE_SECONDS:
                 backoff.reset()
         finally:
@@ -117,10 +117,25 @@ class Embedded(OpenAICompatible):
         async with asyncio.timeout(START_SECONDS):
             await child.stdin.drain()
             report = await child.stdout.readline()
-        told = json.loads(report) if report else {"problem": f"llama.cpp could not load {path.name}"}
+        told = json.loads(report) if report else {"problem": _not_loaded(path, facts)}
         if "problem" in told:
             raise ValueError(told["problem"])
         self.http = self.http.at(told["url"], lambda: self._key)
+
+
+def _starting(reason: str) -> Inspection:
+    """Trouble that may be over soon: whoever waits goes on waiting."""
+    return Inspection(instance_pb2.STATE_STARTING, reason)
+
+
+def _failed(reason: str) -> Inspection:
+    """Trouble that lasts until somebody mends the file or the machine, though it is tried again and again."""
+    return Inspection(instance_pb2.STATE_UNHEALTHY, reason)
+
+
+def _not_loaded(path: Path, facts: GgufFacts) -> str:
+    """llama.cpp does not tell why. A file that is whole is mostly of an architecture newer than llama.cpp."""
+    return f"llama.cpp could not load {path.name}, a model of the architecture '{facts.architecture[:64]}'"
 
 
 def _no_key() -> None:

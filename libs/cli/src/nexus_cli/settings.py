@@ -1,0 +1,51 @@
+"""Looks at the settings of every service before any of them is started."""
+
+from __future__ import annotations
+
+from nexus_gateway.config import GatewaySettings
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_mesh.config import ServiceSettings, load
+from nexus_mesh.errors import ConfigError
+from nexus_registry.config import RegistrySettings
+from nexus_router.config import RouterSettings
+from nexus_vault.config import VaultSettings
+
+from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
+from nexus_cli.unit import UnitSpec
+
+__all__ = ["check_settings"]
+
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "vault": VaultSettings,
+    "registry": RegistrySettings,
+    "router": RouterSettings,
+    "adapter": AdapterSettings,
+    "gateway": GatewaySettings,
+}
+
+
+def check_settings(plan: Plan) -> None:
+    """Reads the settings as each process will. Raises ConfigError with every problem of every service, each once."""
+    config = plan.options.config_path
+    problems = misnamed_tables(config)
+    if misshapen := misshapen_tables(config):
+        raise ConfigError([*problems, *misshapen])
+    units: dict[str, list[str]] = {}
+    for spec in plan.services():
+        for problem in _problems(spec):
+            units.setdefault(problem, []).append(spec.name)
+    problems += [f"{', '.join(names)}: {problem}" for problem, names in units.items()]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _problems(spec: UnitSpec) -> list[str]:
+    role = spec.name.partition("-")[0]
+    _, _, _, *arguments = spec.command  # python -m module
+    try:
+        load(SETTINGS[role], arguments)
+    except ConfigError as error:
+        return error.problems
+    except ValueError:  # pydantic's word for it when a setting is a list or a table
+        return [f"{' or '.join(name for name, _ in own_variables(role))} must hold JSON, and does not"]
+    return []
