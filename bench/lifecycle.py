@@ -73,18 +73,22 @@ async def _first_token(home: Path) -> float:
 
 
 async def visibility(folder: Path, times: int) -> Figures:
-    """Milliseconds from the registry's knowing of a new and of a dead backend to the gateway's showing it."""
-    port, appeared, vanished = free_port(), [], []
-    home = folder / "visibility"
+    """Milliseconds from the registry's knowing of a new and of a dead backend to the gateway's showing it.
+
+    Each comes and goes once: one that keeps doing so is held back by the router, on purpose and for longer each time.
+    """
+    appeared, vanished, home = [], [], folder / "visibility"
+    late = {f"late-{number}": free_port() for number in range(times)}
     async with engine(folder / "steady.log", "steady") as (steady, _):
-        tables = backend_table("steady", steady) + backend_table("late", port)
+        tables = backend_table("steady", steady)
+        tables += "".join(backend_table(name, port) for name, port in late.items())
         async with up(home, tables) as mesh, control(mesh.layout, "registry") as registry:
             endpoint = Endpoint(mesh.host, mesh.port, "/v1/models")
-            for number in range(times):
-                print(f"  visibility, change {number + 1} of {times}", flush=True)
-                async with engine(folder / "late.log", "late", port=port):
-                    appeared.append(await _lag(registry, endpoint, wanted=True))
-                vanished.append(await _lag(registry, endpoint, wanted=False))
+            for name, port in late.items():
+                print(f"  visibility, {name} of {times}", flush=True)
+                async with engine(folder / "late.log", name, port=port):
+                    appeared.append(await _lag(registry, endpoint, name, wanted=True))
+                vanished.append(await _lag(registry, endpoint, name, wanted=False))
     return {
         "new_ms": statistics.median(appeared),
         "new_max_ms": max(appeared),
@@ -93,11 +97,11 @@ async def visibility(folder: Path, times: int) -> Figures:
     }
 
 
-async def _lag(registry: Peer, endpoint: Endpoint, *, wanted: bool) -> float:
+async def _lag(registry: Peer, endpoint: Endpoint, name: str, *, wanted: bool) -> float:
     """Milliseconds the gateway comes after the registry; below zero when polling saw the gateway first."""
     known, shown = await asyncio.gather(
-        _moment(lambda: _registry_knows(registry), wanted=wanted),
-        _moment(lambda: _gateway_shows(endpoint), wanted=wanted),
+        _moment(lambda: _registry_knows(registry, name), wanted=wanted),
+        _moment(lambda: _gateway_shows(endpoint, name), wanted=wanted),
     )
     return (shown - known) * 1e3
 
@@ -112,21 +116,21 @@ async def _moment(look: Callable[[], Awaitable[bool]], *, wanted: bool) -> float
     return time.monotonic()
 
 
-async def _registry_knows(registry: Peer) -> bool:
+async def _registry_knows(registry: Peer, name: str) -> bool:
     page = await registry.unary(LIST, registry_pb2.ListRequest(role="adapter"), timeout=5.0)
     return any(
-        backend.name == "late" and backend.state == instance_pb2.STATE_ACTIVE
+        backend.name == name and backend.state == instance_pb2.STATE_ACTIVE
         for instance in page.instances
         for backend in instance.status.backends
     )
 
 
-async def _gateway_shows(endpoint: Endpoint) -> bool:
+async def _gateway_shows(endpoint: Endpoint, name: str) -> bool:
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     try:
         writer.write(request(endpoint, None, "GET"))
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        return b'"late"' in await reader.readexactly(length)
+        return f'"{name}"'.encode() in await reader.readexactly(length)
     finally:
         writer.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import statistics
 import time
 from collections import Counter
@@ -55,14 +56,20 @@ async def whole_answers(subject: Subject, *, connections: int, seconds: float) -
 
 
 async def streams(subject: Subject, *, count: int, arrive: float, chunks: int, deadline: float) -> Figures:
-    """`count` streams that arrive over `arrive` seconds; what is not finished at the deadline is cut and counted."""
+    """`count` streams that arrive over `arrive` seconds; what is not finished at the deadline is cut and counted.
+
+    They arrive at random moments, the same for every subject. In even steps, that are a multiple of the time between
+    two chunks, all chunks of all streams come in a few bursts, and each new stream in the middle of one.
+    """
     usage, began = _usage(subject), time.monotonic()
     body = request(subject.stream, answers.request_body(answers.STREAM_MODEL, chunks=chunks))
     results = [StreamResult(chunks) for _ in range(count)]
     readers: list[StreamReader] = []
     try:
-        for number, result in enumerate(results):
-            await asyncio.sleep(max(0.0, began + arrive * number / count - time.monotonic()))
+        chance = random.Random(count)
+        moments = sorted(chance.uniform(0, arrive) for _ in results)
+        for moment, result in zip(moments, results, strict=True):
+            await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
             if (reader := await _open(subject, body, result)) is not None:
                 readers.append(reader)
         left = max(0.1, began + deadline - time.monotonic())
