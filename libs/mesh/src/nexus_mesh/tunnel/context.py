@@ -23,7 +23,18 @@ WINDOW = 64
 class TunnelContext:
     """One call. What is said after its end is not sent."""
 
-    __slots__ = ("_auth", "_call", "_credit", "_due", "_metadata", "_more", "_outbox", "_over", "_serialise")
+    __slots__ = (
+        "_auth",
+        "_begun",
+        "_call",
+        "_credit",
+        "_due",
+        "_metadata",
+        "_more",
+        "_outbox",
+        "_over",
+        "_serialise",
+    )
 
     def __init__(
         self,
@@ -44,6 +55,7 @@ class TunnelContext:
         )
         self._credit = WINDOW
         self._more: asyncio.Event | None = None
+        self._begun = False
         self._over = False
 
     # What middleware and handlers ask
@@ -69,7 +81,9 @@ class TunnelContext:
             await self._more.wait()
         self._credit -= 1
         if not self._over:
-            self._outbox.message(len(message)).frames.add(call=self._call, message=message)
+            filling = self._outbox.message(len(message), urgent=not self._begun)
+            filling.frames.add(call=self._call, message=message)
+            self._begun = True
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """Ends the call with a status, as an RPC of its own would end."""
