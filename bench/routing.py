@@ -13,6 +13,7 @@ from nexus_routing import (
     Load,
     Model,
     Operation,
+    Policy,
     Requirements,
     State,
     Table,
@@ -36,7 +37,7 @@ def main() -> None:
 def decisions() -> dict[str, tuple[float, float, int]]:
     """What was timed -> p50 and p99 in milliseconds, and how often."""
     targets = [_target(number) for number in range(TARGETS)]
-    table = Table(targets, {"gpt-4o": "m"})
+    table = Table(targets, Policy({"gpt-4o": "m"}))
     plain = Requirements(Operation.CHAT, "gpt-4o")
     demanding = Requirements(Operation.CHAT, "m", frozenset({1, 5}))
     active = {target.id: number % 7 for number, target in enumerate(targets)}

@@ -15,8 +15,9 @@ def model(
     capabilities: Iterable[int] = (),
     *,
     loaded: bool = True,
+    remote: bool = False,
 ) -> Model:
-    return Model(name, frozenset(operations), frozenset(capabilities), loaded=loaded)
+    return Model(name, frozenset(operations), frozenset(capabilities), loaded=loaded, remote=remote)
 
 
 def target(
@@ -27,6 +28,7 @@ def target(
     priority: int = 50,
     load: Load | None = None,
     instance: str | None = None,
+    zone: str = "default",
 ) -> Target:
     """A target whose backend is `name`, alone on its instance unless one is named."""
     instance = instance or f"{name}-node/adapter/a"
@@ -42,4 +44,5 @@ def target(
         state_reason=reason,
         priority=priority,
         load=load or Load(),
+        zone=zone,
     )

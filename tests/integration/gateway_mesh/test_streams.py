@@ -179,8 +179,15 @@ async def test_five_hundred_streams_at_once(bench: GatewayBench) -> None:
     assert abs(len(boxes[0].seen) - len(boxes[1].seen)) <= 50
 
 
-async def test_served_is_what_the_adapter_says_when_it_does(bench: GatewayBench) -> None:
+async def test_served_says_who_answered_where_and_why(bench: GatewayBench) -> None:
     box = await bench.adapter("box")
     await bench.start(box.target())
-    response = await bench.ask()
-    assert response.served == inference_pb2.Served(model="m", backend="box", instance="n1/adapter/box")
+    assert (await bench.ask()).served == inference_pb2.Served(
+        model="m",
+        backend="box",
+        instance="n1/adapter/box",
+        kind=box.target().kind,
+        zone=box.target().zone,
+        attempts=1,
+        route_reason=inference_pb2.ROUTE_REASON_CAPABILITY_MATCH,
+    )

@@ -7,10 +7,12 @@ from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1.snapshot_pb2 import Snapshot
 from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
+from nexus_router.config import RoutingSettings
 from nexus_router.health import Health
 from nexus_routing import read_snapshot
 
 ACTIVE = registry.STATE_ACTIVE
+ROUTING = RoutingSettings(aliases={"gpt-4o": "m"}, zones={"gpt-4o": "restricted"})
 
 
 def adapter(
@@ -28,7 +30,7 @@ def box(name: str = "box", state: registry.State = ACTIVE, **fields: object) -> 
 
 
 def compiled(*instances: registry.Instance) -> Snapshot:
-    return compile_snapshot(instances, {"gpt-4o": "m"}, Health(), 0.0)
+    return compile_snapshot(instances, ROUTING, Health(), 0.0)
 
 
 def test_every_backend_of_every_adapter_is_a_target() -> None:
@@ -41,6 +43,7 @@ def test_every_backend_of_every_adapter_is_a_target() -> None:
         "n1/adapter/b#y",
     ]
     assert dict(snapshot.aliases) == {"gpt-4o": "m"}
+    assert dict(snapshot.zones) == {"gpt-4o": "restricted"}
 
 
 def test_a_target_says_all_a_gateway_needs() -> None:

@@ -10,6 +10,7 @@ from nexus_routing import (
     Load,
     Operation,
     Plan,
+    Policy,
     Refusal,
     Requirements,
     State,
@@ -115,7 +116,7 @@ def test_a_loaded_model_wins_until_its_box_is_a_full_house_busier() -> None:
 def test_alias_then_exact_id_then_latest_tag() -> None:
     table = Table(
         [target("a", model("llama3:latest")), target("b", model("qwen")), target("c", model("qwen:latest"))],
-        {"gpt-4o": "llama3", "best": "gpt-4o", "qwen": "qwen:latest", "loop": "pool", "pool": "loop"},
+        Policy({"gpt-4o": "llama3", "best": "gpt-4o", "qwen": "qwen:latest", "loop": "pool", "pool": "loop"}),
     )
     asked = {name: table.resolve(name) for name in ("gpt-4o", "best", "llama3", "qwen", "loop", "nope")}
     assert asked == {

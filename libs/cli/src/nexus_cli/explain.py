@@ -17,9 +17,12 @@ EXPLAIN = Method(
 )
 
 
-async def explain(layout: Layout, model: str, operation: str, needs: list[str], *, as_json: bool) -> None:
+async def explain(
+    layout: Layout, model: str, operation: str, needs: list[str], zone: str, *, as_json: bool
+) -> None:
     request = router_pb2.ExplainRequest(
         model=model,
+        zone=zone,
         operation=_value(model_pb2.Operation.items(), "OPERATION_", operation, "--operation"),  # type: ignore[arg-type]
         capabilities=[_value(model_pb2.Capability.items(), "CAPABILITY_", need, "--need") for need in needs],  # type: ignore[misc]
     )

@@ -149,13 +149,15 @@ def explain(
     needs: Annotated[
         list[str] | None, typer.Option("--need", help="tools, vision, json, ... (repeatable)")
     ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the client demands.")] = "",
     as_json: Json = False,
 ) -> None:
     """Tell where a request would go, and why not elsewhere."""
     from nexus_cli import explain as explain_command
 
     run(
-        explain_command.explain(Layout(home), model, operation, needs or [], as_json=as_json), as_json=as_json
+        explain_command.explain(Layout(home), model, operation, needs or [], zone, as_json=as_json),
+        as_json=as_json,
     )
 
 

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     ALREADY_EXISTS = auto()
     STORE_UNAVAILABLE = auto()
     INTERNAL = auto()
+    PRIVACY_ZONE = auto()
 
 
 class MeshError(Exception):

@@ -1,7 +1,7 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
 from nexus_routing.planning import explain, plan
-from nexus_routing.snapshot import read_snapshot, read_target
+from nexus_routing.snapshot import read_policy, read_snapshot, read_target
 from nexus_routing.stages import STAGES
 from nexus_routing.table import Table
 from nexus_routing.types import (
@@ -12,6 +12,7 @@ from nexus_routing.types import (
     Load,
     Model,
     Plan,
+    Policy,
     Refusal,
     Requirements,
     Target,
@@ -30,6 +31,7 @@ __all__ = [
     "Model",
     "Operation",
     "Plan",
+    "Policy",
     "Refusal",
     "Requirements",
     "State",
@@ -39,6 +41,7 @@ __all__ = [
     "explain",
     "names",
     "plan",
+    "read_policy",
     "read_snapshot",
     "read_target",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 
 from nexus_routing.stages import STAGES, Case, first_refusal
 from nexus_routing.table import Table
@@ -34,18 +35,20 @@ def plan(
     if model is None:
         return Plan(None, (), Refusal("model", (), suggestions=_similar(table, requirements.model)))
     chosen: list[Candidate] = []
-    for group in table.pool(model, requirements.operation, requirements.needs):
+    for group in table.pool(model, requirements):
         chosen += group.rank(conditions, limit - len(chosen))
         if len(chosen) >= limit:
             break
     if chosen:
-        return Plan(model, tuple(chosen))
+        return Plan(model, tuple(chosen), zones=table.demanded(requirements, model))
     return Plan(model, (), _diagnose(requirements, explain(table, requirements, conditions)))
 
 
 def explain(table: Table, requirements: Requirements, conditions: Conditions = NO_CONDITIONS) -> Explanation:
     """Every target's fate. Its ranked targets are those of plan(), in the same order."""
     model = table.resolve(requirements.model)
+    if model is not None:
+        requirements = replace(requirements, zones=table.demanded(requirements, model))
     refused: list[Verdict] = []
     for target in table.targets:
         offer = next((each for each in target.models if each.id == model), None)
@@ -65,8 +68,11 @@ def _plan_all(
     table: Table, model: str, requirements: Requirements, conditions: Conditions
 ) -> list[Candidate]:
     """Every candidate of a resolved model in the order of trying."""
-    groups = table.pool(model, requirements.operation, requirements.needs)
-    return [each for group in groups for each in group.rank(conditions, len(group.candidates))]
+    return [
+        each
+        for group in table.pool(model, requirements)
+        for each in group.rank(conditions, len(group.candidates))
+    ]
 
 
 def _standing(candidate: Candidate, conditions: Conditions) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_routing.table import Table
-from nexus_routing.types import Load, Model, Target
+from nexus_routing.types import Load, Model, Policy, Target
 
-__all__ = ["read_model", "read_snapshot", "read_target"]
+__all__ = ["read_model", "read_policy", "read_snapshot", "read_target"]
 
 
 def read_snapshot(snapshot: Any) -> Table:
     """The table of a nexus.router.v1.Snapshot, or of anything with its fields."""
-    return Table([read_target(target) for target in snapshot.targets], dict(snapshot.aliases))
+    targets = [read_target(target) for target in snapshot.targets]
+    return Table(targets, read_policy(snapshot))
+
+
+def read_policy(snapshot: Any) -> Policy:
+    """All of a nexus.router.v1.Snapshot that is not its targets."""
+    return Policy(aliases=dict(snapshot.aliases), zones=dict(snapshot.zones))
 
 
 def read_target(target: Any) -> Target:
@@ -45,4 +51,5 @@ def read_model(model: Any) -> Model:
         loaded=model.loaded,
         owner=model.owner,
         created=model.create_time.seconds,
+        remote=model.remote,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexus_routing.types import Conditions, Model, Requirements, Target
+from nexus_routing.types import OPEN, Conditions, Model, Requirements, Target, zone_of
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
 __all__ = ["STAGES", "Case", "Stage", "first_refusal"]
@@ -42,8 +42,15 @@ def _does_operation(case: Case) -> str | None:
     return f"cannot do {names(Operation, (case.requirements.operation,))} with this model, only {can}"
 
 
-def _has_capabilities(case: Case) -> str | None:
+def _is_in_zone(case: Case) -> str | None:
     assert case.model is not None  # noqa: S101 - refused two stages before
+    zone = zone_of(case.target, case.model)
+    outside = sorted(case.requirements.zones - {zone, OPEN})
+    return f"is in zone {zone}, not {' and '.join(outside)}" if outside else None
+
+
+def _has_capabilities(case: Case) -> str | None:
+    assert case.model is not None  # noqa: S101 - refused three stages before
     missing = case.requirements.needs - case.model.capabilities
     return f"lacks {names(Capability, missing)}" if missing else None
 
@@ -66,6 +73,7 @@ def _is_not_ejected(case: Case) -> str | None:
 STAGES: tuple[Stage, ...] = (
     Stage("model", _offers_model),
     Stage("operation", _does_operation),
+    Stage("zone", _is_in_zone),
     Stage("capabilities", _has_capabilities),
     Stage("state", _is_active),
     Stage("reachable", _is_reachable, local=True),

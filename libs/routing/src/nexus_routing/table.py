@@ -7,30 +7,39 @@ from collections.abc import Iterable, Mapping
 
 from nexus_routing.group import Group
 from nexus_routing.stages import STAGES, Case, first_refusal
-from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target
+from nexus_routing.types import OPEN, Candidate, Conditions, Model, Policy, Requirements, Target, zone_of
 
 __all__ = ["Table"]
 
 LATEST = ":latest"
+NOWHERE: frozenset[str] = frozenset()
 NO_CONDITIONS = Conditions()
+NO_POLICY = Policy()
 FOLDED = tuple(stage for stage in STAGES if not stage.local)
 
 
 class Table:
     """Immutable. Pools hold the candidates of a model and operation, grouped by priority, best first."""
 
-    def __init__(self, targets: Iterable[Target] = (), aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(self, targets: Iterable[Target] = (), policy: Policy = NO_POLICY) -> None:
         self.targets = tuple(sorted(targets, key=lambda target: target.id))
+        self.policy = policy
         self.offers: dict[str, list[tuple[Target, Model]]] = defaultdict(list)
         for target in self.targets:
             for model in target.models:
                 self.offers[model.id].append((target, model))
         self.offers = dict(self.offers)
-        self.aliases = _flatten(aliases or {})
-        self._pools: dict[tuple[str, int, int], tuple[Group, ...]] = {}
+        self.aliases = _flatten(policy.aliases)
+        self._known_zones = {zone_of(target, model) for target in self.targets for model in target.models}
+        self._pools: dict[tuple[str, int, int, frozenset[str]], tuple[Group, ...]] = {}
         for name, offers in self.offers.items():
             for operation in frozenset().union(*(model.operations for _, model in offers)):
-                self._pools[name, operation, 0] = _fold(offers, Requirements(operation, name))
+                self._pools[name, operation, 0, NOWHERE] = _fold(offers, Requirements(operation, name))
+
+    @property
+    def pools(self) -> int:
+        """How many are kept."""
+        return len(self._pools)
 
     def resolve(self, name: str) -> str | None:
         """The id a name stands for: its alias first, then the exact id, then Ollama's "x" for "x:latest"."""
@@ -40,16 +49,29 @@ class Table:
                 return spelling
         return None
 
-    def pool(self, model: str, operation: int, needs: frozenset[int]) -> tuple[Group, ...]:
+    def demanded(self, requirements: Requirements, model: str) -> frozenset[str]:
+        """The zones a request must stay in: its own, and policy's for every name on the way to `model`."""
+        zones = requirements.zones
+        if policy_zones := self.policy.zones:
+            names, name = {model}, requirements.model
+            while name not in names:
+                names.add(name)
+                name = self.policy.aliases.get(name, model)
+            zones = zones.union(policy_zones[name] for name in names if name in policy_zones)
+        return zones - {OPEN} if zones else zones
+
+    def pool(self, model: str, requirements: Requirements) -> tuple[Group, ...]:
         """The usable candidates of a resolved model, by priority. Empty when there are none."""
-        mask = _mask(needs)
-        key = (model, operation, mask)
+        mask, zones = _mask(requirements.needs), self.demanded(requirements, model)
+        if not zones <= self._known_zones:
+            return ()
+        key = (model, requirements.operation, mask, zones)
         found = self._pools.get(key)
         if found is None:
-            every = self._pools.get((model, operation, 0))
+            every = self._pools.get((model, requirements.operation, 0, NOWHERE))
             if every is None:
                 return ()
-            found = self._pools[key] = _filter(every, mask)
+            found = self._pools[key] = _filter(every, mask, zones)
         return found
 
     def operations(self, model: str) -> frozenset[int]:
@@ -58,7 +80,7 @@ class Table:
             operation
             for _, offer in self.offers.get(model, ())
             for operation in offer.operations
-            if self.pool(model, operation, frozenset())
+            if self.pool(model, Requirements(operation, model))
         )
 
 
@@ -79,8 +101,11 @@ def _candidate(target: Target, model: Model) -> Candidate:
     return Candidate(target.id, target.endpoint, target, model, _mask(model.capabilities), taken, places)
 
 
-def _filter(groups: tuple[Group, ...], mask: int) -> tuple[Group, ...]:
-    kept = ([each for each in group.candidates if each.mask & mask == mask] for group in groups)
+def _filter(groups: tuple[Group, ...], mask: int, zones: frozenset[str]) -> tuple[Group, ...]:
+    kept = (
+        [each for each in group.candidates if each.mask & mask == mask and zones <= {each.zone}]
+        for group in groups
+    )
     return tuple(Group(candidates) for candidates in kept if candidates)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "OPEN",
     "Candidate",
     "Conditions",
     "Endpoint",
@@ -13,13 +14,17 @@ __all__ = [
     "Load",
     "Model",
     "Plan",
+    "Policy",
     "Refusal",
     "Requirements",
     "Target",
     "Verdict",
+    "zone_of",
 ]
 
 Endpoint = tuple[str, str]
+OPEN = "open"
+"""The zone of whoever may be anybody. Demanding it demands nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Model:
     loaded: bool = False
     owner: str = ""
     created: int = 0
+    remote: bool = False
+    """Whether the backend sends the prompt elsewhere: then it is in no zone but the open one, whoever lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +76,28 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator wants of routing: the part of a snapshot that is not a target.
+
+    `aliases`: names that stand for others, perhaps over several steps. `zones`: the privacy zone that a model or an
+    alias demands of whoever serves it.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a request asks for. `needs` holds Capability values beyond the operation."""
+    """What a request asks for. `needs` holds Capability values beyond the operation.
+
+    `zones`: privacy zones the caller demands; whoever serves must be in all of them.
+    """
 
     operation: int
     model: str
     needs: frozenset[int] = frozenset()
+    zones: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,16 @@ class Candidate:
     mask: int
     taken: float
     places: float
+
+    @property
+    def zone(self) -> str:
+        """Where the prompt ends up."""
+        return zone_of(self.target, self.model)
+
+
+def zone_of(target: Target, model: Model) -> str:
+    """The privacy zone a model is served in: its host's, unless it only passes prompts on."""
+    return OPEN if model.remote else target.zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +173,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there."""
+    """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there.
+
+    `zones`: what was demanded of the candidates, by policy and by the caller.
+    """
 
     model: str | None
     candidates: tuple[Candidate, ...]
     refusal: Refusal | None = None
+    zones: frozenset[str] = frozenset()

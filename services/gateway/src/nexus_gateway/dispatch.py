@@ -59,7 +59,7 @@ class Dispatcher:
                     break
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
-            passage.served = _served_by(candidate)
+            passage.served = _served_by(candidate, passage)
             try:
                 return await attempt(passage, candidate)
             except MeshError as error:
@@ -107,6 +107,22 @@ def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:
     )
 
 
-def _served_by(candidate: Candidate) -> inference_pb2.Served:
+def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
+    assert passage.plan is not None  # noqa: S101 - the step before made it
     target = candidate.target
-    return inference_pb2.Served(model=candidate.model.id, backend=target.backend, instance=target.instance)
+    reason = (
+        inference_pb2.ROUTE_REASON_FAILOVER
+        if passage.attempts > 1
+        else inference_pb2.ROUTE_REASON_PRIVACY_REQUIREMENT
+        if passage.plan.zones
+        else inference_pb2.ROUTE_REASON_CAPABILITY_MATCH
+    )
+    return inference_pb2.Served(
+        model=candidate.model.id,
+        backend=target.backend,
+        instance=target.instance,
+        kind=target.kind,
+        zone=candidate.zone,
+        attempts=passage.attempts,
+        route_reason=reason,
+    )

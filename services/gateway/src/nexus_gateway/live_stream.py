@@ -83,7 +83,4 @@ class LiveStream:
     def _name(self, message: inference_pb2.StreamResponse) -> None:
         """Sees that the first message says who answers."""
         self._named = True
-        if message.HasField("served"):
-            self._passage.served = message.served
-        elif self._passage.served is not None:
-            message.served.CopyFrom(self._passage.served)
+        self._passage.sign(message)

@@ -41,6 +41,12 @@ class Passage:
         """Seconds left of the total time, at least 0."""
         return max(0.0, self.started + self.limits.total - time.monotonic())
 
+    def sign(self, answer: inference_pb2.CompleteResponse | inference_pb2.StreamResponse) -> None:
+        """Writes down who answered: the model by the adapter's word, everything else as we know it ourselves."""
+        if self.served is not None:
+            self.served.model = answer.served.model or self.served.model
+            answer.served.CopyFrom(self.served)
+
     @property
     def outcome(self) -> str:
         """ok, the reason of the error in lower case, or cancelled when the client left."""

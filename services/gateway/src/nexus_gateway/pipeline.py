@@ -29,6 +29,7 @@ __all__ = ["Pipeline"]
 
 CANDIDATES = 3
 RETRY_AFTER = 1.0
+NO_ZONES: frozenset[str] = frozenset()
 
 encode = msgspec.json.Encoder().encode
 
@@ -70,9 +71,8 @@ class Pipeline:
         try:
             await self._prepare(passage)
             response = await self._dispatcher.complete(passage)
-            if not response.HasField("served") and passage.served is not None:
-                response.served.CopyFrom(passage.served)
-            passage.served, passage.finished = response.served, True
+            passage.sign(response)
+            passage.finished = True
             passage.usage = response.usage if response.HasField("usage") else None
         except MeshError as error:
             passage.error = error
@@ -129,7 +129,8 @@ class Pipeline:
 
     def _require(self, passage: Passage) -> None:
         request = passage.request
-        passage.requirements = Requirements(request.operation, request.model, request.needs)
+        zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
+        passage.requirements = Requirements(request.operation, request.model, request.needs, zones)
 
     def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it, and writes the body they get: under the model's own name, not an alias."""

@@ -51,6 +51,15 @@ def _wrong_operation(refusal: Refusal, requirements: Requirements) -> MeshError:
     )
 
 
+def _outside_zone(refusal: Refusal, requirements: Requirements) -> MeshError:
+    return MeshError(
+        Reason.PRIVACY_ZONE,
+        f"The model '{requirements.model[:128]}' is not offered inside the privacy zone this request must stay in: "
+        f"{_ended(_reasons(refusal.verdicts))} Nothing was sent anywhere. Choose another model.",
+        metadata={"param": "model"},
+    )
+
+
 def _missing_capability(refusal: Refusal, requirements: Requirements) -> MeshError:
     capability = min(refusal.missing)
     model = requirements.model[:128]
@@ -98,6 +107,7 @@ def _down(refusal: Refusal, requirements: Requirements) -> MeshError:
 BY_STAGE: dict[str, Callable[[Refusal, Requirements], MeshError]] = {
     "model": _unknown_model,
     "operation": _wrong_operation,
+    "zone": _outside_zone,
     "capabilities": _missing_capability,
     "state": _not_active,
     "reachable": _down,

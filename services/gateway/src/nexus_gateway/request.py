@@ -22,6 +22,8 @@ class InferenceRequest:
     request_id: str
     credential: str | None = field(repr=False)
     """The bearer text, or None."""
+    zone: str | None = None
+    """The privacy zone the client demands; policy may demand others besides."""
     principal: Any = None
     """Who asks, once the pipeline has said so."""
     answers: int = 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nexus.router.v1 import snapshot_pb2
 from nexus_mesh import telemetry
-from nexus_routing import Table, Target, read_target
+from nexus_routing import Table, Target, read_policy, read_target
 
 __all__ = ["RoutingTable"]
 
@@ -34,7 +34,7 @@ class RoutingTable:
         """Makes the snapshot the one to decide by. `age`: seconds since a router last stood by it."""
         # Of a thousand targets few change between two snapshots: those that did not are not read again.
         known = {raw: self._known.get(raw) or read_target(target) for raw, target in _by_bytes(snapshot)}
-        self.table = Table(known.values(), dict(snapshot.aliases))
+        self.table = Table(known.values(), read_policy(snapshot))
         self._known, self.snapshot, self.saved = known, snapshot, saved
         self._heard = time.monotonic() - age
         log.debug("snapshot", version=snapshot.version, targets=len(known), saved=saved)

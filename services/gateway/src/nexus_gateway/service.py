@@ -14,6 +14,7 @@ from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.principals import Principal
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import CHECKS, parse_request
+from nexus_gateway.validation.zone import check_zone
 
 __all__ = ["InferenceServicer"]
 
@@ -53,6 +54,7 @@ def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceReques
     )
     spiffe = caller().spiffe
     request.model = envelope.model or request.model
+    request.zone = check_zone(envelope.zone, "zone")
     request.principal = Principal(spiffe.instance_id, str(spiffe))
     request.stream = stream
     return request

@@ -30,12 +30,12 @@ WATCH = Method(
 async def open_router(mesh: Mesh[RouterSettings]) -> AsyncIterator[Sequence[Servicer]]:
     """Serves at once; NOT_READY until the registry was heard."""
     mirror, health = Mirror(mesh.settings.resync_grace), Health()
-    aliases = mesh.settings.routing.aliases
+    routing = mesh.settings.routing
 
     def compile_now() -> tuple[Snapshot, float | None]:
         now = asyncio.get_running_loop().time()
         moments = [mirror.expire(now)]
-        snapshot = compile_snapshot(mirror.instances.values(), aliases, health, now)
+        snapshot = compile_snapshot(mirror.instances.values(), routing, health, now)
         health.forget(mirror.instances, now)
         moments.append(health.next_due())
         return snapshot, min((moment for moment in moments if moment is not None), default=None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1.snapshot_pb2 import Snapshot, Target
 
+from nexus_router.config import RoutingSettings
 from nexus_router.health import Health
 
 DEFAULT_PRIORITY = 50
@@ -21,9 +22,9 @@ INSTANCE_REASONS = {
 
 
 def compile_snapshot(
-    instances: Iterable[registry.Instance], aliases: Mapping[str, str], health: Health, now: float
+    instances: Iterable[registry.Instance], routing: RoutingSettings, health: Health, now: float
 ) -> Snapshot:
-    """A snapshot without version and time: every backend of every adapter, by id."""
+    """A snapshot without version and time: every backend of every adapter, by id, and the operator's policy."""
     targets = [
         _target(instance, backend, health, now)
         for instance in instances
@@ -31,7 +32,7 @@ def compile_snapshot(
         for backend in instance.status.backends
     ]
     targets.sort(key=lambda target: target.id)
-    return Snapshot(targets=targets, aliases=aliases)
+    return Snapshot(targets=targets, aliases=routing.aliases, zones=routing.zones)
 
 
 def reported(instance: registry.Instance, backend: registry.Backend) -> tuple[registry.State, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nexus_mesh.config import ServiceSettings, service_config
+from nexus_mesh.spiffe import LABEL as ZONE
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
@@ -14,6 +15,19 @@ class RoutingSettings(BaseModel):
     aliases: dict[str, str] = Field(
         default_factory=dict, description="Model names that stand for others, perhaps over several steps."
     )
+
+    zones: dict[str, str] = Field(
+        default_factory=dict,
+        description="Model or alias -> the privacy zone that whoever serves it must be in.",
+    )
+
+    @field_validator("zones")
+    @classmethod
+    def _are_names(cls, zones: dict[str, str]) -> dict[str, str]:
+        for model, zone in zones.items():
+            if not model or not ZONE.fullmatch(zone):
+                raise ValueError(f"{zone!r} is no name of a zone: letters a to z, digits and hyphens")
+        return zones
 
     @field_validator("aliases")
     @classmethod

@@ -15,7 +15,9 @@ def explain_on(snapshot: Snapshot, request: pb.ExplainRequest) -> pb.ExplainResp
     """Raises INVALID_REQUEST. An unknown model is no error: every target is refused, and `model` is empty."""
     _check(request)
     needs = frozenset(int(capability) for capability in request.capabilities)
-    explanation = explain(read_snapshot(snapshot), Requirements(int(request.operation), request.model, needs))
+    zones = frozenset((request.zone,)) if request.zone else frozenset[str]()
+    requirements = Requirements(int(request.operation), request.model, needs, zones)
+    explanation = explain(read_snapshot(snapshot), requirements)
     candidates = [
         pb.Candidate(target=each.target.id, rank=each.rank, stage=each.stage, reason=each.reason)
         for each in explanation.verdicts

@@ -37,6 +37,7 @@ REASONS: dict[Reason, Answer] = {
     Reason.CALLER_KEY: Answer(401, _BAD, "invalid_api_key"),
     Reason.JOIN_TOKEN: Answer(401, _BAD, "invalid_join_token"),
     Reason.CALLER_SCOPE: Answer(403, "permission_error", "insufficient_permissions"),
+    Reason.PRIVACY_ZONE: Answer(403, "permission_error", "privacy_zone"),
     Reason.MODEL_NOT_FOUND: Answer(404, _BAD, "model_not_found"),
     Reason.OBJECT_NOT_FOUND: Answer(404, _BAD, "not_found"),
     Reason.ALREADY_EXISTS: Answer(409, "conflict", "already_exists"),

@@ -18,6 +18,10 @@ from nexus_gateway.http.errors import EdgeError, Header
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = b"application/json"
 Tail = Callable[[MeshError | EdgeError], bytes]
+ROUTE_REASONS = {
+    number: name.removeprefix("ROUTE_REASON_").lower().replace("_", "-").encode()
+    for name, number in inference_pb2.RouteReason.items()
+}
 CLIENT_LEFT = "nexus.client_left"
 """Key the server sets in the scope when the connection is gone before the answer was complete."""
 
@@ -117,11 +121,15 @@ _EVENT_STREAM: tuple[Header, ...] = (
 
 
 def served_headers(served: inference_pb2.Served) -> list[Header]:
-    """X-Nexus-*: who answered."""
+    """X-Nexus-*: who answered, where, and why it was chosen."""
     return [
         (b"x-nexus-backend", _header_value(served.backend)),
+        (b"x-nexus-backend-type", _header_value(served.kind)),
         (b"x-nexus-model", _header_value(served.model)),
         (b"x-nexus-instance", _header_value(served.instance)),
+        (b"x-nexus-privacy-zone", _header_value(served.zone)),
+        (b"x-nexus-route-reason", ROUTE_REASONS[served.route_reason]),
+        (b"x-nexus-attempts", b"%d" % served.attempts),
     ]
 
 

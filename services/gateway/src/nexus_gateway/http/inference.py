@@ -15,9 +15,13 @@ from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.streaming import send_events
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
+from nexus_gateway.validation.zone import check_zone
 
 STRICT = b"x-nexus-strict"
 """Request header: 1 = refuse parameters this gateway does not know, rather than hand them on."""
+
+ZONE = b"x-nexus-zone"
+"""Request header: the privacy zone the answer must come from. It adds to what policy demands and takes nothing away."""
 
 
 class Inference(Protocol):
@@ -43,6 +47,9 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
             strict=exchange.fields.get(STRICT) == b"1",
         )
         request.principal = exchange.principal
+        request.zone = check_zone(
+            exchange.fields.get(ZONE, b"").decode("latin-1").strip().lower(), "X-Nexus-Zone"
+        )
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)

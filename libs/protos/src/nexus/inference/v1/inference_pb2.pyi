@@ -1,11 +1,23 @@
 from nexus.types.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class RouteReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUTE_REASON_UNSPECIFIED: _ClassVar[RouteReason]
+    ROUTE_REASON_CAPABILITY_MATCH: _ClassVar[RouteReason]
+    ROUTE_REASON_PRIVACY_REQUIREMENT: _ClassVar[RouteReason]
+    ROUTE_REASON_FAILOVER: _ClassVar[RouteReason]
+ROUTE_REASON_UNSPECIFIED: RouteReason
+ROUTE_REASON_CAPABILITY_MATCH: RouteReason
+ROUTE_REASON_PRIVACY_REQUIREMENT: RouteReason
+ROUTE_REASON_FAILOVER: RouteReason
 
 class CompleteRequest(_message.Message):
     __slots__ = ("envelope",)
@@ -42,18 +54,20 @@ class StreamResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Union[Chunks, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("operation", "model", "body", "backend", "request_id")
+    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     body: str
     backend: str
     request_id: str
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    zone: str
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ...) -> None: ...
 
 class Chunks(_message.Message):
     __slots__ = ("json",)
@@ -90,11 +104,19 @@ class Usage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class Served(_message.Message):
-    __slots__ = ("model", "backend", "instance")
+    __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_REASON_FIELD_NUMBER: _ClassVar[int]
     model: str
     backend: str
     instance: str
-    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ...) -> None: ...
+    kind: str
+    zone: str
+    attempts: int
+    route_reason: RouteReason
+    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., attempts: _Optional[int] = ..., route_reason: _Optional[_Union[RouteReason, str]] = ...) -> None: ...

@@ -19,14 +19,16 @@ class WatchSnapshotResponse(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[_snapshot_pb2.Snapshot, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("operation", "model", "capabilities")
+    __slots__ = ("operation", "model", "capabilities", "zone")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     capabilities: _containers.RepeatedScalarFieldContainer[_model_pb2.Capability]
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ...) -> None: ...
+    zone: str
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., zone: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("model", "candidates", "snapshot_version")
