@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 import pytest_asyncio
@@ -41,7 +42,7 @@ async def mesh(tmp_path_factory: pytest.TempPathFactory, engines: Engines) -> As
     config = backend("outside", outside.url, priority=1)
     config += backend("inside", inside.url, zone="restricted", priority=9) + POLICY
     async with live_mesh(tmp_path_factory.mktemp("zones"), config) as started:
-        await eventually(lambda: _answers(started), timeout=30, what="the restricted backend in use")
+        await eventually(lambda: _answers(started), timeout=30, what="both zones in use")
         yield started
 
 
@@ -51,13 +52,15 @@ async def client(mesh: LiveMesh, engines: Engines) -> AsyncIterator[openai.Async
         yield opened
     for engine in engines:
         engine.mode = modes.ok()
-    await eventually(lambda: _answers(mesh), timeout=30, what="the restricted backend in use again")
+    await eventually(lambda: _answers(mesh), timeout=30, what="both zones in use again")
 
 
 async def _answers(mesh: LiveMesh) -> bool:
+    """Whether both zones serve."""
     async with sdk(mesh, max_retries=0) as client:
         try:
-            await client.chat.completions.create(model="fake-model", messages=HELLO, extra_headers=INSIDE)
+            for zone in ("default", "restricted"):
+                await _served(client, "fake-model", extra_headers={"X-Nexus-Zone": zone})
         except openai.APIStatusError:
             return False
     return True
@@ -152,3 +155,15 @@ async def test_explain_tells_who_was_left_out_and_why(mesh: LiveMesh) -> None:
 async def _fates(mesh: LiveMesh, *arguments: str) -> dict[str, tuple[int, str]]:
     told = (await nexus(mesh.layout.home, "explain", *arguments, "--json")).json
     return {row["target"].partition("#")[2]: (row["rank"], row["stage"]) for row in told["candidates"]}
+
+
+async def test_the_gateway_explains_a_request_by_its_own_body(mesh: LiveMesh, engines: Engines) -> None:
+    asked = [len(engine.calls) for engine in engines]
+    async with aiohttp.ClientSession() as session:
+        body = {"model": "private", "messages": HELLO}
+        async with session.post(f"{mesh.base_url}/route/explain", json=body) as answer:
+            told = await answer.json()
+    assert (told["resolved_model"], told["zones"]) == ("fake-model", ["restricted"])
+    fates = {row["backend"]: (row["rank"], row["stage"]) for row in told["candidates"]}
+    assert fates == {"inside": (1, None), "outside": (0, "zone")}
+    assert [len(engine.calls) for engine in engines] == asked, "explaining ran something"

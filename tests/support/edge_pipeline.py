@@ -13,6 +13,8 @@ from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
 from nexus_mesh.errors import MeshError, Reason
+from nexus_routing import Explanation, Verdict
+from support.routing_targets import target
 
 SERVED = inference_pb2.Served(model="served-model", backend="box", instance="node/adapter/one")
 KEY = "nx_test_good"
@@ -76,6 +78,15 @@ class EdgePipeline:
             if self.failure is not None:
                 raise self.failure
             yield self._play()
+
+    def explain(self, request: InferenceRequest) -> Explanation:
+        self.requests.append(request)
+        taken, left = target("box", zone="restricted"), target("cloud", zone="open")
+        verdicts = (
+            Verdict(taken, 1, "", "best"),
+            Verdict(left, 0, "zone", "is in zone open, not restricted"),
+        )
+        return Explanation("served-model", verdicts, frozenset({"restricted"}))
 
     def models(self) -> Sequence[Row]:
         return self.rows

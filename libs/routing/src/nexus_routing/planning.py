@@ -61,7 +61,7 @@ def explain(table: Table, requirements: Requirements, conditions: Conditions = N
         ranked = [
             Verdict(each.target, rank, "", _standing(each, conditions)) for rank, each in enumerate(every, 1)
         ]
-    return Explanation(model, (*ranked, *refused))
+    return Explanation(model, (*ranked, *refused), requirements.zones)
 
 
 def _plan_all(

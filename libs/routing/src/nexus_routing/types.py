@@ -152,10 +152,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every target's verdict: the chosen in order, then the refused by id. `model` is None when unknown."""
+    """Every target's verdict: the chosen in order, then the refused by id. `model` is None when unknown.
+
+    `zones`: what was demanded, by policy and by the caller.
+    """
 
     model: str | None
     verdicts: tuple[Verdict, ...]
+    zones: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Requirements, plan
+from nexus_routing import Explanation, Requirements, explain, plan
 
 from nexus_gateway import metering
 from nexus_gateway.dispatch import Dispatcher
@@ -108,6 +108,11 @@ class Pipeline:
             finally:
                 metering.end(passage)
 
+    def explain(self, request: InferenceRequest) -> Explanation:
+        """Where a request would go now, and why not elsewhere. Runs nothing. Raises NOT_READY."""
+        self._need_snapshot()
+        return explain(self.table.table, _requirements(request), self.traffic.look())
+
     def models(self) -> list[ModelRow]:
         """The models a request can go to now, by id."""
         return list_models(self.table.table)
@@ -128,18 +133,11 @@ class Pipeline:
             passage.request.principal = await self.authenticate(passage.request.credential)
 
     def _require(self, passage: Passage) -> None:
-        request = passage.request
-        zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
-        passage.requirements = Requirements(request.operation, request.model, request.needs, zones)
+        passage.requirements = _requirements(passage.request)
 
     def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it, and writes the body they get: under the model's own name, not an alias."""
-        if self.table.snapshot is None:
-            raise MeshError(
-                Reason.NOT_READY,
-                "This gateway has not heard from its router yet, so it knows no models. Try again shortly.",
-                retry_after=RETRY_AFTER,
-            )
+        self._need_snapshot()
         request, requirements = passage.request, passage.requirements
         chosen = plan(self.table.table, requirements, self.traffic.conditions(), CANDIDATES)
         if chosen.refusal is not None:
@@ -150,3 +148,17 @@ class Pipeline:
             chosen.model, self._limits
         )
         passage.body = encode({**request.body, "model": chosen.model}).decode()
+
+    def _need_snapshot(self) -> None:
+        if self.table.snapshot is None:
+            raise MeshError(
+                Reason.NOT_READY,
+                "This gateway has not heard from its router yet, so it knows no models. Try again shortly.",
+                retry_after=RETRY_AFTER,
+            )
+
+
+def _requirements(request: InferenceRequest) -> Requirements:
+    """What routing needs to know of a request."""
+    zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
+    return Requirements(request.operation, request.model, request.needs, zones)

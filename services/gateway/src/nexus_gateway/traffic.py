@@ -33,6 +33,10 @@ class Traffic:
         unreachable, ejected = self.reachability.unreachable, self.breakers.ejected()
         return Conditions(self.active, unreachable, ejected, next(self._turns))
 
+    def look(self) -> Conditions:
+        """The same for a question that takes no turn: asking does not change where the next request goes."""
+        return Conditions(self.active, self.reachability.unreachable, self.breakers.ejected())
+
     def admits(self, candidate: Candidate) -> bool:
         """Whether a candidate planned a moment ago may still be tried."""
         return (

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from nexus_gateway.http.endpoint import Endpoint, Handler
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.http.explain import Explains, explain_handler
 from nexus_gateway.http.guard import HostGuard
 from nexus_gateway.http.health import HealthRoutes, Ready
 from nexus_gateway.http.inference import Inference, inference_handler
@@ -24,7 +25,7 @@ PREFIXES = ("/v1", "")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class Pipeline(Inference, Catalog, Ready, Protocol):
+class Pipeline(Inference, Explains, Catalog, Ready, Protocol):
     """What the edge asks of the rest of the gateway."""
 
     async def authenticate(self, credential: str | None) -> Any: ...
@@ -63,6 +64,7 @@ def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
         Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
         Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
         Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
+        Row("explain", "/route/explain", {"POST": explain_handler(pipeline)}),
         Row("models", "/models", _reading(models.list)),
         Row("model", "/models/{model_id:path}", _reading(models.retrieve)),
         Row("healthz", "/healthz", _reading(health.healthz), public=True, prefixes=("",)),

@@ -47,9 +47,7 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
             strict=exchange.fields.get(STRICT) == b"1",
         )
         request.principal = exchange.principal
-        request.zone = check_zone(
-            exchange.fields.get(ZONE, b"").decode("latin-1").strip().lower(), "X-Nexus-Zone"
-        )
+        request.zone = demanded_zone(exchange.fields)
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)
@@ -72,3 +70,8 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
         raise EdgeError(
             "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8."
         )
+
+
+def demanded_zone(fields: dict[bytes, bytes]) -> str | None:
+    """The zone of the request's header, None without one. MeshError INVALID_REQUEST."""
+    return check_zone(fields.get(ZONE, b"").decode("latin-1").strip().lower(), "X-Nexus-Zone")

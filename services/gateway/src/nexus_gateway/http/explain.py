@@ -1,0 +1,78 @@
+"""POST route/explain: where a request would go, and why not elsewhere. Nothing is run, nothing is counted."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+from nexus.types.v1 import model_pb2
+from nexus_mesh.errors import MeshError, Reason
+from nexus_routing import Explanation
+
+from nexus_gateway.http.endpoint import Handler
+from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.http.inference import check_media_type, demanded_zone
+from nexus_gateway.request import InferenceRequest
+from nexus_gateway.validation.json_guard import decode_object
+from nexus_gateway.validation.parse import parse_request
+
+__all__ = ["Explains", "explain_handler"]
+
+SHAPES = {
+    "messages": model_pb2.OPERATION_CHAT,
+    "prompt": model_pb2.OPERATION_COMPLETION,
+    "input": model_pb2.OPERATION_EMBEDDING,
+}
+"""The key that tells which endpoint a body is meant for."""
+
+
+class Explains(Protocol):
+    """The part of the pipeline this route uses."""
+
+    def explain(self, request: InferenceRequest) -> Explanation: ...
+
+
+def explain_handler(pipeline: Explains) -> Handler:
+    """Takes the very body that would be sent to an inference endpoint."""
+
+    async def handle(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        body = await exchange.body()
+        request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
+        request.principal, request.zone = exchange.principal, demanded_zone(exchange.fields)
+        await exchange.respond(200, msgspec.json.encode(_answer(request, pipeline.explain(request))))
+
+    return handle
+
+
+def _operation(body: bytes) -> int:
+    given = decode_object(body)
+    for key, operation in SHAPES.items():
+        if key in given:
+            return operation
+    raise MeshError(
+        Reason.INVALID_REQUEST,
+        "Send the body of a chat completion, a completion or an embedding: with messages, prompt or input.",
+    )
+
+
+def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+    """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
+    return {
+        "object": "route.explanation",
+        "model": request.model,
+        "resolved_model": explanation.model,
+        "zones": sorted(explanation.zones),
+        "candidates": [
+            {
+                "backend": verdict.target.backend,
+                "backend_type": verdict.target.kind,
+                "instance": verdict.target.instance,
+                "zone": verdict.target.zone,
+                "rank": verdict.rank,
+                "stage": verdict.stage or None,
+                "reason": verdict.reason,
+            }
+            for verdict in explanation.verdicts
+        ],
+    }

@@ -1,0 +1,66 @@
+"""POST /v1/route/explain: the body of a real request in, everybody's fate out, and nothing is run."""
+
+from __future__ import annotations
+
+import pytest
+from nexus.types.v1 import model_pb2
+from support.edge_server import running_edge
+from support.raw_http import ask, chat, request
+
+SHAPES: dict[int, bytes] = {
+    model_pb2.OPERATION_CHAT: chat(),
+    model_pb2.OPERATION_COMPLETION: b'{"model":"m","prompt":"hi"}',
+    model_pb2.OPERATION_EMBEDDING: b'{"model":"m","input":"hi"}',
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+@pytest.mark.parametrize("operation", SHAPES)
+async def test_any_request_is_explained_by_its_own_body(operation: int, prefix: str) -> None:
+    async with running_edge() as edge:
+        answer = await ask(edge.port, request("POST", f"{prefix}/route/explain", SHAPES[operation]))
+        (asked,) = edge.pipeline.requests
+    assert asked.operation == operation
+    assert answer.status == 200
+    assert answer.json == {
+        "object": "route.explanation",
+        "model": "m",
+        "resolved_model": "served-model",
+        "zones": ["restricted"],
+        "candidates": [
+            {
+                "backend": "box",
+                "backend_type": "fake",
+                "instance": "box-node/adapter/a",
+                "zone": "restricted",
+                "rank": 1,
+                "stage": None,
+                "reason": "best",
+            },
+            {
+                "backend": "cloud",
+                "backend_type": "fake",
+                "instance": "cloud-node/adapter/a",
+                "zone": "open",
+                "rank": 0,
+                "stage": "zone",
+                "reason": "is in zone open, not restricted",
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize("body", [b'{"model":"m"}', b"[]", b"{"])
+async def test_what_is_no_request_is_not_explained(body: bytes) -> None:
+    async with running_edge() as edge:
+        answer = await ask(edge.port, request("POST", "/v1/route/explain", body))
+        assert edge.pipeline.requests == []
+    assert answer.status == 400
+    assert answer.json["error"]["type"] == "invalid_request_error"
+
+
+async def test_strangers_are_told_nothing() -> None:
+    async with running_edge() as edge:
+        edge.pipeline.keys = {"nx_test_good"}
+        answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
+        assert answer.status == 401
