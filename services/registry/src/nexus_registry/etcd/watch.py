@@ -119,7 +119,11 @@ class PrefixWatch:
             progress_notify=True,
             fragment=True,
         )
-        await stream.write(rpc_pb2.WatchRequest(create_request=create))
+        try:
+            await stream.write(rpc_pb2.WatchRequest(create_request=create))
+        except asyncio.CancelledError:
+            await self._hang_up()  # a stream that was asked for nothing would never answer
+            raise
         return stream
 
     async def _beat(self, connection: Connection) -> None:
