@@ -119,11 +119,7 @@ class PrefixWatch:
             progress_notify=True,
             fragment=True,
         )
-        try:
-            await stream.write(rpc_pb2.WatchRequest(create_request=create))
-        except asyncio.CancelledError:
-            await self._hang_up()  # a stream that was asked for nothing would never answer
-            raise
+        await stream.write(rpc_pb2.WatchRequest(create_request=create))
         return stream
 
     async def _beat(self, connection: Connection) -> None:
