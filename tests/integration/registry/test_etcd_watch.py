@@ -164,6 +164,8 @@ async def test_a_restored_older_state_takes_back_what_came_after_it(
 async def test_a_consumer_that_stops_waiting_may_wait_again(client: EtcdClient) -> None:
     async with client.watch_prefix(PREFIX) as watch:
         assert isinstance(await anext(watch), Snapshot)
+        put = await client.put(b"/nexus/a", b"0")
+        assert (await asyncio.wait_for(anext(watch), timeout=10)).revision == put  # it is open now
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(watch), timeout=0.1)
