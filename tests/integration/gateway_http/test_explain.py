@@ -64,3 +64,14 @@ async def test_strangers_are_told_nothing() -> None:
         edge.pipeline.keys = {"nx_test_good"}
         answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
         assert answer.status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/route/explain"])
+async def test_of_two_demands_for_a_zone_none_is_dropped(path: str) -> None:
+    async with running_edge() as edge:
+        twice = request("POST", path, chat()).replace(
+            b"\r\n", b"\r\nX-Nexus-Zone: restricted\r\nX-Nexus-Zone: open\r\n", 1
+        )
+        answer = await ask(edge.port, twice)
+        assert edge.pipeline.requests == []
+    assert (answer.status, answer.json["error"]["param"]) == (400, "X-Nexus-Zone")

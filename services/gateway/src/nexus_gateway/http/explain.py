@@ -39,7 +39,7 @@ def explain_handler(pipeline: Explains) -> Handler:
         check_media_type(exchange.fields)
         body = await exchange.body()
         request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
-        request.principal, request.zone = exchange.principal, demanded_zone(exchange.fields)
+        request.principal, request.zone = exchange.principal, demanded_zone(exchange)
         await exchange.respond(200, msgspec.json.encode(_answer(request, pipeline.explain(request))))
 
     return handle

@@ -47,7 +47,7 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
             strict=exchange.fields.get(STRICT) == b"1",
         )
         request.principal = exchange.principal
-        request.zone = demanded_zone(exchange.fields)
+        request.zone = demanded_zone(exchange)
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)
@@ -72,6 +72,10 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
         )
 
 
-def demanded_zone(fields: dict[bytes, bytes]) -> str | None:
-    """The zone of the request's header, None without one. MeshError INVALID_REQUEST."""
-    return check_zone(fields.get(ZONE, b"").decode("latin-1").strip().lower(), "X-Nexus-Zone")
+def demanded_zone(exchange: Exchange) -> str | None:
+    """The zone of the request's header, None without one. MeshError INVALID_REQUEST.
+
+    Two headers are two demands, perhaps a proxy's and a client's: joined they are no name, so neither is dropped.
+    """
+    given = b",".join(value for name, value in exchange.scope["headers"] if name == ZONE)
+    return check_zone(given.decode("latin-1").strip().lower(), "X-Nexus-Zone")
