@@ -173,6 +173,24 @@ async def test_a_consumer_that_stops_waiting_may_wait_again(client: EtcdClient) 
         assert (await asyncio.wait_for(anext(watch), timeout=10)).revision == put
 
 
+async def test_a_consumer_may_stop_waiting_at_any_moment_of_the_opening(client: EtcdClient) -> None:
+    for thousandths in range(0, 30, 2):
+        async with client.watch_prefix(PREFIX) as watch:
+            assert isinstance(await anext(watch), Snapshot)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(watch), timeout=thousandths / 2000)
+            put = await client.put(b"/nexus/a", b"%d" % thousandths)
+            assert (await asyncio.wait_for(anext(watch), timeout=10)).revision == put
+
+
+async def test_a_watch_may_be_closed_at_any_moment_of_the_opening(etcd: EtcdCluster) -> None:
+    for thousandths in range(0, 30, 2):
+        client = EtcdClient(etcd.endpoints, lambda: None)
+        async with Recorder(client, PREFIX):
+            await asyncio.sleep(thousandths / 2000)
+        await client.close()
+
+
 async def test_closing_the_client_ends_its_watches(etcd: EtcdCluster) -> None:
     client = EtcdClient(etcd.endpoints, lambda: None)
     async with Recorder(client, PREFIX) as recorder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -39,14 +39,24 @@ _FAILED = (ChannelConnectivity.TRANSIENT_FAILURE, ChannelConnectivity.SHUTDOWN)
 class Stream(Generic[Request, Response]):
     """A bidirectional call whose every end is an EtcdError: `read` returns messages and nothing else."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[Request, Response], endpoint: str) -> None:
-        self._call = call
+    def __init__(self, method: grpc.aio.StreamStreamMultiCallable[Request, Response], endpoint: str) -> None:
         self._endpoint = endpoint
         self._cancelled = False
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._call = method(self._outgoing(), metadata=REQUIRE_LEADER)
+        self._call.add_done_callback(lambda _: self._requests.put_nowait(None))
 
-    async def write(self, request: Request) -> None:
-        with self._translated():
-            await self._call.write(request)
+    def send(self, request: Request) -> None:
+        """Queue a request, without waiting: grpc.aio's own `write` never returns from a call cancelled early."""
+        self._requests.put_nowait(request)
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call back once the call has ended, however it did."""
+        self._call.add_done_callback(lambda _: callback())
+
+    async def _outgoing(self) -> AsyncIterator[Request]:
+        while (request := await self._requests.get()) is not None:
+            yield request
 
     async def read(self) -> Response:
         with self._translated():
@@ -133,10 +143,9 @@ class Connection:
         """Open a bidirectional call. Raises UnavailableError if this connection was given up."""
         if self._closing:
             raise UnavailableError(f"The connection to etcd at {self.endpoint} was given up.")
-        call = method(metadata=REQUIRE_LEADER)
-        stream = Stream(call, self.endpoint)
+        stream = Stream(method, self.endpoint)
         self._streams.add(stream)
-        call.add_done_callback(lambda _: self._streams.discard(stream))
+        stream.on_done(lambda: self._streams.discard(stream))
         return stream
 
     def retire(self) -> None:

@@ -125,7 +125,7 @@ class LeaseKeeper:
                         raise UnavailableError(f"etcd at {connection.endpoint} does not answer renewals.")
                     lease.sent = loop.time()
                     lease.due = lease.sent + lease.ttl / BEATS_PER_TTL
-                    await stream.write(rpc_pb2.LeaseKeepAliveRequest(id=lease.id))
+                    stream.send(rpc_pb2.LeaseKeepAliveRequest(id=lease.id))
                 await self._sleep_until_due()
         except EtcdError:
             self._cluster.fail(connection)

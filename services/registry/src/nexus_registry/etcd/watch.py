@@ -119,7 +119,7 @@ class PrefixWatch:
             progress_notify=True,
             fragment=True,
         )
-        await stream.write(rpc_pb2.WatchRequest(create_request=create))
+        stream.send(rpc_pb2.WatchRequest(create_request=create))
         return stream
 
     async def _beat(self, connection: Connection) -> None:
