@@ -16,8 +16,9 @@ def model(
     *,
     loaded: bool = True,
     remote: bool = False,
+    context: int = 0,
 ) -> Model:
-    return Model(name, frozenset(operations), frozenset(capabilities), loaded=loaded, remote=remote)
+    return Model(name, frozenset(operations), frozenset(capabilities), context, loaded=loaded, remote=remote)
 
 
 def target(
@@ -29,6 +30,7 @@ def target(
     load: Load | None = None,
     instance: str | None = None,
     zone: str = "default",
+    tier: str = "standard",
 ) -> Target:
     """A target whose backend is `name`, alone on its instance unless one is named."""
     instance = instance or f"{name}-node/adapter/a"
@@ -45,4 +47,5 @@ def target(
         priority=priority,
         load=load or Load(),
         zone=zone,
+        tier=tier,
     )

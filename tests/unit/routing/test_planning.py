@@ -34,9 +34,14 @@ def refusal(table: Table, requirements: Requirements = CHAT, conditions: Conditi
     return result.refusal
 
 
-def test_lower_priority_number_comes_first_however_busy() -> None:
-    busy = target("first", priority=10, load=Load(active=9, capacity=1))
-    assert order(plan(Table([target("second", priority=20), busy]), CHAT)) == ["first", "second"]
+def test_lower_priority_number_comes_first_until_every_place_is_taken() -> None:
+    second = target("second", priority=20)
+    for load in (Load(active=3, capacity=4), Load(active=99)):
+        found = plan(Table([second, target("first", priority=10, load=load)]), CHAT)
+        assert (order(found), found.overflow) == (["first", "second"], False)
+    full = target("first", priority=10, load=Load(active=4, capacity=4))
+    found = plan(Table([second, full]), CHAT)
+    assert (order(found), found.overflow) == (["second", "first"], True)
 
 
 def test_least_loaded_relative_to_its_places_comes_first() -> None:

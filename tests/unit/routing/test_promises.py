@@ -2,57 +2,158 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nexus_routing import Candidate, Conditions, Policy, Requirements, State, Table, explain, plan
-from support.routing_strategies import REQUIREMENTS, conditions_for, tables
+from nexus_routing import (
+    TIERS,
+    Candidate,
+    Plan,
+    Policy,
+    Requirements,
+    Scope,
+    State,
+    Table,
+    Target,
+    explain,
+    plan,
+)
+from support.routing_fleets import Question, question
 from support.routing_targets import model, target
 
-EXAMPLES = 2_000
+EXAMPLES = 10_000
+ALL = 99
 CHAT = Requirements(1, "m")
 
 
-def names_on_the_way(table: Table, requirements: Requirements, resolved: str) -> set[str]:
+def names_on_the_way(policy: Policy, asked: str, resolved: str) -> list[str]:
     """Every name a request goes by, from the client's to the model's."""
-    names, name = {resolved}, requirements.model
-    while name not in names:
-        names.add(name)
-        name = table.policy.aliases.get(name, resolved)
-    return names
+    names, name = [], asked
+    while name not in (*names, resolved):
+        names.append(name)
+        name = policy.aliases.get(name, resolved)
+    return [*names, resolved]
 
 
-def breach(table: Table, requirements: Requirements, conditions: Conditions, candidate: Candidate) -> str:
+def goes_by(asked: Question, candidate: Candidate) -> set[str]:
+    """The names whose policy a candidate must keep: the asked one's, and those of the fallback that led to it."""
+    policy, table, name = asked.table.policy, asked.table, asked.requirements.model
+    own = table.resolve(name) or table.aliases.get(name, name)
+    names = names_on_the_way(policy, name, own)
+    if candidate.model.id == own:
+        return set(names)
+    chain = next(policy.fallbacks[each] for each in names if each in policy.fallbacks)
+    led = next(each for each in chain if table.resolve(each) == candidate.model.id)
+    return {*names, *names_on_the_way(policy, led, candidate.model.id)}
+
+
+def fits(scope: Scope, found: Target) -> bool:
+    facts = (
+        (scope.hosts, found.host),
+        (scope.backends, found.backend),
+        (scope.kinds, found.kind),
+        (scope.tiers, found.tier),
+    )
+    return all(not wanted or fact in wanted for wanted, fact in facts)
+
+
+def breaks_a_rule(asked: Question, names: set[str], found: Target) -> bool:
+    for rule in asked.table.policy.rules:
+        meant = not rule.tenants or asked.requirements.tenant in rule.tenants
+        meant = meant and (
+            not rule.models or any(fnmatchcase(name, each) for name in names for each in rule.models)
+        )
+        if meant and (not fits(rule.only, found) or (rule.never != Scope() and fits(rule.never, found))):
+            return True
+    return False
+
+
+def breaks_the_tier(policy: Policy, names: set[str], found: Target) -> bool:
+    demanded = [TIERS.index(policy.tiers[name]) for name in names if name in policy.tiers]
+    has = TIERS.index(found.tier) if found.tier in TIERS else -1
+    return bool(demanded) and has < max(demanded) and not names & policy.tier_drop
+
+
+def breach(asked: Question, candidate: Candidate) -> str:
     """The promise a candidate breaks, or nothing."""
     found, offer = candidate.target, candidate.model
-    place = "open" if offer.remote else found.zone
-    demanded = set(requirements.zones)
-    for name in names_on_the_way(table, requirements, offer.id):
-        demanded |= {table.policy.zones[name]} if name in table.policy.zones else set()
+    requirements, policy = asked.requirements, asked.table.policy
+    names = goes_by(asked, candidate)
+    demanded = {*requirements.zones, *(policy.zones[name] for name in names if name in policy.zones)}
     broken = {
-        "zone": bool(demanded - {place, "open"}),
+        "zone": bool(demanded - {"open" if offer.remote else found.zone, "open"}),
         "operation": requirements.operation not in offer.operations,
         "capability": not requirements.needs <= offer.capabilities,
+        "context": 0 < offer.context_tokens < requirements.tokens,
+        "tier": breaks_the_tier(policy, names, found),
+        "rule": breaks_a_rule(asked, names, found),
         "state": found.state != State.ACTIVE,
-        "reachability": found.endpoint in conditions.unreachable,
-        "ejection": found.id in conditions.ejected,
+        "reachability": found.endpoint in asked.conditions.unreachable,
+        "ejection": found.id in asked.conditions.ejected,
         "offer": offer not in found.models,
     }
     return next((promise for promise, is_broken in broken.items() if is_broken), "")
 
 
+def decide(asked: Question, limit: int) -> Plan:
+    return plan(asked.table, asked.requirements, asked.conditions, limit)
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.data(), tables(), REQUIREMENTS)
-def test_nobody_gets_a_request_that_must_not(
-    data: st.DataObject, table: Table, requirements: Requirements
-) -> None:
-    conditions = conditions_for(table.targets, data)
-    chosen = plan(table, requirements, conditions, limit=7)
-    assert [breach(table, requirements, conditions, each) for each in chosen.candidates] == [""] * len(
-        chosen.candidates
-    )
-    assert plan(table, requirements, conditions, limit=7) == chosen, "the same question, another answer"
-    verdicts = explain(table, requirements, conditions).verdicts
+@given(st.integers(0, 2**63))
+def test_nobody_gets_a_request_that_must_not(seed: int) -> None:
+    asked = question(seed)
+    chosen = decide(asked, ALL).candidates
+    assert [breach(asked, each) for each in chosen] == [""] * len(chosen)
+    assert len({(each.id, each.model.id) for each in chosen}) == len(chosen), "one tried twice"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.integers(0, 2**63))
+def test_a_decision_is_a_function_of_what_it_is_asked(seed: int) -> None:
+    """And every refusal has a reason, whoever could serve is found, and a short plan begins the long one."""
+    asked = question(seed)
+    chosen = decide(asked, ALL)
+    assert decide(question(seed), ALL) == chosen, "the same question, another answer"
+    assert decide(asked, 2).candidates == chosen.candidates[:2]
+    verdicts = explain(asked.table, asked.requirements, asked.conditions).verdicts
     assert all(verdict.reason and (verdict.rank or verdict.stage) for verdict in verdicts)
+    ranked = [(verdict.target.id, verdict.model) for verdict in verdicts if verdict.rank]
+    assert [verdict.rank for verdict in verdicts] == [
+        *range(1, len(ranked) + 1),
+        *[0] * (len(verdicts) - len(ranked)),
+    ]
+    assert ranked == [(each.id, each.model.id) for each in chosen.candidates]
+    assert {verdict.target.id for verdict in verdicts} == {each.id for each in asked.table.targets}
+    assert (chosen.refusal is None) == bool(chosen.candidates)
+
+
+def test_the_questions_are_worth_asking() -> None:
+    """A generator whose plans are all empty, or never fall back, would prove nothing."""
+    plans = [(asked := question(seed), decide(asked, ALL)) for seed in range(1_000)]
+    served = [(asked, chosen) for asked, chosen in plans if chosen.candidates]
+    stood_in = [
+        chosen for _, chosen in served if any(each.model.id != chosen.model for each in chosen.candidates)
+    ]
+    dropped = [
+        chosen
+        for _, chosen in served
+        if any(chosen.tier in TIERS[1:] and each.target.tier in ("", TIERS[0]) for each in chosen.candidates)
+    ]
+    stages = {chosen.refusal.stage for _, chosen in plans if chosen.refusal}
+    assert (len(served) > 300, len(stood_in) > 50, len(dropped) > 5) == (True, True, True)
+    assert stages >= {
+        "model",
+        "absent",
+        "operation",
+        "zone",
+        "capabilities",
+        "context",
+        "tier",
+        "rules",
+        "state",
+    }
 
 
 def test_a_cloud_model_is_in_no_zone_of_its_host() -> None:

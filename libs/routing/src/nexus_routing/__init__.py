@@ -1,6 +1,8 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
-from nexus_routing.planning import explain, plan
+from nexus_routing.explaining import explain
+from nexus_routing.planning import plan
+from nexus_routing.policy import TIERS, Policy, Rule, Scope
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target
 from nexus_routing.stages import STAGES
 from nexus_routing.table import Table
@@ -12,7 +14,6 @@ from nexus_routing.types import (
     Load,
     Model,
     Plan,
-    Policy,
     Refusal,
     Requirements,
     Target,
@@ -22,6 +23,7 @@ from nexus_routing.vocabulary import Capability, Operation, State, names
 
 __all__ = [
     "STAGES",
+    "TIERS",
     "Candidate",
     "Capability",
     "Conditions",
@@ -34,6 +36,8 @@ __all__ = [
     "Policy",
     "Refusal",
     "Requirements",
+    "Rule",
+    "Scope",
     "State",
     "Table",
     "Target",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from zlib import crc32
 
 from nexus_routing.types import Candidate, Conditions, Endpoint
 
@@ -12,6 +15,10 @@ __all__ = ["Group"]
 
 WINDOW = 64
 FULL = 1.0
+AT_EASE = 0.5
+"""Load up to which the same prompt's head goes to the same target."""
+POINTS = 16
+"""Places of each candidate on the ring of prompt heads."""
 FEW = 8
 """Up to so many, looking for the smallest again and again is quicker than sorting."""
 
@@ -23,8 +30,6 @@ class Group:
     bounds the work of a decision, and gateways that know the same do not all run to the same target.
     """
 
-    __slots__ = ("_at", "_ids", "_index", "_places", "_taken", "candidates")
-
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self.candidates = tuple(candidates)
         self._ids = tuple(each.id for each in self.candidates)
@@ -35,9 +40,17 @@ class Group:
         for place, each in enumerate(self.candidates):
             at[each.endpoint].append(place)
         self._at = dict(at)
+        self._least_context = min(each.model.context_tokens or math.inf for each in self.candidates)
 
-    def rank(self, conditions: Conditions, limit: int) -> list[Candidate]:
-        """The best `limit` of those that are in service."""
+    def fitting(self, tokens: int) -> Group | None:
+        """Those whose context holds so many tokens, or is not known; None when there are none."""
+        if tokens <= self._least_context:
+            return self
+        kept = [each for each in self.candidates if not 0 < each.model.context_tokens < tokens]
+        return Group(kept) if kept else None
+
+    def rank(self, conditions: Conditions, limit: int, affinity: int = 0) -> list[Candidate]:
+        """The best `limit` of those that are in service; `affinity` as in Requirements."""
         out, size = self._out(conditions), len(self._ids)
         start = _start(conditions.turn, size, out)
         window = _turns(start, min(WINDOW, size), size)
@@ -47,7 +60,26 @@ class Group:
             every = self._least(_turns(start, size, size), conditions, out, limit + len(places))
             picked = set(places)
             places += [place for _, place in every if place not in picked]
+        if affinity and (home := self._home(affinity, conditions, out)) is not None:
+            places = [home, *(place for place in places if place != home)]
         return [self.candidates[place] for place in places[:limit]]
+
+    def _home(self, affinity: int, conditions: Conditions, out: set[int]) -> int | None:
+        """The place of the candidate that has seen this prompt's head before, if it can take it at ease."""
+        points, places = self._ring
+        place = places[bisect(points, affinity & 0xFFFFFFFF) % len(places)]
+        load = (self._taken[place] + conditions.active.get(self._ids[place], 0)) / self._places[place]
+        return place if place not in out and load < AT_EASE else None
+
+    @cached_property
+    def _ring(self) -> tuple[list[int], list[int]]:
+        """Consistent hashing: when a candidate comes or goes, few heads move."""
+        ring = sorted(
+            (crc32(f"{name} {point}".encode()), place)
+            for place, name in enumerate(self._ids)
+            for point in range(POINTS)
+        )
+        return [point for point, _ in ring], [place for _, place in ring]
 
     def _least(
         self, turns: Sequence[int], conditions: Conditions, out: set[int], limit: int

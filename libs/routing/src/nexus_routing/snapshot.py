@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nexus_routing.policy import TIERS, Policy, Rule, Scope
 from nexus_routing.table import Table
-from nexus_routing.types import Load, Model, Policy, Target
+from nexus_routing.types import Load, Model, Target
 
 __all__ = ["read_model", "read_policy", "read_snapshot", "read_target"]
 
@@ -18,7 +19,32 @@ def read_snapshot(snapshot: Any) -> Table:
 
 def read_policy(snapshot: Any) -> Policy:
     """All of a nexus.router.v1.Snapshot that is not its targets."""
-    return Policy(aliases=dict(snapshot.aliases), zones=dict(snapshot.zones))
+    return Policy(
+        aliases=dict(snapshot.aliases),
+        zones=dict(snapshot.zones),
+        fallbacks={name: tuple(chain.models) for name, chain in snapshot.fallbacks.items()},
+        tiers=dict(snapshot.tiers),
+        tier_order=tuple(snapshot.tier_order) or TIERS,
+        tier_drop=frozenset(snapshot.tier_drop),
+        rules=tuple([_read_rule(rule) for rule in snapshot.rules]),
+        overflow=snapshot.overflow,
+    )
+
+
+def _read_rule(rule: Any) -> Rule:
+    return Rule(
+        rule.name,
+        tuple(rule.models),
+        frozenset(rule.tenants),
+        only=_read_scope(rule.only),
+        never=_read_scope(rule.never),
+    )
+
+
+def _read_scope(scope: Any) -> Scope:
+    return Scope(
+        frozenset(scope.hosts), frozenset(scope.backends), frozenset(scope.kinds), frozenset(scope.tiers)
+    )
 
 
 def read_target(target: Any) -> Target:

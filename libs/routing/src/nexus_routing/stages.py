@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nexus_routing.demand import Demand
+from nexus_routing.policy import Policy
 from nexus_routing.types import OPEN, Conditions, Model, Requirements, Target, zone_of
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
@@ -18,7 +20,15 @@ class Case:
     target: Target
     model: Model | None
     requirements: Requirements
+    demand: Demand
+    policy: Policy
     conditions: Conditions
+
+    @property
+    def offer(self) -> Model:
+        """The model, behind the first stage."""
+        assert self.model is not None  # noqa: S101 - refused by the first stage otherwise
+        return self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +45,38 @@ def _offers_model(case: Case) -> str | None:
 
 
 def _does_operation(case: Case) -> str | None:
-    assert case.model is not None  # noqa: S101 - refused a stage before
-    if case.requirements.operation in case.model.operations:
+    if case.requirements.operation in case.offer.operations:
         return None
-    can = names(Operation, case.model.operations) or "nothing"
+    can = names(Operation, case.offer.operations) or "nothing"
     return f"cannot do {names(Operation, (case.requirements.operation,))} with this model, only {can}"
 
 
 def _is_in_zone(case: Case) -> str | None:
-    assert case.model is not None  # noqa: S101 - refused two stages before
-    zone = zone_of(case.target, case.model)
-    outside = sorted(case.requirements.zones - {zone, OPEN})
+    zone = zone_of(case.target, case.offer)
+    outside = sorted(case.demand.zones - {zone, OPEN})
     return f"is in zone {zone}, not {' and '.join(outside)}" if outside else None
 
 
 def _has_capabilities(case: Case) -> str | None:
-    assert case.model is not None  # noqa: S101 - refused three stages before
-    missing = case.requirements.needs - case.model.capabilities
+    missing = case.requirements.needs - case.offer.capabilities
     return f"lacks {names(Capability, missing)}" if missing else None
+
+
+def _has_room(case: Case) -> str | None:
+    needed, context = case.requirements.tokens, case.offer.context_tokens
+    return f"has a context of {context} tokens, not {needed}" if 0 < context < needed else None
+
+
+def _is_of_tier(case: Case) -> str | None:
+    wanted, rank = case.demand.tier, case.policy.tier_rank
+    if not wanted or rank(case.target.tier) >= rank(wanted):
+        return None
+    return f"is of tier {case.target.tier or 'none'}, below {wanted}"
+
+
+def _fits_rules(case: Case) -> str | None:
+    refusals = (case.policy.rules[place].refuse(case.target) for place in case.demand.rules)
+    return next((reason for reason in refusals if reason is not None), None)
 
 
 def _is_active(case: Case) -> str | None:
@@ -75,6 +99,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("operation", _does_operation),
     Stage("zone", _is_in_zone),
     Stage("capabilities", _has_capabilities),
+    Stage("context", _has_room),
+    Stage("tier", _is_of_tier),
+    Stage("rules", _fits_rules),
     Stage("state", _is_active),
     Stage("reachable", _is_reachable, local=True),
     Stage("ejected", _is_not_ejected, local=True),

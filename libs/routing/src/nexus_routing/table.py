@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from nexus_routing.demand import NO_DEMAND, Demand, Step, demand_of
 from nexus_routing.group import Group
+from nexus_routing.policy import Policy
 from nexus_routing.stages import STAGES, Case, first_refusal
-from nexus_routing.types import OPEN, Candidate, Conditions, Model, Policy, Requirements, Target, zone_of
+from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target, zone_of
 
 __all__ = ["Table"]
 
 LATEST = ":latest"
-NOWHERE: frozenset[str] = frozenset()
 NO_CONDITIONS = Conditions()
 NO_POLICY = Policy()
 FOLDED = tuple(stage for stage in STAGES if not stage.local)
+# Both grow with what callers ask for, within what the table knows; past this they are made anew each time.
+KEPT_POOLS, KEPT_STEPS = 4096, 1024
 
 
 class Table:
@@ -31,10 +34,11 @@ class Table:
         self.offers = dict(self.offers)
         self.aliases = _flatten(policy.aliases)
         self._known_zones = {zone_of(target, model) for target in self.targets for model in target.models}
-        self._pools: dict[tuple[str, int, int, frozenset[str]], tuple[Group, ...]] = {}
+        self._steps: dict[tuple[str, frozenset[str], str], tuple[Step, ...]] = {}
+        self._pools: dict[tuple[str, int, int, Demand], tuple[Group, ...]] = {}
         for name, offers in self.offers.items():
             for operation in frozenset().union(*(model.operations for _, model in offers)):
-                self._pools[name, operation, 0, NOWHERE] = _fold(offers, Requirements(operation, name))
+                self._pools[name, operation, 0, NO_DEMAND] = self._fold(offers, Requirements(operation, name))
 
     @property
     def pools(self) -> int:
@@ -49,30 +53,35 @@ class Table:
                 return spelling
         return None
 
-    def demanded(self, requirements: Requirements, model: str) -> frozenset[str]:
-        """The zones a request must stay in: its own, and policy's for every name on the way to `model`."""
-        zones = requirements.zones
-        if policy_zones := self.policy.zones:
-            names, name = {model}, requirements.model
-            while name not in names:
-                names.add(name)
-                name = self.policy.aliases.get(name, model)
-            zones = zones.union(policy_zones[name] for name in names if name in policy_zones)
-        return zones - {OPEN} if zones else zones
+    def steps(self, requirements: Requirements) -> tuple[Step, ...]:
+        """The models to try and what is demanded of whoever serves them: the asked one, then its fallbacks.
 
-    def pool(self, model: str, requirements: Requirements) -> tuple[Group, ...]:
-        """The usable candidates of a resolved model, by priority. Empty when there are none."""
-        mask, zones = _mask(requirements.needs), self.demanded(requirements, model)
-        if not zones <= self._known_zones:
-            return ()
-        key = (model, requirements.operation, mask, zones)
-        found = self._pools.get(key)
+        Empty when none of them is offered. Where a lower tier may help out, a model has a second step without a tier.
+        """
+        key = (requirements.model, requirements.zones, requirements.tenant)
+        found = self._steps.get(key)
         if found is None:
-            every = self._pools.get((model, requirements.operation, 0, NOWHERE))
-            if every is None:
-                return ()
-            found = self._pools[key] = _filter(every, mask, zones)
+            found = tuple(self._chain(requirements))
+            if found and len(self._steps) < KEPT_STEPS and requirements.zones <= self._known_zones:
+                self._steps[key] = found
         return found
+
+    def pool(self, step: Step, requirements: Requirements) -> tuple[Group, ...]:
+        """The usable candidates of a step, by priority. Empty when there are none."""
+        mask, demand = _mask(requirements.needs), step.demand
+        if not demand.zones <= self._known_zones:
+            return ()
+        key = (step.model, requirements.operation, mask, demand)
+        groups = self._pools.get(key)
+        if groups is None:
+            every = self._pools.get((step.model, requirements.operation, 0, NO_DEMAND), ())
+            groups = self._filter(every, mask, demand)
+            if every and len(self._pools) < KEPT_POOLS:
+                self._pools[key] = groups
+        if requirements.tokens:
+            fitting = (group.fitting(requirements.tokens) for group in groups)
+            return tuple(group for group in fitting if group is not None)
+        return groups
 
     def operations(self, model: str) -> frozenset[int]:
         """What can be done with a resolved model right now."""
@@ -80,17 +89,49 @@ class Table:
             operation
             for _, offer in self.offers.get(model, ())
             for operation in offer.operations
-            if self.pool(model, Requirements(operation, model))
+            if self._pools.get((model, operation, 0, NO_DEMAND))
         )
 
+    def _chain(self, requirements: Requirements) -> Iterable[Step]:
+        policy, asked = self.policy, requirements.model
+        own = policy.names(asked, self.resolve(asked) or self.aliases.get(asked, asked))
+        stand_ins = next((policy.fallbacks[name] for name in own if name in policy.fallbacks), ())
+        seen: set[str] = set()
+        for name in (asked, *stand_ins):
+            model = self.resolve(name)
+            if model is None or model in seen:
+                continue
+            seen.add(model)
+            names = own if name == asked else (*own, *policy.names(name, model))
+            demand = demand_of(policy, requirements, names)
+            yield Step(model, demand)
+            if demand.tier and not policy.tier_drop.isdisjoint(names):
+                yield Step(model, demand._replace(tier=""))
 
-def _fold(offers: Iterable[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
-    """Runs the stages that depend on the table alone, and groups who passes by priority."""
-    groups: dict[int, list[Candidate]] = defaultdict(list)
-    for target, model in offers:
-        if first_refusal(Case(target, model, requirements, NO_CONDITIONS), FOLDED) is None:
-            groups[target.priority].append(_candidate(target, model))
-    return tuple(Group(groups[priority]) for priority in sorted(groups))
+    def _fold(self, offers: Iterable[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
+        """Runs the stages that depend on the table alone, and groups who passes by priority."""
+        groups: dict[int, list[Candidate]] = defaultdict(list)
+        for target, model in offers:
+            case = Case(target, model, requirements, NO_DEMAND, self.policy, NO_CONDITIONS)
+            if first_refusal(case, FOLDED) is None:
+                groups[target.priority].append(_candidate(target, model))
+        return tuple(Group(groups[priority]) for priority in sorted(groups))
+
+    def _filter(self, groups: tuple[Group, ...], mask: int, demand: Demand) -> tuple[Group, ...]:
+        policy, lowest = self.policy, self.policy.tier_rank(demand.tier)
+        rules = [policy.rules[place] for place in demand.rules]
+        kept = (
+            [
+                each
+                for each in group.candidates
+                if each.mask & mask == mask
+                and demand.zones <= {each.zone}
+                and (not demand.tier or policy.tier_rank(each.target.tier) >= lowest)
+                and all(rule.refuse(each.target) is None for rule in rules)
+            ]
+            for group in groups
+        )
+        return tuple(Group(candidates) for candidates in kept if candidates)
 
 
 def _candidate(target: Target, model: Model) -> Candidate:
@@ -99,14 +140,6 @@ def _candidate(target: Target, model: Model) -> Candidate:
     places = float(target.load.capacity or 1)
     taken = target.load.active + target.load.queued + (0.0 if model.loaded else places)
     return Candidate(target.id, target.endpoint, target, model, _mask(model.capabilities), taken, places)
-
-
-def _filter(groups: tuple[Group, ...], mask: int, zones: frozenset[str]) -> tuple[Group, ...]:
-    kept = (
-        [each for each in group.candidates if each.mask & mask == mask and zones <= {each.zone}]
-        for group in groups
-    )
-    return tuple(Group(candidates) for candidates in kept if candidates)
 
 
 def _mask(capabilities: Iterable[int]) -> int:

@@ -14,7 +14,6 @@ __all__ = [
     "Load",
     "Model",
     "Plan",
-    "Policy",
     "Refusal",
     "Requirements",
     "Target",
@@ -74,30 +73,28 @@ class Target:
         """What is dialled: all targets of one instance share it."""
         return self.address, self.server_name
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator wants of routing: the part of a snapshot that is not a target.
-
-    `aliases`: names that stand for others, perhaps over several steps. `zones`: the privacy zone that a model or an
-    alias demands of whoever serves it.
-    """
-
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    zones: Mapping[str, str] = field(default_factory=dict)
+    @property
+    def host(self) -> str:
+        """The node its instance runs on."""
+        return self.instance.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
     """What a request asks for. `needs` holds Capability values beyond the operation.
 
-    `zones`: privacy zones the caller demands; whoever serves must be in all of them.
+    `zones`: privacy zones the caller demands; whoever serves must be in all of them. `tenant`: whose request it is,
+    for rules. `tokens`: room the prompt and the answer need, counted and not guessed; 0 = not known. `affinity`: equal
+    for requests that share the head of their prompt, 0 = no matter; they go to one target while it is at ease.
     """
 
     operation: int
     model: str
     needs: frozenset[int] = frozenset()
     zones: frozenset[str] = frozenset()
+    tenant: str = ""
+    tokens: int = 0
+    affinity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +131,11 @@ class Candidate:
         """Where the prompt ends up."""
         return zone_of(self.target, self.model)
 
+    def is_busy(self, conditions: Conditions) -> bool:
+        """Whether every place is taken, as far as known. The table's number may or may not hold our own requests."""
+        load = self.target.load
+        return 0 < load.capacity <= max(load.active + load.queued, conditions.active.get(self.id, 0))
+
 
 def zone_of(target: Target, model: Model) -> str:
     """The privacy zone a model is served in: its host's, unless it only passes prompts on."""
@@ -142,47 +144,57 @@ def zone_of(target: Target, model: Model) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The fate of one target. `rank` from 1 in the order of trying, 0 = refused at `stage`."""
+    """The fate of one target for one model. `rank` from 1 in the order of trying, 0 = refused at `stage`."""
 
     target: Target
     rank: int
     stage: str
     reason: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Every target's verdict: the chosen in order, then the refused by id. `model` is None when unknown.
 
-    `zones`: what was demanded, by policy and by the caller.
+    Fallback models follow with the targets that offer them. `zones` and `tier`: what was demanded, by policy and by
+    the caller; no tier = "".
     """
 
     model: str | None
     verdicts: tuple[Verdict, ...]
     zones: frozenset[str] = frozenset()
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a plan is empty: the deepest stage any target got to, and the verdicts of those that got there.
 
-    `missing`: capabilities none of them has. `suggestions`: known names like the unknown one.
+    `missing`: capabilities none of them has. `available`: capabilities any of them has. `suggestions`: known names like
+    the unknown one. `fallbacks`: models that were to stand in and could not either. `tier`: the lowest allowed.
     """
 
     stage: str
     verdicts: tuple[Verdict, ...]
     missing: frozenset[int] = frozenset()
+    available: frozenset[int] = frozenset()
     suggestions: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there.
 
-    `zones`: what was demanded of the candidates, by policy and by the caller.
+    `zones` and `tier`: what was demanded of the candidates, by policy and by the caller. `overflow`: the first candidate
+    stands first because those preferred to it have no free place.
     """
 
     model: str | None
     candidates: tuple[Candidate, ...]
     refusal: Refusal | None = None
     zones: frozenset[str] = frozenset()
+    tier: str = ""
+    overflow: bool = False

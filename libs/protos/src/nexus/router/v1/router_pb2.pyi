@@ -19,16 +19,20 @@ class WatchSnapshotResponse(_message.Message):
     def __init__(self, snapshot: _Optional[_Union[_snapshot_pb2.Snapshot, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("operation", "model", "capabilities", "zone")
+    __slots__ = ("operation", "model", "capabilities", "zone", "tenant", "tokens")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     capabilities: _containers.RepeatedScalarFieldContainer[_model_pb2.Capability]
     zone: str
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., zone: _Optional[str] = ...) -> None: ...
+    tenant: str
+    tokens: int
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., zone: _Optional[str] = ..., tenant: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("model", "candidates", "snapshot_version")
@@ -41,13 +45,15 @@ class ExplainResponse(_message.Message):
     def __init__(self, model: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., snapshot_version: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("target", "rank", "stage", "reason")
+    __slots__ = ("target", "rank", "stage", "reason", "model")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     STAGE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     target: str
     rank: int
     stage: str
     reason: str
-    def __init__(self, target: _Optional[str] = ..., rank: _Optional[int] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    model: str
+    def __init__(self, target: _Optional[str] = ..., rank: _Optional[int] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Snapshot(_message.Message):
-    __slots__ = ("version", "create_time", "targets", "aliases", "zones")
+    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow")
     class AliasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -27,17 +27,75 @@ class Snapshot(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FallbacksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Fallbacks
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Fallbacks, _Mapping]] = ...) -> None: ...
+    class TiersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     ZONES_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    TIERS_FIELD_NUMBER: _ClassVar[int]
+    TIER_ORDER_FIELD_NUMBER: _ClassVar[int]
+    TIER_DROP_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     version: int
     create_time: _timestamp_pb2.Timestamp
     targets: _containers.RepeatedCompositeFieldContainer[Target]
     aliases: _containers.ScalarMap[str, str]
     zones: _containers.ScalarMap[str, str]
-    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    fallbacks: _containers.MessageMap[str, Fallbacks]
+    tiers: _containers.ScalarMap[str, str]
+    tier_order: _containers.RepeatedScalarFieldContainer[str]
+    tier_drop: _containers.RepeatedScalarFieldContainer[str]
+    rules: _containers.RepeatedCompositeFieldContainer[Rule]
+    overflow: bool
+    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ...) -> None: ...
+
+class Fallbacks(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, models: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Rule(_message.Message):
+    __slots__ = ("name", "models", "tenants", "only", "never")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    ONLY_FIELD_NUMBER: _ClassVar[int]
+    NEVER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    models: _containers.RepeatedScalarFieldContainer[str]
+    tenants: _containers.RepeatedScalarFieldContainer[str]
+    only: Scope
+    never: Scope
+    def __init__(self, name: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., tenants: _Optional[_Iterable[str]] = ..., only: _Optional[_Union[Scope, _Mapping]] = ..., never: _Optional[_Union[Scope, _Mapping]] = ...) -> None: ...
+
+class Scope(_message.Message):
+    __slots__ = ("hosts", "backends", "kinds", "tiers")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    BACKENDS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    TIERS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    backends: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    tiers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load")

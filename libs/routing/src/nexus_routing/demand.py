@@ -1,0 +1,42 @@
+"""What policy and caller together demand of whoever serves, and in which steps that may be met."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nexus_routing.policy import Policy
+from nexus_routing.types import OPEN, Requirements
+
+__all__ = ["NO_DEMAND", "Demand", "Step", "demand_of"]
+
+
+class Demand(NamedTuple):
+    """`zones`: all of them. `tier`: the lowest allowed, "" = any. `rules`: places in the policy of those that apply."""
+
+    zones: frozenset[str] = frozenset()
+    tier: str = ""
+    rules: tuple[int, ...] = ()
+
+
+class Step(NamedTuple):
+    """One model under one demand. Steps are tried in order; every one keeps the zones and rules of the first."""
+
+    model: str
+    demand: Demand
+
+
+NO_DEMAND = Demand()
+
+
+def demand_of(policy: Policy, requirements: Requirements, names: tuple[str, ...]) -> Demand:
+    """Of a request that goes by these names: the zones of all, the highest tier of any, every rule that applies."""
+    zones = requirements.zones
+    if policy.zones:
+        zones = zones.union(policy.zones[name] for name in names if name in policy.zones)
+    tiers = [policy.tiers[name] for name in names if name in policy.tiers] if policy.tiers else ()
+    rules = tuple(
+        place for place, rule in enumerate(policy.rules) if rule.applies(names, requirements.tenant)
+    )
+    return Demand(
+        zones - {OPEN} if zones else zones, max(tiers, key=policy.tier_rank) if tiers else "", rules
+    )

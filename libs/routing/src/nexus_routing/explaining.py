@@ -1,0 +1,122 @@
+"""Every target's fate for a request, and what to say when none can serve it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from nexus_routing.demand import NO_DEMAND, Demand, Step
+from nexus_routing.ordering import order
+from nexus_routing.stages import STAGES, Case, first_refusal
+from nexus_routing.table import Table
+from nexus_routing.types import (
+    Candidate,
+    Conditions,
+    Explanation,
+    Model,
+    Refusal,
+    Requirements,
+    Target,
+    Verdict,
+)
+
+__all__ = ["diagnose", "explain"]
+
+NO_CONDITIONS = Conditions()
+DEPTH = {stage.name: depth for depth, stage in enumerate(STAGES)}
+SUGGESTIONS = 3
+# Comparing names is quadratic in their length; an unknown name must not buy more time than that.
+COMPARED_NAMES, COMPARED_LENGTH = 200, 64
+
+
+def explain(table: Table, requirements: Requirements, conditions: Conditions = NO_CONDITIONS) -> Explanation:
+    """Every target's fate. Its ranked targets are those of plan(), in the same order."""
+    steps = table.steps(requirements)
+    model = table.resolve(requirements.model)
+    ranked = order(table, requirements, conditions, max(1, len(table.targets) * max(1, len(steps))))
+    standing = {(each.id, each.model.id) for each in ranked.candidates}
+    verdicts = [
+        Verdict(each.target, rank, "", _standing(each, conditions), each.model.id)
+        for rank, each in enumerate(ranked.candidates, 1)
+    ]
+    for step in _last_of_each(steps, model):
+        verdicts += _refused(
+            table, step, requirements, conditions, standing, every=step.model == (model or "")
+        )
+    first = steps[0].demand if steps else Demand(zones=requirements.zones)
+    return Explanation(model, tuple(verdicts), first.zones, first.tier)
+
+
+def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -> Refusal:
+    """Of a request nobody can serve: what stopped those that got furthest with the model that was asked for."""
+    explanation = explain(table, requirements, conditions)
+    fallbacks = tuple(dict.fromkeys(step.model for step in table.steps(requirements)[1:]))
+    own = [each for each in explanation.verdicts if each.model == explanation.model]
+    if explanation.model is None or not own:
+        known = table.policy.knows(requirements.model)
+        return Refusal(
+            "absent" if known else "model",
+            (),
+            suggestions=_similar(table, requirements.model),
+            fallbacks=fallbacks,
+        )
+    stage = STAGES[max(DEPTH[verdict.stage] for verdict in own)].name
+    verdicts = tuple(verdict for verdict in own if verdict.stage == stage)
+    offers = [_offer(verdict.target, explanation.model) for verdict in verdicts]
+    lacks = [requirements.needs - offer.capabilities for offer in offers if offer is not None]
+    return Refusal(
+        stage,
+        verdicts,
+        missing=(frozenset.intersection(*lacks) or min(lacks, key=len))
+        if stage == "capabilities"
+        else frozenset(),
+        available=frozenset[int]().union(*(offer.capabilities for offer in offers if offer is not None)),
+        fallbacks=tuple(name for name in fallbacks if name != explanation.model),
+        tier=explanation.tier,
+    )
+
+
+def _last_of_each(steps: tuple[Step, ...], model: str | None) -> Iterator[Step]:
+    """The most generous step of each model; one for the unknown model too, so that every target is heard."""
+    if model is None:
+        yield Step("", NO_DEMAND)
+    yield from {step.model: step for step in steps}.values()
+
+
+def _refused(
+    table: Table,
+    step: Step,
+    requirements: Requirements,
+    conditions: Conditions,
+    standing: set[tuple[str, str]],
+    *,
+    every: bool,
+) -> Iterator[Verdict]:
+    """The refused targets of a step; those that do not offer the model only if `every` one is asked for."""
+    for target in table.targets:
+        offer = _offer(target, step.model)
+        if (target.id, step.model) in standing or (offer is None and not every):
+            continue
+        case = Case(target, offer, requirements, step.demand, table.policy, conditions)
+        found = first_refusal(case)
+        assert found is not None  # noqa: S101 - whoever is not refused has a rank
+        yield Verdict(target, 0, found[0].name, found[1], step.model)
+
+
+def _offer(target: Target, model: str) -> Model | None:
+    return next((each for each in target.models if each.id == model), None)
+
+
+def _standing(candidate: Candidate, conditions: Conditions) -> str:
+    load, own = candidate.target.load, conditions.active.get(candidate.id, 0)
+    places = str(load.capacity) if load.capacity else "an unknown number of"
+    memory = "" if candidate.model.loaded else ", model not in memory"
+    return (
+        f"priority {candidate.target.priority}, {load.active + load.queued + own} running or waiting on "
+        f"{places} places{memory}"
+    )
+
+
+def _similar(table: Table, name: str) -> tuple[str, ...]:
+    known = sorted({*table.offers, *table.aliases})[:COMPARED_NAMES]
+    return tuple(difflib.get_close_matches(name[:COMPARED_LENGTH], known, SUGGESTIONS, cutoff=0.5))

@@ -1,0 +1,60 @@
+"""The order of trying over priorities, models and tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nexus_routing.group import Group
+from nexus_routing.table import Table
+from nexus_routing.types import Candidate, Conditions, Requirements
+
+__all__ = ["Order", "order"]
+
+
+@dataclass(slots=True)
+class Order:
+    """`candidates` best first. `overflow`: the first of them stands first because the preferred are busy."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    overflow: bool = False
+
+
+def order(table: Table, requirements: Requirements, conditions: Conditions, limit: int) -> Order:
+    """The best `limit` candidates over all steps. Of equal demand, a free place comes before a better priority."""
+    found, spare = Order(), list[Candidate]()
+    for step in table.steps(requirements):
+        free, busy = _split(table.pool(step, requirements), requirements, conditions, limit)
+        if not found.candidates and free:
+            found.overflow = bool(busy) and busy[0].target.priority < free[0].target.priority
+        _add(found.candidates, free)
+        _add(spare if table.policy.overflow else found.candidates, busy)
+        if len(found.candidates) >= limit:
+            break
+    _add(found.candidates, spare)
+    del found.candidates[limit:]
+    return found
+
+
+def _split(
+    groups: Iterable[Group], requirements: Requirements, conditions: Conditions, limit: int
+) -> tuple[list[Candidate], list[Candidate]]:
+    """Groups whose best has a free place, and those where all is taken."""
+    free: list[Candidate] = []
+    busy: list[Candidate] = []
+    for group in groups:
+        ranked = group.rank(conditions, limit, requirements.affinity)
+        if ranked:
+            (busy if ranked[0].is_busy(conditions) else free).extend(ranked)
+        if len(free) >= limit:
+            break
+    return free, busy
+
+
+def _add(candidates: list[Candidate], more: list[Candidate]) -> None:
+    """Appends whoever is not there yet: a lower tier's step has those of the higher one again."""
+    if not candidates:
+        candidates += more
+        return
+    known = {(each.id, each.model.id) for each in candidates}
+    candidates += [each for each in more if (each.id, each.model.id) not in known]

@@ -1,0 +1,98 @@
+"""What the operator wants of routing: the part of a snapshot that is not a target. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from nexus_routing.types import Target
+
+__all__ = ["TIERS", "Policy", "Rule", "Scope"]
+
+TIERS = ("economy", "standard", "premium")
+"""The tiers when policy names no others, lowest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Some targets. A target is meant when it fits every field that is not empty."""
+
+    hosts: frozenset[str] = frozenset()
+    backends: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    tiers: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.hosts or self.backends or self.kinds or self.tiers)
+
+    def holds(self, target: Target) -> bool:
+        """Whether the target is meant."""
+        return (
+            (not self.hosts or target.host in self.hosts)
+            and (not self.backends or target.backend in self.backends)
+            and (not self.kinds or target.kind in self.kinds)
+            and (not self.tiers or target.tier in self.tiers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """For some requests, who may serve them: `only` those, and `never` those. Empty `models` or `tenants` = all.
+
+    `models` are patterns with * and ?, for any name the request goes by.
+    """
+
+    name: str
+    models: tuple[str, ...] = ()
+    tenants: frozenset[str] = frozenset()
+    only: Scope = Scope()
+    never: Scope = Scope()
+
+    def applies(self, names: tuple[str, ...], tenant: str) -> bool:
+        """Whether a request by these names of this tenant is meant."""
+        if self.tenants and tenant not in self.tenants:
+            return False
+        return not self.models or any(fnmatchcase(name, each) for name in names for each in self.models)
+
+    def refuse(self, target: Target) -> str | None:
+        """Why the target may not serve such a request; None when it may."""
+        if self.only and not self.only.holds(target):
+            return f"is not among those rule '{self.name}' allows"
+        if self.never and self.never.holds(target):
+            return f"is excluded by rule '{self.name}'"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`aliases`: names that stand for others, perhaps over several steps. Everything else goes by model or alias.
+
+    `zones`: the privacy zone whoever serves it must be in. `fallbacks`: models that may stand in for it, in this order;
+    theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in `tier_drop` may
+    be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place is taken.
+    """
+
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    zones: Mapping[str, str] = field(default_factory=dict)
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    tier_order: tuple[str, ...] = TIERS
+    tier_drop: frozenset[str] = frozenset()
+    rules: tuple[Rule, ...] = ()
+    overflow: bool = False
+
+    def names(self, asked: str, resolved: str) -> tuple[str, ...]:
+        """Every name a request goes by, from the asked one over aliases to the model's own."""
+        names = [asked]
+        while names[-1] != resolved and (name := self.aliases.get(names[-1], resolved)) not in names:
+            names.append(name)
+        return tuple(names) if resolved in names else (*names, resolved)
+
+    def knows(self, name: str) -> bool:
+        """Whether the operator has said anything about the name: then it is no typing error."""
+        return any(name in each for each in (self.aliases, self.zones, self.fallbacks, self.tiers))
+
+    def tier_rank(self, tier: str) -> int:
+        """Higher is better; a tier nobody ordered is the lowest."""
+        return self.tier_order.index(tier) if tier in self.tier_order else -1

@@ -1,0 +1,134 @@
+"""Random fleets, policies, requests and conditions from one seed, small enough that they often meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from nexus_routing import (
+    TIERS,
+    Conditions,
+    Load,
+    Model,
+    Policy,
+    Requirements,
+    Rule,
+    Scope,
+    State,
+    Table,
+    Target,
+)
+from support.routing_targets import target
+
+__all__ = ["Question", "question"]
+
+T = TypeVar("T")
+
+OFFERED = ("m", "m:latest", "n", "o:7b")
+NAMES = (*OFFERED, "x", "y")
+ZONES = ("home", "restricted", "open")
+TENANTS = ("", "family", "guest")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All a decision depends on."""
+
+    table: Table
+    requirements: Requirements
+    conditions: Conditions
+
+
+def question(seed: int) -> Question:
+    """The same for the same seed."""
+    random = Random(seed)
+    targets = [_target(random, number) for number in range(random.choice((0, *range(3, 10))))]
+    return Question(Table(targets, _policy(random)), _requirements(random), _conditions(random, targets))
+
+
+def _target(random: Random, number: int) -> Target:
+    models = [_model(random, name) for name in random.sample(OFFERED, random.randint(2, 4))]
+    return target(
+        f"t{number}",
+        *models,
+        state=State.ACTIVE if random.random() < 0.85 else random.choice(list(State)),
+        priority=random.randint(1, 3),
+        load=Load(random.randrange(5), random.randrange(3), random.randrange(5)),
+        instance=random.choice([None, "shared/adapter/a"]),
+        zone=random.choice(ZONES),
+        tier=random.choice((*TIERS, "")),
+    )
+
+
+def _model(random: Random, name: str) -> Model:
+    return Model(
+        name,
+        frozenset(random.sample(range(1, 4), random.choice((1, 3, 3)))),
+        frozenset(random.sample(range(1, 4), random.choice((0, 1, 2, 3, 3, 3)))),
+        context_tokens=random.choice((0, 100, 200)),
+        loaded=random.random() < 0.5,
+        remote=random.random() < 0.2,
+    )
+
+
+def _policy(random: Random) -> Policy:
+    return Policy(
+        aliases=_some(random, ("m", "x", "y"), NAMES, 0.2),
+        zones=_some(random, NAMES, ZONES, 0.1),
+        fallbacks={
+            name: tuple(random.sample(NAMES, random.randint(1, 3))) for name in NAMES if random.random() < 0.3
+        },
+        tiers=_some(random, NAMES, TIERS, 0.2),
+        tier_drop=frozenset(name for name in NAMES if random.random() < 0.2),
+        rules=tuple(_rule(random, number) for number in range(random.choice((0, 0, 0, 1, 2)))),
+        overflow=random.random() < 0.3,
+    )
+
+
+def _rule(random: Random, number: int) -> Rule:
+    return Rule(
+        f"r{number}",
+        models=random.choice(((), ("m*",), ("?",), ("o:*", "x"))),
+        tenants=frozenset(random.sample(TENANTS, random.randrange(2))),
+        only=_scope(random),
+        never=_scope(random),
+    )
+
+
+def _scope(random: Random) -> Scope:
+    return random.choice(
+        (
+            Scope(),
+            Scope(),
+            Scope(hosts=frozenset({"t1-node", "shared"})),
+            Scope(backends=frozenset({"t0", "t2"})),
+            Scope(tiers=frozenset({"premium", "standard"})),
+            Scope(kinds=frozenset({"fake"}), backends=frozenset({"t3"})),
+        )
+    )
+
+
+def _requirements(random: Random) -> Requirements:
+    return Requirements(
+        random.randint(1, 3),
+        random.choice((*"mmmmmmnnnnnnxy", "o", "?")),
+        frozenset(random.sample(range(1, 4), random.choice((0, 0, 0, 0, 1, 2)))),
+        frozenset(random.sample(ZONES, random.choice((0, 0, 0, 0, 0, 1, 2)))),
+        tenant=random.choice(TENANTS),
+        tokens=random.choice((0, 0, 0, 100, 150, 300)),
+        affinity=random.choice((0, random.getrandbits(32))),
+    )
+
+
+def _conditions(random: Random, targets: list[Target]) -> Conditions:
+    return Conditions(
+        active={each.id: random.randint(1, 3) for each in targets if random.random() < 0.3},
+        unreachable={each.endpoint: "gone" for each in targets if random.random() < 0.1},
+        ejected={each.id: "failed" for each in targets if random.random() < 0.1},
+        turn=random.randrange(10),
+    )
+
+
+def _some(random: Random, names: tuple[str, ...], values: tuple[T, ...], share: float = 0.3) -> dict[str, T]:
+    return {name: random.choice(values) for name in names if random.random() < share}
