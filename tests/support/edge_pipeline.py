@@ -83,10 +83,10 @@ class EdgePipeline:
         self.requests.append(request)
         taken, left = target("box", zone="restricted"), target("cloud", zone="open")
         verdicts = (
-            Verdict(taken, 1, "", "best"),
-            Verdict(left, 0, "zone", "is in zone open, not restricted"),
+            Verdict(taken, 1, "", "best", "served-model"),
+            Verdict(left, 0, "zone", "is in zone open, not restricted", "served-model"),
         )
-        return Explanation("served-model", verdicts, frozenset({"restricted"}))
+        return Explanation("served-model", verdicts, frozenset({"restricted"}), "standard")
 
     def models(self) -> Sequence[Row]:
         return self.rows

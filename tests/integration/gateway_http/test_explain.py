@@ -27,12 +27,14 @@ async def test_any_request_is_explained_by_its_own_body(operation: int, prefix: 
         "model": "m",
         "resolved_model": "served-model",
         "zones": ["restricted"],
+        "tier": "standard",
         "candidates": [
             {
                 "backend": "box",
                 "backend_type": "fake",
                 "instance": "box-node/adapter/a",
                 "zone": "restricted",
+                "model": "served-model",
                 "rank": 1,
                 "stage": None,
                 "reason": "best",
@@ -42,6 +44,7 @@ async def test_any_request_is_explained_by_its_own_body(operation: int, prefix: 
                 "backend_type": "fake",
                 "instance": "cloud-node/adapter/a",
                 "zone": "open",
+                "model": "served-model",
                 "rank": 0,
                 "stage": "zone",
                 "reason": "is in zone open, not restricted",

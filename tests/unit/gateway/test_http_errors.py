@@ -27,13 +27,38 @@ def test_every_reason_of_the_contract_has_an_answer() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_envelope_has_its_four_keys_and_says_whether_to_retry(reason: Reason) -> None:
     status, headers, error = sent(MeshError(reason, SAID))
-    assert set(error) == {"message", "type", "param", "code"}
+    assert (
+        {"message", "type", "param", "code"} <= set(error) <= {"message", "type", "param", "code", "context"}
+    )
     assert error["message"] == SAID
     retried_by_default = status in (408, 409, 429) or status >= 500
     assert ("x-should-retry" in headers) == retried_by_default
     assert ("retry-after" in headers) == (status in (429, 503))
     if "retry-after" in headers:
         assert 1 <= int(headers["retry-after"]) <= 120
+
+
+def test_a_program_is_told_why_nobody_can_serve_and_for_how_long() -> None:
+    facts = {
+        "reason": "saturated",
+        "available_nodes": "studio,box",
+        "eta_seconds": "2.5",
+        "required_tier": "premium",
+    }
+    _, _, error = sent(MeshError(Reason.OVERLOAD, SAID, metadata=facts, retry_after=2.5))
+    assert error["context"] == {
+        "reason": "saturated",
+        "available_nodes": ["studio", "box"],
+        "eta_seconds": 2.5,
+        "required_tier": "premium",
+    }
+    _, _, error = sent(MeshError(Reason.BACKEND_DOWN, SAID, retry_after=5))
+    assert error["context"] == {
+        "reason": "unhealthy",
+        "available_nodes": [],
+        "eta_seconds": 5,
+        "required_tier": None,
+    }
 
 
 @pytest.mark.parametrize("name", EDGE)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from nexus_gateway.refusals import BY_STAGE, refuse
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import STAGES, Capability, Conditions, Operation, Requirements, State, Table, plan
+from nexus_routing import (
+    STAGES,
+    Capability,
+    Conditions,
+    Operation,
+    Policy,
+    Requirements,
+    Rule,
+    Scope,
+    State,
+    Table,
+    names,
+    plan,
+)
 from support.routing_targets import model, target
 
 CHAT = Operation.CHAT
+HIDES_HOSTS = {"forbidden_by_zone", "forbidden_by_rule"}
 
 
 def refused(table: Table, requirements: Requirements, conditions: Conditions | None = None) -> MeshError:
@@ -37,7 +53,8 @@ def test_missing_capability_names_the_parameter(
 ) -> None:
     table = Table([target("box", model(operations=[operation]))])
     error = refused(table, Requirements(operation, "m", frozenset({capability})))
-    assert (error.reason, error.metadata) == (reason, {"param": param})
+    assert (error.reason, error.metadata["param"]) == (reason, param)
+    assert (error.metadata["required"], error.metadata["available"]) == (names(Capability, (capability,)), "")
     assert "box lacks" in error.message
 
 
@@ -100,4 +117,55 @@ def test_unknown_model_is_echoed_only_so_far() -> None:
 
 
 def test_every_stage_has_an_error() -> None:
-    assert set(BY_STAGE) == {stage.name for stage in STAGES}
+    assert set(BY_STAGE) == {stage.name for stage in STAGES} | {"absent"}
+
+
+RULE = Rule("guests", tenants=frozenset({"guest"}), never=Scope(hosts=frozenset({"box-node"})))
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "reason", "context"),
+    [
+        (Policy(aliases={"n": "o"}), {"model": "n"}, Reason.BACKEND_DOWN, {"reason": "absent"}),
+        (
+            Policy(tiers={"m": "premium"}),
+            {},
+            Reason.BACKEND_DOWN,
+            {"reason": "tier", "required_tier": "premium", "available_nodes": "box-node"},
+        ),
+        (Policy(rules=(RULE,)), {"tenant": "guest"}, Reason.ROUTING_RULE, {"reason": "forbidden_by_rule"}),
+        (Policy(zones={"m": "home"}), {}, Reason.PRIVACY_ZONE, {"reason": "forbidden_by_zone"}),
+        (
+            Policy(),
+            {"tokens": 101},
+            Reason.CONTEXT_LENGTH,
+            {"reason": "context_length", "context_tokens": "100"},
+        ),
+    ],
+)
+def test_why_nobody_can_serve_is_told_to_programs_too(
+    policy: Policy, asked: dict[str, Any], reason: Reason, context: dict[str, str]
+) -> None:
+    table = Table([target("box", model(context=100))], policy)
+    error = refused(table, Requirements(CHAT, **{"model": "m"} | asked))
+    assert error.reason is reason
+    assert error.metadata | context == error.metadata
+    assert ("available_nodes" in error.metadata) == (context.get("reason") not in HIDES_HOSTS)
+
+
+def test_models_that_were_to_stand_in_are_named() -> None:
+    table = Table(
+        [target("box", state=State.UNHEALTHY), target("other", model("n"), state=State.DRAINING)],
+        Policy(fallbacks={"m": ("n",)}),
+    )
+    assert "Nor can 'n', which may stand in" in refused(table, Requirements(CHAT, "m")).message
+
+
+def test_when_to_come_back_is_when_the_first_may_be_tried_again() -> None:
+    box, conditions = target("box"), Conditions(ejected={target("box").id: "asked to be left alone"})
+    refusal = plan(Table([box]), Requirements(CHAT, "m"), conditions).refusal
+    assert refusal is not None
+    error = refuse(
+        refusal, Requirements(CHAT, "m"), lambda targets: 7.0 if list(targets) == [box.id] else 0.0
+    )
+    assert (error.retry_after, error.metadata["eta_seconds"]) == (7.0, "7")

@@ -29,7 +29,13 @@ async def explain(
     async with control(layout, "router") as router:
         answer = await router.unary(EXPLAIN, request, timeout=5.0)
     rows = [
-        {"target": one.target, "rank": one.rank, "stage": one.stage, "reason": one.reason}
+        {
+            "target": one.target,
+            "rank": one.rank,
+            "model": one.model or None,
+            "stage": one.stage,
+            "reason": one.reason,
+        }
         for one in answer.candidates
     ]
     if as_json:
@@ -37,8 +43,13 @@ async def explain(
         return
     if answer.model != model:
         console.print(f"{model} stands for {answer.model}\n", markup=False)
-    cells = [[row["rank"] or "-", row["target"], row["stage"] or "chosen", row["reason"]] for row in rows]
-    print_rows(["RANK", "TARGET", "STAGE", "WHY"], cells, empty="The mesh has no backends yet: nexus status")
+    cells = [
+        [row["rank"] or "-", row["target"], row["model"] or "-", row["stage"] or "chosen", row["reason"]]
+        for row in rows
+    ]
+    print_rows(
+        ["RANK", "TARGET", "MODEL", "STAGE", "WHY"], cells, empty="The mesh has no backends yet: nexus status"
+    )
 
 
 def _value(items: list[tuple[str, int]], prefix: str, name: str, flag: str) -> int:

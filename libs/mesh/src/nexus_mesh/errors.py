@@ -45,6 +45,7 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = auto()
     INTERNAL = auto()
     PRIVACY_ZONE = auto()
+    ROUTING_RULE = auto()
 
 
 class MeshError(Exception):

@@ -18,6 +18,9 @@ from nexus_mesh.status import to_status
 
 __all__ = ["HandlerTable", "OpenStreams"]
 
+SENDING_GRACE = 1.0
+"""Seconds a message that is being sent may take before its stream is ended anyway."""
+
 log = telemetry.logger("server")
 
 
@@ -40,6 +43,11 @@ class OpenStreams:
         self._tasks.pop(task, None)
         return self._verdicts.pop(task, None)
 
+    def check(self, task: asyncio.Task[Any]) -> None:
+        """CancelledError when the stream has been ended from outside."""
+        if task in self._verdicts:
+            raise asyncio.CancelledError
+
     def end(self, which: Callable[[Call], bool], error: MeshError) -> int:
         """Ends every stream the test picks; how many."""
         chosen = [task for task, call in self._tasks.items() if which(call)]
@@ -55,11 +63,19 @@ class OpenStreams:
         A handler cancelled while the library sends a message for it cannot speak any more.
         """
         self._verdicts[task] = error
-        task.cancel()
-        await asyncio.wait({task})
+        if call.sending:
+            # A message cut off in the middle of its sending leaves no way to send the error after it.
+            await asyncio.wait({task}, timeout=SENDING_GRACE)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
         if not call.context.done():
-            with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):
+            try:
                 await _abort(call.context, error)
+            except (grpc.aio.AbortError, grpc.aio.UsageError):
+                pass
+            except grpc.aio.InternalError:
+                log.warning("caller does not read, so it could not be told", method=call.method)
 
     def end_endless(self) -> int:
         """Ends the streams that would never end by themselves."""
@@ -137,8 +153,12 @@ class HandlerTable:
                     part.start(call)
                 result = inner(request, context)
                 if hasattr(result, "__aiter__"):
-                    async for message in result:
-                        yield message
+                    async with contextlib.aclosing(result):
+                        async for message in result:
+                            call.sending = True
+                            yield message
+                            call.sending = False
+                            self._streams.check(task)
                 else:
                     await result
             except asyncio.CancelledError:

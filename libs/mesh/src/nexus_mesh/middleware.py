@@ -57,13 +57,14 @@ class Guard:
 class Call:
     """One RPC on its way through the list."""
 
-    __slots__ = ("caller", "context", "guard", "method", "span", "started")
+    __slots__ = ("caller", "context", "guard", "method", "sending", "span", "started")
 
     def __init__(self, method: str, context: grpc.aio.ServicerContext, guard: Guard) -> None:
         self.method = method
         self.context = context
         self.guard = guard
         self.caller: Caller | None = None
+        self.sending = False
         self.span: Any = None
         self.started = time.monotonic()
 

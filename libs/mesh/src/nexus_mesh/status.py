@@ -48,6 +48,7 @@ CODES: dict[Reason, StatusCode] = {
     Reason.STORE_UNAVAILABLE: StatusCode.UNAVAILABLE,
     Reason.INTERNAL: StatusCode.INTERNAL,
     Reason.PRIVACY_ZONE: StatusCode.PERMISSION_DENIED,
+    Reason.ROUTING_RULE: StatusCode.PERMISSION_DENIED,
 }
 
 # What a bare code means when the peer gave no ErrorInfo: the library spoke, not a service of ours.

@@ -10,6 +10,7 @@ from nexus_routing.types import Conditions, Plan, Requirements
 __all__ = ["plan"]
 
 NO_CONDITIONS = Conditions()
+NOBODY: frozenset[str] = frozenset()
 
 
 def plan(

@@ -68,9 +68,10 @@ class Rule:
 class Policy:
     """`aliases`: names that stand for others, perhaps over several steps. Everything else goes by model or alias.
 
-    `zones`: the privacy zone whoever serves it must be in. `fallbacks`: models that may stand in for it, in this order;
-    theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in `tier_drop` may
-    be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place is taken.
+    `zones`: the privacy zone whoever serves it must be in. `fallbacks`: models that may stand in for it, in this
+    order; theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in
+    `tier_drop` may be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place
+    is taken.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -188,8 +188,9 @@ class Refusal:
 class Plan:
     """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there.
 
-    `zones` and `tier`: what was demanded of the candidates, by policy and by the caller. `overflow`: the first candidate
-    stands first because those preferred to it have no free place.
+    `zones` and `tier`: what was demanded of the candidates, by policy and by the caller. `overflow`: the first
+    candidate stands first because those preferred to it have no free place. `below_tier`: ids of candidates of a lower
+    tier than the demanded one.
     """
 
     model: str | None
@@ -198,3 +199,4 @@ class Plan:
     zones: frozenset[str] = frozenset()
     tier: str = ""
     overflow: bool = False
+    below_tier: frozenset[str] = frozenset()

@@ -1,46 +1,87 @@
-"""Targets that keep failing get nothing for a while, then one request to prove themselves."""
+"""Targets that fail get nothing for a while, then one request to prove themselves."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 __all__ = ["Breakers"]
 
 FAILURES = 5
+"""In a row, to be ejected."""
+LEAST, SHARE, WINDOW = 20, 0.5, 10.0
+"""Or: more than half of at least 20 verdicts within ten seconds."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+GONE_PAUSE = 1.0
+"""First pause of a target that is not there at all: to look again costs it nothing."""
 JITTER = 0.2
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Of one target that failed since it last succeeded. `until` 0 = never ejected since then."""
+    """Of one target that failed lately. `until` 0 = not ejected since its last success."""
 
-    failures: int = 0
+    in_a_row: int = 0
     ejections: int = 0
     until: float = 0.0
     proving: bool = False
+    verdicts: deque[tuple[float, bool]] = field(default_factory=deque)
+    """When, and whether it failed; of the last ten seconds."""
+
+    def judge(self, now: float, failed: bool) -> None:
+        self.verdicts.append((now, failed))
+        while self.verdicts[0][0] <= now - WINDOW:
+            self.verdicts.popleft()
+
+    @property
+    def failures(self) -> int:
+        return sum(failed for _, failed in self.verdicts)
+
+    def is_outlier(self) -> bool:
+        return len(self.verdicts) >= LEAST and self.failures > SHARE * len(self.verdicts)
 
 
 class Breakers:
-    """By target id. Only targets that failed since their last success are remembered."""
+    """By target id. Only targets with a failure in the last ten seconds, or an ejection, are remembered."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
+        self._paused: dict[str, float] = {}
 
     def ejected(self) -> dict[str, str]:
         """Who gets nothing now, and why."""
-        if not self._breakers:
+        if not self._breakers and not self._paused:
             return {}
         now = self._clock()
-        return {
-            target: f"failed {breaker.failures} times in a row; tried again in a moment"
-            for target, breaker in self._breakers.items()
-            if breaker.until > now or breaker.proving
+        self._paused = {target: until for target, until in self._paused.items() if until > now}
+        out = {
+            target: f"asked to be left alone for another {until - now:.0f} s"
+            for target, until in self._paused.items()
         }
+        for target, breaker in self._breakers.items():
+            if breaker.until > now or breaker.proving:
+                out[target] = f"failed {max(1, breaker.failures)} times lately; tried again in a moment"
+        return out
+
+    def soonest(self, targets: Iterable[str]) -> float:
+        """Seconds until the first of the targets may be tried again; 0 = now."""
+        now = self._clock()
+        moments = [
+            max(
+                self._paused.get(target, 0.0),
+                breaker.until if (breaker := self._breakers.get(target)) else 0.0,
+            )
+            for target in targets
+        ]
+        return max(0.0, min(moments, default=0.0) - now)
+
+    def is_paused(self, target: str) -> bool:
+        """Whether the target itself asked to be left alone."""
+        return self._paused.get(target, 0.0) > self._clock()
 
     def start(self, target: str) -> bool:
         """A request goes to the target; whether it is the one that decides after an ejection."""
@@ -51,16 +92,31 @@ class Breakers:
         return True
 
     def succeed(self, target: str) -> None:
-        self._breakers.pop(target, None)
+        breaker = self._breakers.get(target)
+        if breaker is None:
+            return
+        if breaker.until or breaker.verdicts[-1][0] <= self._clock() - WINDOW:
+            del self._breakers[target]
+            return
+        breaker.in_a_row = 0
+        breaker.judge(self._clock(), failed=False)
 
-    def fail(self, target: str) -> None:
+    def fail(self, target: str, *, gone: bool = False) -> None:
+        """`gone`: it could not be reached at all, so the next request would fail too."""
         breaker = self._breakers.setdefault(target, Breaker())
-        breaker.failures += 1
-        if breaker.proving or (breaker.failures >= FAILURES and not breaker.until):
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**breaker.ejections)
+        breaker.in_a_row += 1
+        breaker.judge(self._clock(), failed=True)
+        due = gone or breaker.in_a_row >= FAILURES or breaker.is_outlier()
+        if breaker.proving or (due and not breaker.until):
+            first = GONE_PAUSE if gone else FIRST_PAUSE
+            pause = min(LONGEST_PAUSE, first * 2**breaker.ejections)
             breaker.until = self._clock() + pause * random.uniform(1 - JITTER, 1 + JITTER)
             breaker.ejections = min(breaker.ejections + 1, 10)
             breaker.proving = False
+
+    def pause(self, target: str, seconds: float) -> None:
+        """The target asked to be left alone for so long, at most a minute of which is granted."""
+        self._paused[target] = self._clock() + min(seconds, LONGEST_PAUSE)
 
     def abandon(self, target: str) -> None:
         """The request that was to decide ended without telling anything: another may."""
@@ -70,5 +126,6 @@ class Breakers:
 
     def retain(self, targets: set[str]) -> None:
         """Forgets whoever is not among the given."""
-        for gone in self._breakers.keys() - targets:
-            del self._breakers[gone]
+        for kept in (self._breakers, self._paused):
+            for gone in kept.keys() - targets:
+                del kept[gone]

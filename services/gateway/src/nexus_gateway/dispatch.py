@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.client import Method
-from nexus_mesh.errors import MeshError
+from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream
@@ -51,12 +51,14 @@ class Dispatcher:
         assert passage.plan is not None  # noqa: S101 - the step before made it
         self._budget.count_request()
         failed: MeshError | None = None
+        outgrown: dict[str, int] = {}
         for candidate in passage.plan.candidates:
-            if not self._traffic.admits(candidate):
+            if not self._traffic.admits(candidate) or (outgrown and not _is_roomier(candidate, outgrown)):
                 continue
             if failed is not None:
                 if not self._budget.take():
                     break
+                await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
             passage.served = _served_by(candidate, passage)
@@ -64,7 +66,11 @@ class Dispatcher:
                 return await attempt(passage, candidate)
             except MeshError as error:
                 failed = error
-                if error.reason not in RETRYABLE or not may_retry():
+                if error.reason is Reason.CONTEXT_LENGTH:
+                    outgrown[candidate.model.id] = candidate.model.context_tokens
+                elif error.reason not in RETRYABLE:
+                    break
+                if not may_retry():
                     break
         raise failed or unavailable(passage.request.model)
 
@@ -93,6 +99,14 @@ class Dispatcher:
         return stream
 
 
+def _is_roomier(candidate: Candidate, outgrown: Mapping[str, int]) -> bool:
+    """Whether a request may fit that was too long for others. `outgrown`: their contexts by model, 0 = unknown."""
+    context, known = candidate.model.context_tokens, outgrown.get(candidate.model.id)
+    if known is not None:
+        return 0 < known < context
+    return context == 0 or context > max(outgrown.values())
+
+
 def _method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
     return COMPLETE if passage.request.answers <= MANY_ANSWERS else COMPLETE_ALONE
 
@@ -101,7 +115,7 @@ def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:
     return inference_pb2.Envelope(
         operation=passage.request.operation,  # type: ignore[arg-type]
         model=candidate.model.id,
-        body=passage.body,
+        body=passage.body_for(candidate.model.id),
         backend=candidate.target.backend,
         request_id=passage.request.request_id,
     )
@@ -109,12 +123,16 @@ def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:
 
 def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
     assert passage.plan is not None  # noqa: S101 - the step before made it
-    target = candidate.target
+    target, plan = candidate.target, passage.plan
+    stands_in = candidate.model.id != plan.model
+    dropped = candidate.id in plan.below_tier
     reason = (
         inference_pb2.ROUTE_REASON_FAILOVER
-        if passage.attempts > 1
+        if passage.attempts > 1 or stands_in
+        else inference_pb2.ROUTE_REASON_CAPACITY_OVERFLOW
+        if plan.overflow
         else inference_pb2.ROUTE_REASON_PRIVACY_REQUIREMENT
-        if passage.plan.zones
+        if plan.zones
         else inference_pb2.ROUTE_REASON_CAPABILITY_MATCH
     )
     return inference_pb2.Served(
@@ -125,4 +143,6 @@ def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
         zone=candidate.zone,
         attempts=passage.attempts,
         route_reason=reason,
+        fallback_model=candidate.model.id if stands_in else "",
+        dropped_tier=target.tier if dropped else "",
     )

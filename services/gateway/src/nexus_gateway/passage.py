@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError
 from nexus_routing import Plan, Requirements
@@ -14,13 +15,14 @@ from nexus_gateway.request import InferenceRequest
 
 __all__ = ["Passage"]
 
+encode = msgspec.json.Encoder().encode
+
 
 @dataclass(slots=True)
 class Passage:
     """Times are monotonic seconds.
 
-    `body` is what travels on, JSON text. `served` names whoever was tried last. `first_content` counts from
-    `started`; None when nothing was streamed.
+    `served` names whoever was tried last. `first_content` counts from `started`; None when nothing was streamed.
     """
 
     request: InferenceRequest
@@ -28,13 +30,20 @@ class Passage:
     started: float = field(default_factory=time.monotonic)
     requirements: Requirements = field(init=False)
     plan: Plan | None = None
-    body: str = ""
     attempts: int = 0
     served: inference_pb2.Served | None = None
     usage: inference_pb2.Usage | None = None
     first_content: float | None = None
     error: MeshError | None = None
     finished: bool = False
+    _bodies: dict[str, str] = field(default_factory=dict)
+
+    def body_for(self, model: str) -> str:
+        """What travels on, JSON text: under the name of the model that is to answer, not an alias."""
+        body = self._bodies.get(model)
+        if body is None:
+            body = self._bodies[model] = encode({**self.request.body, "model": model}).decode()
+        return body
 
     @property
     def left(self) -> float:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
@@ -30,8 +29,6 @@ __all__ = ["Pipeline"]
 CANDIDATES = 3
 RETRY_AFTER = 1.0
 NO_ZONES: frozenset[str] = frozenset()
-
-encode = msgspec.json.Encoder().encode
 
 
 class Pipeline:
@@ -136,18 +133,15 @@ class Pipeline:
         passage.requirements = _requirements(passage.request)
 
     def _plan(self, passage: Passage) -> None:
-        """Chooses who may serve it, and writes the body they get: under the model's own name, not an alias."""
+        """Chooses who may serve it."""
         self._need_snapshot()
         request, requirements = passage.request, passage.requirements
         chosen = plan(self.table.table, requirements, self.traffic.conditions(), CANDIDATES)
         if chosen.refusal is not None:
-            raise refuse(chosen.refusal, requirements)
-        assert chosen.model is not None  # noqa: S101 - a plan with candidates has one
+            raise refuse(chosen.refusal, requirements, self.traffic.soonest)
         passage.plan = chosen
-        passage.limits = self._model_limits.get(request.model) or self._model_limits.get(
-            chosen.model, self._limits
-        )
-        passage.body = encode({**request.body, "model": chosen.model}).decode()
+        limits = self._model_limits
+        passage.limits = limits.get(request.model) or limits.get(chosen.model or "", self._limits)
 
     def _need_snapshot(self) -> None:
         if self.table.snapshot is None:

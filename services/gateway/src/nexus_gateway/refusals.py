@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
@@ -10,6 +11,7 @@ from nexus_routing import Capability, Operation, Refusal, Requirements, State, V
 __all__ = ["refuse"]
 
 RETRY_AFTER = 2.0
+ABSENT_RETRY_AFTER = 30.0
 NAMED = 5
 
 # The request parameter behind a capability; the others are asked for by what the messages hold.
@@ -28,9 +30,44 @@ CONTENT: dict[int, str] = {
 }
 
 
-def refuse(refusal: Refusal, requirements: Requirements) -> MeshError:
-    """The error of a plan without candidates."""
-    return BY_STAGE[refusal.stage](refusal, requirements)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a stage's refusal is told. `cause` is the word for programs; `named`: whether hosts may be named in it."""
+
+    tell: Callable[[Refusal, Requirements], MeshError]
+    cause: str = ""
+    named: bool = True
+
+
+def refuse(
+    refusal: Refusal, requirements: Requirements, soonest: Callable[[Iterable[str]], float] = lambda _: 0.0
+) -> MeshError:
+    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried."""
+    kind = BY_STAGE[refusal.stage]
+    error = kind.tell(refusal, requirements)
+    if refusal.fallbacks:
+        error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
+    if kind.cause:
+        error.metadata |= _context(refusal, requirements, kind)
+    if refusal.stage == "ejected":
+        error.retry_after = max(1.0, soonest(verdict.target.id for verdict in refusal.verdicts))
+    if error.retry_after is not None:
+        error.metadata["eta_seconds"] = f"{error.retry_after:g}"
+    return error
+
+
+def _context(refusal: Refusal, requirements: Requirements, kind: Kind) -> dict[str, str]:
+    """What a program needs to decide what to do now; lists are comma-separated."""
+    loading = any(verdict.target.state == State.STARTING for verdict in refusal.verdicts)
+    context = {"reason": "loading" if kind.cause == "unhealthy" and loading else kind.cause}
+    if kind.named:
+        context["available_nodes"] = ",".join(sorted({each.target.host for each in refusal.verdicts}))
+    if refusal.tier:
+        context["required_tier"] = refusal.tier
+    if refusal.missing:
+        context["required"] = names(Capability, requirements.needs)
+        context["available"] = names(Capability, refusal.available)
+    return context
 
 
 def _unknown_model(refusal: Refusal, requirements: Requirements) -> MeshError:
@@ -56,6 +93,47 @@ def _outside_zone(refusal: Refusal, requirements: Requirements) -> MeshError:
         Reason.PRIVACY_ZONE,
         f"The model '{requirements.model[:128]}' is not offered inside the privacy zone this request must stay in: "
         f"{_ended(_reasons(refusal.verdicts))} Nothing was sent anywhere. Choose another model.",
+        metadata={"param": "model"},
+    )
+
+
+def _absent(_: Refusal, requirements: Requirements) -> MeshError:
+    return MeshError(
+        Reason.BACKEND_DOWN,
+        f"The model '{requirements.model[:128]}' is set up here, but no backend that is running offers it now. "
+        "Start the engine that has it; `nexus status` shows all backends.",
+        retry_after=ABSENT_RETRY_AFTER,
+    )
+
+
+def _too_long(refusal: Refusal, requirements: Requirements) -> MeshError:
+    longest = max(_context_of(verdict) for verdict in refusal.verdicts)
+    return MeshError(
+        Reason.CONTEXT_LENGTH,
+        f"The request needs {requirements.tokens} tokens of context, prompt and answer together, but "
+        f"'{requirements.model[:128]}' has {longest}. Shorten the prompt, or choose a model with a larger context.",
+        metadata={"param": "messages", "context_tokens": str(longest)},
+    )
+
+
+def _context_of(verdict: Verdict) -> int:
+    return next(each.context_tokens for each in verdict.target.models if each.id == verdict.model)
+
+
+def _below_tier(refusal: Refusal, requirements: Requirements) -> MeshError:
+    return MeshError(
+        Reason.BACKEND_DOWN,
+        f"The model '{requirements.model[:128]}' must be served in tier {refusal.tier} or better: "
+        f"{_ended(_reasons(refusal.verdicts))} Nothing of a lower tier is taken instead.",
+        retry_after=ABSENT_RETRY_AFTER,
+    )
+
+
+def _against_rules(refusal: Refusal, requirements: Requirements) -> MeshError:
+    return MeshError(
+        Reason.ROUTING_RULE,
+        f"The operator's rules let no backend serve this request for '{requirements.model[:128]}': "
+        f"{_ended(_reasons(refusal.verdicts))} Choose another model, or ask the operator.",
         metadata={"param": "model"},
     )
 
@@ -104,14 +182,18 @@ def _down(refusal: Refusal, requirements: Requirements) -> MeshError:
     )
 
 
-BY_STAGE: dict[str, Callable[[Refusal, Requirements], MeshError]] = {
-    "model": _unknown_model,
-    "operation": _wrong_operation,
-    "zone": _outside_zone,
-    "capabilities": _missing_capability,
-    "state": _not_active,
-    "reachable": _down,
-    "ejected": _down,
+BY_STAGE: dict[str, Kind] = {
+    "model": Kind(_unknown_model),
+    "absent": Kind(_absent, "absent"),
+    "operation": Kind(_wrong_operation, "capability"),
+    "zone": Kind(_outside_zone, "forbidden_by_zone", named=False),
+    "capabilities": Kind(_missing_capability, "capability"),
+    "context": Kind(_too_long, "context_length"),
+    "tier": Kind(_below_tier, "tier"),
+    "rules": Kind(_against_rules, "forbidden_by_rule", named=False),
+    "state": Kind(_not_active, "unhealthy"),
+    "reachable": Kind(_down, "unhealthy"),
+    "ejected": Kind(_down, "unhealthy"),
 }
 
 
@@ -119,6 +201,10 @@ def _reasons(verdicts: Iterable[Verdict]) -> str:
     every = [f"{verdict.target.backend} {verdict.reason}" for verdict in verdicts]
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return "; ".join(every[:NAMED]) + more
+
+
+def _either(models: tuple[str, ...]) -> str:
+    return " or ".join(f"'{model}'" for model in models[:NAMED])
 
 
 def _ended(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +18,7 @@ RETRYABLE = frozenset(
         Reason.BACKEND_DOWN,
         Reason.BACKEND_LOST,
         Reason.DRAINING,
+        Reason.MODEL_NOT_FOUND,
         Reason.MODEL_NOT_READY,
         Reason.OVERLOAD,
         Reason.RATE_LIMIT,
@@ -40,6 +43,8 @@ BLAMES_TARGET = frozenset(
 WINDOW = 10.0
 SHARE = 0.2
 LEAST = 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+"""Upper ends of the random pause before the third attempt, and before any."""
 
 
 class RetryBudget:
@@ -63,6 +68,11 @@ class RetryBudget:
         second[2] += 1
         self._retries += 1
         return True
+
+    async def pause(self, attempts: int) -> None:
+        """Waits before a further attempt: not before the first one, which goes to somebody else at once."""
+        if attempts > 1:
+            await asyncio.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempts - 2))))
 
     def _slide(self) -> list[float]:
         now = self._clock()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterable
 
-from nexus_mesh.errors import MeshError
+from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Table
 
 from nexus_gateway.breakers import Breakers
@@ -36,6 +37,10 @@ class Traffic:
     def look(self) -> Conditions:
         """The same for a question that takes no turn: asking does not change where the next request goes."""
         return Conditions(self.active, self.reachability.unreachable, self.breakers.ejected())
+
+    def soonest(self, targets: Iterable[str]) -> float:
+        """Seconds until the first of the targets may be tried again, as far as we decide that; 0 = now."""
+        return self.breakers.soonest(targets)
 
     def admits(self, candidate: Candidate) -> bool:
         """Whether a candidate planned a moment ago may still be tried."""
@@ -76,7 +81,11 @@ class Ride:
             self._traffic.reachability.lose(self._candidate.endpoint, self._candidate.target.instance)
         elif error.reason in BLAMES_TARGET:
             self._judged = True
-            self._traffic.breakers.fail(self._candidate.id)
+            gone = error.reason is Reason.BACKEND_DOWN
+            self._traffic.breakers.fail(self._candidate.id, gone=gone)
+        elif error.reason is Reason.RATE_LIMIT and error.retry_after is not None:
+            self._judged = True
+            self._traffic.breakers.pause(self._candidate.id, error.retry_after)
 
     def close(self) -> None:
         if self._closed:

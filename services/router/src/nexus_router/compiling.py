@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nexus.registry.v1 import instance_pb2 as registry
-from nexus.router.v1.snapshot_pb2 import Snapshot, Target
+from nexus.router.v1.snapshot_pb2 import Fallbacks, Snapshot, Target
 
 from nexus_router.config import RoutingSettings
 from nexus_router.health import Health
@@ -32,7 +32,17 @@ def compile_snapshot(
         for backend in instance.status.backends
     ]
     targets.sort(key=lambda target: target.id)
-    return Snapshot(targets=targets, aliases=routing.aliases, zones=routing.zones)
+    return Snapshot(
+        targets=targets,
+        aliases=routing.aliases,
+        zones=routing.zones,
+        fallbacks={model: Fallbacks(models=chain) for model, chain in routing.fallbacks.items()},
+        overflow=routing.overflow_to_fallbacks,
+        tiers=routing.tiers,
+        tier_order=routing.tier_order,
+        tier_drop=routing.tier_drop,
+        rules=[rule.message() for rule in routing.rules],
+    )
 
 
 def reported(instance: registry.Instance, backend: registry.Backend) -> tuple[registry.State, str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from nexus_mesh.config import ServiceSettings, service_config
 from nexus_mesh.spiffe import LABEL as ZONE
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from nexus_routing import TIERS
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from nexus_router.rules import RuleSettings
 
 
 class RoutingSettings(BaseModel):
@@ -20,6 +25,40 @@ class RoutingSettings(BaseModel):
         default_factory=dict,
         description="Model or alias -> the privacy zone that whoever serves it must be in.",
     )
+
+    fallbacks: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Model or alias -> models that may stand in for it, in this order; theirs are not followed.",
+    )
+    overflow_to_fallbacks: bool = Field(
+        default=False, description="Whether fallbacks also stand in while every place of a model is taken."
+    )
+    tiers: dict[str, str] = Field(
+        default_factory=dict, description="Model or alias -> the lowest tier that may serve it."
+    )
+    tier_order: tuple[str, ...] = Field(default=TIERS, min_length=1, description="All tiers, lowest first.")
+    tier_drop: tuple[str, ...] = Field(
+        default=(), description="Models or aliases a lower tier may serve when no other can."
+    )
+    rules: tuple[RuleSettings, ...] = Field(default=(), description="Who may serve whom, beyond all that.")
+
+    @field_validator("fallbacks")
+    @classmethod
+    def _lead_elsewhere(cls, fallbacks: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for model, chain in fallbacks.items():
+            if not model or not chain or not all(chain):
+                raise ValueError(f"the fallbacks of {model!r} must be names of models, at least one")
+            if model in chain:
+                raise ValueError(f"{model!r} cannot stand in for itself")
+        return fallbacks
+
+    @model_validator(mode="after")
+    def _know_their_tiers(self) -> Self:
+        for model, tier in self.tiers.items():
+            if tier not in self.tier_order:
+                known = ", ".join(self.tier_order)
+                raise ValueError(f"the tier {tier!r} demanded for {model!r} is not in tier_order: {known}")
+        return self
 
     @field_validator("zones")
     @classmethod

@@ -16,10 +16,14 @@ def explain_on(snapshot: Snapshot, request: pb.ExplainRequest) -> pb.ExplainResp
     _check(request)
     needs = frozenset(int(capability) for capability in request.capabilities)
     zones = frozenset((request.zone,)) if request.zone else frozenset[str]()
-    requirements = Requirements(int(request.operation), request.model, needs, zones)
+    requirements = Requirements(
+        int(request.operation), request.model, needs, zones, tenant=request.tenant, tokens=request.tokens
+    )
     explanation = explain(read_snapshot(snapshot), requirements)
     candidates = [
-        pb.Candidate(target=each.target.id, rank=each.rank, stage=each.stage, reason=each.reason)
+        pb.Candidate(
+            target=each.target.id, rank=each.rank, stage=each.stage, reason=each.reason, model=each.model
+        )
         for each in explanation.verdicts
     ]
     return pb.ExplainResponse(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import msgspec
 from nexus_mesh.errors import MeshError, Reason
 
+from nexus_gateway.http.error_context import ErrorContext, error_context
+
 LONGEST_WAIT = 120
 """Seconds. The official client gives up at once when told to wait longer."""
 
@@ -38,6 +40,7 @@ REASONS: dict[Reason, Answer] = {
     Reason.JOIN_TOKEN: Answer(401, _BAD, "invalid_join_token"),
     Reason.CALLER_SCOPE: Answer(403, "permission_error", "insufficient_permissions"),
     Reason.PRIVACY_ZONE: Answer(403, "permission_error", "privacy_zone"),
+    Reason.ROUTING_RULE: Answer(403, "permission_error", "routing_rule"),
     Reason.MODEL_NOT_FOUND: Answer(404, _BAD, "model_not_found"),
     Reason.OBJECT_NOT_FOUND: Answer(404, _BAD, "not_found"),
     Reason.ALREADY_EXISTS: Answer(409, "conflict", "already_exists"),
@@ -110,8 +113,10 @@ def answer_to(error: MeshError | EdgeError) -> Answer:
     return EDGE[error.name] if isinstance(error, EdgeError) else REASONS[error.reason]
 
 
-def error_object(error: MeshError | EdgeError, *, mid_stream: bool = False) -> dict[str, str | None]:
-    """The value of `error` in the envelope: all four keys, always."""
+def error_object(
+    error: MeshError | EdgeError, *, mid_stream: bool = False
+) -> dict[str, str | ErrorContext | None]:
+    """The value of `error` in the envelope: all four keys, always; and `context` when nobody can serve now."""
     answer = answer_to(error)
     code, param = answer.code, None
     if isinstance(error, MeshError):
@@ -120,7 +125,14 @@ def error_object(error: MeshError | EdgeError, *, mid_stream: bool = False) -> d
             code = error.metadata.get("code", code)
         elif mid_stream:
             code = MID_STREAM.get(error.reason, code)
-    return {"message": error.message, "type": answer.type, "param": param, "code": code}
+    told: dict[str, str | ErrorContext | None] = {
+        "message": error.message,
+        "type": answer.type,
+        "param": param,
+        "code": code,
+    }
+    context = error_context(error) if isinstance(error, MeshError) else None
+    return told if context is None else told | {"context": context}
 
 
 def envelope(error: MeshError | EdgeError) -> tuple[int, list[Header], bytes]:

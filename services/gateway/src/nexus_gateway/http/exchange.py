@@ -122,7 +122,7 @@ _EVENT_STREAM: tuple[Header, ...] = (
 
 def served_headers(served: inference_pb2.Served) -> list[Header]:
     """X-Nexus-*: who answered, where, and why it was chosen."""
-    return [
+    headers = [
         (b"x-nexus-backend", _header_value(served.backend)),
         (b"x-nexus-backend-type", _header_value(served.kind)),
         (b"x-nexus-model", _header_value(served.model)),
@@ -131,6 +131,11 @@ def served_headers(served: inference_pb2.Served) -> list[Header]:
         (b"x-nexus-route-reason", ROUTE_REASONS[served.route_reason]),
         (b"x-nexus-attempts", b"%d" % served.attempts),
     ]
+    if served.fallback_model:
+        headers.append((b"x-nexus-fallback-model", _header_value(served.fallback_model)))
+    if served.dropped_tier:
+        headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
+    return headers
 
 
 def _header_value(text: str) -> bytes:

@@ -63,12 +63,14 @@ def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, An
         "model": request.model,
         "resolved_model": explanation.model,
         "zones": sorted(explanation.zones),
+        "tier": explanation.tier or None,
         "candidates": [
             {
                 "backend": verdict.target.backend,
                 "backend_type": verdict.target.kind,
                 "instance": verdict.target.instance,
                 "zone": verdict.target.zone,
+                "model": verdict.model or None,
                 "rank": verdict.rank,
                 "stage": verdict.stage or None,
                 "reason": verdict.reason,

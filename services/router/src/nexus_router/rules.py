@@ -1,0 +1,56 @@
+"""Tables [[routing.rules]] of nexus.toml."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from nexus.router.v1 import snapshot_pb2
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = ["RuleSettings"]
+
+Names = tuple[str, ...]
+
+
+class ScopeSettings(BaseModel):
+    """Some backends: those that fit every field that is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hosts: Names = Field(default=(), description="Machines, by the name they joined with.")
+    backends: Names = Field(default=(), description="Names of backends.")
+    kinds: Names = Field(default=(), description='Kinds of backends, for example "ollama".')
+    tiers: Names = Field(default=(), description="Tiers.")
+
+
+class RuleSettings(BaseModel):
+    """One rule: which requests it is about, and who may or may not serve them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=128, description="Shows in reasons.")
+    models: Names = Field(default=(), description="Patterns with * and ? for models or aliases. Empty = all.")
+    tenants: Names = Field(default=(), description="Whose requests. Empty = everybody's.")
+    only: ScopeSettings = Field(default=ScopeSettings(), description="Only these may serve.")
+    never: ScopeSettings = Field(default=ScopeSettings(), description="These may not serve.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.only.model_dump(exclude_defaults=True) and not self.never.model_dump(
+            exclude_defaults=True
+        ):
+            raise ValueError(
+                f"rule {self.name!r} neither allows nor excludes anything: give it `only` or `never` with hosts, "
+                "backends, kinds or tiers"
+            )
+        return self
+
+    def message(self) -> snapshot_pb2.Rule:
+        """The rule as gateways get it."""
+        return snapshot_pb2.Rule(
+            name=self.name,
+            models=self.models,
+            tenants=self.tenants,
+            only=snapshot_pb2.Scope(**self.only.model_dump()),
+            never=snapshot_pb2.Scope(**self.never.model_dump()),
+        )
