@@ -49,21 +49,31 @@ class GatewayBench:
         return GatewaySettings(**{**common, **changes})
 
     async def start(
-        self, *targets: snapshot_pb2.Target, aliases: dict[str, str] | None = None, **changes: Any
+        self, *targets: snapshot_pb2.Target, policy: dict[str, Any] | None = None, **changes: Any
     ) -> None:
-        """Starts the pipeline; with targets, waits until it knows them."""
+        """Starts the pipeline; with targets, waits until it knows them. `policy`: other fields of the snapshot."""
         self.mesh = await self._stack.enter_async_context(
             Mesh(self.settings(**changes), self.ca.identity("gateway"))
         )
         self.pipeline = build_pipeline(self.mesh)
         if targets:
-            self.control.router.show(*targets, aliases=aliases)
+            self.control.router.show(*targets, **(policy or {}))
             await eventually(
                 lambda: self.pipeline.readiness().missing[:1] != [NO_SNAPSHOT], what="first snapshot"
             )
 
     async def ask(self, **changes: Any) -> inference_pb2.CompleteResponse:
         return await self.pipeline.complete(chat(**changes))
+
+    @asynccontextmanager
+    async def stream(self, **changes: Any) -> AsyncIterator[AsyncIterator[inference_pb2.StreamResponse]]:
+        """The messages of a streamed answer."""
+        async with self.pipeline.stream(chat(stream=True, **changes)) as messages:
+            yield messages
+
+    async def until_newer(self, snapshot: snapshot_pb2.Snapshot | None) -> None:
+        """Waits until the gateway has another snapshot than this one."""
+        await eventually(lambda: self.pipeline.table.snapshot is not snapshot, what="a newer snapshot")
 
     async def ask_stream(self, **changes: Any) -> str:
         """The text of a whole streamed answer."""
@@ -75,13 +85,18 @@ NO_SNAPSHOT = "no routing snapshot: the router has not been heard yet"
 
 
 def chat(
-    model: str = "m", *, stream: bool = False, needs: frozenset[int] = frozenset(), **fields: Any
+    model: str = "m",
+    *,
+    stream: bool = False,
+    needs: frozenset[int] = frozenset(),
+    body: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> InferenceRequest:
-    """A checked chat request."""
+    """A checked chat request; `body` adds to the least there can be."""
     return InferenceRequest(
         operation=model_pb2.OPERATION_CHAT,
         model=model,
-        body={"model": model, "messages": [{"role": "user", "content": "hi"}]},
+        body={"model": model, "messages": [{"role": "user", "content": "hi"}], **(body or {})},
         stream=stream,
         include_usage=False,
         needs=needs,

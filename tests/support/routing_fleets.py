@@ -126,6 +126,7 @@ def _conditions(random: Random, targets: list[Target]) -> Conditions:
         active={each.id: random.randint(1, 3) for each in targets if random.random() < 0.3},
         unreachable={each.endpoint: "gone" for each in targets if random.random() < 0.1},
         ejected={each.id: "failed" for each in targets if random.random() < 0.1},
+        paused={each.id: "asked" for each in targets if random.random() < 0.05},
         turn=random.randrange(10),
     )
 

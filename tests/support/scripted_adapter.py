@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -35,6 +35,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.name = name
         self.mode = "ok"
         self.reason = Reason.UPSTREAM_ERROR
+        self.retry_after: float | None = None
         self.delay = 0.0
         self.seen: list[inference_pb2.Envelope] = []
         self.active = 0
@@ -48,6 +49,10 @@ class ScriptedAdapter(InferenceServiceServicer):
         address: str | None = None,
         state: instance_pb2.State = instance_pb2.STATE_ACTIVE,
         priority: int = 50,
+        tier: str = "standard",
+        context: int = 0,
+        capabilities: Iterable[model_pb2.Capability] = (),
+        capacity: int = 0,
     ) -> snapshot_pb2.Target:
         """This adapter's only backend as a router shows it; reached at `address` if given."""
         spiffe = self.identity.spiffe
@@ -60,10 +65,18 @@ class ScriptedAdapter(InferenceServiceServicer):
             kind="scripted",
             priority=priority,
             state=state,
+            tier=tier,
+            load=instance_pb2.Load(capacity=capacity),
             state_reason="" if state == instance_pb2.STATE_ACTIVE else "the test says so",
         )
         for model in models or ("m",):
-            target.models.add(id=model, operations=[model_pb2.OPERATION_CHAT], loaded=True)
+            target.models.add(
+                id=model,
+                operations=[model_pb2.OPERATION_CHAT],
+                loaded=True,
+                context_tokens=context,
+                capabilities=capabilities,
+            )
         return target
 
     @property
@@ -116,8 +129,16 @@ class ScriptedAdapter(InferenceServiceServicer):
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
     async def _stream_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        raise MeshError(self.reason, "the test says so")
+        raise MeshError(self.reason, "the test says so", retry_after=self.retry_after)
         yield
+
+    async def _stream_rest(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """What is left after the first word."""
+        for word in WORDS[1:]:
+            yield _chunks({"content": word})
+        yield _chunks({}, "stop")
+        usage = inference_pb2.Usage(prompt_tokens=3, completion_tokens=len(WORDS) - 1)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
     async def _stream_role_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield _chunks({"role": "assistant", "content": ""})

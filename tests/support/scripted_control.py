@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
@@ -25,9 +26,10 @@ class ScriptedRouter(router_pb2_grpc.RouterServiceServicer):
         self._version = 0
         self._changed = asyncio.Event()
 
-    def show(self, *targets: snapshot_pb2.Target, aliases: dict[str, str] | None = None) -> None:
+    def show(self, *targets: snapshot_pb2.Target, **policy: Any) -> None:
+        """`policy`: further fields of the snapshot."""
         self._version += 1
-        self._snapshot = snapshot_pb2.Snapshot(version=self._version, targets=targets, aliases=aliases or {})
+        self._snapshot = snapshot_pb2.Snapshot(version=self._version, targets=targets, **policy)
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -18,7 +18,7 @@ ACTIVE = instance_pb2.STATE_ACTIVE
 
 async def test_answer_names_who_served_and_body_names_the_model_itself(bench: GatewayBench) -> None:
     box = await bench.adapter("box")
-    await bench.start(box.target("llama:70b"), aliases={"gpt-4o": "llama:70b"})
+    await bench.start(box.target("llama:70b"), policy={"aliases": {"gpt-4o": "llama:70b"}})
     answer = await bench.ask(model="gpt-4o")
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "one two three"
     assert (answer.served.model, answer.served.backend) == ("llama:70b", "box")

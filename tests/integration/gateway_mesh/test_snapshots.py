@@ -37,7 +37,7 @@ async def test_warm_gateway_needs_neither_router_nor_vault(bench: GatewayBench) 
 
 async def test_cold_gateway_starts_from_the_saved_snapshot(bench: GatewayBench) -> None:
     box = await bench.adapter("box")
-    await bench.start(box.target(), aliases={"gpt-4o": "m"})
+    await bench.start(box.target(), policy={"aliases": {"gpt-4o": "m"}})
     await eventually(saved(bench).exists, what="the snapshot to be saved")
     await bench.control.stop("router")
     await bench.start()
@@ -69,7 +69,7 @@ async def test_models_are_the_routable_names_with_their_aliases(bench: GatewayBe
     target.models[0].owner = "meta"
     target.models[1].create_time.FromSeconds(1_700_000_000)
     hidden = down.target("c", state=instance_pb2.STATE_UNHEALTHY)
-    await bench.start(target, hidden, aliases={"gpt-4o": "a", "gone": "c", "nowhere": "x"})
+    await bench.start(target, hidden, policy={"aliases": {"gpt-4o": "a", "gone": "c", "nowhere": "x"}})
     assert [(row.id, row.owned_by, row.created) for row in bench.pipeline.models()] == [
         ("a:latest", "scripted", 1_700_000_000),
         ("b", "meta", 0),

@@ -147,7 +147,7 @@ def test_why_nobody_can_serve_is_told_to_programs_too(
     policy: Policy, asked: dict[str, Any], reason: Reason, context: dict[str, str]
 ) -> None:
     table = Table([target("box", model(context=100))], policy)
-    error = refused(table, Requirements(CHAT, **{"model": "m"} | asked))
+    error = refused(table, Requirements(CHAT, **{"model": "m", **asked}))
     assert error.reason is reason
     assert error.metadata | context == error.metadata
     assert ("available_nodes" in error.metadata) == (context.get("reason") not in HIDES_HOSTS)

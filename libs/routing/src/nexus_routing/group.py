@@ -92,11 +92,11 @@ class Group:
         return [(scores[i], turns[i]) for i in _smallest(scores, limit)]
 
     def _out(self, conditions: Conditions) -> set[int]:
-        """Places of those that are unreachable or ejected."""
+        """Places of those that are unreachable, ejected or paused."""
         out: set[int] = set()
         for endpoint in conditions.unreachable:
             out.update(self._at.get(endpoint, ()))
-        for name in conditions.ejected:
+        for name in (*conditions.ejected, *conditions.paused):
             if name in self._index:
                 out.add(self._index[name])
         return out

@@ -21,18 +21,15 @@ class Order:
 
 
 def order(table: Table, requirements: Requirements, conditions: Conditions, limit: int) -> Order:
-    """The best `limit` candidates over all steps. Of equal demand, a free place comes before a better priority."""
+    """The best `limit` candidates of every step. Of equal demand, a free place comes before a better priority."""
     found, spare = Order(), list[Candidate]()
     for step in table.steps(requirements):
         free, busy = _split(table.pool(step, requirements), requirements, conditions, limit)
         if not found.candidates and free:
             found.overflow = bool(busy) and busy[0].target.priority < free[0].target.priority
-        _add(found.candidates, free)
-        _add(spare if table.policy.overflow else found.candidates, busy)
-        if len(found.candidates) >= limit:
-            break
+        _add(found.candidates, free[:limit])
+        _add(spare if table.policy.overflow else found.candidates, busy[: max(0, limit - len(free))])
     _add(found.candidates, spare)
-    del found.candidates[limit:]
     return found
 
 

@@ -71,7 +71,7 @@ class Policy:
     `zones`: the privacy zone whoever serves it must be in. `fallbacks`: models that may stand in for it, in this
     order; theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in
     `tier_drop` may be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place
-    is taken.
+    is taken. `resume`: patterns of those whose cut streams another backend of the same model may go on with.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class Policy:
     tier_drop: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
     overflow: bool = False
+    resume: tuple[str, ...] = ()
 
     def names(self, asked: str, resolved: str) -> tuple[str, ...]:
         """Every name a request goes by, from the asked one over aliases to the model's own."""
@@ -93,6 +94,12 @@ class Policy:
     def knows(self, name: str) -> bool:
         """Whether the operator has said anything about the name: then it is no typing error."""
         return any(name in each for each in (self.aliases, self.zones, self.fallbacks, self.tiers))
+
+    def may_resume(self, asked: str, resolved: str) -> bool:
+        """Whether a cut stream of the model may be gone on with elsewhere."""
+        return bool(self.resume) and any(
+            fnmatchcase(name, each) for name in self.names(asked, resolved) for each in self.resume
+        )
 
     def tier_rank(self, tier: str) -> int:
         """Higher is better; a tier nobody ordered is the lowest."""

@@ -28,6 +28,7 @@ def read_policy(snapshot: Any) -> Policy:
         tier_drop=frozenset(snapshot.tier_drop),
         rules=tuple([_read_rule(rule) for rule in snapshot.rules]),
         overflow=snapshot.overflow,
+        resume=tuple(snapshot.resume),
     )
 
 

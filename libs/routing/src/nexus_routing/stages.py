@@ -94,6 +94,10 @@ def _is_not_ejected(case: Case) -> str | None:
     return case.conditions.ejected.get(case.target.id)
 
 
+def _is_not_paused(case: Case) -> str | None:
+    return case.conditions.paused.get(case.target.id)
+
+
 STAGES: tuple[Stage, ...] = (
     Stage("model", _offers_model),
     Stage("operation", _does_operation),
@@ -105,6 +109,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("state", _is_active),
     Stage("reachable", _is_reachable, local=True),
     Stage("ejected", _is_not_ejected, local=True),
+    Stage("paused", _is_not_paused, local=True),
 )
 
 

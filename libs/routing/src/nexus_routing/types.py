@@ -101,13 +101,15 @@ class Requirements:
 class Conditions:
     """What the asking process itself knows, newer than any table.
 
-    `active`: its own running requests by target id. `unreachable` and `ejected`: why an endpoint or a target
-    gets nothing now. `turn`: any growing number; equals are tried in an order that rotates with it.
+    `active`: its own running requests by target id. `unreachable`, `ejected` and `paused`: why an endpoint or a target
+    gets nothing now; a paused one asked for that itself. `turn`: any growing number; equals are tried in an order that
+    rotates with it.
     """
 
     active: Mapping[str, int] = field(default_factory=dict)
     unreachable: Mapping[Endpoint, str] = field(default_factory=dict)
     ejected: Mapping[str, str] = field(default_factory=dict)
+    paused: Mapping[str, str] = field(default_factory=dict)
     turn: int = 0
 
 

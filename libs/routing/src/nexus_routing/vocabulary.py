@@ -28,6 +28,7 @@ class Capability(IntEnum):
     CHOICES = 7
     TOOL_CHOICE = 8
     TOKEN_INPUT = 9
+    PREFILL = 10
 
 
 class State(IntEnum):

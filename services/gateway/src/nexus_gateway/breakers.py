@@ -54,18 +54,25 @@ class Breakers:
 
     def ejected(self) -> dict[str, str]:
         """Who gets nothing now, and why."""
-        if not self._breakers and not self._paused:
+        if not self._breakers:
+            return {}
+        now = self._clock()
+        return {
+            target: f"failed {max(1, breaker.failures)} times lately; tried again in a moment"
+            for target, breaker in self._breakers.items()
+            if breaker.until > now or breaker.proving
+        }
+
+    def paused(self) -> dict[str, str]:
+        """Who asked to get nothing now."""
+        if not self._paused:
             return {}
         now = self._clock()
         self._paused = {target: until for target, until in self._paused.items() if until > now}
-        out = {
+        return {
             target: f"asked to be left alone for another {until - now:.0f} s"
             for target, until in self._paused.items()
         }
-        for target, breaker in self._breakers.items():
-            if breaker.until > now or breaker.proving:
-                out[target] = f"failed {max(1, breaker.failures)} times lately; tried again in a moment"
-        return out
 
     def soonest(self, targets: Iterable[str]) -> float:
         """Seconds until the first of the targets may be tried again; 0 = now."""
@@ -78,10 +85,6 @@ class Breakers:
             for target in targets
         ]
         return max(0.0, min(moments, default=0.0) - now)
-
-    def is_paused(self, target: str) -> bool:
-        """Whether the target itself asked to be left alone."""
-        return self._paused.get(target, 0.0) > self._clock()
 
     def start(self, target: str) -> bool:
         """A request goes to the target; whether it is the one that decides after an ejection."""

@@ -23,6 +23,7 @@ __all__ = ["Dispatcher"]
 
 T = TypeVar("T")
 
+ATTEMPTS = 3
 MANY_ANSWERS = 16
 
 
@@ -42,21 +43,31 @@ class Dispatcher:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
         return await self._walk(passage, self._open_at, may_retry)
 
+    async def go_on(self, passage: Passage) -> BackendStream:
+        """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
+        if not self._budget.take():
+            raise unavailable(passage.request.model)
+        RETRIES.labels("resumed").inc()
+        return await self._walk(passage, self._open_at, lambda: True, again=True)
+
     async def _walk(
         self,
         passage: Passage,
         attempt: Callable[[Passage, Candidate], Awaitable[T]],
         may_retry: Callable[[], bool],
+        *,
+        again: bool = False,
     ) -> T:
         assert passage.plan is not None  # noqa: S101 - the step before made it
-        self._budget.count_request()
+        if not again:
+            self._budget.count_request()
         failed: MeshError | None = None
         outgrown: dict[str, int] = {}
         for candidate in passage.plan.candidates:
             if not self._traffic.admits(candidate) or (outgrown and not _is_roomier(candidate, outgrown)):
                 continue
             if failed is not None:
-                if not self._budget.take():
+                if passage.attempts >= ATTEMPTS or not self._budget.take():
                     break
                 await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
@@ -118,6 +129,7 @@ def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:
         body=passage.body_for(candidate.model.id),
         backend=candidate.target.backend,
         request_id=passage.request.request_id,
+        continues=passage.continued is not None,
     )
 
 
@@ -127,7 +139,9 @@ def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
     stands_in = candidate.model.id != plan.model
     dropped = candidate.id in plan.below_tier
     reason = (
-        inference_pb2.ROUTE_REASON_FAILOVER
+        inference_pb2.ROUTE_REASON_RESUMED
+        if passage.continued is not None
+        else inference_pb2.ROUTE_REASON_FAILOVER
         if passage.attempts > 1 or stands_in
         else inference_pb2.ROUTE_REASON_CAPACITY_OVERFLOW
         if plan.overflow

@@ -12,16 +12,23 @@ from nexus_mesh.errors import MeshError
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.partial import Partial
 from nexus_gateway.passage import Passage
+from nexus_gateway.resuming import Resumer
 
-__all__ = ["LiveStream"]
+__all__ = ["RESUMED", "LiveStream"]
+
+RESUMED = "resumed"
+"""Phase of the progress message that tells a cut answer is gone on with."""
 
 
 class LiveStream:
     """An async iterator of StreamResponse that ends with `finish` or raises MeshError. The first one has `served`."""
 
-    def __init__(self, dispatcher: Dispatcher, passage: Passage) -> None:
+    def __init__(self, dispatcher: Dispatcher, resumer: Resumer, passage: Passage) -> None:
         self._passage = passage
+        self._resumer = resumer
+        self._partial = resumer.begin(passage)
         self._early: deque[inference_pb2.StreamResponse] = deque()
         self._stream: BackendStream | None = None
         self._committed = False
@@ -62,9 +69,10 @@ class LiveStream:
             raise StopAsyncIteration
         if not self._named:
             self._name(message)
+        if self._partial is not None:
+            self._partial.add(message)
         if message.HasField("finish"):
-            self._passage.finished = True
-            self._passage.usage = message.finish.usage if message.finish.HasField("usage") else None
+            self._finish(message.finish)
         return message
 
     async def _next(self) -> inference_pb2.StreamResponse | None:
@@ -73,7 +81,28 @@ class LiveStream:
         if self._early:
             return self._early.popleft()
         assert self._stream is not None  # noqa: S101 - adopted above
-        return await self._stream.read()
+        try:
+            return await self._stream.read()
+        except MeshError as error:
+            if self._partial is None:
+                raise
+            return await self._resume(self._stream, self._partial, error)
+
+    async def _resume(
+        self, cut: BackendStream, partial: Partial, error: MeshError
+    ) -> inference_pb2.StreamResponse:
+        """Takes the rest from somebody else, and says so. Raises `error` when nobody has it."""
+        await cut.close()
+        stream = await self._resumer.go_on(self._passage, partial, error)
+        self._stream = stream
+        self._early.extend(stream.early)
+        return inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase=RESUMED))
+
+    def _finish(self, finish: inference_pb2.Finish) -> None:
+        self._passage.finished = True
+        if self._partial is not None and self._passage.resumed and finish.HasField("usage"):
+            finish.usage.CopyFrom(self._partial.whole_usage(finish.usage))
+        self._passage.usage = finish.usage if finish.HasField("usage") else None
 
     def _adopt(self, stream: BackendStream) -> None:
         self._stream = stream

@@ -94,6 +94,7 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         backend=served.backend if served else None,
         instance=served.instance if served else None,
         attempts=passage.attempts,
+        resumed=passage.resumed or None,
         seconds=round(seconds, 4),
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,

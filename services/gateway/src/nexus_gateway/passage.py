@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
@@ -36,10 +37,16 @@ class Passage:
     first_content: float | None = None
     error: MeshError | None = None
     finished: bool = False
+    continued: dict[str, Any] | None = None
+    """The body that goes on with a cut answer, once it has been."""
+    resumed: int = 0
+    """How often that was done."""
     _bodies: dict[str, str] = field(default_factory=dict)
 
     def body_for(self, model: str) -> str:
         """What travels on, JSON text: under the name of the model that is to answer, not an alias."""
+        if self.continued is not None:
+            return encode({**self.continued, "model": model}).decode()
         body = self._bodies.get(model)
         if body is None:
             body = self._bodies[model] = encode({**self.request.body, "model": model}).decode()

@@ -21,6 +21,7 @@ from nexus_gateway.principals import ANONYMOUS, Authenticator, Principal
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
 from nexus_gateway.request import InferenceRequest
+from nexus_gateway.resuming import Resumer
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.traffic import Traffic
 
@@ -49,6 +50,7 @@ class Pipeline:
         self.table = table
         self.traffic = traffic
         self._dispatcher = dispatcher
+        self._resumer = Resumer(table, traffic, dispatcher)
         self._authenticator = authenticator
         self._limits = limits
         self._model_limits = model_limits
@@ -92,7 +94,7 @@ class Pipeline:
         metering.begin()
         try:
             await self._prepare(passage)
-            live = LiveStream(self._dispatcher, passage)
+            live = LiveStream(self._dispatcher, self._resumer, passage)
             await live.open(self._commit_after)
             yield live
         except MeshError as error:

@@ -49,7 +49,7 @@ def refuse(
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
         error.metadata |= _context(refusal, requirements, kind)
-    if refusal.stage == "ejected":
+    if refusal.stage in ("ejected", "paused"):
         error.retry_after = max(1.0, soonest(verdict.target.id for verdict in refusal.verdicts))
     if error.retry_after is not None:
         error.metadata["eta_seconds"] = f"{error.retry_after:g}"
@@ -182,6 +182,14 @@ def _down(refusal: Refusal, requirements: Requirements) -> MeshError:
     )
 
 
+def _rate_limited(refusal: Refusal, requirements: Requirements) -> MeshError:
+    return MeshError(
+        Reason.RATE_LIMIT,
+        f"Every backend of '{requirements.model[:128]}' takes no more requests for a moment: "
+        f"{_ended(_reasons(refusal.verdicts))}",
+    )
+
+
 BY_STAGE: dict[str, Kind] = {
     "model": Kind(_unknown_model),
     "absent": Kind(_absent, "absent"),
@@ -194,6 +202,7 @@ BY_STAGE: dict[str, Kind] = {
     "state": Kind(_not_active, "unhealthy"),
     "reachable": Kind(_down, "unhealthy"),
     "ejected": Kind(_down, "unhealthy"),
+    "paused": Kind(_rate_limited, "rate_limited"),
 }
 
 

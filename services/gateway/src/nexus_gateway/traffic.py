@@ -31,12 +31,14 @@ class Traffic:
 
     def conditions(self) -> Conditions:
         """What a plan has to know beyond the table."""
-        unreachable, ejected = self.reachability.unreachable, self.breakers.ejected()
-        return Conditions(self.active, unreachable, ejected, next(self._turns))
+        unreachable, breakers = self.reachability.unreachable, self.breakers
+        return Conditions(self.active, unreachable, breakers.ejected(), breakers.paused(), next(self._turns))
 
     def look(self) -> Conditions:
         """The same for a question that takes no turn: asking does not change where the next request goes."""
-        return Conditions(self.active, self.reachability.unreachable, self.breakers.ejected())
+        return Conditions(
+            self.active, self.reachability.unreachable, self.breakers.ejected(), self.breakers.paused()
+        )
 
     def soonest(self, targets: Iterable[str]) -> float:
         """Seconds until the first of the targets may be tried again, as far as we decide that; 0 = now."""
@@ -47,6 +49,7 @@ class Traffic:
         return (
             candidate.endpoint not in self.reachability.unreachable
             and candidate.id not in self.breakers.ejected()
+            and candidate.id not in self.breakers.paused()
         )
 
     def retain(self, table: Table) -> None:

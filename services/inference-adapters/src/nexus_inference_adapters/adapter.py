@@ -29,6 +29,8 @@ class Work:
     """The name the mesh uses; it stands in the answer."""
     body: dict[str, Any]
     request_id: str
+    continues: bool = False
+    """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import model_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 
@@ -27,6 +28,7 @@ STARTING_SECONDS = 0.25
 SILENCES_TO_UNHEALTHY = 2
 """A backend that answers a look late may only be busy; one that refuses connections is down at once."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
+PREFILL = model_pb2.CAPABILITY_PREFILL
 OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
 
 log = telemetry.logger("backend")
@@ -168,7 +170,12 @@ class Backend:
                 Reason.CAPABILITY_MISSING, f"Model {offer.model.id} does no {name} requests here."
             )
         request_id = envelope.request_id or telemetry.new_request_id()
-        return Work(envelope.operation, offer.name, offer.model.id, body, request_id)
+        if envelope.continues and PREFILL not in offer.model.capabilities:
+            raise MeshError(
+                Reason.CAPABILITY_MISSING,
+                f"Model {offer.model.id} cannot go on with an answer begun elsewhere.",
+            )
+        return Work(envelope.operation, offer.name, offer.model.id, body, request_id, envelope.continues)
 
     @contextmanager
     def _measured(self, work: Work) -> Iterator[None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
@@ -58,7 +58,7 @@ async def _llama_cpp_props(http: Http) -> Facts:
     if health.status == 503:
         return Facts(problem="The model is loading.", state=instance_pb2.STATE_STARTING)
     props = await http.look("GET", "/props")
-    can = ["json", "logprobs", "choices", "tool_choice", "token_input", "reasoning"]
+    can = ["json", "logprobs", "choices", "tool_choice", "token_input", "reasoning", "prefill"]
     if props.dig("chat_template_caps", "supports_tools") or props.dig(
         "chat_template_caps", "supports_tool_calls"
     ):
@@ -102,7 +102,8 @@ class Dialect:
 
     `context_key` is where a row of /v1/models carries the model's context; `streams_only` says for which requests
     it notices a client's leaving while it streams only; `keeps_after_stream` is False for a server that closes the
-    connection after a stream without saying so, which the next request on it would fall into.
+    connection after a stream without saying so, which the next request on it would fall into. `prefill` are the
+    parameters by which it goes on with the last message instead of answering it.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Dialect:
     facts: Callable[[Http], Awaitable[Facts]] = _health
     streams_only: Callable[[Work], bool] = _never
     keeps_after_stream: bool = True
+    prefill: Mapping[str, Any] = field(default_factory=dict)
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
         """State and models of a backend of this dialect."""
@@ -138,7 +140,12 @@ DIALECTS = (
         _llama_cpp_streams_only,
         keeps_after_stream=False,
     ),
-    Dialect("vllm", lambda seen: seen.owned_by("vllm"), (*ENGINE, "reasoning")),
+    Dialect(
+        "vllm",
+        lambda seen: seen.owned_by("vllm"),
+        (*ENGINE, "reasoning", "prefill"),
+        prefill={"add_generation_prompt": False, "continue_final_message": True},
+    ),
     Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
     Dialect(
         "lm-studio", lambda seen: seen.owned_by("organization_owner"), ("tools", "json", "reasoning"), ""

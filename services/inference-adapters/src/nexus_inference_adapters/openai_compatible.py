@@ -51,6 +51,8 @@ class OpenAICompatible(Adapter):
         """The body to send. Raises UNSUPPORTED_PARAMETER for what this kind would ignore."""
         body = {key: value for key, value in work.body.items() if key not in ("stream", "stream_options")}
         body["model"] = work.model
+        if work.continues and self.dialect is not None:
+            body |= self.dialect.prefill
         if work.operation == COMPLETION and max_tokens(COMPLETION, set_parameters(body)) == TEXT_MAX_TOKENS:
             body["max_tokens"] = TEXT_MAX_TOKENS
         if stream:

@@ -41,6 +41,7 @@ def compile_snapshot(
         tiers=routing.tiers,
         tier_order=routing.tier_order,
         tier_drop=routing.tier_drop,
+        resume=routing.resume,
         rules=[rule.message() for rule in routing.rules],
     )
 

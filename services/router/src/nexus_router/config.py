@@ -40,6 +40,11 @@ class RoutingSettings(BaseModel):
     tier_drop: tuple[str, ...] = Field(
         default=(), description="Models or aliases a lower tier may serve when no other can."
     )
+    resume: tuple[str, ...] = Field(
+        default=(),
+        description="Models or aliases, * and ? allowed, whose cut streams another backend of the same model goes on "
+        "with, if it can.",
+    )
     rules: tuple[RuleSettings, ...] = Field(default=(), description="Who may serve whom, beyond all that.")
 
     @field_validator("fallbacks")

@@ -16,6 +16,7 @@ from nexus_gateway.http.errors import EdgeError, error_object
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
+RESUMED = b": resumed on another backend of the same model\n\n"
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 _ROLE = Raw(b'"assistant"')

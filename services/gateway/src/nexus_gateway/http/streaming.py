@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError, Reason
 
-from nexus_gateway.http.events import KEEP_ALIVE, EventWriter
+from nexus_gateway.http.events import KEEP_ALIVE, RESUMED, EventWriter
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.metrics import STREAMS_ACTIVE
 from nexus_gateway.request import InferenceRequest
@@ -67,7 +67,7 @@ def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple
         return writer.chunks(message.chunks.json), False
     if kind == "finish":
         return writer.finish(message.finish.usage if message.finish.HasField("usage") else None), True
-    return b"", False
+    return (RESUMED if message.progress.phase == "resumed" else b""), False
 
 
 async def _beat(exchange: Exchange, seconds: float) -> None:

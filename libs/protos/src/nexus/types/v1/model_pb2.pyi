@@ -29,6 +29,7 @@ class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CAPABILITY_CHOICES: _ClassVar[Capability]
     CAPABILITY_TOOL_CHOICE: _ClassVar[Capability]
     CAPABILITY_TOKEN_INPUT: _ClassVar[Capability]
+    CAPABILITY_PREFILL: _ClassVar[Capability]
 OPERATION_UNSPECIFIED: Operation
 OPERATION_CHAT: Operation
 OPERATION_COMPLETION: Operation
@@ -43,6 +44,7 @@ CAPABILITY_LOGPROBS: Capability
 CAPABILITY_CHOICES: Capability
 CAPABILITY_TOOL_CHOICE: Capability
 CAPABILITY_TOKEN_INPUT: Capability
+CAPABILITY_PREFILL: Capability
 
 class Model(_message.Message):
     __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote")
