@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nexus_routing.explaining import diagnose
 from nexus_routing.ordering import order
 from nexus_routing.table import Table
-from nexus_routing.types import Conditions, Plan, Requirements
+from nexus_routing.types import Candidate, Conditions, Plan, Requirements
 
 __all__ = ["plan"]
 

@@ -18,6 +18,7 @@ from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
 from nexus_gateway.principals import ANONYMOUS, Authenticator, Principal
+from nexus_gateway.prompt_head import affinity
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
 from nexus_gateway.request import InferenceRequest
@@ -157,4 +158,6 @@ class Pipeline:
 def _requirements(request: InferenceRequest) -> Requirements:
     """What routing needs to know of a request."""
     zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
-    return Requirements(request.operation, request.model, request.needs, zones)
+    return Requirements(
+        request.operation, request.model, request.needs, zones, affinity=affinity(request.body)
+    )
