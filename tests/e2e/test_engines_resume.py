@@ -89,5 +89,5 @@ async def test_the_answer_is_the_one_that_was_not_cut(
 
 async def test_the_stream_says_that_it_was_gone_on_with(pair: Pair, request: pytest.FixtureRequest) -> None:
     pair.proxy.after = 1500
-    answer = await raw_chat(pair.mesh, pair.model, messages=QUESTION, stream=True, max_tokens=300)
+    answer = await raw_chat(pair.mesh, pair.model, messages=QUESTION, stream=True, temperature=0)
     assert (b": resumed on another backend" in answer.body) == ("no resume" not in request.node.name)
