@@ -6,7 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["create_private", "private_folder", "write_private"]
+__all__ = ["create_private", "private_folder", "remove_parts", "write_private"]
+
+PART = ".part"
 
 
 def private_folder(path: Path) -> None:
@@ -30,8 +32,14 @@ def write_private(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def remove_parts(folder: Path) -> None:
+    """Removes what writers that were killed left behind. Nobody may be writing there."""
+    for part in folder.glob(f".*{PART}"):
+        part.unlink(missing_ok=True)
+
+
 def _written(path: Path, content: bytes) -> Path:
-    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
