@@ -40,10 +40,14 @@ def remove_parts(folder: Path) -> None:
 
 def _written(path: Path, content: bytes) -> Path:
     descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(part)
+        raise
     return Path(part)
 
 
