@@ -28,7 +28,12 @@ def create_private(path: Path, content: bytes) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replaces the file, mode 0600. A crash leaves the old content or the new, never a mix."""
-    _written(path, content).replace(path)
+    part = _written(path, content)
+    try:
+        part.replace(path)
+    except OSError:
+        part.unlink()
+        raise
     _sync_folder(path.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from nexus_mesh import telemetry
@@ -63,7 +64,8 @@ class RevisionFiles:
         try:
             write_private(path, record.encode())
         except OSError:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             raise
         self._forget_oldest()
 

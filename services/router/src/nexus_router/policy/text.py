@@ -24,8 +24,11 @@ def read(text: str) -> RoutingSettings:
         raise _refused([f"it is larger than {LARGEST // 1024} KiB"])
     try:
         given = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number)
+        json.dumps(given, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise _refused([f"it is not JSON: line {error.lineno}, column {error.colno}"]) from None
+    except UnicodeEncodeError:
+        raise _refused(["it holds half a character (a surrogate without its other half)"]) from None
     except RecursionError:
         raise _refused(["it is nested too deeply"]) from None
     except ValueError as error:
@@ -38,18 +41,18 @@ def validate(given: Any) -> RoutingSettings:
     if not isinstance(given, dict):
         raise _refused(["it must be a table, which in JSON is an object"])
     if "routing" in given and "routing" not in RoutingSettings.model_fields:
-        raise _refused(["routing: a policy is what stands inside the table [routing], without that name"])
+        raise _refused(["routing: a policy is what stands inside the table [routing], without that name"], "routing")
     try:
         routing = RoutingSettings.model_validate(given)
         if RoutingSettings.model_validate(document(routing)) == routing:
             return routing
-        told = ["it does not read the same once it is written down; is there a number out of range?"]
+        told = ["routing: it does not read the same once it is written down; is a number out of range?"]
     except ValidationError as error:
         told = sentences(error)
-    known = ", ".join(RoutingSettings.model_fields)
+    place, _, _ = told[0].partition(": ")
     if any(key not in RoutingSettings.model_fields for key in given):
-        told.append(f"known settings are {known}")
-    raise _refused(told)
+        told.append(f"known settings are {', '.join(RoutingSettings.model_fields)}")
+    raise _refused(told, place)
 
 
 def document(routing: RoutingSettings) -> dict[str, Any]:
@@ -81,10 +84,7 @@ def _no_number(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
-def _refused(problems: list[str]) -> MeshError:
-    place, told, _ = problems[0].partition(": ")
+def _refused(problems: list[str], param: str = "json") -> MeshError:
     return MeshError(
-        Reason.INVALID_REQUEST,
-        f"The policy does not hold: {'; '.join(problems)}.",
-        metadata={"param": place if told else "json"},
+        Reason.INVALID_REQUEST, f"The policy does not hold: {'; '.join(problems)}.", metadata={"param": param}
     )
