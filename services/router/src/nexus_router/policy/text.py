@@ -41,10 +41,15 @@ def validate(given: Any) -> RoutingSettings:
     if not isinstance(given, dict):
         raise _refused(["it must be a table, which in JSON is an object"])
     if "routing" in given and "routing" not in RoutingSettings.model_fields:
-        raise _refused(["routing: a policy is what stands inside the table [routing], without that name"], "routing")
+        raise _refused(
+            ["routing: a policy is what stands inside the table [routing], without that name"], "routing"
+        )
     try:
         routing = RoutingSettings.model_validate(given)
-        if RoutingSettings.model_validate(document(routing)) == routing:
+        written = document(routing)
+        if _has_null(written):
+            raise _refused(["null cannot be written in TOML: leave out what is not to be set"])
+        if RoutingSettings.model_validate(written) == routing:
             return routing
         told = ["routing: it does not read the same once it is written down; is a number out of range?"]
     except ValidationError as error:
@@ -78,6 +83,12 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{path_of(key)} is set twice")
         found[key] = value
     return found
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list) else value is None
 
 
 def _no_number(word: str) -> Any:
