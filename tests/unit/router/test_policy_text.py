@@ -9,7 +9,17 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_router.config import RoutingSettings
 from nexus_router.policy import text
 
-FULL = {"aliases": {"gpt-4o": "llama3.1:70b"}, "zones": {"gpt-4o": "restricted"}}
+FULL = {
+    "aliases": {"gpt-4o": "llama3.1:70b"},
+    "zones": {"gpt-4o": "restricted"},
+    "fallbacks": {"llama3.1:70b": ["qwen3:32b", "a"]},
+    "tiers": {"gpt-4o": "big"},
+    "tier_order": ["small", "big"],
+    "rules": [
+        {"name": "at home", "models": ["llama*"], "only": {"hosts": ["studio"]}},
+        {"name": "b", "never": {"tiers": ["small"]}},
+    ],
+}
 
 
 def refused(given: str) -> MeshError:
@@ -50,6 +60,9 @@ def test_the_order_of_names_makes_no_other_policy_but_is_kept() -> None:
         ('{"zones": {"m": "No Zone"}}', "zones", ["no name of a zone"]),
         ('{"alias": {}}', "alias", ["not a known setting", "aliases", "zones"]),
         ('{"alias": {}, "zones": {"m": 1}}', "zones.m", ["alias: is not", "zones.m: must be text"]),
+        ('{"rules": [{"name": "r"}]}', "rules.0", ["neither allows nor excludes"]),
+        ('{"rules": [{"name": "r", "only": {"host": []}}]}', "rules.0.only.host", ["not a known setting"]),
+        ('{"tiers": {"m": "none"}}', "routing", ["tier_order"]),
         ('{"routing": {}}', "routing", ["inside the table [routing]"]),
         ('{"aliases": {"a": "b", "a": "c"}}', "json", ["a is set twice"]),
         ('{"aliases": {"a": "\\ud800"}}', "json", ["half a character"]),

@@ -14,6 +14,12 @@ __all__ = ["path_of", "sentences"]
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
+
+def _short(limit: Any) -> Any:
+    """0 for 0.0."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+
+
 WORDS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "extra_forbidden": "is not a known setting",
     "missing": "is missing",
@@ -36,10 +42,10 @@ WORDS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
     "frozen_set_type": "must be a list",
     "enum": lambda about: f"must be one of {about['expected']}",
     "literal_error": lambda about: f"must be one of {about['expected']}",
-    "greater_than": lambda about: f"must be greater than {about['gt']}",
-    "greater_than_equal": lambda about: f"must be at least {about['ge']}",
-    "less_than": lambda about: f"must be less than {about['lt']}",
-    "less_than_equal": lambda about: f"must be at most {about['le']}",
+    "greater_than": lambda about: f"must be greater than {_short(about['gt'])}",
+    "greater_than_equal": lambda about: f"must be at least {_short(about['ge'])}",
+    "less_than": lambda about: f"must be less than {_short(about['lt'])}",
+    "less_than_equal": lambda about: f"must be at most {_short(about['le'])}",
     "string_too_short": lambda about: f"must have at least {about['min_length']} characters",
     "string_too_long": lambda about: f"must have at most {about['max_length']} characters",
     "too_short": lambda about: f"must have at least {about['min_length']} entries",
@@ -50,9 +56,12 @@ WORDS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
 """By pydantic's type of error; it gives the function the error's context."""
 
 
-def sentences(error: ValidationError) -> list[str]:
-    """`<path>: <what is wrong>` for each problem. The values themselves are left out: they may be secrets."""
-    return [_sentence(problem) for problem in error.errors(include_url=False, include_input=False)]
+def sentences(error: ValidationError, whole: str = "settings") -> list[str]:
+    """`<path>: <what is wrong>` for each problem. `whole` names what has no path.
+
+    The values themselves are left out: they may be secrets.
+    """
+    return [_sentence(problem, whole) for problem in error.errors(include_url=False, include_input=False)]
 
 
 def path_of(*parts: str | int) -> str:
@@ -65,8 +74,8 @@ def path_of(*parts: str | int) -> str:
     )
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _sentence(problem: ErrorDetails, whole: str) -> str:
     words = WORDS.get(problem["type"], problem["msg"])
     told = words if isinstance(words, str) else words(problem.get("ctx", {}))
     place = [part for part in problem["loc"] if part != "[key]"]
-    return f"{path_of(*place) or 'settings'}: {told}"
+    return f"{path_of(*place) or whole}: {told}"

@@ -53,7 +53,7 @@ def validate(given: Any) -> RoutingSettings:
             return routing
         told = ["routing: it does not read the same once it is written down; is a number out of range?"]
     except ValidationError as error:
-        told = sentences(error)
+        told = sentences(error, "routing")
     place, _, _ = told[0].partition(": ")
     if any(key not in RoutingSettings.model_fields for key in given):
         told.append(f"known settings are {', '.join(RoutingSettings.model_fields)}")
