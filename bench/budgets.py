@@ -88,6 +88,7 @@ BUDGETS = (
     Budget("`nexus up` to first token, warm", 5, "s", _own("start", "warm_s")),
     Budget("new backend, registry to gateway", 1000, "ms", _own("visibility", "new_max_ms")),
     Budget("dead backend, registry to gateway", 1000, "ms", _own("visibility", "dead_max_ms")),
+    Budget("policy push to effect, median", 100, "ms", _own("policy", "push_ms")),
 )
 
 

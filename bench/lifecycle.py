@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from nexus.registry.v1 import instance_pb2, registry_pb2
+from nexus.router.v1 import policy_pb2
+from nexus_cli import policy_calls
 from nexus_cli.instances import LIST
 from nexus_cli.operator import control
 from nexus_mesh.client import Peer
@@ -21,7 +24,7 @@ from bench.nexus import backend_table, up
 from bench.processes import Unusable, free_port, resident
 from bench.subjects import Subject
 
-__all__ = ["at_rest", "growth", "start", "visibility"]
+__all__ = ["at_rest", "growth", "policy", "start", "visibility"]
 
 MIB = 1024 * 1024
 GROWTH_CONNECTIONS = 32
@@ -95,6 +98,44 @@ async def visibility(folder: Path, times: int) -> Figures:
         "dead_ms": statistics.median(vanished),
         "dead_max_ms": max(vanished),
     }
+
+
+async def policy(folder: Path, times: int) -> Figures:
+    """Milliseconds until the gateway shows a policy: `push` since it was sent, `effect` since the router's word."""
+    whole, effect = [], []
+    async with (
+        engine(folder / "policy.log", "steady") as (port, _),
+        up(folder / "policy", backend_table("steady", port)) as mesh,
+        control(mesh.layout, "router") as router,
+    ):
+        endpoint = Endpoint(mesh.host, mesh.port, "/v1/models")
+        await _moment(lambda: _gateway_shows(endpoint, "steady"), wanted=True)
+        for number in range(times):
+            sent, told, shown = await _put_in_force(router, endpoint, f"alias-{number}", "steady")
+            whole.append((shown - sent) * 1e3)
+            effect.append((shown - told) * 1e3)
+    return {
+        "push_ms": statistics.median(whole),
+        "push_max_ms": max(whole),
+        "effect_ms": statistics.median(effect),
+    }
+
+
+async def _put_in_force(
+    router: Peer, endpoint: Endpoint, alias: str, model: str
+) -> tuple[float, float, float]:
+    """When a policy with this alias was sent, when the router had it in force, and when the gateway showed it."""
+    current = (await policy_calls.get(router)).policy
+    text = json.dumps({"aliases": {alias: model}})
+    request = policy_pb2.SetPolicyRequest(json=text, etag=current.etag)
+    sent = time.monotonic()
+
+    async def put() -> float:
+        await policy_calls.change(router, request)
+        return time.monotonic()
+
+    told, shown = await asyncio.gather(put(), _moment(lambda: _gateway_shows(endpoint, alias), wanted=True))
+    return sent, told, shown
 
 
 async def _lag(registry: Peer, endpoint: Endpoint, name: str, *, wanted: bool) -> float:

@@ -18,7 +18,7 @@ from bench.subjects import Subject, bare
 
 __all__ = ["SCENARIOS", "run"]
 
-SCENARIOS = (*(load.name for load in LOADS), "memory", "growth", "start", "visibility", "routing")
+SCENARIOS = (*(load.name for load in LOADS), "memory", "growth", "start", "visibility", "policy", "routing")
 BESIDE_PEERS = {load.name for load in LOADS} | {"memory", "growth"}
 GROWTH_REQUESTS, QUICK_GROWTH_REQUESTS = 100_000, 5_000
 
@@ -40,6 +40,9 @@ async def run(
         found["start"] = {"NEXUS": await lifecycle.start(folder, 1 if quick else 5)}
     if "visibility" in only:
         found["visibility"] = {"NEXUS": await lifecycle.visibility(folder, 1 if quick else 5)}
+    if "policy" in only:
+        print("policy", flush=True)
+        found["policy"] = {"NEXUS": await lifecycle.policy(folder, 5 if quick else 40)}
     if "routing" in only:
         found["routing"] = {"NEXUS": _routing()}
     return found, versions

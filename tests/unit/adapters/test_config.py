@@ -77,8 +77,8 @@ def test_timeouts_of_a_model_overrule_the_general_ones(tmp_path: Path) -> None:
         ('kind = "ollama"\nurl = "http://u:p@x"', "api_key_env"),
         ('kind = "embedded"\nurl = "http://x"', "has a path, not a url"),
         ('kind = "ollama"\nurl = "http://x"\ncapabilities = ["magic"]', "known: tools"),
-        ('kind = "ollama"\nurl = "http://x"\nmax_concurrency = 0', "greater than or equal to 1"),
-        ('kind = "ollama"\nurl = "http://x"\nprio = 1', "Extra inputs"),
+        ('kind = "ollama"\nurl = "http://x"\nmax_concurrency = 0', "max_concurrency: must be at least 1"),
+        ('kind = "ollama"\nurl = "http://x"\nprio = 1', "prio: is not a known setting"),
     ],
 )
 def test_mistakes_are_explained(tmp_path: Path, backend: str, told: str) -> None:

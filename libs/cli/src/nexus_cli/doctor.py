@@ -14,9 +14,10 @@ import typer
 from nexus_mesh import tls
 from nexus_mesh.errors import MeshError
 
-from nexus_cli import etcd
+from nexus_cli import etcd, policy_calls
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
+from nexus_cli.operator import control
 from nexus_cli.output import Failure, console, print_json
 from nexus_cli.supervisor import healths
 
@@ -120,6 +121,21 @@ async def _backends(layout: Layout) -> list[Finding]:
     return found or [none]
 
 
+async def _policy(layout: Layout) -> list[Finding]:
+    try:
+        async with control(layout, "router") as router:
+            got = await policy_calls.get(router)
+    except (MeshError, Failure) as error:
+        return [Finding("policy", False, str(error), "Is `nexus up` running?")]
+    if got.problem:
+        return [Finding("policy", False, got.problem, "Set it again: nexus policy set FILE")]
+    return [
+        Finding(
+            "policy", True, f"revision {got.revision_in_force}" if got.revision_in_force else "nexus.toml"
+        )
+    ]
+
+
 async def _endpoint(layout: Layout) -> list[Finding]:
     mesh = layout.read() or MeshFile(node="")
     if not mesh.http:
@@ -143,5 +159,6 @@ CHECKS: tuple[Callable[[Layout], Awaitable[list[Finding]]], ...] = (
     _certificates,
     _processes,
     _backends,
+    _policy,
     _endpoint,
 )

@@ -39,7 +39,14 @@ async def explain(
         for one in answer.candidates
     ]
     if as_json:
-        print_json({"model": answer.model, "snapshot": answer.snapshot_version, "candidates": rows})
+        print_json(
+            {
+                "model": answer.model,
+                "snapshot": answer.snapshot_version,
+                "policy": answer.policy_revision,
+                "candidates": rows,
+            }
+        )
         return
     if answer.model != model:
         console.print(f"{model} stands for {answer.model}\n", markup=False)

@@ -1,21 +1,19 @@
-"""The `nexus` command: one table of subcommands, one way to run and to fail."""
+"""The `nexus` command: one table of subcommands."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from nexus_mesh.config import default_home
-from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.version import VERSION
 
+from nexus_cli.command import Home, Json, run
 from nexus_cli.layout import Layout
-from nexus_cli.output import CONFIG_EXIT, Failure, fail, print_json
+from nexus_cli.output import Failure, fail, print_json
 from nexus_cli.plan import Options
+from nexus_cli.policy_commands import policy
 
 __all__ = ["app", "main"]
 
@@ -24,27 +22,7 @@ keys = typer.Typer(no_args_is_help=True, help="API keys of the endpoint.")
 token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
 app.add_typer(keys, name="keys")
 app.add_typer(token, name="token")
-
-Home = Annotated[
-    Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
-    """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
-    try:
-        asyncio.run(coroutine)
-    except Failure as failure:
-        raise fail(failure, as_json=as_json) from None
-    except MeshError as error:
-        hint = "Is the mesh running? `nexus status` tells." if error.metadata.get("transport") else ""
-        raise fail(Failure(error.message, hint), as_json=as_json) from None
-    except ConfigError as error:
-        failure = Failure("The settings do not hold.", "\n".join(error.problems))
-        raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+app.add_typer(policy, name="policy")
 
 
 def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["CONFIG_EXIT", "Failure", "console", "fail", "print_json", "print_rows"]
 
@@ -56,5 +57,5 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in listed:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # a cell is data: what looks like markup in it is not meant as such
     console.print(table, soft_wrap=not sys.stdout.isatty())

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nexus_mesh.errors import ConfigError
+from nexus_mesh.problems import sentences
 from nexus_mesh.spiffe import LABEL
 
 __all__ = ["ServiceSettings", "default_home", "default_node", "load", "service_config"]
@@ -138,7 +139,7 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
     try:
         loaded = settings(_cli_parse_args=list(arguments), **_where(arguments))  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
-        problems += [_sentence(problem) for problem in error.errors(include_url=False)]
+        problems += sentences(error)
     else:
         if not problems:
             return loaded
@@ -185,8 +186,3 @@ def _unknown_environment(settings: type[ServiceSettings]) -> list[str]:
         for name in sorted(os.environ)
         if name.startswith(prefix) and name.split("__")[0] not in known
     ]
-
-
-def _sentence(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "settings"
-    return f"{where}: {problem['msg']}"

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     INTERNAL = auto()
     PRIVACY_ZONE = auto()
     ROUTING_RULE = auto()
+    CONFLICT = auto()
 
 
 class MeshError(Exception):

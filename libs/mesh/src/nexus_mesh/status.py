@@ -49,6 +49,7 @@ CODES: dict[Reason, StatusCode] = {
     Reason.INTERNAL: StatusCode.INTERNAL,
     Reason.PRIVACY_ZONE: StatusCode.PERMISSION_DENIED,
     Reason.ROUTING_RULE: StatusCode.PERMISSION_DENIED,
+    Reason.CONFLICT: StatusCode.ABORTED,
 }
 
 # What a bare code means when the peer gave no ErrorInfo: the library spoke, not a service of ours.

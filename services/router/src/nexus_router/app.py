@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from nexus.registry.v1 import registry_pb2
+from nexus.router.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from nexus.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 from nexus.router.v1.snapshot_pb2 import Snapshot
 from nexus_mesh.client import Method
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.exclusive import exclusive
+from nexus_mesh.files import private_folder
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_router.compiling import compile_snapshot
@@ -18,8 +21,12 @@ from nexus_router.config import RouterSettings
 from nexus_router.health import Health
 from nexus_router.metrics import REGISTRY_CONNECTED
 from nexus_router.mirror import Effect, Mirror
+from nexus_router.policy.files import RevisionFiles
+from nexus_router.policy.policies import Policies
+from nexus_router.policy.proof import prove
+from nexus_router.policy.shelf import Shelf
 from nexus_router.publisher import Publisher
-from nexus_router.service import RouterServicer
+from nexus_router.service import PolicyServicer, RouterServicer
 
 WATCH = Method(
     "nexus.registry.v1.RegistryService", "Watch", registry_pb2.WatchRequest, registry_pb2.WatchResponse
@@ -28,22 +35,52 @@ WATCH = Method(
 
 @asynccontextmanager
 async def open_router(mesh: Mesh[RouterSettings]) -> AsyncIterator[Sequence[Servicer]]:
-    """Serves at once; NOT_READY until the registry was heard."""
+    """Serves at once; snapshots are NOT_READY until the registry was heard. Raises MeshError, OSError."""
+    async with _policies(mesh.settings) as policies:
+        publisher = _publisher(mesh, policies)
+        yield [
+            Servicer(RouterServicer(publisher), add_RouterServiceServicer_to_server),
+            Servicer(PolicyServicer(policies), add_PolicyServiceServicer_to_server),
+        ]
+
+
+@asynccontextmanager
+async def _policies(settings: RouterSettings) -> AsyncIterator[Policies]:
+    """The stored policy, which this process alone works with."""
+    private_folder(settings.policy_folder)
+    with exclusive(settings.policy_folder, "router"):
+        shelf = Shelf(RevisionFiles(settings.policy_folder), settings.routing, prove)
+        policies = Policies(shelf)
+        await policies.open()
+        try:
+            yield policies
+        finally:
+            await policies.close()
+
+
+def _publisher(mesh: Mesh[RouterSettings], policies: Policies) -> Publisher:
+    """Publishes when the registry's table or the policy has changed."""
     mirror, health = Mirror(mesh.settings.resync_grace), Health()
-    routing = mesh.settings.routing
 
     def compile_now() -> tuple[Snapshot, float | None]:
         now = asyncio.get_running_loop().time()
         moments = [mirror.expire(now)]
-        snapshot = compile_snapshot(mirror.instances.values(), routing, health, now)
+        policy = policies.current
+        snapshot = compile_snapshot(mirror.instances.values(), policy.routing, health, now)
+        snapshot.policy_revision = policy.number
         health.forget(mirror.instances, now)
         moments.append(health.next_due())
         return snapshot, min((moment for moment in moments if moment is not None), default=None)
 
+    def policy_changed() -> None:
+        if mirror.synced:  # before, there is nothing to publish
+            publisher.touch(urgent=True)
+
     publisher = Publisher(compile_now)
+    policies.changed = policy_changed
     mesh.spawn(publisher.run(), name="publisher")
     mesh.spawn(_follow(mesh, mirror, publisher), name="registry watch")
-    yield [Servicer(RouterServicer(publisher), add_RouterServiceServicer_to_server)]
+    return publisher
 
 
 async def _follow(mesh: Mesh[RouterSettings], mirror: Mirror, publisher: Publisher) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from nexus_mesh.config import ServiceSettings, service_config
@@ -105,3 +106,8 @@ class RouterSettings(ServiceSettings):
         le=600,
         description="Seconds instances unknown to a restarted registry are still believed in.",
     )
+
+    @property
+    def policy_folder(self) -> Path:
+        """Where stored policy lies."""
+        return self.home / "router" / "policy"

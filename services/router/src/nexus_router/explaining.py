@@ -27,7 +27,10 @@ def explain_on(snapshot: Snapshot, request: pb.ExplainRequest) -> pb.ExplainResp
         for each in explanation.verdicts
     ]
     return pb.ExplainResponse(
-        model=explanation.model or "", candidates=candidates, snapshot_version=snapshot.version
+        model=explanation.model or "",
+        candidates=candidates,
+        snapshot_version=snapshot.version,
+        policy_revision=snapshot.policy_revision,
     )
 
 

@@ -13,6 +13,7 @@ from nexus.vault.v1.identity_pb2_grpc import (
 from nexus.vault.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError
+from nexus_mesh.exclusive import exclusive
 from nexus_mesh.server import Servicer, serve_public
 from nexus_mesh.service import Mesh
 from nexus_mesh.spiffe import SpiffeId, role_server_name
@@ -20,7 +21,6 @@ from nexus_mesh.spiffe import SpiffeId, role_server_name
 from nexus_vault.clock import utc_now
 from nexus_vault.config import VaultSettings
 from nexus_vault.core import Core, open_core
-from nexus_vault.exclusive import exclusive
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.operator_identity import OperatorIdentity
@@ -37,9 +37,9 @@ log = telemetry.logger("vault")
 
 @asynccontextmanager
 async def open_vault(mesh: Mesh[VaultSettings]) -> AsyncIterator[Sequence[Servicer]]:
-    """The main port's servicers; beside them the join port is served. Raises VaultUnusableError, OSError."""
+    """The main port's servicers; beside them the join port is served. Raises MeshError, OSError."""
     async with open_core(mesh.settings) as core:
-        with exclusive(mesh.settings.folder):
+        with exclusive(mesh.settings.folder, "vault"):
             async with _upkeep(mesh, core), _joining(mesh, core) as servicers:
                 yield servicers
 

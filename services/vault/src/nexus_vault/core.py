@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cryptography import x509
+from nexus_mesh.files import private_folder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.ca import store
@@ -17,7 +18,6 @@ from nexus_vault.clock import Clock, utc_now
 from nexus_vault.config import VaultSettings
 from nexus_vault.database import Database
 from nexus_vault.errors import VaultUnusableError
-from nexus_vault.files import private_folder
 from nexus_vault.pepper import PEPPER_BYTES, Pepper
 from nexus_vault.seal import Label, Seal, SealBrokenError
 from nexus_vault.seal_key import load_seal_key

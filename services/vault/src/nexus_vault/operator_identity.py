@@ -7,12 +7,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from nexus_mesh import telemetry, tls
+from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.spiffe import SpiffeId
 
 from nexus_vault.ca.authorities import SKEW
 from nexus_vault.ca.issue import IssuingAuthority
 from nexus_vault.clock import Clock, utc_now
-from nexus_vault.files import private_folder, write_private
 
 __all__ = ["OperatorIdentity"]
 

@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 
 from nexus_mesh import telemetry
+from nexus_mesh.files import create_private, private_folder
 
 from nexus_vault.errors import VaultUnusableError
-from nexus_vault.files import create_private, private_folder
 from nexus_vault.seal import KEY_BYTES
 
 __all__ = ["load_seal_key"]

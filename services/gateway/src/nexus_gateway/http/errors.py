@@ -44,6 +44,7 @@ REASONS: dict[Reason, Answer] = {
     Reason.MODEL_NOT_FOUND: Answer(404, _BAD, "model_not_found"),
     Reason.OBJECT_NOT_FOUND: Answer(404, _BAD, "not_found"),
     Reason.ALREADY_EXISTS: Answer(409, "conflict", "already_exists"),
+    Reason.CONFLICT: Answer(409, "conflict", "conflict"),
     Reason.REQUEST_TOO_LARGE: Answer(413, _BAD, "request_too_large"),
     Reason.RATE_LIMIT: Answer(429, "rate_limit_error", "rate_limit_exceeded", retry=True, wait=1),
     Reason.MESH_POLICY: Answer(500, _SERVER, "internal_policy_error"),

@@ -26,7 +26,7 @@ from nexus.router.v1 import snapshot_pb2 as nexus_dot_router_dot_v1_dot_snapshot
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnexus/router/v1/router.proto\x12\x0fnexus.router.v1\x1a\x1enexus/router/v1/snapshot.proto\x1a\x1anexus/types/v1/model.proto\"\x16\n\x14WatchSnapshotRequest\"D\n\x15WatchSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.nexus.router.v1.Snapshot\"\xad\x01\n\x0e\x45xplainRequest\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1a.nexus.types.v1.Capability\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x0e\n\x06tokens\x18\x06 \x01(\r\"j\n\x0f\x45xplainResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.nexus.router.v1.Candidate\x12\x18\n\x10snapshot_version\x18\x03 \x01(\x04\"W\n\tCandidate\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t2\xbf\x01\n\rRouterService\x12`\n\rWatchSnapshot\x12%.nexus.router.v1.WatchSnapshotRequest\x1a&.nexus.router.v1.WatchSnapshotResponse0\x01\x12L\n\x07\x45xplain\x12\x1f.nexus.router.v1.ExplainRequest\x1a .nexus.router.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnexus/router/v1/router.proto\x12\x0fnexus.router.v1\x1a\x1enexus/router/v1/snapshot.proto\x1a\x1anexus/types/v1/model.proto\"\x16\n\x14WatchSnapshotRequest\"D\n\x15WatchSnapshotResponse\x12+\n\x08snapshot\x18\x01 \x01(\x0b\x32\x19.nexus.router.v1.Snapshot\"\xad\x01\n\x0e\x45xplainRequest\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1a.nexus.types.v1.Capability\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0e\n\x06tenant\x18\x05 \x01(\t\x12\x0e\n\x06tokens\x18\x06 \x01(\r\"\x83\x01\n\x0f\x45xplainResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.nexus.router.v1.Candidate\x12\x18\n\x10snapshot_version\x18\x03 \x01(\x04\x12\x17\n\x0fpolicy_revision\x18\x04 \x01(\x04\"W\n\tCandidate\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\r\n\x05stage\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t2\xbf\x01\n\rRouterService\x12`\n\rWatchSnapshot\x12%.nexus.router.v1.WatchSnapshotRequest\x1a&.nexus.router.v1.WatchSnapshotResponse0\x01\x12L\n\x07\x45xplain\x12\x1f.nexus.router.v1.ExplainRequest\x1a .nexus.router.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHSNAPSHOTRESPONSE']._serialized_end=201
   _globals['_EXPLAINREQUEST']._serialized_start=204
   _globals['_EXPLAINREQUEST']._serialized_end=377
-  _globals['_EXPLAINRESPONSE']._serialized_start=379
-  _globals['_EXPLAINRESPONSE']._serialized_end=485
-  _globals['_CANDIDATE']._serialized_start=487
-  _globals['_CANDIDATE']._serialized_end=574
-  _globals['_ROUTERSERVICE']._serialized_start=577
-  _globals['_ROUTERSERVICE']._serialized_end=768
+  _globals['_EXPLAINRESPONSE']._serialized_start=380
+  _globals['_EXPLAINRESPONSE']._serialized_end=511
+  _globals['_CANDIDATE']._serialized_start=513
+  _globals['_CANDIDATE']._serialized_end=600
+  _globals['_ROUTERSERVICE']._serialized_start=603
+  _globals['_ROUTERSERVICE']._serialized_end=794
 # @@protoc_insertion_point(module_scope)

@@ -35,14 +35,16 @@ class ExplainRequest(_message.Message):
     def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., capabilities: _Optional[_Iterable[_Union[_model_pb2.Capability, str]]] = ..., zone: _Optional[str] = ..., tenant: _Optional[str] = ..., tokens: _Optional[int] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("model", "candidates", "snapshot_version")
+    __slots__ = ("model", "candidates", "snapshot_version", "policy_revision")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     model: str
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     snapshot_version: int
-    def __init__(self, model: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., snapshot_version: _Optional[int] = ...) -> None: ...
+    policy_revision: int
+    def __init__(self, model: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., snapshot_version: _Optional[int] = ..., policy_revision: _Optional[int] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("target", "rank", "stage", "reason", "model")

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Snapshot(_message.Message):
-    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume")
+    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume", "policy_revision")
     class AliasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class Snapshot(_message.Message):
     RULES_FIELD_NUMBER: _ClassVar[int]
     OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     version: int
     create_time: _timestamp_pb2.Timestamp
     targets: _containers.RepeatedCompositeFieldContainer[Target]
@@ -65,7 +66,8 @@ class Snapshot(_message.Message):
     rules: _containers.RepeatedCompositeFieldContainer[Rule]
     overflow: bool
     resume: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ...) -> None: ...
+    policy_revision: int
+    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ..., policy_revision: _Optional[int] = ...) -> None: ...
 
 class Fallbacks(_message.Message):
     __slots__ = ("models",)

@@ -38,6 +38,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_PRIVACY_ZONE: _ClassVar[ErrorReason]
     ERROR_REASON_ROUTING_RULE: _ClassVar[ErrorReason]
+    ERROR_REASON_CONFLICT: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
 ERROR_REASON_UNSUPPORTED_PARAMETER: ErrorReason
@@ -70,3 +71,4 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_PRIVACY_ZONE: ErrorReason
 ERROR_REASON_ROUTING_RULE: ErrorReason
+ERROR_REASON_CONFLICT: ErrorReason

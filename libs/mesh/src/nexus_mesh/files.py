@@ -6,7 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["create_private", "private_folder", "write_private"]
+__all__ = ["create_private", "private_folder", "remove_parts", "write_private"]
+
+PART = ".part"
 
 
 def private_folder(path: Path) -> None:
@@ -26,16 +28,31 @@ def create_private(path: Path, content: bytes) -> None:
 
 def write_private(path: Path, content: bytes) -> None:
     """Replaces the file, mode 0600. A crash leaves the old content or the new, never a mix."""
-    _written(path, content).replace(path)
+    part = _written(path, content)
+    try:
+        part.replace(path)
+    except OSError:
+        part.unlink()
+        raise
     _sync_folder(path.parent)
 
 
+def remove_parts(folder: Path) -> None:
+    """Removes what writers that were killed left behind. Nobody may be writing there."""
+    for part in folder.glob(f".*{PART}"):
+        part.unlink(missing_ok=True)
+
+
 def _written(path: Path, content: bytes) -> Path:
-    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError:
+        os.unlink(part)
+        raise
     return Path(part)
 
 

@@ -1,0 +1,37 @@
+"""What every subcommand shares: the options they all have, and one way to run and to fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from nexus_mesh.config import default_home
+from nexus_mesh.errors import ConfigError, MeshError
+
+from nexus_cli.output import CONFIG_EXIT, Failure, fail
+
+__all__ = ["Home", "Json", "run"]
+
+Home = Annotated[
+    Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
+    """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
+    try:
+        asyncio.run(coroutine)
+    except Failure as failure:
+        raise fail(failure, as_json=as_json) from None
+    except MeshError as error:
+        hint = "Is the mesh running? `nexus status` tells." if error.metadata.get("transport") else ""
+        raise fail(Failure(error.message, hint), as_json=as_json) from None
+    except ConfigError as error:
+        failure = Failure("The settings do not hold.", "\n".join(error.problems))
+        raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,1 @@
+"""The operator's policy as data: read, stored in revisions, changed."""

@@ -1,0 +1,149 @@
+"""Revisions as policies: which can be used, and why another cannot. Everything that reads or writes blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nexus_mesh import telemetry
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_router.config import RoutingSettings
+from nexus_router.policy import text
+from nexus_router.policy.files import RevisionFiles
+from nexus_router.policy.record import Record
+
+__all__ = ["Policy", "Shelf"]
+
+log = telemetry.logger("policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy that holds. `record` is None for nexus.toml, which is revision 0."""
+
+    routing: RoutingSettings
+    record: Record | None = None
+
+    @property
+    def number(self) -> int:
+        return 0 if self.record is None else self.record.revision
+
+    @property
+    def of_file(self) -> bool:
+        """Whether it is what nexus.toml says, and not one of its own."""
+        return self.record is None or self.record.policy is None
+
+    @property
+    def etag(self) -> str:
+        return f"{self.number}-{text.fingerprint(self.routing)}"
+
+
+class Shelf:
+    """`base` is what nexus.toml says. `prove` raises when gateways could not use a policy."""
+
+    def __init__(
+        self, files: RevisionFiles, base: RoutingSettings, prove: Callable[[RoutingSettings], object]
+    ) -> None:
+        self.base = Policy(base)
+        self._files = files
+        self._prove = prove
+
+    def check(self, json: str) -> RoutingSettings:
+        """The policy in a text. Raises INVALID_REQUEST."""
+        routing = text.read(json)
+        self._prove(routing)
+        return routing
+
+    def newest(self) -> tuple[Policy, str]:
+        """The newest revision that can be used, else nexus.toml, and what is wrong with those newer. Raises OSError."""
+        self._files.open()
+        chosen, problems = self.base, list[str]()
+        for number in self._files.numbers():
+            try:
+                chosen = self._usable(number)
+                break
+            except ValueError as error:
+                problems.append(str(error))
+        if not problems:
+            return chosen, ""
+        more = f", nor can {len(problems) - 1} before it" if len(problems) > 1 else ""
+        return chosen, f"{problems[0]}{more}; {_name(chosen)} is in force"
+
+    def revision(self, number: int) -> Policy:
+        """Raises OBJECT_NOT_FOUND, also for one that cannot be used."""
+        if number == 0:
+            return self.base
+        try:
+            return self._usable(number)
+        except ValueError as error:
+            raise MeshError(
+                Reason.OBJECT_NOT_FOUND,
+                f"There is no revision {number} to be had: {error}. `nexus policy history` lists those kept.",
+                metadata={"param": "revision"},
+            ) from None
+
+    def before(self, number: int) -> int:
+        """The revision before. Raises OBJECT_NOT_FOUND."""
+        if number == 0:
+            raise MeshError(
+                Reason.OBJECT_NOT_FOUND,
+                "There is nothing to go back to: nexus.toml is in force, and no policy was stored before.",
+                metadata={"param": "revision"},
+            )
+        return max((other for other in self._files.numbers() if other < number), default=0)
+
+    def add(self, routing: RoutingSettings | None, comment: str, author: str) -> Policy:
+        """Stores a policy, or with None that nexus.toml has the word. Raises STORE_UNAVAILABLE: nothing is stored."""
+        policy = None if routing is None else text.document(routing)
+        number = self._files.next_number()
+        record = Record(revision=number, author=author, comment=comment, policy=policy)
+        try:
+            self._files.write(record)
+        except OSError as error:
+            log.error("policy not stored", cause=str(error))
+            raise MeshError(
+                Reason.STORE_UNAVAILABLE,
+                f"The policy could not be stored in {self._files.folder} ({error.strerror}): nothing has changed.",
+            ) from None
+        return Policy(self.base.routing if routing is None else routing, record)
+
+    def problem_of(self, policy: Policy) -> str:
+        """Why a policy would not be there after a restart; empty when it would."""
+        if policy.record is None:
+            return ""
+        try:
+            self._files.read(policy.number)
+        except ValueError as error:
+            return f"{error}; {_name(policy)} stays in force while the router runs: set it again"
+        return ""
+
+    def history(self) -> list[tuple[int, Record | str]]:
+        """What is kept, newest first: each number with its record, or with why that cannot be used."""
+        return [(number, self._entry(number)) for number in self._files.numbers()]
+
+    def _entry(self, number: int) -> Record | str:
+        try:
+            return self._files.read(number)
+        except ValueError as error:
+            return str(error)
+
+    def _usable(self, number: int) -> Policy:
+        """Raises ValueError."""
+        record = self._files.read(number)
+        if record.policy is None:
+            return Policy(self.base.routing, record)
+        path = self._files.path(number)
+        try:
+            routing = text.validate(record.policy)
+            self._prove(routing)
+        except MeshError as error:
+            raise ValueError(f"{path} cannot be used ({error.message})") from None
+        except Exception as error:  # whatever it is, a router that does not start would be worse
+            log.error("stored policy cannot be compiled", revision=number, exc_info=error)
+            raise ValueError(f"{path} cannot be used (it cannot be compiled; the log tells more)") from None
+        return Policy(routing, record)
+
+
+def _name(policy: Policy) -> str:
+    return f"revision {policy.number}" if policy.number else "nexus.toml"
