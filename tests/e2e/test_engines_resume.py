@@ -26,7 +26,7 @@ QUESTION: Any = [{"role": "user", "content": "What is NEXUS?"}]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two engines with one model: the preferred one is behind the proxy."""
+    """Two engines with one model: the preferred one is behind the proxy. Three retries are always granted, not more."""
 
     mesh: LiveMesh
     proxy: SnippingProxy
@@ -54,7 +54,7 @@ async def client(pair: Pair) -> AsyncIterator[openai.AsyncOpenAI]:
         yield opened
 
 
-@pytest.mark.parametrize("after", [1500, 2500, 4000])
+@pytest.mark.parametrize("after", [1500, 4000])
 async def test_the_answer_is_the_one_that_was_not_cut(
     pair: Pair, client: openai.AsyncOpenAI, after: int, request: pytest.FixtureRequest
 ) -> None:
