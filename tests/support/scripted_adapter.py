@@ -36,6 +36,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.mode = "ok"
         self.reason = Reason.UPSTREAM_ERROR
         self.retry_after: float | None = None
+        self.metadata: dict[str, str] = {}
         self.delay = 0.0
         self.seen: list[inference_pb2.Envelope] = []
         self.active = 0
@@ -129,7 +130,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
     async def _stream_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        raise MeshError(self.reason, "the test says so", retry_after=self.retry_after)
+        raise MeshError(self.reason, "the test says so", metadata=self.metadata, retry_after=self.retry_after)
         yield
 
     async def _stream_rest(self) -> AsyncIterator[inference_pb2.StreamResponse]:

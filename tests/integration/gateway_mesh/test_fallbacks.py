@@ -8,7 +8,7 @@ import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench
 
 FALLBACKS = {"large": snapshot_pb2.Fallbacks(models=["small", "tiny"])}
@@ -124,7 +124,7 @@ async def test_a_backend_that_cannot_be_reached_gets_nothing_after_its_first_fai
     bench: GatewayBench,
 ) -> None:
     dead, good = await bench.adapter("dead"), await bench.adapter("good")
-    dead.mode, dead.reason = "fail", Reason.BACKEND_DOWN
+    dead.mode, dead.reason, dead.metadata = "fail", Reason.BACKEND_DOWN, {UNREACHED: "1"}
     await bench.start(dead.target(priority=1), good.target(priority=2))
     for _ in range(20):
         assert (await bench.ask()).served.backend == "good"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum, auto
 
-__all__ = ["ConfigError", "MeshError", "Reason"]
+__all__ = ["UNREACHED", "ConfigError", "MeshError", "Reason"]
+
+UNREACHED = "unreached"
+"""Metadata key of a BACKEND_DOWN whose backend could not even be connected to: the next request would fail too."""
 
 
 class Reason(StrEnum):

@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Iterable
 
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Table
 
 from nexus_gateway.breakers import Breakers
@@ -84,8 +84,7 @@ class Ride:
             self._traffic.reachability.lose(self._candidate.endpoint, self._candidate.target.instance)
         elif error.reason in BLAMES_TARGET:
             self._judged = True
-            gone = error.reason is Reason.BACKEND_DOWN
-            self._traffic.breakers.fail(self._candidate.id, gone=gone)
+            self._traffic.breakers.fail(self._candidate.id, gone=UNREACHED in error.metadata)
         elif error.reason is Reason.RATE_LIMIT and error.retry_after is not None:
             self._judged = True
             self._traffic.breakers.pause(self._candidate.id, error.retry_after)

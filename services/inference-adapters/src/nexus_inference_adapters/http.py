@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from yarl import URL
 
 from nexus_inference_adapters.patience import Patience
@@ -73,7 +73,9 @@ def open_session() -> aiohttp.ClientSession:
 def _translated(error: BaseException) -> MeshError:
     if isinstance(error, CONNECTING):
         return MeshError(
-            Reason.BACKEND_DOWN, "The backend could not be reached; is it running at its address?"
+            Reason.BACKEND_DOWN,
+            "The backend could not be reached; is it running at its address?",
+            metadata={UNREACHED: "1"},
         )
     if isinstance(error, BROKEN):
         return malformed("The backend's answer is not HTTP.")
