@@ -15,6 +15,8 @@ from nexus_routing import (
     Operation,
     Policy,
     Requirements,
+    Rule,
+    Scope,
     State,
     Table,
     Target,
@@ -38,6 +40,7 @@ def decisions() -> dict[str, tuple[float, float, int]]:
     """What was timed -> p50 and p99 in milliseconds, and how often."""
     targets = [_target(number) for number in range(TARGETS)]
     table = Table(targets, Policy({"gpt-4o": "m"}))
+    strict = Table(targets, _every_stage())
     plain = Requirements(Operation.CHAT, "gpt-4o")
     demanding = Requirements(Operation.CHAT, "m", frozenset({1, 5}))
     active = {target.id: number % 7 for number, target in enumerate(targets)}
@@ -51,6 +54,13 @@ def decisions() -> dict[str, tuple[float, float, int]]:
             lambda turn: plan(table, demanding, Conditions(active=busy.active, turn=turn))
         ),
         "saturated, all full": _timed(lambda turn: plan(table, plain, Conditions(active=full, turn=turn))),
+        "plan, every stage": _timed(
+            lambda turn: plan(
+                strict,
+                Requirements(Operation.CHAT, "gpt-4o", tenant="t", tokens=900, affinity=turn * 977),
+                Conditions(active=busy.active, turn=turn),
+            )
+        ),
         "plan, one ejected": _timed(lambda _: plan(table, plain, ejected)),
         "plan, unknown model": _timed(
             lambda _: plan(table, Requirements(Operation.CHAT, "x" * 200)), ROUNDS // 10
@@ -58,6 +68,26 @@ def decisions() -> dict[str, tuple[float, float, int]]:
         "explain": _timed(lambda _: explain(table, plain, busy), ROUNDS // 50),
         "compile": _timed(lambda _: Table(targets), 50),
     }
+
+
+def _every_stage() -> Policy:
+    """A policy that has something to say at each stage."""
+    rules = tuple(
+        Rule(
+            f"r{number}",
+            models=("gpt*",),
+            tenants=frozenset({"t"}),
+            never=Scope(hosts=frozenset({f"h{number}"})),
+        )
+        for number in range(20)
+    )
+    return Policy(
+        {"gpt-4o": "m"},
+        zones={"m": "zone"},
+        fallbacks={"gpt-4o": ("n", "m:2")},
+        tiers={"gpt-4o": "standard"},
+        rules=rules,
+    )
 
 
 def _timed(call: Callable[[int], object], rounds: int = ROUNDS) -> tuple[float, float, int]:
@@ -71,7 +101,9 @@ def _timed(call: Callable[[int], object], rounds: int = ROUNDS) -> tuple[float, 
 
 
 def _target(number: int) -> Target:
-    model = Model("m", frozenset({Operation.CHAT, Operation.COMPLETION}), frozenset({1, 3, 5}), loaded=True)
+    model = Model(
+        "m", frozenset({Operation.CHAT, Operation.COMPLETION}), frozenset({1, 3, 5}), 8192, loaded=True
+    )
     return Target(
         id=f"node-{number}/adapter/a#box",
         instance=f"node-{number}/adapter/a",
@@ -81,6 +113,8 @@ def _target(number: int) -> Target:
         kind="ollama",
         models=(model,),
         state=State.ACTIVE,
+        zone="zone",
+        tier="standard",
         load=Load(number % 5, 0, 8),
     )
 
