@@ -144,18 +144,18 @@ def test_a_model_that_cannot_be_loaded_holds_nothing() -> None:
 def test_engines_are_believed_about_what_is_in_memory() -> None:
     book = card()
     load(book, A, 14, 10.0)
-    book.observe("one", {}, as_of=9.0, now=11.0, pinned=False)
+    book.observe("one", {}, as_of=9.0, now=11.0)
     assert A in book.holds, "the look was taken before it was loaded"
-    book.observe("one", {"a": 15 * GB, "c": 4 * GB}, as_of=20.0, now=20.0, pinned=False)
+    book.observe("one", {"a": 15 * GB, "c": 4 * GB}, as_of=20.0, now=20.0)
     assert (book.holds[A].size, book.holds[C].size) == (15 * GB, 4 * GB)
     assert book.enter(A, 21.0)
-    book.observe("one", {}, as_of=22.0, now=22.0, pinned=False)
+    book.observe("one", {}, as_of=22.0, now=22.0)
     assert set(book.holds) == {A}, "what is in use stays, whatever the engine says"
 
 
 def test_memory_that_nobody_can_free_is_waited_for_in_vain() -> None:
     book = card()
-    book.observe("two", {"b": 20 * GB}, as_of=0.0, now=0.0, pinned=True)
+    book.observe("two", {"b": 20 * GB}, as_of=0.0, now=0.0, pinned={"b"})
     assert book.eta(A, 10 * GB, 0.0) == float("inf")
     assert not book.take_out(B, 0.0)
     assert book.eta(A, 4 * GB, 0.0) < 10

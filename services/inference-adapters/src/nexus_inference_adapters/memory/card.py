@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from nexus_inference_adapters.memory.estimates import Estimates
 from nexus_inference_adapters.memory.types import Claim, Device, Hold, Key, Moves, Rules, State
-from nexus_inference_adapters.memory.victims import choose, earliest
+from nexus_inference_adapters.memory.victims import NEVER, choose, earliest, free_at
 
 __all__ = ["Card"]
 
 UNLOAD_AGAIN_SECONDS = 5.0
-LONG_AGO = -float("inf")
+LONG_AGO = -NEVER
 
 
 class Card:
@@ -92,6 +92,13 @@ class Card:
         )
         return self._seconds_to_room(first, now) + behind + load
 
+    def expected(self, hold: Hold) -> float | None:
+        """When a load should end, or from when on an idle model may have to make room."""
+        if hold.state is State.LOADING:
+            return hold.since + self._estimates.load(hold.key, hold.size)
+        due = free_at(hold, self.rules.min_residency)
+        return due if hold.is_idle and due < NEVER else None
+
     # What was done
 
     def ready(self, key: Key, now: float, size: int = 0) -> None:
@@ -141,7 +148,7 @@ class Card:
         return True
 
     def observe(
-        self, backend: str, found: Mapping[str, int], as_of: float, now: float, *, pinned: bool
+        self, backend: str, found: Mapping[str, int], as_of: float, now: float, pinned: Collection[str] = ()
     ) -> None:
         """What a backend had in memory at `as_of`: model -> size. Facts, whether or not they fit."""
         mine = {key.model: hold for key, hold in self.holds.items() if key.backend == backend}
@@ -151,11 +158,11 @@ class Card:
                 continue  # the look was taken before what we know happened
             hold, size = mine.get(model), found.get(model)
             if hold is None:
-                hold = self.holds[key] = Hold(key, size or 0, State.READY, now, ready_at=now, pinned=pinned)
+                self.holds[key] = Hold(key, size or 0, State.READY, now, ready_at=now, pinned=model in pinned)
             elif hold.is_idle and size is None:
                 self.gone(key, now)
             elif hold.state is State.READY:
-                hold.size, hold.pinned = size or hold.size, pinned
+                hold.size, hold.pinned = size or hold.size, model in pinned
         self._changed_at = {
             key: at for key, at in self._changed_at.items() if key.backend != backend or at >= as_of
         }

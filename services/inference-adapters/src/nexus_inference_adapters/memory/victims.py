@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from nexus_inference_adapters.memory.types import Hold, State
 
-__all__ = ["choose", "earliest", "free_at"]
+__all__ = ["NEVER", "choose", "earliest", "free_at"]
 
 NEVER = float("inf")
 
