@@ -74,28 +74,30 @@ class Card:
         if not claim.requests:
             self._withdraw(key, now)
 
+    def turn(self, key: Key, size: int, now: float) -> float:
+        """Seconds until loading the model may begin, were it asked for now. inf = nobody can tell."""
+        hold = self.holds.get(key)
+        if hold is not None and (hold.is_open or hold.state is State.LOADING):
+            return 0.0
+        line = [claim.key for claim in self._unplaced()]
+        ahead = line[: line.index(key)] if key in line else line
+        first = self.claims[ahead[0]] if ahead else Claim(key, size, now)
+        loads = sum(self._estimates.load(key, self.claims[key].size) for key in ahead)
+        return self._seconds_to_room(first, now) + loads + len(ahead) * self.rules.min_residency
+
     def eta(self, key: Key, size: int, now: float) -> float:
         """Seconds until the model should be ready, were it asked for now. inf = nobody can tell."""
         hold = self.holds.get(key)
         if hold is not None and hold.is_open:
             return 0.0
-        load = self._estimates.load(key, size)
         if hold is not None and hold.state is State.LOADING:
-            return max(1.0, hold.since + load - now)
-        line = list(self._unplaced())
-        ahead = [claim for claim in line if claim.key != key]
-        if key in self.claims:
-            ahead = ahead[: line.index(self.claims[key])] if self.claims[key] in line else []
-        first = ahead[0] if ahead else Claim(key, size, now)
-        behind = sum(
-            self._estimates.load(claim.key, claim.size) + self.rules.min_residency for claim in ahead
-        )
-        return self._seconds_to_room(first, now) + behind + load
+            return max(1.0, hold.ready_at - now)
+        return self.turn(key, size, now) + self._estimates.load(key, size)
 
     def expected(self, hold: Hold) -> float | None:
         """When a load should end, or from when on an idle model may have to make room."""
         if hold.state is State.LOADING:
-            return hold.since + self._estimates.load(hold.key, hold.size)
+            return hold.ready_at
         due = free_at(hold, self.rules.min_residency)
         return due if hold.is_idle and due < NEVER else None
 
@@ -263,7 +265,8 @@ class Card:
         hold.users += requests
 
     def _reserve(self, key: Key, size: int, now: float) -> Hold:
-        hold = self.holds[key] = Hold(key, size, State.LOADING, now)
+        expected = now + self._estimates.load(key, size)
+        hold = self.holds[key] = Hold(key, size, State.LOADING, now, ready_at=expected)
         self._note(key, now)
         return hold
 

@@ -61,9 +61,8 @@ class Keeper:
 
     async def wait(self, card: Card, key: Key, size: int, seconds: float) -> None:
         """Waits until the model may be used, and takes it into use. Raises OVERLOAD, or why it cannot be loaded."""
-        eta = card.eta(key, size, self.clock())
-        if eta > seconds:
-            raise self._no_room(card, key, eta)
+        if card.turn(key, size, self.clock()) > seconds:
+            raise self._no_room(card, key, card.eta(key, size, self.clock()))
         card.wait(key, size, self.clock())
         turn = asyncio.get_running_loop().create_future()
         self._waiting[key].append(turn)

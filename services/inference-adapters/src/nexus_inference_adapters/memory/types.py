@@ -53,7 +53,8 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Hold:
-    """Memory spoken for. `since`: when it came into its state, or was last taken into use or let go.
+    """Memory spoken for. `since`: when it came into its state, or was last taken into use or let go. `ready_at`: when
+    the model was in memory, or should be.
 
     `pinned`: nobody can unload it. `kept`: it is to stay though nobody uses it. `closing`: it lets no new request
     in, because another model's turn has come. `not_before`: unloading it failed; when to try again.

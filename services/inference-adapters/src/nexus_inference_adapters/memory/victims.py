@@ -12,8 +12,8 @@ NEVER = float("inf")
 
 
 def free_at(hold: Hold, residency: float) -> float:
-    """From when on another model may take its place."""
-    if hold.pinned or hold.state is not State.READY:
+    """From when on another model may take its place; for one that is being loaded, as expected."""
+    if hold.pinned or hold.state is State.UNLOADING:
         return NEVER
     return max(hold.ready_at + residency, hold.not_before)
 
@@ -34,7 +34,8 @@ def choose(holds: Iterable[Hold], missing: int, residency: float, now: float) ->
 
     First who has been idle for longest; who is in use only when there is no other way, for it has to end first.
     """
-    due = [hold for hold in holds if free_at(hold, residency) <= now]
+    ready = (hold for hold in holds if hold.state is State.READY)
+    due = [hold for hold in ready if free_at(hold, residency) <= now]
     due.sort(key=lambda hold: (hold.users > 0, hold.kept, hold.since))
     chosen: list[Hold] = []
     for hold in due:
