@@ -21,10 +21,10 @@ __all__ = ["serve_adapter_process"]
 
 @asynccontextmanager
 async def serve_adapter_process(
-    home: Path, *backends: BackendConfig, **settings: Any
+    home: Path, *backends: BackendConfig, authority: MeshCA | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Peer, Mesh[AdapterSettings]]]:
-    """Waits until every backend that is served is active."""
-    authority = MeshCA()
+    """Waits until every backend that is served is active. `authority`: the mesh it is of; else one of its own."""
+    authority = authority or MeshCA()
     identity = authority.identity("adapter")
     told = AdapterSettings(home=home, backends=backends, **settings)  # pyright: ignore[reportCallIssue]
     async with Mesh(told, identity) as mesh, open_adapter(mesh) as servicers:
