@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench import lifecycle, routing
+from bench import lifecycle, routing, tenants
 from bench.backends import Backend, open_backend
 from bench.measure import Figures
 from bench.nexus import nexus
@@ -18,7 +18,10 @@ from bench.subjects import Subject, bare
 
 __all__ = ["SCENARIOS", "run"]
 
-SCENARIOS = (*(load.name for load in LOADS), "memory", "growth", "start", "visibility", "policy", "routing")
+SCENARIOS = (
+    *(load.name for load in LOADS),
+    *("memory", "growth", "start", "visibility", "policy", "routing", "tenants"),
+)
 BESIDE_PEERS = {load.name for load in LOADS} | {"memory", "growth"}
 GROWTH_REQUESTS, QUICK_GROWTH_REQUESTS = 100_000, 5_000
 
@@ -45,6 +48,8 @@ async def run(
         found["policy"] = {"NEXUS": await lifecycle.policy(folder, 5 if quick else 40)}
     if "routing" in only:
         found["routing"] = {"NEXUS": _routing()}
+    if "tenants" in only:
+        found["tenants"] = {"NEXUS": tenants.figures(2.0 if quick else 24.0)}
     return found, versions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,11 +99,10 @@ def envelope(
 
 
 @asynccontextmanager
-async def adapter_bench(**timeouts: float) -> AsyncIterator[Bench]:
-    """A host whose requests have these limits (seconds)."""
+async def adapter_bench(more: Mapping[str, Any] | None = None, **timeouts: float) -> AsyncIterator[Bench]:
+    """A host whose requests have these limits (seconds), and `more` settings."""
     board = StatusBoard()
-    settings = AdapterSettings.model_construct(
-        timeouts=Timeouts(**timeouts), models={}, backends=(), discovery=False, skip_ports=()
-    )
+    given = {"timeouts": Timeouts(**timeouts), "models": {}, "backends": (), "skip_ports": ()}
+    settings = AdapterSettings.model_construct(**{**given, "discovery": False, **(more or {})})
     async with Host(settings, board) as host:
         yield Bench(host, board)

@@ -14,6 +14,7 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Explanation, Verdict
+from support.edge_lifecycle import EdgeLifecycle
 from support.routing_targets import target
 
 SERVED = inference_pb2.Served(model="served-model", backend="box", instance="node/adapter/one")
@@ -51,6 +52,7 @@ class EdgePipeline:
         self.rows = [Row("llama3.1:70b"), Row("org/model:tag")]
         self.state = State()
         self.keys: set[str] | None = None
+        self.lifecycle = EdgeLifecycle()
 
     async def authenticate(self, credential: str | None) -> Any:
         if self.keys is not None and credential not in self.keys:

@@ -58,7 +58,7 @@ class Catalog:
             lines.extend({"status": status} for status in PULL_STATUSES)
             self.engine.models[model.name] = model
         if body.get("stream", True):
-            return await stream_lines(request, iterate(lines))
+            return await stream_lines(request, iterate(lines, self.engine.pull_seconds))
         return web.json_response(lines[-1], status=500 if model is None else 200)
 
     async def delete(self, request: web.Request) -> web.Response:

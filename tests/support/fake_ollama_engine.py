@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -81,6 +81,9 @@ class OllamaEngine:
 
     answer, thought, tool_calls (name, arguments object), tool_call_ids: what it generates;
     interval, load_seconds: how long words and loads take; fail_after: words before the runner dies;
+    unload_seconds: how long a model stays in memory after the answer that it is being unloaded;
+    pull_seconds: how long a pull takes between its first line and the next;
+    on_load: called when a model has come into memory;
     num_parallel, max_queue, default_num_ctx, cloud: as the OLLAMA_* variables;
     content_in_done: the last word comes in the chunk that says `done: true`;
     loads: (model, num_ctx) of each load; runs: what the engine was given; truncated: silently cut prompts.
@@ -95,6 +98,9 @@ class OllamaEngine:
         self.tool_call_ids = False
         self.interval = 0.0
         self.load_seconds = 0.0
+        self.unload_seconds = 0.0
+        self.pull_seconds = 0.0
+        self.on_load: Callable[[], None] = lambda: None
         self.fail_after: int | None = None
         self.num_parallel = 1
         self.max_queue = 512
@@ -160,10 +166,13 @@ class OllamaEngine:
             await asyncio.sleep(self.load_seconds)
             self.loads.append((model.name, num_ctx))
         self._loaded[model.name] = Loaded(model, num_ctx, time.monotonic() + seconds)
+        self.on_load()
         return self._loaded[model.name]
 
     def unload(self, model: OllamaModel) -> None:
-        self._loaded.pop(model.name, None)
+        """Its memory is free a moment later."""
+        if (held := self._loaded.get(model.name)) is not None:
+            held.expires = min(held.expires, time.monotonic() + self.unload_seconds)
 
     def fit(self, tokens: int, num_ctx: int, truncate: bool) -> int:
         """The prompt tokens used: all, or silently only `num_ctx`, or an error without `truncate`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -90,8 +91,11 @@ async def stream_lines(request: web.Request, lines: AsyncIterator[Json]) -> web.
     return response
 
 
-async def iterate(lines: list[Json]) -> AsyncIterator[Json]:
-    for line in lines:
+async def iterate(lines: list[Json], pause: float = 0.0) -> AsyncIterator[Json]:
+    """The lines, with a pause after the first."""
+    for number, line in enumerate(lines):
+        if number == 1:
+            await asyncio.sleep(pause)
         yield line
 
 

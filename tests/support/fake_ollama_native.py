@@ -107,7 +107,10 @@ class Inference:
         """A request without a prompt loads the model, or unloads it when keep_alive is 0. Never streamed."""
         model = self.engine.find(body.get("model"))
         unload = body.get("keep_alive") in (0, "0")
-        await self.engine.load(model, body.get("options") or {}, body.get("keep_alive"))
+        if unload:
+            self.engine.unload(model)
+        else:
+            await self.engine.load(model, body.get("options") or {}, body.get("keep_alive"))
         reason = "unload" if unload else "load"
         return web.json_response({**header(body), **wrap("", ""), "done_reason": reason, "done": True})
 

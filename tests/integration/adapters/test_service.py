@@ -12,16 +12,12 @@ import pytest
 import support.fake_openai_modes as modes
 from nexus.catalog.v1 import catalog_pb2
 from nexus.inference.v1 import inference_pb2
-from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.app import open_adapter
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.config import BackendConfig
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.mesh import Mesh
-from nexus_mesh.server import start_server
 from support.adapter_host import HELLO
-from support.ca import MeshCA
+from support.adapter_server import serve_adapter_process
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI
 from support.waiting import eventually
@@ -40,29 +36,14 @@ LIST = Method(
 @pytest.fixture
 async def gateway(fake_openai: FakeOpenAI, fake_ollama: FakeOllama, tmp_path: Path) -> AsyncIterator[Peer]:
     """A gateway's connection to an adapter with backends "box", "ollama" and one of another zone."""
-    authority = MeshCA()
-    settings = AdapterSettings(  # pyright: ignore[reportCallIssue] - defaults that pyright can't see
-        home=tmp_path,
-        backends=(
-            BackendConfig(name="box", kind="openai_compatible", url=fake_openai.url, zone="default"),
-            BackendConfig(name="ollama", kind="ollama", url=fake_ollama.url),
-            BackendConfig(name="vault-box", kind="openai_compatible", url=fake_openai.url, zone="restricted"),
-        ),
+    backends = (
+        BackendConfig(name="box", kind="openai_compatible", url=fake_openai.url, zone="default"),
+        BackendConfig(name="ollama", kind="ollama", url=fake_ollama.url),
+        BackendConfig(name="vault-box", kind="openai_compatible", url=fake_openai.url, zone="restricted"),
     )
-    identity = authority.identity("adapter")
-    async with Mesh(settings, identity) as mesh, open_adapter(mesh) as servicers:
-        server = await start_server(servicers, host="127.0.0.1", port=0, identity=identity, denied=set())
-        peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, authority.identity("gateway"))
-        try:
-            await eventually(
-                lambda: all(one.state == instance_pb2.STATE_ACTIVE for one in mesh.status.get().backends),
-                what="both backends to be active",
-            )
-            assert [one.name for one in mesh.status.get().backends] == ["box", "ollama"]
-            yield peer
-        finally:
-            await peer.close()
-            await server.drain(settle=0, grace=1)
+    async with serve_adapter_process(tmp_path, *backends) as (peer, mesh):
+        assert [one.name for one in mesh.status.get().backends] == ["box", "ollama"]
+        yield peer
 
 
 def envelope(**changes: Any) -> inference_pb2.Envelope:

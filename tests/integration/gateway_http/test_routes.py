@@ -63,7 +63,7 @@ async def test_urls_that_are_not_there(path: str) -> None:
         ("PUT", "/v1/embeddings", "POST"),
         ("OPTIONS", "/v1/completions", "POST"),
         ("POST", "/v1/models", "GET, HEAD"),
-        ("DELETE", "/v1/models/llama3.1:70b", "GET, HEAD"),
+        ("PUT", "/v1/models/llama3.1:70b", "GET, HEAD, POST, DELETE"),
         ("POST", "/healthz", "GET, HEAD"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, Backend, Status
+from nexus.types.v1.memory_pb2 import Device, Reservation
 from nexus.types.v1.model_pb2 import Model
 from nexus_mesh.errors import MeshError, Reason
 from nexus_registry.limits import check_port, check_status, check_version
@@ -17,6 +18,10 @@ def backend(name: str = "box", **fields: object) -> Backend:
     return Backend(name=name, kind="ollama", state=STATE_ACTIVE, **fields)  # pyright: ignore[reportArgumentType]
 
 
+def managing(*devices: Device) -> Status:
+    return Status(state=STATE_ACTIVE, devices=devices)
+
+
 GOOD = {
     "empty": status(),
     "full": status(
@@ -25,6 +30,7 @@ GOOD = {
         http="127.0.0.1:8080",
         grpc="[::1]:7400",
     ),
+    "device": managing(Device(name="gpu0", reservations=[Reservation(backend="box", model="m")])),
     "many": status(*(backend(f"b{number}") for number in range(200))),
 }
 BAD = {
@@ -39,6 +45,13 @@ BAD = {
     "no model id": ("status.backends.models.id", status(backend(models=[Model()]))),
     "control character": ("status.backends.models.id", status(backend(models=[Model(id="a\x00")]))),
     "priority": ("status.backends.priority", status(backend(priority=1 << 31))),
+    "devices": ("status.devices", managing(*(Device(name=f"gpu{number}") for number in range(33)))),
+    "no device name": ("status.devices.name", managing(Device())),
+    "reservations": ("status.devices", managing(Device(name="gpu0", reservations=[Reservation()] * 501))),
+    "reserved model": (
+        "status.devices.reservations.model",
+        managing(Device(name="gpu0", reservations=[Reservation(model="a\n")])),
+    ),
     "endpoint without port": ("status.endpoints", status(http="127.0.0.1")),
     "endpoint with path": ("status.endpoints", status(http="127.0.0.1:80/x")),
     "endpoint port": ("status.endpoints", status(http="127.0.0.1:65536")),

@@ -119,6 +119,49 @@ def models(home: Home, as_json: Json = False) -> None:
     run(models_command.models(Layout(home), as_json=as_json), as_json=as_json)
 
 
+Model = Annotated[str, typer.Argument(help="The model, as `nexus models` lists it.")]
+BackendName = Annotated[
+    str, typer.Option("--backend", help="Which backend, where several come into question.")
+]
+
+
+@app.command()
+def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Bring a model into memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "load", model, backend, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Take a model out of memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "unload", model, backend, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def pull(
+    model: Annotated[str, typer.Argument(help="The model, as the backend's library calls it.")],
+    home: Home,
+    backend: BackendName = "",
+    as_json: Json = False,
+) -> None:
+    """Have a backend fetch a model."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.pull(Layout(home), model, backend, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Delete a model's files from its backend."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "delete", model, backend, as_json=as_json), as_json=as_json)
+
+
 @app.command()
 def explain(
     model: Annotated[str, typer.Argument(help="The model as a client would name it.")],

@@ -13,7 +13,7 @@ from nexus_mesh.spiffe import role_server_name
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure
 
-__all__ = ["control"]
+__all__ = ["control", "dialled"]
 
 
 @asynccontextmanager
@@ -22,15 +22,22 @@ async def control(
 ) -> AsyncIterator[Peer]:
     """The control service of a role. Raises Failure when there is no mesh here."""
     mesh = layout.read()
-    material = tls.load(layout.operator)
     if mesh is None or role not in mesh.control:
         raise Failure(f"No mesh is known in {layout.home}.", "Start one with `nexus up`, or give its --home.")
+    async with dialled(layout, mesh.control[role], role_server_name(role, mesh.trust_domain)) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def dialled(layout: Layout, address: str, server_name: str) -> AsyncIterator[Peer]:
+    """Any service, such as an adapter, by what the mesh says of it. Raises Failure without an identity."""
+    material = tls.load(layout.operator)
     if material is None:
         raise Failure(
             "This machine has no operator identity, or it has expired.",
             "Run this where `nexus up` runs (the control host); it renews the identity while it runs.",
         )
-    peer = Peer(mesh.control[role], role_server_name(role, mesh.trust_domain), tls.Identity(material))
+    peer = Peer(address, server_name, tls.Identity(material))
     try:
         yield peer
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+
 from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import memory_pb2
 
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout
@@ -10,20 +13,32 @@ from nexus_cli.output import Failure, console, print_json, print_rows
 
 __all__ = ["status"]
 
+GIB = 2**30
+RESERVATIONS = {
+    number: name.removeprefix("RESERVATION_STATE_").lower()
+    for name, number in memory_pb2.ReservationState.items()
+}
+
 
 async def status(layout: Layout, *, as_json: bool) -> None:
     mesh = layout.read()
     if mesh is None:
         raise Failure(f"No mesh is known in {layout.home}.", "Start one with `nexus up`.")
-    rows = [_row(instance) for instance in await listed(layout)]
+    instances = await listed(layout)
+    rows = [_row(instance) for instance in instances]
+    devices = [_device(instance.id, device) for instance in instances for device in instance.status.devices]
     if as_json:
-        print_json({"endpoint": f"{mesh.http}/v1", "instances": rows})
+        print_json({"endpoint": f"{mesh.http}/v1", "instances": rows, "devices": devices})
         return
     console.print(f"Endpoint  {mesh.http}/v1\n", markup=False)
     cells = [[row["id"], row["address"], row["zone"], row["state"], row["detail"]] for row in rows]
     print_rows(
         ["INSTANCE", "ADDRESS", "ZONE", "STATE", "BACKENDS"], cells, empty="Nothing has registered yet."
     )
+    if devices:
+        console.print()
+        cells = [[one["instance"], one["device"], one["memory"], one["detail"]] for one in devices]
+        print_rows(["INSTANCE", "DEVICE", "MEMORY", "MODELS"], cells, empty="")
 
 
 def _row(instance: instance_pb2.Instance) -> dict[str, object]:
@@ -47,3 +62,37 @@ def _row(instance: instance_pb2.Instance) -> dict[str, object]:
         "backends": backends,
         "detail": ", ".join(f"{backend['name']} ({backend['state']})" for backend in backends),
     }
+
+
+def _device(instance: str, device: memory_pb2.Device) -> dict[str, object]:
+    """A device whose memory is managed, and who has how much of it."""
+    models = [
+        {
+            "backend": held.backend,
+            "model": held.model,
+            "bytes": held.size_bytes,
+            "state": RESERVATIONS[held.state],
+            "since": _time(held, "state_time"),
+            "expected": _time(held, "expect_time"),
+        }
+        for held in device.reservations
+    ]
+    reserved = sum(held.size_bytes for held in device.reservations)
+    return {
+        "instance": instance,
+        "device": device.name,
+        "total_bytes": device.total_bytes,
+        "headroom_bytes": device.headroom_bytes,
+        "waiting": device.waiting,
+        "models": models,
+        "memory": f"{reserved / GIB:.1f} of {(device.total_bytes - device.headroom_bytes) / GIB:.1f} GB",
+        "detail": ", ".join(
+            f"{held.model} ({RESERVATIONS[held.state]}, {held.size_bytes / GIB:.1f} GB)"
+            for held in device.reservations
+        ),
+    }
+
+
+def _time(held: memory_pb2.Reservation, field: str) -> str | None:
+    moment = getattr(held, field)
+    return moment.ToDatetime(datetime.UTC).isoformat(timespec="seconds") if held.HasField(field) else None

@@ -17,6 +17,7 @@ from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.http.app import build_app
 from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
 from nexus_gateway.http.server import HttpServer, serve_http
+from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import limits_by_model
 from nexus_gateway.peers import Peers
 from nexus_gateway.pipeline import Pipeline
@@ -71,6 +72,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
         traffic,
         Dispatcher(peers, traffic, RetryBudget()),
         _authenticator(mesh) if settings.needs_key else None,
+        lifecycle=Lifecycle(table, peers),
         limits=settings.timeouts,
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,

@@ -13,6 +13,7 @@ from nexus_routing import Explanation, Requirements, explain, plan
 
 from nexus_gateway import metering
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
@@ -43,6 +44,7 @@ class Pipeline:
         dispatcher: Dispatcher,
         authenticator: Authenticator | None,
         *,
+        lifecycle: Lifecycle,
         limits: TimeLimits,
         model_limits: Mapping[str, TimeLimits],
         commit_after: float,
@@ -50,6 +52,7 @@ class Pipeline:
     ) -> None:
         self.table = table
         self.traffic = traffic
+        self.lifecycle = lifecycle
         self._dispatcher = dispatcher
         self._resumer = Resumer(table, traffic, dispatcher)
         self._authenticator = authenticator

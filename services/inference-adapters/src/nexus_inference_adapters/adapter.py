@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
-from nexus.types.v1 import model_pb2
+from nexus.types.v1 import memory_pb2, model_pb2
+from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.http import Http
 from nexus_inference_adapters.patience import Patience
 
-__all__ = ["Adapter", "Completed", "Event", "Finish", "Inspection", "Offer", "Progress", "Work"]
+__all__ = [
+    "ABILITIES",
+    "Adapter",
+    "Completed",
+    "Event",
+    "Finish",
+    "Inspection",
+    "Offer",
+    "Progress",
+    "Work",
+]
+
+ABILITIES: dict[memory_pb2.Ability, str] = {
+    memory_pb2.ABILITY_LOAD: "load",
+    memory_pb2.ABILITY_UNLOAD: "unload",
+    memory_pb2.ABILITY_PULL: "pull",
+    memory_pb2.ABILITY_DELETE: "delete",
+}
+"""What can be done with models besides running them, and the word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,8 @@ class Work:
     request_id: str
     continues: bool = False
     """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""
+    keep_alive: int | None = None
+    """Seconds the engine shall keep the model in memory afterwards, negative = for ever; None = by its own rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +84,39 @@ Event = list[str] | Progress | Finish
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model for the catalog, the name the backend uses for it, and other names it is asked for by."""
+    """A model for the catalog, the name the backend uses for it, and other names it is asked for by.
+
+    `size`: bytes of its files, 0 = not told.
+    """
 
     model: model_pb2.Model
     name: str
     aliases: Sequence[str] = ()
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a look at the backend showed. `capacity`: requests it runs at once; 0 = it does not say."""
+    """What a look at the backend showed. `capacity`: requests it runs at once; 0 = it does not say.
+
+    `resident`: bytes of memory taken by each model that is in it, by the backend's names; None = it does not say.
+    """
 
     state: instance_pb2.State
     reason: str = ""
     offers: Sequence[Offer] = field(default_factory=tuple)
     capacity: int = 0
+    resident: Mapping[str, int] | None = None
 
 
 class Adapter(ABC):
     """One backend. Every method raises MeshError and nothing else."""
 
     kind: ClassVar[str]
+    abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset()
+    """What it can do with models; of the methods at the end those are its own."""
+    instead: ClassVar[str] = "Do it with the backend's own tools."
+    """What to do about what it cannot."""
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         self.config = config
@@ -106,3 +139,25 @@ class Adapter(ABC):
     @abstractmethod
     def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
         """Runs a request and hands on what arrives. Closing the generator closes the backend's connection."""
+
+    async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:  # noqa: ARG002
+        """Brings a model into memory; the bytes it takes there, 0 = not told. `keep_alive` as in Work."""
+        raise self.unable(memory_pb2.ABILITY_LOAD)
+
+    async def unload(self, offer: Offer, patience: Patience) -> None:  # noqa: ARG002
+        """Returns when the model's memory is free."""
+        raise self.unable(memory_pb2.ABILITY_UNLOAD)
+
+    def pull(self, model: str, patience: Patience) -> AsyncGenerator[Progress, None]:  # noqa: ARG002
+        """Fetches a model; ends when it is there. Closing the generator stops it."""
+        raise self.unable(memory_pb2.ABILITY_PULL)
+
+    async def delete(self, offer: Offer) -> None:  # noqa: ARG002
+        """Removes a model's files."""
+        raise self.unable(memory_pb2.ABILITY_DELETE)
+
+    def unable(self, ability: memory_pb2.Ability) -> MeshError:
+        return MeshError(
+            Reason.CAPABILITY_MISSING,
+            f"A backend of kind {self.kind} can't {ABILITIES[ability]} models. {self.instead}",
+        )

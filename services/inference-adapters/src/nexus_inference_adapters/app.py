@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 
 from nexus.catalog.v1 import catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2_grpc
+from nexus.lifecycle.v1 import lifecycle_pb2_grpc
 from nexus_mesh import telemetry
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan
 from nexus_inference_adapters.host import Host
-from nexus_inference_adapters.service import CatalogServicer, InferenceServicer
+from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
 
 __all__ = ["open_adapter"]
 
@@ -44,6 +45,7 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
                 inference_pb2_grpc.add_InferenceServiceServicer_to_server,
             ),
             Servicer(CatalogServicer(host), catalog_pb2_grpc.add_CatalogServiceServicer_to_server),
+            Servicer(LifecycleServicer(host), lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server),
         ]
 
 

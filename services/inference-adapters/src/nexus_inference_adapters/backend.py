@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
@@ -15,9 +15,19 @@ from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters import metrics
-from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Offer, Work
+from nexus_inference_adapters.adapter import (
+    Adapter,
+    Completed,
+    Event,
+    Finish,
+    Inspection,
+    Offer,
+    Progress,
+    Work,
+)
 from nexus_inference_adapters.config import BackendConfig, Timeouts
 from nexus_inference_adapters.gate import Gate
+from nexus_inference_adapters.memory.shelf import Shelf
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
@@ -27,6 +37,8 @@ INSPECT_SECONDS = 3.0
 STARTING_SECONDS = 0.25
 SILENCES_TO_UNHEALTHY = 2
 """A backend that answers a look late may only be busy; one that refuses connections is down at once."""
+MEMORY_SHARE = 0.9
+"""Of the time for the first token, so much at most goes by in waiting for memory: who waits hears of it from us."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
 PREFILL = model_pb2.CAPABILITY_PREFILL
 OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
@@ -35,7 +47,10 @@ log = telemetry.logger("backend")
 
 
 class Backend:
-    """`limits` gives the timeouts of a model, `changed` is called after every inspection."""
+    """`limits` gives the timeouts of a model, `changed` is called after every inspection.
+
+    `shelf`: its part of a managed device; None = nobody manages its memory.
+    """
 
     def __init__(
         self,
@@ -43,15 +58,17 @@ class Backend:
         adapter: Adapter,
         limits: Callable[[str], Timeouts],
         changed: Callable[[], None],
+        shelf: Shelf | None = None,
     ) -> None:
         self.config = config
         self.inspection = Inspection(instance_pb2.STATE_STARTING, "It has not been looked at yet.")
-        self._adapter = adapter
+        self.adapter = adapter
+        self.shelf = shelf
         self._limits = limits
         self._changed = changed
         self._gate = Gate(config.max_concurrency or 0)
         self._offers: dict[str, Offer] = {}
-        self._look_now = asyncio.Event()
+        self.look_now = asyncio.Event()
         self._silences = 0
 
     def describe(self) -> instance_pb2.Backend:
@@ -66,16 +83,16 @@ class Backend:
             priority=self.config.priority,
             tier=self.config.tier,
             load=instance_pb2.Load(active=gate.active, queued=gate.queued, capacity=gate.capacity),
+            abilities=sorted(self.adapter.abilities),
         )
 
     async def complete(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Completed:
         """Runs a request to its end."""
-        work = self._work(envelope, body)
-        limits = self._limits(work.offered)
+        work, place, limits = self._admitted(envelope, body)
         with self._measured(work):
-            async with self._gate:
+            async with place:
                 with Patience(limits, silence=limits.total) as patience:
-                    completed = await self._adapter.complete(work, patience)
+                    completed = await self.adapter.complete(work, patience)
             self._count(completed.usage)
         return completed
 
@@ -83,13 +100,14 @@ class Backend:
         self, envelope: inference_pb2.Envelope, body: dict[str, object]
     ) -> AsyncGenerator[Event, None]:
         """The events of a request, Finish last. Closing the generator lets go of the backend."""
-        work = self._work(envelope, body)
-        limits = self._limits(work.offered)
+        work, place, limits = self._admitted(envelope, body)
         started, begun = time.monotonic(), False
         with self._measured(work):
-            async with self._gate:
+            async with place as waited:
+                if waited:
+                    yield Progress("loaded")
                 with Patience(limits, silence=limits.first_token) as patience:
-                    async with aclosing(self._adapter.stream(work, patience)) as events:
+                    async with aclosing(self.adapter.stream(work, patience)) as events:
                         async for event in events:
                             if not begun and type(event) is list:
                                 begun = True
@@ -103,29 +121,72 @@ class Backend:
         offer = self._offers.get(name)
         return offer.model.id if offer else name
 
+    def offer(self, name: str) -> Offer:
+        """What it offers under a name. Raises MODEL_NOT_FOUND, or BACKEND_DOWN while it is not known."""
+        offer = self._offers.get(name)
+        if offer is None and not self._offers and self.inspection.state != instance_pb2.STATE_ACTIVE:
+            raise MeshError(
+                Reason.BACKEND_DOWN, f"Backend {self.config.name} is not up: {self.inspection.reason}"
+            )
+        if offer is None:
+            raise MeshError(
+                Reason.MODEL_NOT_FOUND, f"Backend {self.config.name} does not offer model {name[:128]!r}."
+            )
+        return offer
+
+    def limits(self, offer: Offer) -> Timeouts:
+        return self._limits(offer.model.id)
+
+    async def load(self, offer: Offer) -> int:
+        """Has the engine load a model; the bytes it takes, 0 = not told. Asks no ledger."""
+        limits = self.limits(offer)
+        stay = None if self.shelf is None else self.shelf.stay(offer)
+        with Patience(limits, silence=limits.total) as patience:
+            size = await self.adapter.load(offer, stay, patience)
+        self.look_now.set()
+        return size
+
+    async def unload(self, offer: Offer) -> None:
+        """Has the engine unload a model, and waits until its memory is free. Asks no ledger."""
+        limits = self.limits(offer)
+        with Patience(limits, silence=limits.total) as patience:
+            await self.adapter.unload(offer, patience)
+        self.look_now.set()
+
+    def place(self, offer: Offer, seconds: float) -> AbstractAsyncContextManager[bool | None]:
+        """A place for a request: memory for its model where that is managed, and one of the places at the backend."""
+        if self.shelf is None or not self.shelf.loads or offer.model.remote:
+            return self._gate
+        return self.shelf.place(offer, self._gate, seconds)
+
     async def watch(self) -> None:
         """Looks at the backend for as long as it is served."""
-        await self._adapter.open()
+        await self.adapter.open()
         while True:
             await self._inspect()
-            self._look_now.clear()
+            self.look_now.clear()
             pause = (
                 STARTING_SECONDS if self.inspection.state == instance_pb2.STATE_STARTING else INSPECT_SECONDS
             )
             try:
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
-                    await self._look_now.wait()
+                    await self.look_now.wait()
             except TimeoutError:
                 continue
 
     async def close(self) -> None:
-        await self._adapter.close()
+        if self.shelf is not None:
+            self.shelf.forget()
+        await self.adapter.close()
         metrics.UP.labels(self.config.name).set(0)
 
     async def _inspect(self) -> None:
+        begun = time.monotonic()
         try:
-            inspection = await self._adapter.inspect()
+            inspection = await self.adapter.inspect()
             self._silences = 0
+            if self.shelf is not None:
+                self.shelf.observe(inspection, begun)
         except MeshError as error:
             self._silences += 1
             late = error.reason is Reason.STREAM_IDLE_TIMEOUT and self._silences < SILENCES_TO_UNHEALTHY
@@ -133,6 +194,8 @@ class Backend:
                 return
             starting = error.reason is Reason.MODEL_NOT_READY
             state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
+            if self.shelf is not None and error.reason is Reason.BACKEND_DOWN:
+                self.shelf.forget()
             inspection = Inspection(state, error.message, self.inspection.offers, self.inspection.capacity)
         except Exception:  # an answer nobody thought of must not end the watch
             log.exception("inspection failed", backend=self.config.name)
@@ -152,18 +215,11 @@ class Backend:
         metrics.UP.labels(self.config.name).set(inspection.state == instance_pb2.STATE_ACTIVE)
         self._changed()
 
-    def _work(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
-        """The request in the adapter's terms. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
-        offer = self._offers.get(envelope.model)
-        if offer is None and not self._offers and self.inspection.state != instance_pb2.STATE_ACTIVE:
-            raise MeshError(
-                Reason.BACKEND_DOWN, f"Backend {self.config.name} is not up: {self.inspection.reason}"
-            )
-        if offer is None:
-            raise MeshError(
-                Reason.MODEL_NOT_FOUND,
-                f"Backend {self.config.name} does not offer model {envelope.model[:128]!r}.",
-            )
+    def _admitted(
+        self, envelope: inference_pb2.Envelope, body: dict[str, object]
+    ) -> tuple[Work, AbstractAsyncContextManager[bool | None], Timeouts]:
+        """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
+        offer = self.offer(envelope.model)
         if envelope.operation not in offer.model.operations:
             name = OPERATION_NAMES.get(envelope.operation, "unknown")
             raise MeshError(
@@ -175,7 +231,10 @@ class Backend:
                 Reason.CAPABILITY_MISSING,
                 f"Model {offer.model.id} cannot go on with an answer begun elsewhere.",
             )
-        return Work(envelope.operation, offer.name, offer.model.id, body, request_id, envelope.continues)
+        stay = None if self.shelf is None else self.shelf.stay(offer)
+        named = (envelope.operation, offer.name, offer.model.id)
+        work, limits = Work(*named, body, request_id, envelope.continues, stay), self.limits(offer)
+        return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
 
     @contextmanager
     def _measured(self, work: Work) -> Iterator[None]:
@@ -187,7 +246,7 @@ class Backend:
         except MeshError as error:
             outcome = error.reason.value
             if error.reason in UNANSWERED:
-                self._look_now.set()
+                self.look_now.set()
             raise
         except Exception:
             outcome = Reason.INTERNAL.value

@@ -14,14 +14,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
 
 __all__ = [
+    "GIB",
     "KINDS",
     "MODEL_FILE",
     "AdapterSettings",
     "BackendConfig",
+    "DeviceConfig",
     "ModelSettings",
     "Timeouts",
     "child_environment",
 ]
+
+DEFAULT_ZONE = "default"
+GIB = 2**30
+"""Bytes of what the settings call a gigabyte, as makers of cards do."""
 
 MODEL_FILE = "embedded"
 """The name of the backend that serves the file given with --model."""
@@ -133,6 +139,31 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     timeouts: dict[Limit, PositiveFloat] = Field(default_factory=dict)
+    memory_gb: PositiveFloat | None = Field(
+        default=None, description="Memory it takes, where its engine does not tell."
+    )
+
+
+class DeviceConfig(BaseModel):
+    """[[devices]]: a card, or a machine's memory, that models share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description='Unique. Example: "gpu0".')
+    memory_gb: PositiveFloat = Field(description="All it has.")
+    headroom_gb: float = Field(default=1.0, ge=0, description="What models leave free.")
+    backends: tuple[str, ...] = Field(
+        default=(),
+        description="Whose models are in it. Empty = every engine of this machine no other one names.",
+    )
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.headroom_gb >= self.memory_gb:
+            raise ValueError(
+                f"device {self.name!r} leaves models nothing: headroom_gb must be below memory_gb"
+            )
+        return self
 
 
 class AdapterSettings(ServiceSettings):
@@ -150,6 +181,20 @@ class AdapterSettings(ServiceSettings):
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
+    devices: tuple[DeviceConfig, ...] = Field(
+        (), description="Memory that models share.", json_schema_extra={"toml": "devices"}
+    )
+    min_residency: float = Field(
+        60.0, ge=0, description="Seconds a model stays in managed memory before another may take its place."
+    )
+    idle_unload: float = Field(
+        900.0,
+        ge=0,
+        description="Seconds without a request after which a model leaves managed memory; 0 = never.",
+    )
+    prewarm: tuple[str, ...] = Field(
+        (), description="Models to keep in managed memory as long as nobody else needs it."
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -158,6 +203,40 @@ class AdapterSettings(ServiceSettings):
         if twice:
             raise ValueError(f"backend names must be unique; used twice: {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _devices_are_of_one_process(self) -> Self:
+        names = [device.name for device in self.devices]
+        named = [backend for device in self.devices for backend in device.backends]
+        for what, given in (("device name", names), ("backend in [[devices]]", named)):
+            if twice := sorted({name for name in given if given.count(name) > 1}):
+                raise ValueError(f"every {what} must be unique; used twice: {', '.join(twice)}")
+        if sum(not device.backends for device in self.devices) > 1:
+            raise ValueError("only one of [[devices]] may leave out its backends")
+        for device in self.devices:
+            if len(zones := self._zones_of(device)) > 1:
+                raise ValueError(
+                    f"device {device.name!r} has backends of the zones {', '.join(sorted(zones))}, and each zone is "
+                    "served by a process of its own: give each a device with its backends and its part of the memory"
+                )
+        return self
+
+    def _zones_of(self, device: DeviceConfig) -> set[str]:
+        """What is found on this machine, and what names no zone, is in the default one."""
+        zones = {backend.name: backend.zone or DEFAULT_ZONE for backend in self.backends}
+        if device.backends:
+            return {zones.get(name, DEFAULT_ZONE) for name in device.backends}
+        taken = {name for other in self.devices for name in other.backends}
+        return {DEFAULT_ZONE, *(zone for name, zone in zones.items() if name not in taken)}
+
+    @property
+    def has_several_zones(self) -> bool:
+        return any((backend.zone or DEFAULT_ZONE) != DEFAULT_ZONE for backend in self.backends)
+
+    def memory_of(self, model: str) -> int:
+        """Bytes of memory a model takes by the operator's word; 0 = not told."""
+        own = self.models.get(model)
+        return round(own.memory_gb * GIB) if own is not None and own.memory_gb else 0
 
     def timeouts_of(self, model: str) -> Timeouts:
         """The limits for a model: its own where set, else the general ones."""

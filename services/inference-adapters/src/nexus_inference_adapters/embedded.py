@@ -41,6 +41,9 @@ class Embedded(OpenAICompatible):
     """`config.path`, or the model that comes with NEXUS. The child is restarted with growing pauses when it dies."""
 
     kind: ClassVar[str] = "embedded"
+    instead: ClassVar[str] = (
+        "Its model is in memory as long as it is served: change `path` of its [[backends]], or leave it out."
+    )
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)

@@ -10,14 +10,22 @@ from typing import Self
 
 import aiohttp
 from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import memory_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.registration import StatusBoard
 
+from nexus_inference_adapters.adapter import Adapter
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.http import Http, open_session
 from nexus_inference_adapters.kinds import ADAPTERS
+from nexus_inference_adapters.memory.card import Card
+from nexus_inference_adapters.memory.devices import device_of, devices_of
+from nexus_inference_adapters.memory.keeper import Keeper
+from nexus_inference_adapters.memory.report import described
+from nexus_inference_adapters.memory.shelf import Shelf
+from nexus_inference_adapters.memory.types import Key, Rules
 
 __all__ = ["Host"]
 
@@ -25,7 +33,7 @@ log = telemetry.logger("host")
 
 
 class Host:
-    """Holds the backends and their watchers; an async context manager."""
+    """Holds the backends, their watchers and the books of their devices; an async context manager."""
 
     def __init__(self, settings: AdapterSettings, board: StatusBoard) -> None:
         self.settings = settings
@@ -34,9 +42,17 @@ class Host:
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
+        rules = Rules(settings.min_residency, settings.idle_unload)
+        self._cards = {device: Card(device, rules) for device in devices_of(settings)}
+        self._keeper = Keeper(list(self._cards.values()), self, self._publish)
 
     async def __aenter__(self) -> Self:
         self._session = await self._stack.enter_async_context(open_session())
+        if self._cards:
+            ticking = asyncio.create_task(self._keeper.run(), name="memory")
+            ticking.add_done_callback(_report_death)
+            self._stack.callback(ticking.cancel)
+        self._stack.push_async_callback(self._keeper.close)
         return self
 
     async def __aexit__(
@@ -68,7 +84,8 @@ class Host:
         assert self._session is not None  # noqa: S101 - used inside its context only
         http = Http(self._session, config.url or "", config.api_key, self.settings.timeouts.connect)
         adapter = ADAPTERS[config.kind](config, http)
-        backend = Backend(config, adapter, self.settings.timeouts_of, self._publish)
+        shelf = self._shelf(config, adapter)
+        backend = Backend(config, adapter, self.settings.timeouts_of, self._publish, shelf)
         self._backends[config.name] = backend
         watcher = asyncio.create_task(backend.watch(), name=f"watch {config.name}")
         watcher.add_done_callback(_report_death)
@@ -84,11 +101,46 @@ class Host:
         await backend.close()
         self._publish()
 
+    async def load(self, key: Key) -> int:
+        """Has an engine load a model, for the keeper of the books."""
+        backend = self.find(key.backend)
+        return await backend.load(backend.offer(key.model))
+
+    async def unload(self, key: Key) -> None:
+        """Has an engine unload a model, for the keeper of the books."""
+        backend = self.find(key.backend)
+        await backend.unload(backend.offer(key.model))
+
+    def devices(self) -> list[memory_pb2.Device]:
+        """The devices that backends of this process are on, by name."""
+        on: dict[str, list[str]] = {}
+        for backend in self._backends.values():
+            if backend.shelf is not None:
+                on.setdefault(backend.shelf.card.device.name, []).append(backend.config.name)
+        cards = {device.name: card for device, card in self._cards.items()}
+        return [described(cards[name], on[name]) for name in sorted(on)]
+
+    def _shelf(self, config: BackendConfig, adapter: Adapter) -> Shelf | None:
+        device = device_of(config, tuple(self._cards))
+        if device is None:
+            return None
+        return Shelf(
+            self._keeper,
+            self._cards[device],
+            config.name,
+            self.settings.memory_of,
+            self.settings.prewarm,
+            loads=memory_pb2.ABILITY_LOAD in adapter.abilities,
+            unloads=memory_pb2.ABILITY_UNLOAD in adapter.abilities,
+        )
+
     def _publish(self) -> None:
         status = instance_pb2.Status()
         status.CopyFrom(self._board.get())
         del status.backends[:]
         status.backends.extend(backend.describe() for backend in self.backends)
+        del status.devices[:]
+        status.devices.extend(self.devices())
         self._board.set(status)
 
 

@@ -50,6 +50,7 @@ class Mlx(OpenAICompatible):
     """Sends only names that load nothing new, and only parameters of the right type."""
 
     kind: ClassVar[str] = "mlx"
+    instead: ClassVar[str] = "Start mlx_lm.server with the model you want; stopping it frees its memory."
 
     async def inspect(self) -> Inspection:
         health = await self.http.look("GET", "/health")

@@ -36,6 +36,7 @@ class OpenAICompatible(Adapter):
     """Bodies pass through but for the model's name and the stream fields; answers are brought to the normal form."""
 
     kind: ClassVar[str] = "openai_compatible"
+    instead: ClassVar[str] = "OpenAI's API has no way to: start and stop the server with the models you want."
     dialect: Dialect | None = None
 
     async def inspect(self) -> Inspection:

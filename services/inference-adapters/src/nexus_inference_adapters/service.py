@@ -10,15 +10,17 @@ import grpc
 import msgspec
 from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
+from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Event, Progress
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.catalog import list_models
 from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.lifecycle import Lifecycle
 from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 
-__all__ = ["CatalogServicer", "InferenceServicer"]
+__all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
 BODY = msgspec.json.Decoder(dict[str, Any])
 
@@ -72,6 +74,50 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self, request: catalog_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> catalog_pb2.ListModelsResponse:
         return list_models(self._host, request)
+
+
+class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
+    """What is done with models besides running them."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lifecycle = Lifecycle(host)
+
+    async def Load(
+        self, request: lifecycle_pb2.LoadRequest, context: grpc.aio.ServicerContext
+    ) -> lifecycle_pb2.LoadResponse:
+        model, size = await self._lifecycle.load(request.backend, request.model, context.time_remaining())
+        return lifecycle_pb2.LoadResponse(model=model, size_bytes=size)
+
+    async def Unload(
+        self, request: lifecycle_pb2.UnloadRequest, context: grpc.aio.ServicerContext
+    ) -> lifecycle_pb2.UnloadResponse:
+        return lifecycle_pb2.UnloadResponse(
+            model=await self._lifecycle.unload(request.backend, request.model)
+        )
+
+    async def Delete(
+        self, request: lifecycle_pb2.DeleteRequest, context: grpc.aio.ServicerContext
+    ) -> lifecycle_pb2.DeleteResponse:
+        return lifecycle_pb2.DeleteResponse(
+            model=await self._lifecycle.delete(request.backend, request.model)
+        )
+
+    async def Pull(
+        self, request: lifecycle_pb2.PullRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[lifecycle_pb2.PullResponse]:
+        async with aclosing(self._lifecycle.pull(request.backend, request.model)) as steps:
+            async for step in steps:
+                progress = lifecycle_pb2.PullProgress(
+                    phase=step.phase, done_bytes=step.done, total_bytes=step.total
+                )
+                yield lifecycle_pb2.PullResponse(progress=progress)
+        yield lifecycle_pb2.PullResponse(finish=lifecycle_pb2.PullFinish(model=request.model))
+
+    async def GetMemory(
+        self, request: lifecycle_pb2.GetMemoryRequest, context: grpc.aio.ServicerContext
+    ) -> lifecycle_pb2.GetMemoryResponse:
+        return lifecycle_pb2.GetMemoryResponse(devices=self._host.devices())
 
 
 def _body(envelope: inference_pb2.Envelope) -> dict[str, Any]:

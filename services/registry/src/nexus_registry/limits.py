@@ -6,18 +6,22 @@ import re
 from collections.abc import Iterator
 
 from nexus.registry.v1.instance_pb2 import Backend, Status
+from nexus.types.v1.memory_pb2 import Device
 from nexus_mesh.errors import MeshError, Reason
 
 STATUS_BYTES = 256 << 10
 BACKENDS = 200
 MODELS = 2000
 ENDPOINTS = 32
+DEVICES = 32
+RESERVATIONS = 500
 VERSION_LENGTH = 64
 PRIORITY = 1_000_000
 
 # Longest text of each field, in characters.
 LENGTHS = {"name": 128, "kind": 64, "state_reason": 1024, "tier": 64}
 MODEL_LENGTHS = {"id": 256, "owner": 128}
+RESERVATION_LENGTHS = {"backend": 128, "model": 256}
 
 ENDPOINT_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 ENDPOINT_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
@@ -53,6 +57,10 @@ def _problems(status: Status) -> Iterator[tuple[str, str]]:
         yield "backends.name", "two backends of one instance have the same name"
     for backend in status.backends:
         yield from _backend_problems(backend)
+    if len(status.devices) > DEVICES:
+        yield "devices", f"more than {DEVICES} devices in one instance"
+    for device in status.devices:
+        yield from _device_problems(device)
     yield from _endpoint_problems(status)
 
 
@@ -68,6 +76,19 @@ def _backend_problems(backend: Backend) -> Iterator[tuple[str, str]]:
             yield "backends.models.id", "a model needs an id"
         for field, longest in MODEL_LENGTHS.items():
             yield from _text_problems(f"backends.models.{field}", getattr(model, field), longest)
+
+
+def _device_problems(device: Device) -> Iterator[tuple[str, str]]:
+    if not device.name:
+        yield "devices.name", "a device needs a name"
+    yield from _text_problems("devices.name", device.name, LENGTHS["name"])
+    if len(device.backends) > BACKENDS or len(device.reservations) > RESERVATIONS:
+        yield "devices", f"more than {BACKENDS} backends or {RESERVATIONS} reservations of one device"
+    for backend in device.backends:
+        yield from _text_problems("devices.backends", backend, LENGTHS["name"])
+    for reservation in device.reservations:
+        for field, longest in RESERVATION_LENGTHS.items():
+            yield from _text_problems(f"devices.reservations.{field}", getattr(reservation, field), longest)
 
 
 def _endpoint_problems(status: Status) -> Iterator[tuple[str, str]]:

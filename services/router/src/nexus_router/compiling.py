@@ -68,6 +68,7 @@ def _target(instance: registry.Instance, backend: registry.Backend, health: Heal
         tier=backend.tier or DEFAULT_TIER,
         models=backend.models,
         load=backend.load,
+        abilities=backend.abilities,
     )
     state, reason = reported(instance, backend)
     target.state, target.state_reason = health.judge(target.id, state, reason, now)

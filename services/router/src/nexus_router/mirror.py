@@ -93,6 +93,7 @@ class Mirror:
 def _without_load(instance: Instance) -> Instance:
     copy = Instance()
     copy.CopyFrom(instance)
+    copy.status.ClearField("devices")
     for backend in copy.status.backends:
         backend.ClearField("load")
     return copy

@@ -17,6 +17,7 @@ from nexus_gateway.http.explain import Explains, explain_handler
 from nexus_gateway.http.guard import HostGuard
 from nexus_gateway.http.health import HealthRoutes, Ready
 from nexus_gateway.http.inference import Inference, inference_handler
+from nexus_gateway.http.lifecycle import LifecycleRoutes, Lifecycles
 from nexus_gateway.http.models import Catalog, ModelRoutes
 from nexus_gateway.http.options import EdgeOptions
 
@@ -25,7 +26,7 @@ PREFIXES = ("/v1", "")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class Pipeline(Inference, Explains, Catalog, Ready, Protocol):
+class Pipeline(Inference, Explains, Catalog, Lifecycles, Ready, Protocol):
     """What the edge asks of the rest of the gateway."""
 
     async def authenticate(self, credential: str | None) -> Any: ...
@@ -60,13 +61,15 @@ def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
         return {"POST": inference_handler(pipeline, operation, options.keep_alive_comment_seconds)}
 
     models, health = ModelRoutes(pipeline), HealthRoutes(pipeline)
+    lifecycle = LifecycleRoutes(pipeline, options)
+    one_model = {**_reading(models.retrieve), "POST": lifecycle.act, "DELETE": lifecycle.delete}
     rows = [
         Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
         Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
         Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline)}),
         Row("models", "/models", _reading(models.list)),
-        Row("model", "/models/{model_id:path}", _reading(models.retrieve)),
+        Row("model", "/models/{model_id:path}", one_model),
         Row("healthz", "/healthz", _reading(health.healthz), public=True, prefixes=("",)),
         Row("readyz", "/readyz", _reading(health.readyz), public=True, prefixes=("",)),
     ]

@@ -45,7 +45,7 @@ async def _pump(
     exchange: Exchange, messages: Messages, writer: EventWriter, data: bytes, keep_alive_seconds: float
 ) -> bytes:
     """One write per message, for a task or timer per chunk would cost more than the chunk. Returns the last events."""
-    heart = asyncio.create_task(_beat(exchange, keep_alive_seconds), name="sse keep-alive")
+    heart = asyncio.create_task(beat(exchange, keep_alive_seconds), name="sse keep-alive")
     try:
         if data:
             await exchange.write(data)
@@ -70,7 +70,7 @@ def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple
     return (RESUMED if message.progress.phase == "resumed" else b""), False
 
 
-async def _beat(exchange: Exchange, seconds: float) -> None:
+async def beat(exchange: Exchange, seconds: float) -> None:
     """A comment whenever nothing was written for `seconds`."""
     clock = asyncio.get_running_loop().time
     while True:

@@ -6,12 +6,24 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import ClassVar
 
 import msgspec
+from nexus.types.v1 import memory_pb2
 from nexus_mesh.errors import MeshError
 
-from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Work
+from nexus_inference_adapters.adapter import (
+    ABILITIES,
+    Adapter,
+    Completed,
+    Event,
+    Finish,
+    Inspection,
+    Offer,
+    Progress,
+    Work,
+)
 from nexus_inference_adapters.answers import decoded
 from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.normalise import embedded_rows, from_whole
+from nexus_inference_adapters.ollama import lifecycle
 from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of, whole_of
 from nexus_inference_adapters.ollama.catalog import Catalog
 from nexus_inference_adapters.ollama.request import PATHS, native_request
@@ -30,6 +42,7 @@ class Ollama(Adapter):
     """Translates OpenAI requests to /api/chat, /api/generate and /api/embed, and the answers back."""
 
     kind: ClassVar[str] = "ollama"
+    abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset(ABILITIES)
     _catalog: Catalog | None = None
 
     async def inspect(self) -> Inspection:
@@ -62,6 +75,18 @@ class Ollama(Adapter):
             usage = chunks.finish()
             await answer.drain()
         yield Finish(usage)
+
+    async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:
+        return await lifecycle.load(self.http, self.config, offer, keep_alive, patience)
+
+    async def unload(self, offer: Offer, patience: Patience) -> None:
+        await lifecycle.unload(self.http, self.config, offer, patience)
+
+    def pull(self, model: str, patience: Patience) -> AsyncGenerator[Progress, None]:
+        return lifecycle.pull(self.http, model, patience)
+
+    async def delete(self, offer: Offer) -> None:
+        await lifecycle.delete(self.http, offer)
 
 
 def _ready(

@@ -12,10 +12,10 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Inspection, Offer
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.http import Http
+from nexus_inference_adapters.http import Http, Seen
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "resident"]
 
 # Ollama's word -> ours. What it can generate it can also hold to a JSON schema.
 OPERATIONS = {"completion": ("chat", "completion"), "embedding": ("embedding",)}
@@ -51,7 +51,11 @@ class Catalog:
             for row in tags.rows("models")
             if isinstance(row.get("name"), str) and self._is_allowed(row["name"])
         ]
-        return Inspection(instance_pb2.STATE_ACTIVE, offers=[offer for offer in offers if offer is not None])
+        return Inspection(
+            instance_pb2.STATE_ACTIVE,
+            offers=[offer for offer in offers if offer is not None],
+            resident=resident(running),
+        )
 
     def _is_allowed(self, name: str) -> bool:
         allowed = self._config.models
@@ -77,7 +81,8 @@ class Catalog:
         )
         if (modified := _timestamp(row.get("modified_at"))) is not None:
             model.create_time.FromSeconds(modified)
-        return Offer(model, name, (name.removesuffix(":latest"),) if name.endswith(":latest") else ())
+        aliases = (name.removesuffix(":latest"),) if name.endswith(":latest") else ()
+        return Offer(model, name, aliases, 0 if model.remote else _bytes(row.get("size")))
 
     async def _details_of(self, row: dict[str, Any]) -> _Details | None:
         key = f"{row['name']}@{row.get('digest')}"
@@ -90,6 +95,19 @@ class Catalog:
             said = shown.dig("capabilities") or row.get("capabilities") or ("completion",)
             self._details[key] = _Details(tuple(str(word) for word in said), lengths[0] if lengths else 0)
         return self._details[key]
+
+
+def resident(running: Seen) -> dict[str, int]:
+    """Bytes each model of /api/ps takes of the card; of main memory where nothing of it is on a card."""
+    return {
+        row["name"]: _bytes(row.get("size_vram")) or _bytes(row.get("size"))
+        for row in running.rows("models")
+        if isinstance(row.get("name"), str)
+    }
+
+
+def _bytes(value: Any) -> int:
+    return value if isinstance(value, int) and 0 < value < 2**63 else 0
 
 
 def _count(value: Any) -> int:

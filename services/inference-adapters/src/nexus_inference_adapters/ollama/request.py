@@ -47,8 +47,9 @@ def native_request(work: Work, config: BackendConfig, *, stream: bool) -> dict[s
     check(body, UNSUPPORTED, "Ollama")
     # Without truncate: false an over-long prompt loses its beginning in silence.
     native: dict[str, Any] = {"model": work.model, "truncate": False}
-    if "keep_alive" in body:
-        native["keep_alive"] = body["keep_alive"]
+    keep_alive = body.get("keep_alive", work.keep_alive)
+    if keep_alive is not None:
+        native["keep_alive"] = keep_alive
     if options := _options(work, body, config):
         native["options"] = options
     if work.operation == EMBEDDING:

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from nexus.types.v1 import memory_pb2 as _memory_pb2
 from nexus.types.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -51,7 +52,7 @@ class Instance(_message.Message):
     def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., node: _Optional[str] = ..., zone: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., version: _Optional[str] = ..., register_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., connected: _Optional[bool] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("state", "backends", "endpoints")
+    __slots__ = ("state", "backends", "endpoints", "devices")
     class EndpointsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,13 +63,15 @@ class Status(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
     state: State
     backends: _containers.RepeatedCompositeFieldContainer[Backend]
     endpoints: _containers.ScalarMap[str, str]
-    def __init__(self, state: _Optional[_Union[State, str]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., endpoints: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    devices: _containers.RepeatedCompositeFieldContainer[_memory_pb2.Device]
+    def __init__(self, state: _Optional[_Union[State, str]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., endpoints: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[_memory_pb2.Device, _Mapping]]] = ...) -> None: ...
 
 class Backend(_message.Message):
-    __slots__ = ("name", "kind", "state", "state_reason", "models", "priority", "tier", "load")
+    __slots__ = ("name", "kind", "state", "state_reason", "models", "priority", "tier", "load", "abilities")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +80,7 @@ class Backend(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
+    ABILITIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: str
     state: State
@@ -85,7 +89,8 @@ class Backend(_message.Message):
     priority: int
     tier: str
     load: Load
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., state_reason: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., load: _Optional[_Union[Load, _Mapping]] = ...) -> None: ...
+    abilities: _containers.RepeatedScalarFieldContainer[_memory_pb2.Ability]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., state: _Optional[_Union[State, str]] = ..., state_reason: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., abilities: _Optional[_Iterable[_Union[_memory_pb2.Ability, str]]] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("active", "queued", "capacity")

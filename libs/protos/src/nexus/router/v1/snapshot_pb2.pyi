@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from nexus.registry.v1 import instance_pb2 as _instance_pb2
+from nexus.types.v1 import memory_pb2 as _memory_pb2
 from nexus.types.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -102,7 +103,7 @@ class Scope(_message.Message):
     def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load")
+    __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load", "abilities")
     ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -116,6 +117,7 @@ class Target(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
+    ABILITIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     instance: str
     address: str
@@ -129,4 +131,5 @@ class Target(_message.Message):
     state: _instance_pb2.State
     state_reason: str
     load: _instance_pb2.Load
-    def __init__(self, id: _Optional[str] = ..., instance: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., backend: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., state: _Optional[_Union[_instance_pb2.State, str]] = ..., state_reason: _Optional[str] = ..., load: _Optional[_Union[_instance_pb2.Load, _Mapping]] = ...) -> None: ...
+    abilities: _containers.RepeatedScalarFieldContainer[_memory_pb2.Ability]
+    def __init__(self, id: _Optional[str] = ..., instance: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., backend: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., state: _Optional[_Union[_instance_pb2.State, str]] = ..., state_reason: _Optional[str] = ..., load: _Optional[_Union[_instance_pb2.Load, _Mapping]] = ..., abilities: _Optional[_Iterable[_Union[_memory_pb2.Ability, str]]] = ...) -> None: ...
