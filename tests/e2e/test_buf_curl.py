@@ -17,9 +17,9 @@ BUF = Path(sysconfig.get_path("scripts")) / "buf"
 INFERENCE = "nexus.inference.v1.InferenceService"
 SERVICES = {
     "gateway": {INFERENCE},
-    "adapter": {INFERENCE, "nexus.catalog.v1.CatalogService"},
+    "adapter": {INFERENCE, "nexus.catalog.v1.CatalogService", "nexus.lifecycle.v1.LifecycleService"},
     "registry": {"nexus.registry.v1.RegistryService"},
-    "router": {"nexus.router.v1.RouterService"},
+    "router": {"nexus.router.v1.RouterService", "nexus.router.v1.PolicyService"},
     "vault": {"nexus.vault.v1.IdentityService", "nexus.vault.v1.KeyService"},
 }
 BUILT_IN = {
