@@ -47,7 +47,7 @@ SNAPSHOT_AGE = prometheus_client.Gauge(
     "nexus_gateway_snapshot_age_seconds", "Since the router was last heard; 0 while its watch is open."
 )
 KEY_WATCH = prometheus_client.Gauge(
-    "nexus_gateway_key_watch_open", "Whether revocations arrive from the vault."
+    "nexus_gateway_key_watch_open", "Whether revocations and changes of keys arrive from the vault."
 )
 
 
@@ -82,7 +82,7 @@ def end(passage: Passage) -> None:
 
 
 def _write_line(passage: Passage, operation: str, seconds: float) -> None:
-    served, usage = passage.served, passage.usage
+    served, usage, principal = passage.served, passage.usage, passage.request.principal
     log.info(
         "request",
         operation=operation,
@@ -99,7 +99,8 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
-        principal=passage.request.principal.id if passage.request.principal else None,
+        principal=principal.id if principal else None,
+        tenant=principal.tenant if principal else None,
     )
 
 

@@ -12,13 +12,14 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Explanation, Requirements, explain, plan
 
 from nexus_gateway import metering
+from nexus_gateway.accounts import ANONYMOUS, Principal
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
-from nexus_gateway.principals import ANONYMOUS, Authenticator, Principal
+from nexus_gateway.principals import Authenticator
 from nexus_gateway.prompt_head import affinity
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
@@ -31,7 +32,6 @@ __all__ = ["Pipeline"]
 
 CANDIDATES = 3
 RETRY_AFTER = 1.0
-NO_ZONES: frozenset[str] = frozenset()
 
 
 class Pipeline:
@@ -160,7 +160,12 @@ class Pipeline:
 
 def _requirements(request: InferenceRequest) -> Requirements:
     """What routing needs to know of a request."""
-    zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
+    assert request.principal is not None  # noqa: S101 - nothing is planned for nobody
     return Requirements(
-        request.operation, request.model, request.needs, zones, affinity=affinity(request.body)
+        request.operation,
+        request.model,
+        request.needs,
+        request.zones,
+        tenant=request.principal.tenant,
+        affinity=affinity(request.body),
     )

@@ -50,7 +50,7 @@ class KeyRing:
                 self.news.append(Revoked(key.id))
                 continue
             self._live[key.id] = (key, digest)
-            if key.revision > 1:
+            if key.revision:
                 self.news.append(key)
 
     def authenticate(self, text: str) -> Key:
@@ -107,8 +107,9 @@ class KeyRing:
             changes["zone"] = zone
         if manage is not None:
             changes["manage"] = manage
+        now = self._clock()
         return await self._database.write(
-            lambda connection: key_table.change(connection, id_or_name, changes), self._tell
+            lambda connection: key_table.change(connection, id_or_name, changes, now), self._tell
         )
 
     async def revoke(self, id_or_name: str) -> Key:

@@ -15,6 +15,7 @@ from nexus_vault.database import Database
 from nexus_vault.keys import Key
 from nexus_vault.pages import read_page
 from nexus_vault.tables import api_keys
+from nexus_vault.tenants import next_revision
 
 __all__ = ["all_keys", "change", "count_live", "insert", "page", "retire_expired", "revoke"]
 
@@ -55,14 +56,16 @@ async def insert(connection: AsyncConnection, key: Key, digest: bytes) -> None:
         ) from None
 
 
-async def change(connection: AsyncConnection, id_or_name: str, changes: dict[str, Any]) -> Key:
+async def change(
+    connection: AsyncConnection, id_or_name: str, changes: dict[str, Any], now: datetime.datetime
+) -> Key:
     """The key with other values in some columns. Raises MeshError OBJECT_NOT_FOUND when no live key is meant."""
     row = await _find(connection, id_or_name)
     if row.revoke_time is not None:
         raise MeshError(
             Reason.OBJECT_NOT_FOUND, "This key is revoked: make another one.", metadata={"param": "key"}
         )
-    return await _set(connection, row, {**changes, "revision": row.revision + 1})
+    return await _set(connection, row, {**changes, "revision": next_revision(row.revision, now)})
 
 
 async def revoke(connection: AsyncConnection, id_or_name: str, now: datetime.datetime) -> Key:

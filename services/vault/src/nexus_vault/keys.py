@@ -23,8 +23,8 @@ TEXT = re.compile(r"nx_([a-z0-9]{1,16})_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.
 class Key:
     """A key without its secret. Without expire_time it never ends by itself; with revoke_time it has.
 
-    `tenant` is a name. `zone` empty = demands none. `manage`: may load, unload and pull models. `revision` grows
-    with every change of these two.
+    `tenant` is a name. `zone` empty = demands none. `manage`: may load, unload and pull models. `revision`: see
+    next_revision.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Key:
     tenant: str = DEFAULT_TENANT
     zone: str = ""
     manage: bool = False
-    revision: int = 1
+    revision: int = 0
 
     @classmethod
     def from_row(cls, row: sa.Row[Any]) -> Key:

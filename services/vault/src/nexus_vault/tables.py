@@ -82,7 +82,7 @@ api_keys = sa.Table(
     sa.Column("tenant", sa.String(63), nullable=False, server_default="default"),
     sa.Column("zone", sa.String(63), nullable=False, server_default=""),
     sa.Column("manage", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("revision", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
 )
 sa.Index(
     "api_keys_live_name",
@@ -101,5 +101,5 @@ tenants = sa.Table(
     sa.Column("zone", sa.String(63), nullable=False),
     sa.Column("weight", sa.Integer, nullable=False),
     sa.Column("create_time", UtcTime, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
 )

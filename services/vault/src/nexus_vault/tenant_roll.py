@@ -41,7 +41,7 @@ class TenantRoll:
         """Reads all tenants from the store."""
         for tenant in await tenant_table.all_tenants(self._database):
             self._tenants[tenant.name] = tenant
-            if tenant.revision > 1:
+            if tenant.revision:
                 self._keys.news.append(tenant)
 
     def of(self, key: Key) -> Tenant:
@@ -75,8 +75,9 @@ class TenantRoll:
         if weight is not None:
             check_weight(weight)
             changes["weight"] = weight
+        now = self._clock()
         return await self._database.write(
-            lambda connection: tenant_table.change(connection, name, changes), self._tell
+            lambda connection: tenant_table.change(connection, name, changes, now), self._tell
         )
 
     async def delete(self, name: str) -> None:

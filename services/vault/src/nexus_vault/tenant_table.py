@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from nexus_vault.database import Database
 from nexus_vault.pages import read_page
 from nexus_vault.tables import tenants
-from nexus_vault.tenants import Tenant
+from nexus_vault.tenants import Tenant, next_revision
 
 __all__ = ["all_tenants", "change", "delete", "find", "insert", "page"]
 
@@ -41,10 +42,12 @@ async def insert(connection: AsyncConnection, tenant: Tenant) -> None:
         raise MeshError(Reason.ALREADY_EXISTS, "A tenant of that name exists: choose another name.") from None
 
 
-async def change(connection: AsyncConnection, name: str, changes: dict[str, Any]) -> Tenant:
+async def change(
+    connection: AsyncConnection, name: str, changes: dict[str, Any], now: datetime.datetime
+) -> Tenant:
     """The tenant with other values in some columns. Raises MeshError OBJECT_NOT_FOUND."""
     tenant = await find(connection, name)
-    values = {**changes, "revision": tenant.revision + 1}
+    values = {**changes, "revision": next_revision(tenant.revision, now)}
     update = tenants.update().where(tenants.c.id == tenant.id).values(values).returning(tenants)
     return Tenant.from_row((await connection.execute(update)).one())
 

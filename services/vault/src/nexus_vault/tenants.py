@@ -13,7 +13,15 @@ import sqlalchemy as sa
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.spiffe import LABEL
 
-__all__ = ["DEFAULT_TENANT", "Tenant", "check_tenant_name", "check_weight", "check_zone", "new_id"]
+__all__ = [
+    "DEFAULT_TENANT",
+    "Tenant",
+    "check_tenant_name",
+    "check_weight",
+    "check_zone",
+    "new_id",
+    "next_revision",
+]
 
 DEFAULT_TENANT = "default"
 MAX_WEIGHT = 1000
@@ -23,14 +31,14 @@ ID_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Whom keys belong to. `zone` empty = demands none. `revision` grows with every change."""
+    """Whom keys belong to. `zone` empty = demands none. `revision`: see next_revision."""
 
     id: str
     name: str
     zone: str
     weight: int
     create_time: datetime.datetime
-    revision: int = 1
+    revision: int = 0
 
     @classmethod
     def from_row(cls, row: sa.Row[Any]) -> Tenant:
@@ -43,6 +51,14 @@ class Tenant:
 def new_id() -> str:
     """Twelve random characters."""
     return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
+
+
+def next_revision(revision: int, now: datetime.datetime) -> int:
+    """What a change counts as: the time in microseconds, or more; 0 is what never changed.
+
+    By the time, so that what changes after an old store was put back is still later than all gateways have heard.
+    """
+    return max(revision + 1, int(now.timestamp() * 1e6))
 
 
 def check_tenant_name(name: str) -> None:

@@ -21,16 +21,16 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(63), nullable=False),
         sa.Column("weight", sa.Integer, nullable=False),
         sa.Column("create_time", sa.DateTime, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
     )
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    first = {"id": "default", "name": "default", "zone": "", "weight": 1, "create_time": now, "revision": 1}
+    first = {"id": "default", "name": "default", "zone": "", "weight": 1, "create_time": now, "revision": 0}
     op.bulk_insert(tenants, [first])
     for column in (
         sa.Column("tenant", sa.String(63), nullable=False, server_default="default"),
         sa.Column("zone", sa.String(63), nullable=False, server_default=""),
         sa.Column("manage", sa.Boolean, nullable=False, server_default=sa.false()),
-        sa.Column("revision", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     ):
         op.add_column("api_keys", column)
 
