@@ -12,7 +12,7 @@ from nexus_routing import Requirements, Table, plan
 from support.gateway_bench import chat
 from support.routing_strategies import ZONES, tables
 
-EXAMPLES = 2_000
+EXAMPLES = 300
 MAYBE = ZONES | st.just("")
 
 
