@@ -40,6 +40,9 @@ RETRIES = prometheus_client.Counter(
     "Attempts on a further candidate, by the reason the one before failed.",
     ["reason"],
 )
+SCRUBBED = prometheus_client.Counter(
+    "nexus_gateway_scrubbed_total", "Places replaced in requests that left their privacy zone.", ["kind"]
+)
 UNREACHABLE = prometheus_client.Gauge(
     "nexus_gateway_unreachable_instances", "Instances without a connection."
 )
@@ -78,6 +81,8 @@ def end(passage: Passage) -> None:
     if passage.usage is not None:
         PROMPT_TOKENS.inc(passage.usage.prompt_tokens)
         COMPLETION_TOKENS.inc(passage.usage.completion_tokens)
+    for kind, places in (passage.scrubbed or {}).items():
+        SCRUBBED.labels(kind).inc(places)
     _write_line(passage, operation, seconds)
 
 
@@ -101,6 +106,7 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         completion=usage.completion_tokens if usage else None,
         principal=principal.id if principal else None,
         tenant=principal.tenant if principal else None,
+        scrubbed=None if passage.scrubbed is None else dict(passage.scrubbed),
     )
 
 
