@@ -25,8 +25,8 @@ async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMe
             yield mesh
 
 
-async def key(mesh: LiveMesh, name: str) -> str:
-    return (await nexus(mesh.layout.home, "keys", "create", name, "--json")).json["secret"]
+async def key(mesh: LiveMesh, name: str, *more: str) -> str:
+    return (await nexus(mesh.layout.home, "keys", "create", name, *more, "--json")).json["secret"]
 
 
 async def ask(mesh: LiveMesh, secret: str) -> str | None:
@@ -75,6 +75,34 @@ async def test_an_expired_key_is_refused(mesh: LiveMesh) -> None:
     await eventually(lambda: _is_refused(mesh, made.json["secret"]), timeout=15, what="the key's expiry")
 
 
+async def test_what_a_tenant_demands_holds_for_its_keys(mesh: LiveMesh) -> None:
+    home = mesh.layout.home
+    assert (await nexus(home, "tenants", "create", "clinic", "--weight", "3")).code == 0
+    secret = await key(mesh, "ward", "--tenant", "clinic", "--manage")
+    assert await ask(mesh, secret) == "stop"
+    assert (await nexus(home, "tenants", "update", "clinic", "--zone", "restricted")).code == 0
+    await eventually(lambda: _stays_inside(mesh, secret), timeout=5, what="the tenant's demand")
+    listed = {row["name"]: row for row in (await nexus(home, "tenants", "list", "--json")).json}
+    assert (listed["clinic"]["zone"], listed["clinic"]["weight"]) == ("restricted", 3)
+    assert listed["default"]["zone"] is None
+    keys = {row["name"]: row for row in (await nexus(home, "keys", "list", "--json")).json}
+    assert [keys["ward"][part] for part in ("tenant", "zone", "manage")] == ["clinic", None, True]
+    assert (await nexus(home, "tenants", "update", "clinic", "--zone", "open")).code == 0
+    await eventually(lambda: _serves(mesh, secret), timeout=5, what="the tenant's freedom")
+    (await nexus(home, "tenants", "delete", "clinic")).assert_refused("1 live key", "revoke")
+    assert (await nexus(home, "keys", "revoke", "ward")).code == 0
+    assert (await nexus(home, "tenants", "delete", "clinic")).code == 0
+
+
+async def test_what_a_key_demands_can_change(mesh: LiveMesh) -> None:
+    secret = await key(mesh, "nurse", "--zone", "restricted")
+    assert await _stays_inside(mesh, secret)
+    changed = await nexus(mesh.layout.home, "keys", "update", "nurse", "--zone", "open", "--json")
+    assert changed.json["zone"] is None
+    await eventually(lambda: _serves(mesh, secret), timeout=5, what="the key's freedom")
+    (await nexus(mesh.layout.home, "keys", "create", "x", "--tenant", "none")).assert_refused("tenant")
+
+
 async def test_no_key_stands_in_a_log_or_a_file(mesh: LiveMesh) -> None:
     secret = await key(mesh, "shy")
     assert await ask(mesh, secret) == "stop"
@@ -87,6 +115,21 @@ async def _is_refused(mesh: LiveMesh, secret: str) -> bool:
     except openai.AuthenticationError:
         return True
     return False
+
+
+async def _stays_inside(mesh: LiveMesh, secret: str) -> bool:
+    try:
+        await ask(mesh, secret)
+    except openai.PermissionDeniedError as refused:
+        return refused.code == "privacy_zone"
+    return False
+
+
+async def _serves(mesh: LiveMesh, secret: str) -> bool:
+    try:
+        return await ask(mesh, secret) == "stop"
+    except openai.PermissionDeniedError:
+        return False
 
 
 def _files(home: Path) -> list[Path]:

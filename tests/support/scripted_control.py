@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
-from nexus.vault.v1 import keys_pb2, keys_pb2_grpc
+from nexus.vault.v1 import keys_pb2, keys_pb2_grpc, tenants_pb2
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.server import MeshServer, Servicer, start_server
 from support.ca import MeshCA
@@ -44,18 +44,34 @@ class ScriptedRouter(router_pb2_grpc.RouterServiceServicer):
 
 
 class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
-    """Knows `keys` (secret -> key) and tells what was revoked. `asked` counts Authenticate calls by secret."""
+    """Knows `keys` (secret -> key) and `tenants` (name -> tenant), and tells what was revoked or changed.
+
+    `asked` has the secret of every Authenticate call.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[str, keys_pb2.Key] = {}
+        self.tenants: dict[str, tenants_pb2.Tenant] = {}
         self.asked: list[str] = []
         self.delay = 0.0
         self.watchers = 0
-        self._revoked: list[str] = []
+        self._told: list[keys_pb2.WatchKeysResponse] = []
         self._changed = asyncio.Event()
 
     def revoke(self, key_id: str) -> None:
-        self._revoked.append(key_id)
+        self._tell(keys_pb2.WatchKeysResponse(revoked_id=key_id))
+
+    def change(self, tenant: str, zone: str) -> None:
+        """The tenant demands another zone from now on."""
+        changed = self.tenants[tenant]
+        changed.zone = zone
+        changed.revision += 1
+        told = keys_pb2.WatchKeysResponse()
+        told.tenant.CopyFrom(changed)
+        self._tell(told)
+
+    def _tell(self, event: keys_pb2.WatchKeysResponse) -> None:
+        self._told.append(event)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -66,7 +82,8 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
         await asyncio.sleep(self.delay)
         if request.secret not in self.keys:
             raise MeshError(Reason.CALLER_KEY, "no such key")
-        return keys_pb2.AuthenticateResponse(key=self.keys[request.secret])
+        key = self.keys[request.secret]
+        return keys_pb2.AuthenticateResponse(key=key, tenant=self.tenants.get(key.tenant))
 
     async def WatchKeys(
         self, request: keys_pb2.WatchKeysRequest, context: grpc.aio.ServicerContext
@@ -74,15 +91,15 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
         sent = 0
         self.watchers += 1
         try:
-            for key_id in self._revoked:
-                yield keys_pb2.WatchKeysResponse(revoked_id=key_id)
-            sent = len(self._revoked)
+            for event in self._told:
+                yield event
+            sent = len(self._told)
             yield keys_pb2.WatchKeysResponse(synced=keys_pb2.KeysSynced())
             while True:
                 changed = self._changed
-                for key_id in self._revoked[sent:]:
-                    yield keys_pb2.WatchKeysResponse(revoked_id=key_id)
-                sent = len(self._revoked)
+                for event in self._told[sent:]:
+                    yield event
+                sent = len(self._told)
                 await changed.wait()
         finally:
             self.watchers -= 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nexus.vault.v1 import identity_pb2, keys_pb2
+from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
 from nexus_mesh import enrollment, tls
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.join_token import JoinToken
@@ -23,6 +23,7 @@ from nexus_vault.enroll import enroll
 
 IDENTITY = "nexus.vault.v1.IdentityService"
 KEYS = "nexus.vault.v1.KeyService"
+TENANTS = "nexus.vault.v1.TenantService"
 RENEW = Method(IDENTITY, "Renew", identity_pb2.RenewRequest, identity_pb2.RenewResponse)
 WATCH_TRUST = Method(IDENTITY, "WatchTrust", identity_pb2.WatchTrustRequest, identity_pb2.WatchTrustResponse)
 CREATE_TOKEN = Method(
@@ -31,9 +32,20 @@ CREATE_TOKEN = Method(
 DENY = Method(IDENTITY, "DenyIdentity", identity_pb2.DenyIdentityRequest, identity_pb2.DenyIdentityResponse)
 CREATE_KEY = Method(KEYS, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
 LIST_KEYS = Method(KEYS, "ListKeys", keys_pb2.ListKeysRequest, keys_pb2.ListKeysResponse)
+UPDATE_KEY = Method(KEYS, "UpdateKey", keys_pb2.UpdateKeyRequest, keys_pb2.UpdateKeyResponse)
 REVOKE_KEY = Method(KEYS, "RevokeKey", keys_pb2.RevokeKeyRequest, keys_pb2.RevokeKeyResponse)
 AUTHENTICATE = Method(KEYS, "Authenticate", keys_pb2.AuthenticateRequest, keys_pb2.AuthenticateResponse)
 WATCH_KEYS = Method(KEYS, "WatchKeys", keys_pb2.WatchKeysRequest, keys_pb2.WatchKeysResponse)
+CREATE_TENANT = Method(
+    TENANTS, "CreateTenant", tenants_pb2.CreateTenantRequest, tenants_pb2.CreateTenantResponse
+)
+LIST_TENANTS = Method(TENANTS, "ListTenants", tenants_pb2.ListTenantsRequest, tenants_pb2.ListTenantsResponse)
+UPDATE_TENANT = Method(
+    TENANTS, "UpdateTenant", tenants_pb2.UpdateTenantRequest, tenants_pb2.UpdateTenantResponse
+)
+DELETE_TENANT = Method(
+    TENANTS, "DeleteTenant", tenants_pb2.DeleteTenantRequest, tenants_pb2.DeleteTenantResponse
+)
 
 
 class TurnableClock:

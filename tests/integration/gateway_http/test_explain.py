@@ -27,6 +27,7 @@ async def test_any_request_is_explained_by_its_own_body(operation: int, prefix: 
         "model": "m",
         "resolved_model": "served-model",
         "zones": ["restricted"],
+        "scrubbed": False,
         "tier": "standard",
         "candidates": [
             {

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,42 +12,16 @@ import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2
-from nexus_gateway.app import open_gateway
-from nexus_gateway.config import GatewaySettings
 from nexus_gateway.methods import COMPLETE, STREAM
 from nexus_mesh.client import Peer
 from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.mesh import Mesh
-from nexus_mesh.server import start_server
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter, text_of
 from support.waiting import eventually
+from support.whole_gateway import gateway
 
 KEY = "nx_test_abcdefghijkl_secret"
 BODY = '{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}'
-
-
-@dataclass
-class Gateway:
-    """A whole gateway in this process."""
-
-    mesh: Mesh[GatewaySettings]
-    http: str
-    grpc_address: str
-
-    def client(self, key: str = "none") -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(base_url=f"http://{self.http}/v1", api_key=key, max_retries=0)
-
-
-@asynccontextmanager
-async def gateway(bench: GatewayBench, **changes: Any) -> AsyncIterator[Gateway]:
-    identity = bench.ca.identity("gateway")
-    async with Mesh(bench.settings(**changes), identity) as mesh, open_gateway(mesh) as servicers:
-        server = await start_server(servicers, host="127.0.0.1", port=0, identity=identity, denied=set())
-        try:
-            yield Gateway(mesh, mesh.status.get().endpoints["http"], f"127.0.0.1:{server.port}")
-        finally:
-            await server.drain(settle=0, grace=0)
 
 
 async def ask(client: openai.AsyncOpenAI) -> Any:

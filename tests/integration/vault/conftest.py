@@ -10,6 +10,7 @@ import pytest_asyncio
 from nexus_vault.core import Core, open_core
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
+from nexus_vault.tenant_roll import TenantRoll
 from support.vault import TurnableClock, vault_settings
 
 
@@ -34,3 +35,11 @@ async def keys(core: Core, clock: TurnableClock) -> KeyRing:
     ring = KeyRing(core.database, core.pepper, "live", clock)
     await ring.load()
     return ring
+
+
+@pytest_asyncio.fixture
+async def tenants(core: Core, keys: KeyRing, clock: TurnableClock) -> TenantRoll:
+    """Whom `keys` belong to; both tell what changes in one place."""
+    roll = TenantRoll(core.database, keys, clock)
+    await roll.load()
+    return roll

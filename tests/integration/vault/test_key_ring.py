@@ -10,6 +10,7 @@ import pytest
 from nexus_mesh.errors import MeshError, Reason
 from nexus_vault.core import Core
 from nexus_vault.journal import Synced
+from nexus_vault.key_news import Revoked
 from nexus_vault.key_ring import KeyRing
 from support.vault import TurnableClock
 
@@ -154,16 +155,16 @@ async def test_the_watch_names_revoked_keys_then_each_new_one(
     before, _ = await keys.create("before", None)
     await keys.revoke("before")
     ring = await _reloaded(core, clock)
-    watch = ring.revoked.follow()
-    assert await anext(watch) == before.id
+    watch = ring.news.follow()
+    assert await anext(watch) == Revoked(before.id)
     assert isinstance(await anext(watch), Synced)
     after, _ = await ring.create("after", None)
     await ring.revoke("after")
     await ring.revoke("after")
-    assert await asyncio.wait_for(anext(watch), 5) == after.id
+    assert await asyncio.wait_for(anext(watch), 5) == Revoked(after.id)
     last, _ = await ring.create("last", None)
     await ring.revoke("last")
-    assert await asyncio.wait_for(anext(watch), 5) == last.id
+    assert await asyncio.wait_for(anext(watch), 5) == Revoked(last.id)
 
 
 async def test_a_caller_that_gives_up_cannot_leave_a_revoked_key_alive(

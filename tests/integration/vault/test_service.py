@@ -13,18 +13,23 @@ import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from nexus.vault.v1 import identity_pb2, keys_pb2
+from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
 from nexus_mesh import enrollment, tls
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.tls import Identity, Material, certificate_request, new_key
 from support.vault import (
     AUTHENTICATE,
     CREATE_KEY,
+    CREATE_TENANT,
     CREATE_TOKEN,
+    DELETE_TENANT,
     DENY,
     LIST_KEYS,
+    LIST_TENANTS,
     RENEW,
     REVOKE_KEY,
+    UPDATE_KEY,
+    UPDATE_TENANT,
     WATCH_KEYS,
     WATCH_TRUST,
     ServedVault,
@@ -195,6 +200,38 @@ async def test_the_life_of_a_key(vault: ServedVault) -> None:
         assert list(listed.keys) == [revoked.key]
         assert revoked.key.HasField("revoke_time")
         assert not revoked.key.HasField("expire_time")
+
+
+async def test_the_life_of_a_tenant(vault: ServedVault) -> None:
+    gateway = await vault.join("gateway")
+    async with vault.peer() as operator, vault.peer(gateway) as peer:
+        request: Any = tenants_pb2.CreateTenantRequest(name="clinic", zone="restricted", weight=3)
+        tenant = (await operator.unary(CREATE_TENANT, request, timeout=5)).tenant
+        assert (tenant.name, tenant.zone, tenant.weight) == ("clinic", "restricted", 3)
+        request = keys_pb2.CreateKeyRequest(name="ward", tenant="clinic", zone="upstairs", manage=True)
+        made = await operator.unary(CREATE_KEY, request, timeout=5)
+        request = keys_pb2.AuthenticateRequest(secret=made.secret)
+        answer = await peer.unary(AUTHENTICATE, request, timeout=5)
+        assert (answer.key, answer.tenant) == (made.key, tenant)
+        assert (made.key.tenant, made.key.zone, made.key.manage) == ("clinic", "upstairs", True)
+        async with peer.stream(WATCH_KEYS, keys_pb2.WatchKeysRequest(), timeout=10) as call:
+            watch = aiter(call)
+            assert (await anext(watch)).WhichOneof("event") == "synced"
+            request = tenants_pb2.UpdateTenantRequest(tenant="clinic", zone="vault-room")
+            changed = (await operator.unary(UPDATE_TENANT, request, timeout=5)).tenant
+            assert (await anext(watch)).tenant == changed
+            assert (changed.zone, changed.weight, changed.id) == ("vault-room", 3, tenant.id)
+            request = keys_pb2.UpdateKeyRequest(key="ward", zone="", manage=False)
+            key = (await operator.unary(UPDATE_KEY, request, timeout=5)).key
+            assert (await anext(watch)).key == key
+            assert (key.zone, key.manage, key.tenant) == ("", False, "clinic")
+        listed = (await operator.unary(LIST_TENANTS, tenants_pb2.ListTenantsRequest(), timeout=5)).tenants
+        assert [each.name for each in listed] == ["clinic", "default"]
+        delete = tenants_pb2.DeleteTenantRequest(tenant="clinic")
+        refusal = await _refusal(operator.unary(DELETE_TENANT, delete, timeout=5))
+        assert refusal.reason is Reason.INVALID_REQUEST
+        await operator.unary(REVOKE_KEY, keys_pb2.RevokeKeyRequest(key="ward"), timeout=5)
+        await operator.unary(DELETE_TENANT, delete, timeout=5)
 
 
 async def test_times_out_of_range_are_refused(vault: ServedVault) -> None:

@@ -13,12 +13,15 @@ from nexus_mesh.errors import ConfigError, MeshError
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 
-__all__ = ["Home", "Json", "run"]
+__all__ = ["Demanded", "Home", "Json", "demanded", "run"]
 
 Home = Annotated[
     Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Demanded = Annotated[
+    str | None, typer.Option("--zone", help="The privacy zone its requests must stay in; open = none.")
+]
 
 
 def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
@@ -35,3 +38,8 @@ def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
         raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def demanded(zone: str | None) -> str | None:
+    """As the vault takes it: empty for none, None for nothing said."""
+    return "" if zone == "open" else zone

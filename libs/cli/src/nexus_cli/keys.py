@@ -1,8 +1,9 @@
-"""`nexus keys`: create, list, revoke."""
+"""`nexus keys`: create, list, update, revoke."""
 
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,17 +14,19 @@ from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import console, print_json, print_rows
 
-__all__ = ["create", "list_keys", "revoke"]
+__all__ = ["create", "list_keys", "revoke", "update", "zone_name"]
 
 SERVICE = "nexus.vault.v1.KeyService"
 CREATE = Method(SERVICE, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
 LIST = Method(SERVICE, "ListKeys", keys_pb2.ListKeysRequest, keys_pb2.ListKeysResponse)
+UPDATE = Method(SERVICE, "UpdateKey", keys_pb2.UpdateKeyRequest, keys_pb2.UpdateKeyResponse)
 REVOKE = Method(SERVICE, "RevokeKey", keys_pb2.RevokeKeyRequest, keys_pb2.RevokeKeyResponse)
 TIMEOUT = 5.0
 
 
-async def create(layout: Layout, name: str, days: float | None, *, as_json: bool) -> None:
-    request = keys_pb2.CreateKeyRequest(name=name)
+async def create(
+    layout: Layout, request: keys_pb2.CreateKeyRequest, days: float | None, *, as_json: bool
+) -> None:
     if days is not None:
         request.expire_time.FromDatetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days))
     async with control(layout, "vault") as vault:
@@ -36,7 +39,7 @@ async def create(layout: Layout, name: str, days: float | None, *, as_json: bool
 
 
 async def list_keys(layout: Layout, *, as_json: bool) -> None:
-    rows: list[dict[str, str | None]] = []
+    rows: list[dict[str, Any]] = []
     async with control(layout, "vault") as vault:
         page = await vault.unary(LIST, keys_pb2.ListKeysRequest(), timeout=TIMEOUT)
         rows += [_row(key) for key in page.keys]
@@ -47,12 +50,21 @@ async def list_keys(layout: Layout, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    cells = [[row["id"], row["name"], row["created"], row["expires"] or "never", _state(row)] for row in rows]
     print_rows(
-        ["ID", "NAME", "CREATED", "EXPIRES", "STATE"],
-        cells,
+        ["ID", "NAME", "TENANT", "ZONE", "MAY", "CREATED", "EXPIRES", "STATE"],
+        [_cells(row) for row in rows],
         empty="No keys. Make one: nexus keys create NAME",
     )
+
+
+async def update(layout: Layout, request: keys_pb2.UpdateKeyRequest, *, as_json: bool) -> None:
+    async with control(layout, "vault") as vault:
+        changed = (await vault.unary(UPDATE, request, timeout=TIMEOUT)).key
+    if as_json:
+        print_json(_row(changed))
+    else:
+        may = "may manage models" if changed.manage else "may not manage models"
+        console.print(f"{changed.name} demands {zone_name(changed.zone)}, {may}.", markup=False)
 
 
 async def revoke(layout: Layout, key: str, *, as_json: bool) -> None:
@@ -64,17 +76,31 @@ async def revoke(layout: Layout, key: str, *, as_json: bool) -> None:
         console.print(f"{ended.key.name} ({ended.key.id}) is revoked.", markup=False)
 
 
-def _row(key: keys_pb2.Key) -> dict[str, str | None]:
+def zone_name(zone: str) -> str:
+    """For people."""
+    return f"zone {zone}" if zone else "no zone"
+
+
+def _row(key: keys_pb2.Key) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
+        "tenant": key.tenant,
+        "zone": key.zone or None,
+        "manage": key.manage,
         "created": _time(key, "create_time"),
         "expires": _time(key, "expire_time"),
         "revoked": _time(key, "revoke_time"),
     }
 
 
-def _state(row: dict[str, str | None]) -> str:
+def _cells(row: dict[str, Any]) -> list[str]:
+    may = "use, manage" if row["manage"] else "use"
+    start = [row["id"], row["name"], row["tenant"], row["zone"] or "-", may]
+    return [*start, row["created"], row["expires"] or "never", _state(row)]
+
+
+def _state(row: dict[str, Any]) -> str:
     if row["revoked"]:
         return "revoked"
     now = datetime.datetime.now(datetime.UTC).isoformat()

@@ -10,17 +10,19 @@ import typer
 from nexus_mesh.version import VERSION
 
 from nexus_cli.command import Home, Json, run
+from nexus_cli.key_commands import keys
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, fail, print_json
 from nexus_cli.plan import Options
 from nexus_cli.policy_commands import policy
+from nexus_cli.tenant_commands import tenants
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-keys = typer.Typer(no_args_is_help=True, help="API keys of the endpoint.")
 token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
 app.add_typer(keys, name="keys")
+app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
 
@@ -197,37 +199,6 @@ def version(as_json: Json = False) -> None:
         print_json({"version": VERSION, "python": sys.version.split()[0]})
     else:
         typer.echo(f"nexus {VERSION}")
-
-
-@keys.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    home: Home,
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires. [never]")] = None,
-    as_json: Json = False,
-) -> None:
-    """Make a key. Its text is shown once."""
-    from nexus_cli import keys as keys_command
-
-    run(keys_command.create(Layout(home), name, days, as_json=as_json), as_json=as_json)
-
-
-@keys.command("list")
-def keys_list(home: Home, as_json: Json = False) -> None:
-    """List the keys, without their secrets."""
-    from nexus_cli import keys as keys_command
-
-    run(keys_command.list_keys(Layout(home), as_json=as_json), as_json=as_json)
-
-
-@keys.command("revoke")
-def keys_revoke(
-    key: Annotated[str, typer.Argument(help="Its id or name.")], home: Home, as_json: Json = False
-) -> None:
-    """End a key; it is refused within a second."""
-    from nexus_cli import keys as keys_command
-
-    run(keys_command.revoke(Layout(home), key, as_json=as_json), as_json=as_json)
 
 
 @token.command("create")

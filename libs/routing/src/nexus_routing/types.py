@@ -160,13 +160,15 @@ class Explanation:
     """Every target's verdict: the chosen in order, then the refused by id. `model` is None when unknown.
 
     Fallback models follow with the targets that offer them. `zones` and `tier`: what was demanded, by policy and by
-    the caller; no tier = "".
+    the caller; no tier = "". `scrubbed`: nobody inside those zones offers the model, and what is told is where the
+    request may go instead once it is scrubbed.
     """
 
     model: str | None
     verdicts: tuple[Verdict, ...]
     zones: frozenset[str] = frozenset()
     tier: str = ""
+    scrubbed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,8 @@ def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
     reason = (
         inference_pb2.ROUTE_REASON_RESUMED
         if passage.continued is not None
+        else inference_pb2.ROUTE_REASON_PRIVACY_SCRUBBED
+        if passage.scrubbed is not None
         else inference_pb2.ROUTE_REASON_FAILOVER
         if passage.attempts > 1 or stands_in
         else inference_pb2.ROUTE_REASON_CAPACITY_OVERFLOW
@@ -159,4 +161,5 @@ def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
         route_reason=reason,
         fallback_model=candidate.model.id if stands_in else "",
         dropped_tier=target.tier if dropped else "",
+        scrubbed=None if passage.scrubbed is None else passage.scrubbed.total(),
     )

@@ -12,9 +12,9 @@ from nexus.types.v1 import memory_pb2
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError, Reason
 
+from nexus_gateway.accounts import Principal
 from nexus_gateway.peers import Peers
 from nexus_gateway.permissions import demand_management
-from nexus_gateway.principals import Principal
 from nexus_gateway.routing_table import RoutingTable
 
 __all__ = ["ABILITIES", "Chosen", "Done", "Lifecycle", "choose", "perform", "pulled"]

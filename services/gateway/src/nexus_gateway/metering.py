@@ -40,6 +40,9 @@ RETRIES = prometheus_client.Counter(
     "Attempts on a further candidate, by the reason the one before failed.",
     ["reason"],
 )
+SCRUBBED = prometheus_client.Counter(
+    "nexus_gateway_scrubbed_total", "Places replaced in requests that left their privacy zone.", ["kind"]
+)
 UNREACHABLE = prometheus_client.Gauge(
     "nexus_gateway_unreachable_instances", "Instances without a connection."
 )
@@ -47,7 +50,7 @@ SNAPSHOT_AGE = prometheus_client.Gauge(
     "nexus_gateway_snapshot_age_seconds", "Since the router was last heard; 0 while its watch is open."
 )
 KEY_WATCH = prometheus_client.Gauge(
-    "nexus_gateway_key_watch_open", "Whether revocations arrive from the vault."
+    "nexus_gateway_key_watch_open", "Whether revocations and changes of keys arrive from the vault."
 )
 
 
@@ -78,11 +81,13 @@ def end(passage: Passage) -> None:
     if passage.usage is not None:
         PROMPT_TOKENS.inc(passage.usage.prompt_tokens)
         COMPLETION_TOKENS.inc(passage.usage.completion_tokens)
+    for kind, places in (passage.scrubbed or {}).items():
+        SCRUBBED.labels(kind).inc(places)
     _write_line(passage, operation, seconds)
 
 
 def _write_line(passage: Passage, operation: str, seconds: float) -> None:
-    served, usage = passage.served, passage.usage
+    served, usage, principal = passage.served, passage.usage, passage.request.principal
     log.info(
         "request",
         operation=operation,
@@ -99,7 +104,9 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
-        principal=passage.request.principal.id if passage.request.principal else None,
+        principal=principal.id if principal else None,
+        tenant=principal.tenant if principal else None,
+        scrubbed=None if passage.scrubbed is None else dict(passage.scrubbed),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,8 @@ class Passage:
     started: float = field(default_factory=time.monotonic)
     requirements: Requirements = field(init=False)
     plan: Plan | None = None
+    scrubbed: Counter[str] | None = None
+    """Places replaced, by kind, once the request may leave its privacy zone; None = it may not."""
     attempts: int = 0
     served: inference_pb2.Served | None = None
     usage: inference_pb2.Usage | None = None

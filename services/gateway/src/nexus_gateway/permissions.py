@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_mesh.errors import MeshError, Reason
 
-from nexus_gateway.principals import ANONYMOUS, Principal
+from nexus_gateway.accounts import Principal
 
 __all__ = ["demand_management", "may_manage"]
 
@@ -12,10 +12,9 @@ __all__ = ["demand_management", "may_manage"]
 def may_manage(principal: Principal | None) -> bool:
     """Whether somebody may load, unload, pull and delete models.
 
-    Anyone may on an endpoint that only this machine reaches. A key is for asking models and says nothing about this,
-    so no key may.
+    Anyone may on an endpoint that only this machine reaches; elsewhere keys made with --manage, and nobody unknown.
     """
-    return principal is ANONYMOUS
+    return principal is not None and principal.manage
 
 
 def demand_management(principal: Principal | None) -> None:
@@ -23,6 +22,6 @@ def demand_management(principal: Principal | None) -> None:
     if not may_manage(principal):
         raise MeshError(
             Reason.CALLER_SCOPE,
-            "API keys may ask models and not manage them. On the control host the operator can: "
-            "`nexus load`, `nexus unload`, `nexus pull` and `nexus rm`.",
+            "This API key may ask models and not manage them. `nexus keys update KEY --manage` lets it; on the control "
+            "host the operator can without: `nexus load`, `nexus unload`, `nexus pull` and `nexus rm`.",
         )

@@ -5,33 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Explanation, Requirements, explain, plan
+from nexus_routing import Explanation, Plan, Requirements, explain, plan
 
 from nexus_gateway import metering
+from nexus_gateway.accounts import ANONYMOUS, Principal
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
-from nexus_gateway.principals import ANONYMOUS, Authenticator, Principal
+from nexus_gateway.principals import Authenticator
 from nexus_gateway.prompt_head import affinity
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.resuming import Resumer
 from nexus_gateway.routing_table import RoutingTable
+from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_gateway.traffic import Traffic
 
 __all__ = ["Pipeline"]
 
 CANDIDATES = 3
 RETRY_AFTER = 1.0
-NO_ZONES: frozenset[str] = frozenset()
 
 
 class Pipeline:
@@ -60,6 +62,7 @@ class Pipeline:
         self._model_limits = model_limits
         self._commit_after = commit_after
         self._draining = draining
+        self._crossings = Crossings()
 
     async def authenticate(self, credential: str | None) -> Principal:
         """Whose credential it is. Raises CALLER_KEY or AUTH_UNAVAILABLE."""
@@ -114,7 +117,14 @@ class Pipeline:
     def explain(self, request: InferenceRequest) -> Explanation:
         """Where a request would go now, and why not elsewhere. Runs nothing. Raises NOT_READY."""
         self._need_snapshot()
-        return explain(self.table.table, _requirements(request), self.traffic.look())
+        table, requirements, now = self.table.table, _requirements(request), self.traffic.look()
+        inside, refusal = explain(table, requirements, now), plan(table, requirements, now).refusal
+        if refusal is None or refusal.stage != "zone":
+            return inside
+        way = self._crossings.find(table, request, requirements)
+        if way is None:
+            return inside
+        return replace(explain(way.table, way.requirements, now), zones=inside.zones, scrubbed=True)
 
     def models(self) -> list[ModelRow]:
         """The models a request can go to now, by id."""
@@ -129,7 +139,7 @@ class Pipeline:
         telemetry.set_request_id(passage.request.request_id)
         await self._authenticate(passage)
         self._require(passage)
-        self._plan(passage)
+        await self._plan(passage)
 
     async def _authenticate(self, passage: Passage) -> None:
         if passage.request.principal is None:
@@ -138,16 +148,30 @@ class Pipeline:
     def _require(self, passage: Passage) -> None:
         passage.requirements = _requirements(passage.request)
 
-    def _plan(self, passage: Passage) -> None:
+    async def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it."""
         self._need_snapshot()
         request, requirements = passage.request, passage.requirements
         chosen = plan(self.table.table, requirements, self.traffic.conditions(), CANDIDATES)
+        if chosen.refusal is not None and chosen.refusal.stage == "zone":
+            chosen = await self._cross(passage) or chosen
         if chosen.refusal is not None:
             raise refuse(chosen.refusal, requirements, self.traffic.soonest)
         passage.plan = chosen
         limits = self._model_limits
         passage.limits = limits.get(request.model) or limits.get(chosen.model or "", self._limits)
+
+    async def _cross(self, passage: Passage) -> Plan | None:
+        """Where it may go outside the zone, now scrubbed; None when policy or the lack of others keeps it inside."""
+        request = passage.request
+        way = self._crossings.find(self.table.table, request, passage.requirements)
+        if way is None:
+            return None
+        chosen = plan(way.table, way.requirements, self.traffic.conditions(), CANDIDATES)
+        if chosen.refusal is not None:
+            return None
+        passage.scrubbed, passage.requirements = await self._crossings.scrub(request), way.requirements
+        return chosen
 
     def _need_snapshot(self) -> None:
         if self.table.snapshot is None:
@@ -160,7 +184,12 @@ class Pipeline:
 
 def _requirements(request: InferenceRequest) -> Requirements:
     """What routing needs to know of a request."""
-    zones = NO_ZONES if request.zone is None else frozenset((request.zone,))
+    assert request.principal is not None  # noqa: S101 - nothing is planned for nobody
     return Requirements(
-        request.operation, request.model, request.needs, zones, affinity=affinity(request.body)
+        request.operation,
+        request.model,
+        request.needs,
+        request.zones,
+        tenant=request.principal.tenant,
+        affinity=affinity(request.body),
     )

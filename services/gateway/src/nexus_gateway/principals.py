@@ -7,12 +7,13 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from nexus_mesh.errors import MeshError, Reason
 
-__all__ = ["ANONYMOUS", "Authenticator", "Principal"]
+from nexus_gateway.accounts import Account, Key, Principal, Tenant
+
+__all__ = ["Authenticator"]
 
 T = TypeVar("T")
 
@@ -23,31 +24,20 @@ RETRY_AFTER = 2.0
 LONGEST = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks. `expires_at` in seconds since the epoch, None = never."""
-
-    id: str
-    name: str
-    expires_at: float | None = None
-
-
-ANONYMOUS = Principal("anonymous", "anonymous")
-
-
 class Authenticator:
     """Tells whose an API key is. `verify` asks the vault: MeshError CALLER_KEY is its no, any other is no answer."""
 
     def __init__(
-        self, verify: Callable[[str], Awaitable[Principal]], clock: Callable[[], float] = time.time
+        self, verify: Callable[[str], Awaitable[Account]], clock: Callable[[], float] = time.time
     ) -> None:
         self._verify = verify
         self._clock = clock
         # Keyed by a hash of the whole credential: a prefix would let one key stand for another.
-        self._known: OrderedDict[bytes, Principal] = OrderedDict()
+        self._known: OrderedDict[bytes, Account] = OrderedDict()
         self._refused: OrderedDict[bytes, float] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Task[Principal]] = {}
+        self._asking: dict[bytes, asyncio.Task[Account]] = {}
         self._revoked: set[str] = set()
+        self._changed: dict[tuple[type, str], Key | Tenant] = {}
 
     async def authenticate(self, credential: str | None) -> Principal:
         """The key's principal. Raises CALLER_KEY, or AUTH_UNAVAILABLE when nobody can tell now."""
@@ -58,13 +48,14 @@ class Authenticator:
                 "`nexus keys create NAME` makes one.",
             )
         digest = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
-        principal = self._known.get(digest)
-        if principal is None:
+        account = self._known.get(digest)
+        if account is None:
             if len(credential) > LONGEST or self._refused.get(digest, 0.0) > self._clock():
                 raise _refusal()
-            principal = await self._ask_once(digest, credential)
+            account = await self._ask_once(digest, credential)
         else:
             self._known.move_to_end(digest)
+        principal = account.principal
         if principal.id in self._revoked or (principal.expires_at or self._clock() + 1) <= self._clock():
             self._known.pop(digest, None)
             raise _refusal()
@@ -74,7 +65,16 @@ class Authenticator:
         """The key with this id is never good again."""
         self._revoked.add(key_id)
 
-    async def _ask_once(self, digest: bytes, credential: str) -> Principal:
+    def change(self, part: Key | Tenant) -> None:
+        """A key or tenant is now so: what is known of it gives way, unless it is the later."""
+        heard = self._changed.get((type(part), part.id))
+        if heard is not None and heard.revision >= part.revision:
+            return
+        self._changed[type(part), part.id] = part
+        for digest, account in self._known.items():
+            self._known[digest] = account.told(part)
+
+    async def _ask_once(self, digest: bytes, credential: str) -> Account:
         """Asks the vault, once for all who wait for the same key; one of them leaving does not stop it."""
         asking = self._asking.get(digest)
         if asking is None:
@@ -82,9 +82,9 @@ class Authenticator:
             asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(asking)
 
-    async def _ask(self, digest: bytes, credential: str) -> Principal:
+    async def _ask(self, digest: bytes, credential: str) -> Account:
         try:
-            principal = await self._verify(credential)
+            account = self._up_to_date(await self._verify(credential))
         except MeshError as error:
             if error.reason is not Reason.CALLER_KEY:
                 raise MeshError(
@@ -96,8 +96,15 @@ class Authenticator:
             raise _refusal() from None
         finally:
             del self._asking[digest]
-        _keep(self._known, digest, principal, KEPT)
-        return principal
+        _keep(self._known, digest, account, KEPT)
+        return account
+
+    def _up_to_date(self, account: Account) -> Account:
+        """An answer that a change has overtaken, after that change."""
+        for mark in ((Key, account.key.id), (Tenant, account.tenant.id)):
+            if mark in self._changed:
+                account = account.told(self._changed[mark])
+        return account
 
 
 def _keep(kept: OrderedDict[bytes, T], digest: bytes, value: T, limit: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_gateway.accounts import Principal
+
 
 @dataclass(slots=True)
 class InferenceRequest:
@@ -23,10 +25,17 @@ class InferenceRequest:
     credential: str | None = field(repr=False)
     """The bearer text, or None."""
     zone: str | None = None
-    """The privacy zone the client demands; policy may demand others besides."""
-    principal: Any = None
+    """The privacy zone the client demands; who asks, and policy, may demand others besides."""
+    principal: Principal | None = None
     """Who asks, once the pipeline has said so."""
     answers: int = 1
     """How many choices, or embedding vectors, a whole answer has."""
     base64: bool = False
     """Whether the client wants embedding vectors as base64; the mesh itself always carries numbers."""
+
+    @property
+    def zones(self) -> frozenset[str]:
+        """The privacy zones it must stay in by the client's word, its key's and its tenant's. Needs the principal."""
+        assert self.principal is not None  # noqa: S101 - nothing is planned for nobody
+        zones = self.principal.zones
+        return zones if self.zone is None else zones | {self.zone}

@@ -9,9 +9,10 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.identity import caller
+from nexus_mesh.spiffe import SpiffeId
 
+from nexus_gateway.accounts import Principal
 from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.principals import Principal
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import CHECKS, parse_request
 from nexus_gateway.validation.zone import check_zone
@@ -55,6 +56,12 @@ def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceReques
     spiffe = caller().spiffe
     request.model = envelope.model or request.model
     request.zone = check_zone(envelope.zone, "zone")
-    request.principal = Principal(spiffe.instance_id, str(spiffe))
+    request.principal = _principal(spiffe)
     request.stream = stream
     return request
+
+
+def _principal(spiffe: SpiffeId) -> Principal:
+    """Every member of the mesh is a tenant of its own, by a name no tenant of the vault can have."""
+    name = spiffe.instance_id
+    return Principal(name, str(spiffe), tenant=name, manage=spiffe.role == "operator")

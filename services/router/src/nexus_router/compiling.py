@@ -38,6 +38,7 @@ def compile_snapshot(
         zones=routing.zones,
         fallbacks={model: Fallbacks(models=chain) for model, chain in routing.fallbacks.items()},
         overflow=routing.overflow_to_fallbacks,
+        crossing=routing.crossing,
         tiers=routing.tiers,
         tier_order=routing.tier_order,
         tier_drop=routing.tier_drop,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from nexus_mesh.config import ServiceSettings, service_config
 from nexus_mesh.spiffe import LABEL as ZONE
@@ -45,6 +45,11 @@ class RoutingSettings(BaseModel):
         default=(),
         description="Models or aliases, * and ? allowed, whose cut streams another backend of the same model goes on "
         "with, if it can.",
+    )
+    crossing: dict[str, Literal["block", "scrub"]] = Field(
+        default_factory=dict,
+        description="Zone or model -> what to do when nobody inside the zone demanded by policy, key or tenant offers "
+        "the model: block, or scrub and let it leave. A zone the client demands is never left. [block]",
     )
     rules: tuple[RuleSettings, ...] = Field(default=(), description="Who may serve whom, beyond all that.")
 

@@ -11,6 +11,7 @@ from nexus.vault.v1.identity_pb2_grpc import (
     add_JoinServiceServicer_to_server,
 )
 from nexus.vault.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
+from nexus.vault.v1.tenants_pb2_grpc import add_TenantServiceServicer_to_server
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError
 from nexus_mesh.exclusive import exclusive
@@ -24,7 +25,8 @@ from nexus_vault.core import Core, open_core
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.operator_identity import OperatorIdentity
-from nexus_vault.service import IdentityServicer, JoinServicer, KeyServicer
+from nexus_vault.service import IdentityServicer, JoinServicer, KeyServicer, TenantServicer
+from nexus_vault.tenant_roll import TenantRoll
 from nexus_vault.trust import Trust
 
 __all__ = ["open_vault"]
@@ -52,6 +54,8 @@ async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Seque
     await trust.load()
     keys = KeyRing(core.database, core.pepper, settings.key_environment)
     await keys.load()
+    tenants = TenantRoll(core.database, keys)
+    await tenants.load()
     tokens = JoinTokens(core.database, core.pepper)
     join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
     door = [Servicer(join, add_JoinServiceServicer_to_server)]
@@ -62,7 +66,8 @@ async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Seque
         identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
         yield [
             Servicer(identity, add_IdentityServiceServicer_to_server),
-            Servicer(KeyServicer(keys), add_KeyServiceServicer_to_server),
+            Servicer(KeyServicer(keys, tenants), add_KeyServiceServicer_to_server),
+            Servicer(TenantServicer(tenants), add_TenantServiceServicer_to_server),
         ]
 
 

@@ -6,13 +6,15 @@ import datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from nexus.vault.v1 import identity_pb2, keys_pb2
+from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.spiffe import SpiffeId
 
 from nexus_vault.ca.issue import Issued
 from nexus_vault.journal import Synced
+from nexus_vault.key_news import KeyNews, Revoked
 from nexus_vault.keys import Key
+from nexus_vault.tenants import Tenant
 from nexus_vault.trust import TrustState
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "moment",
     "spiffe_id",
     "spiffe_of",
+    "tenant",
     "timestamp",
     "trust",
 ]
@@ -50,13 +53,34 @@ def key(given: Key) -> keys_pb2.Key:
         create_time=timestamp(given.create_time),
         expire_time=timestamp(given.expire_time),
         revoke_time=timestamp(given.revoke_time),
+        tenant=given.tenant,
+        zone=given.zone,
+        manage=given.manage,
+        revision=given.revision,
     )
 
 
-def key_event(event: str | Synced) -> keys_pb2.WatchKeysResponse:
-    if isinstance(event, Synced):
-        return keys_pb2.WatchKeysResponse(synced=keys_pb2.KeysSynced())
-    return keys_pb2.WatchKeysResponse(revoked_id=event)
+def tenant(given: Tenant) -> tenants_pb2.Tenant:
+    return tenants_pb2.Tenant(
+        id=given.id,
+        name=given.name,
+        zone=given.zone,
+        weight=given.weight,
+        create_time=timestamp(given.create_time),
+        revision=given.revision,
+    )
+
+
+def key_event(event: KeyNews | Synced) -> keys_pb2.WatchKeysResponse:
+    match event:
+        case Synced():
+            return keys_pb2.WatchKeysResponse(synced=keys_pb2.KeysSynced())
+        case Revoked():
+            return keys_pb2.WatchKeysResponse(revoked_id=event.key_id)
+        case Key():
+            return keys_pb2.WatchKeysResponse(key=key(event))
+        case Tenant():
+            return keys_pb2.WatchKeysResponse(tenant=tenant(event))
 
 
 def timestamp(value: datetime.datetime | None) -> Timestamp | None:

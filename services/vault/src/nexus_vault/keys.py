@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 import secrets
-import string
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from nexus_vault.tenants import DEFAULT_TENANT, new_id
+
 __all__ = ["Key", "KeyText"]
 
-ID_ALPHABET = string.ascii_lowercase + string.digits
-ID_CHARACTERS = 12
 SECRET_BYTES = 32  # 43 characters of base64url
 TEXT = re.compile(r"nx_([a-z0-9]{1,16})_([a-z0-9]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key without its secret. Without expire_time it never ends by itself; with revoke_time it has."""
+    """A key without its secret. Without expire_time it never ends by itself; with revoke_time it has.
+
+    `tenant` is a name. `zone` empty = demands none. `manage`: may load, unload and pull models. `revision`: see
+    next_revision.
+    """
 
     id: str
     name: str
     create_time: datetime.datetime
     expire_time: datetime.datetime | None
-    revoke_time: datetime.datetime | None
+    revoke_time: datetime.datetime | None = None
+    tenant: str = DEFAULT_TENANT
+    zone: str = ""
+    manage: bool = False
+    revision: int = 0
 
     @classmethod
     def from_row(cls, row: sa.Row[Any]) -> Key:
-        return cls(row.id, row.name, row.create_time, row.expire_time, row.revoke_time)
+        return cls(**{field.name: getattr(row, field.name) for field in dataclasses.fields(cls)})
+
+    def to_row(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +55,7 @@ class KeyText:
 
     @classmethod
     def new(cls, environment: str) -> KeyText:
-        chosen = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
-        return cls(environment, chosen, secrets.token_urlsafe(SECRET_BYTES))
+        return cls(environment, new_id(), secrets.token_urlsafe(SECRET_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> KeyText | None:

@@ -1,11 +1,18 @@
-"""The vault's three services: check, call, convert."""
+"""The vault's four services: check, call, convert."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
 import grpc
-from nexus.vault.v1 import identity_pb2, identity_pb2_grpc, keys_pb2, keys_pb2_grpc
+from nexus.vault.v1 import (
+    identity_pb2,
+    identity_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
+    tenants_pb2,
+    tenants_pb2_grpc,
+)
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.identity import caller
 from nexus_mesh.join_token import JoinToken
@@ -15,9 +22,11 @@ from nexus_vault.ca.issue import IssuingAuthority
 from nexus_vault.ca.request import requested_key
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
+from nexus_vault.tenant_roll import TenantRoll
+from nexus_vault.tenants import DEFAULT_TENANT
 from nexus_vault.trust import Trust
 
-__all__ = ["IdentityServicer", "JoinServicer", "KeyServicer"]
+__all__ = ["IdentityServicer", "JoinServicer", "KeyServicer", "TenantServicer"]
 
 Context = grpc.aio.ServicerContext
 
@@ -97,14 +106,21 @@ class JoinServicer(identity_pb2_grpc.JoinServiceServicer):
 class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     """nexus.vault.v1.KeyService."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, tenants: TenantRoll) -> None:
         self._keys = keys
+        self._tenants = tenants
 
     async def CreateKey(
         self, request: keys_pb2.CreateKeyRequest, context: Context
     ) -> keys_pb2.CreateKeyResponse:
         ends = convert.moment(request.expire_time, "expire_time") if request.HasField("expire_time") else None
-        key, text = await self._keys.create(request.name, ends)
+        key, text = await self._keys.create(
+            request.name,
+            ends,
+            tenant=request.tenant or DEFAULT_TENANT,
+            zone=request.zone,
+            manage=request.manage,
+        )
         return keys_pb2.CreateKeyResponse(key=convert.key(key), secret=str(text))
 
     async def ListKeys(
@@ -112,6 +128,16 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     ) -> keys_pb2.ListKeysResponse:
         keys, more = await self._keys.page(request.page_size, request.page_token)
         return keys_pb2.ListKeysResponse(keys=map(convert.key, keys), next_page_token=more)
+
+    async def UpdateKey(
+        self, request: keys_pb2.UpdateKeyRequest, context: Context
+    ) -> keys_pb2.UpdateKeyResponse:
+        key = await self._keys.update(
+            request.key,
+            zone=request.zone if request.HasField("zone") else None,
+            manage=request.manage if request.HasField("manage") else None,
+        )
+        return keys_pb2.UpdateKeyResponse(key=convert.key(key))
 
     async def RevokeKey(
         self, request: keys_pb2.RevokeKeyRequest, context: Context
@@ -121,10 +147,48 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def Authenticate(
         self, request: keys_pb2.AuthenticateRequest, context: Context
     ) -> keys_pb2.AuthenticateResponse:
-        return keys_pb2.AuthenticateResponse(key=convert.key(self._keys.authenticate(request.secret)))
+        key = self._keys.authenticate(request.secret)
+        return keys_pb2.AuthenticateResponse(
+            key=convert.key(key), tenant=convert.tenant(self._tenants.of(key))
+        )
 
     async def WatchKeys(
         self, request: keys_pb2.WatchKeysRequest, context: Context
     ) -> AsyncIterator[keys_pb2.WatchKeysResponse]:
-        async for event in self._keys.revoked.follow():
+        async for event in self._keys.news.follow():
             yield convert.key_event(event)
+
+
+class TenantServicer(tenants_pb2_grpc.TenantServiceServicer):
+    """nexus.vault.v1.TenantService."""
+
+    def __init__(self, tenants: TenantRoll) -> None:
+        self._tenants = tenants
+
+    async def CreateTenant(
+        self, request: tenants_pb2.CreateTenantRequest, context: Context
+    ) -> tenants_pb2.CreateTenantResponse:
+        tenant = await self._tenants.create(request.name, request.zone, request.weight or 1)
+        return tenants_pb2.CreateTenantResponse(tenant=convert.tenant(tenant))
+
+    async def ListTenants(
+        self, request: tenants_pb2.ListTenantsRequest, context: Context
+    ) -> tenants_pb2.ListTenantsResponse:
+        tenants, more = await self._tenants.page(request.page_size, request.page_token)
+        return tenants_pb2.ListTenantsResponse(tenants=map(convert.tenant, tenants), next_page_token=more)
+
+    async def UpdateTenant(
+        self, request: tenants_pb2.UpdateTenantRequest, context: Context
+    ) -> tenants_pb2.UpdateTenantResponse:
+        tenant = await self._tenants.update(
+            request.tenant,
+            zone=request.zone if request.HasField("zone") else None,
+            weight=request.weight if request.HasField("weight") else None,
+        )
+        return tenants_pb2.UpdateTenantResponse(tenant=convert.tenant(tenant))
+
+    async def DeleteTenant(
+        self, request: tenants_pb2.DeleteTenantRequest, context: Context
+    ) -> tenants_pb2.DeleteTenantResponse:
+        await self._tenants.delete(request.tenant)
+        return tenants_pb2.DeleteTenantResponse()

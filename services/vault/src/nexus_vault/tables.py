@@ -6,7 +6,7 @@ import datetime
 
 import sqlalchemy as sa
 
-__all__ = ["METADATA", "api_keys", "authorities", "denied", "join_tokens", "sealed"]
+__all__ = ["METADATA", "api_keys", "authorities", "denied", "join_tokens", "sealed", "tenants"]
 
 
 class UtcTime(sa.TypeDecorator[datetime.datetime]):
@@ -78,6 +78,11 @@ api_keys = sa.Table(
     sa.Column("create_time", UtcTime, nullable=False),
     sa.Column("expire_time", UtcTime),
     sa.Column("revoke_time", UtcTime),
+    # The tenant's name. No foreign key: a tenant may go when all its keys are revoked, and those stay on record.
+    sa.Column("tenant", sa.String(63), nullable=False, server_default="default"),
+    sa.Column("zone", sa.String(63), nullable=False, server_default=""),
+    sa.Column("manage", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
 )
 sa.Index(
     "api_keys_live_name",
@@ -85,4 +90,16 @@ sa.Index(
     unique=True,
     sqlite_where=api_keys.c.revoke_time.is_(None),
     postgresql_where=api_keys.c.revoke_time.is_(None),
+)
+
+tenants = sa.Table(
+    "tenants",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String(12), nullable=False, unique=True),
+    sa.Column("name", sa.String(63), nullable=False, unique=True),
+    sa.Column("zone", sa.String(63), nullable=False),
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Column("create_time", UtcTime, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
 )

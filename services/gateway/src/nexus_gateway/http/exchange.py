@@ -135,6 +135,8 @@ def served_headers(served: inference_pb2.Served) -> list[Header]:
         headers.append((b"x-nexus-fallback-model", _header_value(served.fallback_model)))
     if served.dropped_tier:
         headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
+    if served.HasField("scrubbed"):
+        headers.append((b"x-nexus-scrubbed", b"%d" % served.scrubbed))
     return headers
 
 

@@ -63,6 +63,7 @@ def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, An
         "model": request.model,
         "resolved_model": explanation.model,
         "zones": sorted(explanation.zones),
+        "scrubbed": explanation.scrubbed,
         "tier": explanation.tier or None,
         "candidates": [
             {

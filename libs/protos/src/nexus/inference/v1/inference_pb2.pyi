@@ -16,12 +16,14 @@ class RouteReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUTE_REASON_FAILOVER: _ClassVar[RouteReason]
     ROUTE_REASON_CAPACITY_OVERFLOW: _ClassVar[RouteReason]
     ROUTE_REASON_RESUMED: _ClassVar[RouteReason]
+    ROUTE_REASON_PRIVACY_SCRUBBED: _ClassVar[RouteReason]
 ROUTE_REASON_UNSPECIFIED: RouteReason
 ROUTE_REASON_CAPABILITY_MATCH: RouteReason
 ROUTE_REASON_PRIVACY_REQUIREMENT: RouteReason
 ROUTE_REASON_FAILOVER: RouteReason
 ROUTE_REASON_CAPACITY_OVERFLOW: RouteReason
 ROUTE_REASON_RESUMED: RouteReason
+ROUTE_REASON_PRIVACY_SCRUBBED: RouteReason
 
 class CompleteRequest(_message.Message):
     __slots__ = ("envelope",)
@@ -110,7 +112,7 @@ class Usage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class Served(_message.Message):
-    __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason", "fallback_model", "dropped_tier")
+    __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason", "fallback_model", "dropped_tier", "scrubbed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +122,7 @@ class Served(_message.Message):
     ROUTE_REASON_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_MODEL_FIELD_NUMBER: _ClassVar[int]
     DROPPED_TIER_FIELD_NUMBER: _ClassVar[int]
+    SCRUBBED_FIELD_NUMBER: _ClassVar[int]
     model: str
     backend: str
     instance: str
@@ -129,4 +132,5 @@ class Served(_message.Message):
     route_reason: RouteReason
     fallback_model: str
     dropped_tier: str
-    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., attempts: _Optional[int] = ..., route_reason: _Optional[_Union[RouteReason, str]] = ..., fallback_model: _Optional[str] = ..., dropped_tier: _Optional[str] = ...) -> None: ...
+    scrubbed: int
+    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., attempts: _Optional[int] = ..., route_reason: _Optional[_Union[RouteReason, str]] = ..., fallback_model: _Optional[str] = ..., dropped_tier: _Optional[str] = ..., scrubbed: _Optional[int] = ...) -> None: ...

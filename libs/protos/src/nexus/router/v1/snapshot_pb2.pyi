@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Snapshot(_message.Message):
-    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume", "policy_revision")
+    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume", "policy_revision", "crossing")
     class AliasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,13 @@ class Snapshot(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class CrossingEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +62,7 @@ class Snapshot(_message.Message):
     OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    CROSSING_FIELD_NUMBER: _ClassVar[int]
     version: int
     create_time: _timestamp_pb2.Timestamp
     targets: _containers.RepeatedCompositeFieldContainer[Target]
@@ -68,7 +76,8 @@ class Snapshot(_message.Message):
     overflow: bool
     resume: _containers.RepeatedScalarFieldContainer[str]
     policy_revision: int
-    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ..., policy_revision: _Optional[int] = ...) -> None: ...
+    crossing: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ..., policy_revision: _Optional[int] = ..., crossing: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Fallbacks(_message.Message):
     __slots__ = ("models",)

@@ -23,39 +23,44 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from nexus.vault.v1 import tenants_pb2 as nexus_dot_vault_dot_v1_dot_tenants__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19nexus/vault/v1/keys.proto\x12\x0enexus.vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x10\x43reateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x11\x43reateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nexus.vault.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x10RevokeKeyRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"5\n\x11RevokeKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\"%\n\x13\x41uthenticateRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\"8\n\x14\x41uthenticateResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\"\x12\n\x10WatchKeysRequest\"`\n\x11WatchKeysResponse\x12\x14\n\nrevoked_id\x18\x01 \x01(\tH\x00\x12,\n\x06synced\x18\x02 \x01(\x0b\x32\x1a.nexus.vault.v1.KeysSyncedH\x00\x42\x07\n\x05\x65vent\"\x0c\n\nKeysSynced2\xae\x03\n\nKeyService\x12P\n\tCreateKey\x12 .nexus.vault.v1.CreateKeyRequest\x1a!.nexus.vault.v1.CreateKeyResponse\x12M\n\x08ListKeys\x12\x1f.nexus.vault.v1.ListKeysRequest\x1a .nexus.vault.v1.ListKeysResponse\x12P\n\tRevokeKey\x12 .nexus.vault.v1.RevokeKeyRequest\x1a!.nexus.vault.v1.RevokeKeyResponse\x12Y\n\x0c\x41uthenticate\x12#.nexus.vault.v1.AuthenticateRequest\x1a$.nexus.vault.v1.AuthenticateResponse\x12R\n\tWatchKeys\x12 .nexus.vault.v1.WatchKeysRequest\x1a!.nexus.vault.v1.WatchKeysResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19nexus/vault/v1/keys.proto\x12\x0enexus.vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cnexus/vault/v1/tenants.proto\"\xf2\x01\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12\x0c\n\x04zone\x18\x07 \x01(\t\x12\x0e\n\x06manage\x18\x08 \x01(\x08\x12\x10\n\x08revision\x18\t \x01(\x03\"\x7f\n\x10\x43reateKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0e\n\x06manage\x18\x05 \x01(\x08\"E\n\x11\x43reateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"8\n\x0fListKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"N\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nexus.vault.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x10UpdateKeyRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\x04zone\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x06manage\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05_zoneB\t\n\x07_manage\"5\n\x11UpdateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\"\x1f\n\x10RevokeKeyRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"5\n\x11RevokeKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\"%\n\x13\x41uthenticateRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\"`\n\x14\x41uthenticateResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nexus.vault.v1.Key\x12&\n\x06tenant\x18\x02 \x01(\x0b\x32\x16.nexus.vault.v1.Tenant\"\x12\n\x10WatchKeysRequest\"\xae\x01\n\x11WatchKeysResponse\x12\x14\n\nrevoked_id\x18\x01 \x01(\tH\x00\x12,\n\x06synced\x18\x02 \x01(\x0b\x32\x1a.nexus.vault.v1.KeysSyncedH\x00\x12\"\n\x03key\x18\x03 \x01(\x0b\x32\x13.nexus.vault.v1.KeyH\x00\x12(\n\x06tenant\x18\x04 \x01(\x0b\x32\x16.nexus.vault.v1.TenantH\x00\x42\x07\n\x05\x65vent\"\x0c\n\nKeysSynced2\x80\x04\n\nKeyService\x12P\n\tCreateKey\x12 .nexus.vault.v1.CreateKeyRequest\x1a!.nexus.vault.v1.CreateKeyResponse\x12M\n\x08ListKeys\x12\x1f.nexus.vault.v1.ListKeysRequest\x1a .nexus.vault.v1.ListKeysResponse\x12P\n\tUpdateKey\x12 .nexus.vault.v1.UpdateKeyRequest\x1a!.nexus.vault.v1.UpdateKeyResponse\x12P\n\tRevokeKey\x12 .nexus.vault.v1.RevokeKeyRequest\x1a!.nexus.vault.v1.RevokeKeyResponse\x12Y\n\x0c\x41uthenticate\x12#.nexus.vault.v1.AuthenticateRequest\x1a$.nexus.vault.v1.AuthenticateResponse\x12R\n\tWatchKeys\x12 .nexus.vault.v1.WatchKeysRequest\x1a!.nexus.vault.v1.WatchKeysResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.vault.v1.keys_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEY']._serialized_start=79
-  _globals['_KEY']._serialized_end=257
-  _globals['_CREATEKEYREQUEST']._serialized_start=259
-  _globals['_CREATEKEYREQUEST']._serialized_end=340
-  _globals['_CREATEKEYRESPONSE']._serialized_start=342
-  _globals['_CREATEKEYRESPONSE']._serialized_end=411
-  _globals['_LISTKEYSREQUEST']._serialized_start=413
-  _globals['_LISTKEYSREQUEST']._serialized_end=469
-  _globals['_LISTKEYSRESPONSE']._serialized_start=471
-  _globals['_LISTKEYSRESPONSE']._serialized_end=549
-  _globals['_REVOKEKEYREQUEST']._serialized_start=551
-  _globals['_REVOKEKEYREQUEST']._serialized_end=582
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=584
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=637
-  _globals['_AUTHENTICATEREQUEST']._serialized_start=639
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=676
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=678
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=734
-  _globals['_WATCHKEYSREQUEST']._serialized_start=736
-  _globals['_WATCHKEYSREQUEST']._serialized_end=754
-  _globals['_WATCHKEYSRESPONSE']._serialized_start=756
-  _globals['_WATCHKEYSRESPONSE']._serialized_end=852
-  _globals['_KEYSSYNCED']._serialized_start=854
-  _globals['_KEYSSYNCED']._serialized_end=866
-  _globals['_KEYSERVICE']._serialized_start=869
-  _globals['_KEYSERVICE']._serialized_end=1299
+  _globals['_KEY']._serialized_start=109
+  _globals['_KEY']._serialized_end=351
+  _globals['_CREATEKEYREQUEST']._serialized_start=353
+  _globals['_CREATEKEYREQUEST']._serialized_end=480
+  _globals['_CREATEKEYRESPONSE']._serialized_start=482
+  _globals['_CREATEKEYRESPONSE']._serialized_end=551
+  _globals['_LISTKEYSREQUEST']._serialized_start=553
+  _globals['_LISTKEYSREQUEST']._serialized_end=609
+  _globals['_LISTKEYSRESPONSE']._serialized_start=611
+  _globals['_LISTKEYSRESPONSE']._serialized_end=689
+  _globals['_UPDATEKEYREQUEST']._serialized_start=691
+  _globals['_UPDATEKEYREQUEST']._serialized_end=782
+  _globals['_UPDATEKEYRESPONSE']._serialized_start=784
+  _globals['_UPDATEKEYRESPONSE']._serialized_end=837
+  _globals['_REVOKEKEYREQUEST']._serialized_start=839
+  _globals['_REVOKEKEYREQUEST']._serialized_end=870
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=872
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=925
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=927
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=964
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=966
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=1062
+  _globals['_WATCHKEYSREQUEST']._serialized_start=1064
+  _globals['_WATCHKEYSREQUEST']._serialized_end=1082
+  _globals['_WATCHKEYSRESPONSE']._serialized_start=1085
+  _globals['_WATCHKEYSRESPONSE']._serialized_end=1259
+  _globals['_KEYSSYNCED']._serialized_start=1261
+  _globals['_KEYSSYNCED']._serialized_end=1273
+  _globals['_KEYSERVICE']._serialized_start=1276
+  _globals['_KEYSERVICE']._serialized_end=1788
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class KeyServiceStub:
                 request_serializer=nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.UpdateKey = channel.unary_unary(
+                '/nexus.vault.v1.KeyService/UpdateKey',
+                request_serializer=nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyRequest.SerializeToString,
+                response_deserializer=nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/nexus.vault.v1.KeyService/RevokeKey',
                 request_serializer=nexus_dot_vault_dot_v1_dot_keys__pb2.RevokeKeyRequest.SerializeToString,
@@ -68,7 +73,7 @@ class KeyServiceServicer:
 
     def CreateKey(self, request, context):
         """CreateKey makes a key. Its text is in the response and nowhere else. The caller must be an operator.
-        May fail with INVALID_REQUEST or ALREADY_EXISTS (name).
+        May fail with INVALID_REQUEST, ALREADY_EXISTS (name) or OBJECT_NOT_FOUND (tenant).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +82,14 @@ class KeyServiceServicer:
     def ListKeys(self, request, context):
         """ListKeys lists keys by creation, newest first, revoked ones included. The caller must be an operator.
         May fail with INVALID_REQUEST (page_size, page_token).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateKey(self, request, context):
+        """UpdateKey changes what a live key demands and may do; gateways act on it within a second.
+        The caller must be an operator. May fail with INVALID_REQUEST or OBJECT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,7 +104,7 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Authenticate(self, request, context):
-        """Authenticate tells whose key this is. The caller must be a gateway.
+        """Authenticate tells whose key this is, and what it and its tenant demand. The caller must be a gateway.
         May fail with CALLER_KEY: one answer for unknown, wrong, revoked and expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,8 +112,8 @@ class KeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchKeys(self, request, context):
-        """WatchKeys tells which keys are no longer good: all revoked ones first, a marker, then each as it happens.
-        The caller must be a gateway.
+        """WatchKeys tells what no longer is as Authenticate said: first all keys revoked and all keys and tenants changed
+        so far, each as it now is, then a marker, then each as it happens. The caller must be a gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +131,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysRequest.FromString,
                     response_serializer=nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'UpdateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateKey,
+                    request_deserializer=nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyRequest.FromString,
+                    response_serializer=nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyResponse.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
@@ -190,6 +208,33 @@ class KeyService:
             '/nexus.vault.v1.KeyService/ListKeys',
             nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysRequest.SerializeToString,
             nexus_dot_vault_dot_v1_dot_keys__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.vault.v1.KeyService/UpdateKey',
+            nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyRequest.SerializeToString,
+            nexus_dot_vault_dot_v1_dot_keys__pb2.UpdateKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,1 @@
+"""Personal data taken out of requests that an operator lets cross a privacy zone."""

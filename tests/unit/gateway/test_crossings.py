@@ -1,0 +1,57 @@
+"""Over random fleets and policies: what leaves a zone leaves only the one policy names. Told a second time, plainly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nexus_gateway.accounts import Account, Key, Tenant
+from nexus_gateway.pipeline import _requirements
+from nexus_gateway.scrubbing.crossing import Crossings
+from nexus_routing import Candidate, Table, plan
+from support.gateway_bench import chat
+from support.routing_fleets import question
+
+EXAMPLES = 2_000
+ALL = 99
+ZONES = ("home", "restricted", "open")
+NAMES = ("m", "m:latest", "n", "o:7b", "x", "y")
+
+
+def kept(table: Table, asked: str, by: tuple[str, str, str], candidate: Candidate) -> set[str]:
+    """The zones this candidate must be in although policy lets some be left. `by`: key, tenant and client."""
+    policy, crossing = table.policy, table.policy.crossing
+    own = set(policy.names(asked, table.resolve(asked) or asked))
+    stays = {zone for zone in by[:2] if crossing.get(zone) != "scrub"} | {by[2]}
+    for name in own | {candidate.model.id}:
+        zone = policy.zones.get(name, "")
+        if crossing.get(name, crossing.get(zone)) != "scrub":
+            stays.add(zone)
+    return stays - {"", "open"}
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.integers(0, 2**63))
+def test_only_what_policy_names_is_left(seed: int) -> None:
+    asked, random = question(seed), Random(seed)
+    says = {
+        name: random.choice(("scrub", "scrub", "block")) for name in (*ZONES, *NAMES) if random.random() < 0.3
+    }
+    table = Table(asked.table.targets, replace(asked.table.policy, crossing=says))
+    model = asked.requirements.model
+    key, tenant, client = (random.choice(("", "", *ZONES)) for _ in range(3))
+    principal = Account.of(Key("k", "k", key), Tenant(zone=tenant)).principal
+    request = chat(model, principal=principal, zone=client or None)
+    way = Crossings().find(table, request, _requirements(request))
+    names = table.policy.names(model, table.resolve(model) or model)
+    if way is None:
+        assert "scrub" not in says.values() or "block" in {says.get(name) for name in names}
+        return
+    assert "block" not in {says.get(name) for name in names}
+    for each in plan(way.table, way.requirements, asked.conditions, ALL).candidates:
+        assert kept(table, model, (key, tenant, client), each) <= {each.zone}
+    assert plan(table, _requirements(request), asked.conditions, ALL) == plan(
+        asked.table, _requirements(request), asked.conditions, ALL
+    ), "a plan itself knows no crossing"
