@@ -29,6 +29,7 @@ from nexus_inference_adapters.config import BackendConfig, Timeouts
 from nexus_inference_adapters.gate import Gate
 from nexus_inference_adapters.memory.shelf import Shelf
 from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.remote import as_remote
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["Backend"]
@@ -203,6 +204,8 @@ class Backend:
         self._adopt(inspection)
 
     def _adopt(self, inspection: Inspection) -> None:
+        if self.config.remote:
+            inspection = as_remote(inspection, found=self.config.origin == "discovery")
         if inspection.state != self.inspection.state:
             state = instance_pb2.State.Name(inspection.state)
             log.info("backend changed", backend=self.config.name, state=state, reason=inspection.reason)
