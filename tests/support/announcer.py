@@ -1,4 +1,4 @@
-"""Announces services by real mDNS, on loopback only."""
+"""Announces services by real mDNS, on loopback unless told otherwise."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def _info(service: str, label: str, port: int, addresses: Sequence[str], txt: di
 
 
 @asynccontextmanager
-async def announcer() -> AsyncIterator[Announcer]:
+async def announcer(interfaces: Sequence[str] = LOOPBACK) -> AsyncIterator[Announcer]:
     """Says goodbye for everything at the end."""
-    zeroconf = AsyncZeroconf(interfaces=list(LOOPBACK))
+    zeroconf = AsyncZeroconf(interfaces=list(interfaces))
     try:
         await zeroconf.zeroconf.async_wait_for_start()
         yield Announcer(zeroconf)
