@@ -25,37 +25,36 @@ FAULTS = (CheckFailed, TimeoutError, AssertionError, openai.OpenAIError, aiohttp
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make e2e-hosts", description=__doc__)
     parser.add_argument("--keep-logs", type=Path, metavar="DIR", help="copy the logs of all processes there")
-    parser.add_argument("--inside", metavar="NETWORK", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        return asyncio.run(_check(Network(arguments.inside), arguments.keep_logs))
+        name, folder = arguments.inside
+        return asyncio.run(_check(Network(name), Path(folder), arguments.keep_logs))
     missing = prerequisites.missing()
     if missing:
         print("Two hosts cannot be made here:", *missing, sep="\n  ")
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with built() as network:
+    with tempfile.TemporaryDirectory(prefix="nexus-hosts-") as folder, built() as network:
         # The checks are host A's own: its clients, its operator.
-        command = [*network.a.via, sys.executable, "-m", "hosts", *sys.argv[1:], "--inside", network.name]
+        checks = (*network.a.via, sys.executable, "-m", "hosts", *sys.argv[1:])
         try:
-            return subprocess.run(command, check=False).returncode
+            return subprocess.run((*checks, "--inside", network.name, folder), check=False).returncode
         except KeyboardInterrupt:
             return 130
 
 
-async def _check(network: Network, logs: Path | None) -> int:
-    with tempfile.TemporaryDirectory(prefix="nexus-hosts-") as folder:
-        home = Path(folder)
-        results: list[bool] = []
-        try:
-            async with staged(network, home) as stage:
-                for check in CHECKS:
-                    results += [passed async for passed in _run(check, stage)]
-        except FAULTS as error:
-            results.append(_report(False, "the mesh over both hosts starts and stops", repr(error)))
-        finally:
-            if logs is not None:
-                _copy_logs(home, logs)
+async def _check(network: Network, home: Path, logs: Path | None) -> int:
+    results: list[bool] = []
+    try:
+        async with staged(network, home) as stage:
+            for check in CHECKS:
+                results += [passed async for passed in _run(check, stage)]
+    except FAULTS as error:
+        results.append(_report(False, "the mesh over both hosts starts and stops", repr(error)))
+    finally:
+        if logs is not None:
+            _copy_logs(home, logs)
     print(f"\n{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

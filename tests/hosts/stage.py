@@ -15,14 +15,15 @@ from support.e2e_cli import Running, nexus, running
 from support.e2e_mesh import listed_models
 from support.waiting import eventually
 
-__all__ = ["ANNOUNCED", "BOTH", "NODE", "ONLY_B", "ZONE", "Stage", "staged"]
+__all__ = ["ANNOUNCED", "BOTH", "NODE", "ONLY_B", "SPARING", "ZONE", "Stage", "staged"]
 
 NODE, ZONE = "far", "attic"
-BOTH, ONLY_B, ANNOUNCED = "on-both", "only-on-b", "announced-on-b"
+BOTH, ONLY_B, SPARING, ANNOUNCED = "on-both", "only-on-b", "sparing-on-b", "announced-on-b"
 LOCAL, ANNOUNCED_PORT = "127.0.0.1", 9123
-USUAL_PORTS = (8000, 8001)
+USUAL_PORTS = (8000, 8001, 8082)
 """Where discovery looks: nothing of B's is configured anywhere."""
-INTERVAL = 0.1
+INTERVAL, SPARING_INTERVAL = 0.1, 4.0
+"""Seconds between the words of a stream; while a sparing one thinks, its link carries nothing."""
 CONFIG = """
 [adapter]
 mdns = "adopt"
@@ -66,6 +67,7 @@ async def staged(network: Network, home: Path) -> AsyncIterator[Stage]:
             engine((), home / "engine-a.log", LOCAL, 9000, BOTH),
             engine(b.via, home / "engine-b.log", LOCAL, USUAL_PORTS[0], BOTH),
             engine(b.via, home / "slow-b.log", LOCAL, USUAL_PORTS[1], ONLY_B, interval=INTERVAL),
+            engine(b.via, home / "sparing-b.log", LOCAL, USUAL_PORTS[2], SPARING, interval=SPARING_INTERVAL),
             engine(b.via, home / "heard-b.log", b.address, ANNOUNCED_PORT, ANNOUNCED, announce="B's engine"),
         )
         for one in engines:
