@@ -13,11 +13,13 @@ from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.holdings import Holdings
+from nexus_inference_adapters.lifecycle import Lifecycle
 from nexus_inference_adapters.mdns.adverts import Use
 from nexus_inference_adapters.mdns.browser import browsing
 from nexus_inference_adapters.mdns.candidates import EACH, MOST, Standing
 from nexus_inference_adapters.mdns.seeker import Seeker
 from nexus_mesh import mdns
+from nexus_mesh.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.announcer import LOOPBACK, Announcer, announcer, service_type
 from support.fake_ollama import FakeOllama
@@ -227,6 +229,10 @@ async def test_engines_of_other_machines_are_open_where_they_are_adopted(
         await eventually(lambda: backend.inspection.offers, BOUND)
         assert all(offer.model.remote for offer in backend.inspection.offers)
         assert backend.config.priority > 50
+        assert list(backend.describe().abilities) == []
+        with pytest.raises(MeshError, match="its owner's") as refused:
+            await Lifecycle(bench.host).delete(backend.config.name, "llama3.2:latest")
+        assert refused.value.reason is Reason.CAPABILITY_MISSING
 
 
 async def test_what_the_operator_listed_is_left_to_it(bench: Bench, fake_ollama: FakeOllama) -> None:

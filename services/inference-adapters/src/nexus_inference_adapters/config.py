@@ -117,6 +117,11 @@ class BackendConfig(BaseModel):
             raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path")
         return self
 
+    @property
+    def found_elsewhere(self) -> bool:
+        """Whether it runs on another machine and nobody listed it: it serves requests, and no more is done with it."""
+        return self.remote and self.origin == "discovery"
+
     def api_key(self) -> str | None:
         """The key for this backend, read anew each time so that nothing else holds it."""
         return os.environ.get(self.api_key_env) or None if self.api_key_env else None

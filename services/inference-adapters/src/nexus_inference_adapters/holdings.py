@@ -22,9 +22,9 @@ class Holdings:
         self._vouching: dict[str, set[str]] = {}
 
     @property
-    def remote(self) -> int:
+    def elsewhere(self) -> int:
         """How many run on other machines."""
-        return sum(backend.config.remote for backend in self._found.values())
+        return sum(backend.config.found_elsewhere for backend in self._found.values())
 
     def hold(self, config: BackendConfig, voucher: str) -> bool:
         """Serves a backend; False when its name is taken by one that discovery did not find."""

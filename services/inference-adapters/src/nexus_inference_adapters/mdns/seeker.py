@@ -145,7 +145,7 @@ class Seeker:
         return [] if advert.port in self._skip else list(dict.fromkeys((LOOPBACK, *advert.addresses)))
 
     def _may_adopt(self, held: str) -> bool:
-        return self._adopts and (bool(held) or self._holdings.remote < REMOTE_MOST)
+        return self._adopts and (bool(held) or self._holdings.elsewhere < REMOTE_MOST)
 
     def _tell(self, what: str, advert: Advert, found: BackendConfig | None = None) -> None:
         """Logs what somebody announced, but no more than so many lines a minute: anybody can make them."""
