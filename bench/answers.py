@@ -39,8 +39,8 @@ def canned() -> bytes:
 
 
 def models(*names: str) -> bytes:
-    """The answer of /v1/models."""
-    rows = [{"id": name, "object": "model", "created": CREATED, "owned_by": "bench"} for name in names]
+    """The answer of /v1/models, by which discovery takes us for vLLM."""
+    rows = [{"id": name, "object": "model", "created": CREATED, "owned_by": "vllm"} for name in names]
     return _json({"object": "list", "data": rows})
 
 

@@ -89,6 +89,7 @@ BUDGETS = (
     Budget("new backend, registry to gateway", 1000, "ms", _own("visibility", "new_max_ms")),
     Budget("dead backend, registry to gateway", 1000, "ms", _own("visibility", "dead_max_ms")),
     Budget("policy push to effect, median", 100, "ms", _own("policy", "push_ms")),
+    Budget("announced engine, first word to routable", 2000, "ms", _own("mdns", "routable_ms")),
 )
 
 

@@ -24,7 +24,7 @@ from bench.nexus import backend_table, up
 from bench.processes import Unusable, free_port, resident
 from bench.subjects import Subject
 
-__all__ = ["at_rest", "growth", "policy", "start", "visibility"]
+__all__ = ["at_gateway", "at_rest", "growth", "policy", "start", "visibility"]
 
 MIB = 1024 * 1024
 GROWTH_CONNECTIONS = 32
@@ -138,11 +138,16 @@ async def _put_in_force(
     return sent, told, shown
 
 
+async def at_gateway(endpoint: Endpoint, name: str, *, wanted: bool) -> float:
+    """When (time.monotonic) the gateway lists a model, or does no longer. Raises Unusable when it takes too long."""
+    return await _moment(lambda: _gateway_shows(endpoint, name), wanted=wanted)
+
+
 async def _lag(registry: Peer, endpoint: Endpoint, name: str, *, wanted: bool) -> float:
     """Milliseconds the gateway comes after the registry; below zero when polling saw the gateway first."""
     known, shown = await asyncio.gather(
         _moment(lambda: _registry_knows(registry, name), wanted=wanted),
-        _moment(lambda: _gateway_shows(endpoint, name), wanted=wanted),
+        at_gateway(endpoint, name, wanted=wanted),
     )
     return (shown - known) * 1e3
 

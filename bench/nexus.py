@@ -55,11 +55,12 @@ def backend_table(name: str, port: int) -> str:
 
 
 @asynccontextmanager
-async def up(home: Path, config: str = "") -> AsyncIterator[NexusUp]:
+async def up(home: Path, config: str = "", *, discovery: bool = False) -> AsyncIterator[NexusUp]:
     """`nexus up` from `home` until it says that it is ready. Raises Unusable with what it said instead."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "nexus.toml").write_text(config)
-    command = [COMMAND, "up", "--home", home, "--port", "0", "--no-discovery", "--json"]
+    command = [COMMAND, "up", "--home", home, "--port", "0", "--json"]
+    command += [] if discovery else ["--no-discovery"]
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
         stdin=asyncio.subprocess.DEVNULL,

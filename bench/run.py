@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from bench import lifecycle, routing, tenants
+from bench import discovery, lifecycle, routing, tenants
 from bench.backends import Backend, open_backend
 from bench.measure import Figures
 from bench.nexus import nexus
@@ -20,7 +20,7 @@ __all__ = ["SCENARIOS", "run"]
 
 SCENARIOS = (
     *(load.name for load in LOADS),
-    *("memory", "growth", "start", "visibility", "policy", "routing", "tenants"),
+    *("memory", "growth", "start", "visibility", "policy", "mdns", "routing", "tenants"),
 )
 BESIDE_PEERS = {load.name for load in LOADS} | {"memory", "growth"}
 GROWTH_REQUESTS, QUICK_GROWTH_REQUESTS = 100_000, 5_000
@@ -46,6 +46,8 @@ async def run(
     if "policy" in only:
         print("policy", flush=True)
         found["policy"] = {"NEXUS": await lifecycle.policy(folder, 5 if quick else 40)}
+    if "mdns" in only:
+        found["mdns"] = {"NEXUS": await discovery.arrival(folder, 2 if quick else 10)}
     if "routing" in only:
         found["routing"] = {"NEXUS": _routing()}
     if "tenants" in only:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,9 +88,12 @@ class Running:
 
 
 @asynccontextmanager
-async def running(home: Path, *arguments: str) -> AsyncIterator[Running]:
-    """Starts `nexus ARGUMENTS --json` and waits for what it says when it is ready; never leaves anything behind."""
-    process = await _spawn(home, *arguments, "--json")
+async def running(home: Path, *arguments: str, via: Sequence[str] = ()) -> AsyncIterator[Running]:
+    """Starts `nexus ARGUMENTS --json` and waits for what it says when it is ready; never leaves anything behind.
+
+    `via` is a command that runs it elsewhere, as `ip netns exec NAME` does.
+    """
+    process = await _spawn(home, *arguments, "--json", via=via)
     started = Running(process, {}, [])
     try:
         async with asyncio.timeout(BOUND):
@@ -104,9 +107,9 @@ async def running(home: Path, *arguments: str) -> AsyncIterator[Running]:
             orphan.kill()
 
 
-async def _spawn(home: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def _spawn(home: Path, *arguments: str, via: Sequence[str] = ()) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        NEXUS, *arguments, env=environment(home), stdin=asyncio.subprocess.DEVNULL,
+        *via, NEXUS, *arguments, env=environment(home), stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

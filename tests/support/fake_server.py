@@ -71,7 +71,7 @@ class FakeServer:
     def in_flight(self) -> int:
         return sum(record.running for record in self.requests)
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Listen; pass the former `port` to come back at the same address after `stop()`."""
         self._stopping = False
         app = web.Application(middlewares=[self._record], client_max_size=MAX_BODY_BYTES)
@@ -80,7 +80,7 @@ class FakeServer:
             app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
+        site = web.TCPSite(self._runner, host, port, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
 

@@ -23,6 +23,8 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     backends: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
+    latencies: list[float] = field(default_factory=list)
+    """Seconds of each unary request that was answered."""
 
     @property
     def seconds(self) -> float:
@@ -37,12 +39,12 @@ class Tally:
 
 @asynccontextmanager
 async def load(
-    base_url: str, model: str, *, unary: int = 8, streams: int = 4, pause: float = 0.05
+    base_url: str, model: str, *, unary: int = 8, streams: int = 4, pause: float = 0.05, key: str = "none"
 ) -> AsyncIterator[Tally]:
     """Runs `unary` loops of short requests and `streams` loops of streams until the block is left."""
     tally, stop = Tally(), asyncio.Event()
     timeout = aiohttp.ClientTimeout(total=60)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {key}"}) as session:
         url = f"{base_url}/chat/completions"
         loops = [_loop(stop, pause, tally, _unary, session, url, model) for _ in range(unary)]
         loops += [_loop(stop, pause, tally, _stream, session, url, model) for _ in range(streams)]
@@ -65,11 +67,13 @@ async def _loop(stop: asyncio.Event, pause: float, tally: Tally, once: Any, *arg
 
 async def _unary(tally: Tally, session: aiohttp.ClientSession, url: str, model: str) -> None:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    began = time.monotonic()
     async with session.post(url, json=body) as answer:
         text = await answer.text()
         assert answer.status == 200, f"{answer.status} {text}"
         assert json.loads(text)["choices"][0]["finish_reason"], text
         tally.backends[answer.headers["x-nexus-backend"]] += 1
+        tally.latencies.append(time.monotonic() - began)
     tally.unary += 1
 
 

@@ -6,6 +6,7 @@ import support.processes as processes
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, Rescan, discover
+from nexus_inference_adapters.holdings import Holdings
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI
@@ -44,7 +45,7 @@ async def test_ports_of_the_mesh_are_left_alone(fake_ollama: FakeOllama) -> None
 
 async def test_backends_come_and_go(bench: Bench, fake_ollama: FakeOllama) -> None:
     settings = AdapterSettings.model_construct(backends=(), skip_ports=())
-    rescan = Rescan(bench.host, settings, [fake_ollama.port])
+    rescan = Rescan(Holdings(bench.host), settings, [fake_ollama.port])
     await rescan.once()
     await rescan.once()
     [backend] = bench.host.backends
@@ -67,9 +68,8 @@ async def test_a_configured_backend_is_never_replaced_or_dropped(
 ) -> None:
     name = f"ollama-{fake_ollama.port}"
     backend = await bench.serve("ollama", fake_ollama.url, name=name)
-    rescan = Rescan(
-        bench.host, AdapterSettings.model_construct(backends=(), skip_ports=()), [fake_ollama.port]
-    )
+    settings = AdapterSettings.model_construct(backends=(), skip_ports=())
+    rescan = Rescan(Holdings(bench.host), settings, [fake_ollama.port])
     await rescan.once()
     await fake_ollama.stop()
     for _ in range(MISSES_TO_DROP):

@@ -59,7 +59,9 @@ def up(
         str, typer.Option(help="Address to listen on. Beyond loopback, API keys are demanded.")
     ] = ("127.0.0.1"),
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
-    discovery: Annotated[bool, typer.Option(help="Look for engines on their usual local ports.")] = True,
+    discovery: Annotated[
+        bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
+    ] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     as_json: Json = False,
 ) -> None:
@@ -80,7 +82,9 @@ def join(
     listen: Annotated[
         str | None, typer.Option(help="Address of this machine in the mesh. [found out]")
     ] = None,
-    discovery: Annotated[bool, typer.Option(help="Look for engines on their usual local ports.")] = True,
+    discovery: Annotated[
+        bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
+    ] = True,
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
     as_json: Json = False,
 ) -> None:

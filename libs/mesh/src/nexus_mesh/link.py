@@ -15,7 +15,8 @@ from nexus_mesh.tunnel.client import OPEN, Tunnel
 __all__ = ["Link"]
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.keepalive_time_ms", 20_000),
+    # A cable that is pulled says nothing: after so long a silence, and as long again without an answer, it is cut.
+    ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     # Without this a frozen peer is noticed after a minute only, whatever the two above say.
     ("grpc.http2.ping_timeout_ms", 5_000),

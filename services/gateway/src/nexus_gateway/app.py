@@ -11,8 +11,9 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_gateway import metering
+from nexus_gateway.announcing import announce
 from nexus_gateway.breakers import Breakers
-from nexus_gateway.config import GatewaySettings
+from nexus_gateway.config import GatewaySettings, is_loopback
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.http.app import build_app
 from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
@@ -47,14 +48,18 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         build_app(pipeline, options), settings.http_host, settings.http_port, options.limits
     )
     _advertise(mesh, http)
-    draining = mesh.spawn(_drain(mesh, http), name="http drain")
+    ending = [mesh.spawn(_drain(mesh, http), name="http drain")]
+    if settings.announce and not is_loopback(http.host):
+        announcing = announce(settings, http.host, http.port, mesh.draining)
+        ending.append(mesh.spawn(announcing, name="announcement"))
     try:
         yield [Servicer(InferenceServicer(pipeline), add_InferenceServiceServicer_to_server)]
     finally:
         if mesh.draining.is_set():
-            await draining
+            await asyncio.gather(*ending)
         else:
-            draining.cancel()
+            for task in ending:
+                task.cancel()
             await http.close(0)
 
 

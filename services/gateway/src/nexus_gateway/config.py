@@ -26,6 +26,9 @@ class GatewaySettings(ServiceSettings):
         description='Who may use the HTTP endpoint: "keys" = holders of an API key, "open" = anyone on '
         'this machine, "auto" = open on a loopback address, keys elsewhere.',
     )
+    announce: bool = Field(
+        True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
+    )
     timeouts: TimeLimits = Field(
         TimeLimits(), description="Time limits.", json_schema_extra={"toml": "timeouts"}
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from nexus.catalog.v1 import catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2_grpc
@@ -13,7 +13,9 @@ from nexus_mesh.service import Mesh, Servicer
 
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan
+from nexus_inference_adapters.holdings import Holdings
 from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.mdns.browser import browsing
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
 
 __all__ = ["open_adapter"]
@@ -33,20 +35,32 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
                 host.add(config)
         if mesh.settings.model is not None:
             host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=mesh.settings.model))
-        if mesh.settings.discovery:
-            rescan = Rescan(host, mesh.settings)
-            await rescan.once()
-            mesh.spawn(rescan.run(), name="discovery")
-        if mesh.settings.demo and not host.backends:
-            host.add(BackendConfig(name="demo", kind="embedded", priority=DEMO_PRIORITY))
-        yield [
-            Servicer(
-                InferenceServicer(host, spiffe.instance_id),
-                inference_pb2_grpc.add_InferenceServiceServicer_to_server,
-            ),
-            Servicer(CatalogServicer(host), catalog_pb2_grpc.add_CatalogServiceServicer_to_server),
-            Servicer(LifecycleServicer(host), lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server),
-        ]
+        async with _discovery(mesh, host):
+            if mesh.settings.demo and not host.backends:
+                host.add(BackendConfig(name="demo", kind="embedded", priority=DEMO_PRIORITY))
+            yield [
+                Servicer(
+                    InferenceServicer(host, spiffe.instance_id),
+                    inference_pb2_grpc.add_InferenceServiceServicer_to_server,
+                ),
+                Servicer(CatalogServicer(host), catalog_pb2_grpc.add_CatalogServiceServicer_to_server),
+                Servicer(LifecycleServicer(host), lifecycle_pb2_grpc.add_LifecycleServiceServicer_to_server),
+            ]
+
+
+@asynccontextmanager
+async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[None]:
+    """What listens on this machine has been looked for once before it begins; what is announced comes later."""
+    settings = mesh.settings
+    if not settings.discovery:
+        yield
+        return
+    holdings = Holdings(host)
+    rescan = Rescan(holdings, settings)
+    await rescan.once()
+    mesh.spawn(rescan.run(), name="discovery")
+    async with nullcontext() if settings.mdns == "off" else browsing(holdings, settings):
+        yield
 
 
 def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:

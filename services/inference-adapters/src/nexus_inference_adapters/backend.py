@@ -29,6 +29,7 @@ from nexus_inference_adapters.config import BackendConfig, Timeouts
 from nexus_inference_adapters.gate import Gate
 from nexus_inference_adapters.memory.shelf import Shelf
 from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.remote import as_remote
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["Backend"]
@@ -83,7 +84,7 @@ class Backend:
             priority=self.config.priority,
             tier=self.config.tier,
             load=instance_pb2.Load(active=gate.active, queued=gate.queued, capacity=gate.capacity),
-            abilities=sorted(self.adapter.abilities),
+            abilities=[] if self.config.found_elsewhere else sorted(self.adapter.abilities),
         )
 
     async def complete(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Completed:
@@ -203,6 +204,8 @@ class Backend:
         self._adopt(inspection)
 
     def _adopt(self, inspection: Inspection) -> None:
+        if self.config.remote:
+            inspection = as_remote(inspection, found=self.config.found_elsewhere)
         if inspection.state != self.inspection.state:
             state = instance_pb2.State.Name(inspection.state)
             log.info("backend changed", backend=self.config.name, state=state, reason=inspection.reason)

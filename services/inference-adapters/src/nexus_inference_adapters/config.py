@@ -102,6 +102,9 @@ class BackendConfig(BaseModel):
     operations: tuple[Annotated[str, _known("operation", OPERATIONS)], ...] | None = Field(
         default=None, description="The kinds of work its models do, where it does not tell."
     )
+    remote: bool = Field(
+        default=False, description="It sends prompts elsewhere: its models are in no zone but `open`."
+    )
     origin: Literal["config", "discovery"] = "config"
 
     @model_validator(mode="after")
@@ -113,6 +116,11 @@ class BackendConfig(BaseModel):
         if self.kind != "embedded" and self.path is not None:
             raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path")
         return self
+
+    @property
+    def found_elsewhere(self) -> bool:
+        """Whether it runs on another machine and nobody listed it: it serves requests, and no more is done with it."""
+        return self.remote and self.origin == "discovery"
 
     def api_key(self) -> str | None:
         """The key for this backend, read anew each time so that nothing else holds it."""
@@ -180,6 +188,11 @@ class AdapterSettings(ServiceSettings):
     demo: bool = Field(False, description="Serve the model that comes with NEXUS when there is nothing else.")
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
+    mdns: Literal["off", "browse", "adopt"] = Field(
+        "browse",
+        description='What discovery does with announcements on the local network: "browse" = serves engines of this '
+        'machine, logs those of others; "adopt" = serves those too, in the zone `open`; "off" = does not listen.',
+    )
     skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
     devices: tuple[DeviceConfig, ...] = Field(
         (), description="Memory that models share.", json_schema_extra={"toml": "devices"}

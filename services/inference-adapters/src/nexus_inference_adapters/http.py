@@ -146,16 +146,23 @@ class Http:
     """The requests of one backend. Its key goes out to its configured address only, and is attached here, last."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, key: Callable[[], str | None], connect: float = 2.0
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        key: Callable[[], str | None],
+        connect: float = 2.0,
+        most: int = MAX_ANSWER_BYTES,
     ) -> None:
+        """`most`: bytes of an answer to a look."""
         self._session = session
         self._key = key
         self._connect = connect
+        self._most = most
         self.url = url
 
     def at(self, url: str, key: Callable[[], str | None]) -> Http:
         """The same, towards another address with another key."""
-        return Http(self._session, url, key, self._connect)
+        return Http(self._session, url, key, self._connect, self._most)
 
     @asynccontextmanager
     async def post(
@@ -174,14 +181,17 @@ class Http:
             yield answer
 
     async def look(self, method: str, path: str, body: Any = None) -> Seen:
-        """Asks a small question about the backend. Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT."""
+        """Asks a small question about the backend.
+
+        Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT, RESPONSE_TOO_LARGE.
+        """
         data = None if body is None else msgspec.json.encode(body)
         try:
             async with (
                 asyncio.timeout(LOOK_SECONDS),
                 self._request(method, path, data, _at_leisure, self._connect) as answer,
             ):
-                raw = await answer.read()
+                raw = await answer.read(self._most)
         except TimeoutError:
             raise MeshError(
                 Reason.STREAM_IDLE_TIMEOUT, f"The backend did not answer {path} in time."

@@ -93,6 +93,13 @@ class Lifecycle:
         backend = self._host.find(name)
         if ability not in backend.adapter.abilities:
             raise backend.adapter.unable(ability)
+        if backend.config.found_elsewhere:
+            raise MeshError(
+                Reason.CAPABILITY_MISSING,
+                f"Backend {name} was found on another machine, whose models are its owner's. To manage them, "
+                "list it in [[backends]], or run `nexus join` there.",
+                metadata={"param": "backend"},
+            )
         return backend
 
 
