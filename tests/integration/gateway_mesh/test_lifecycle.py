@@ -137,3 +137,9 @@ async def test_a_key_may_ask_models_and_not_manage_them(bench: GatewayBench, fak
             assert (status, told["error"]["code"]) == (403, "insufficient_permissions")
             assert "nexus pull" in told["error"]["message"]
     assert not {"/api/pull", "/api/delete", "/api/generate"} & {*fake_ollama.paths}
+
+
+async def test_a_key_made_for_it_may_manage_models(bench: GatewayBench, fake_ollama: FakeOllama) -> None:
+    bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="admin", manage=True)
+    async with endpoint(bench, fake_ollama, auth="keys") as models:
+        assert (await send("POST", f"{models}/llava/load?backend=two", key=KEY))[0] == 200

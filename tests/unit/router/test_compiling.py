@@ -9,10 +9,12 @@ from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
 from nexus_router.config import RoutingSettings
 from nexus_router.health import Health
-from nexus_routing import read_snapshot
+from nexus_routing import read_policy, read_snapshot
 
 ACTIVE = registry.STATE_ACTIVE
-ROUTING = RoutingSettings(aliases={"gpt-4o": "m"}, zones={"gpt-4o": "restricted"})
+ROUTING = RoutingSettings(
+    aliases={"gpt-4o": "m"}, zones={"gpt-4o": "restricted"}, crossing={"restricted": "scrub"}
+)
 
 
 def adapter(
@@ -44,6 +46,7 @@ def test_every_backend_of_every_adapter_is_a_target() -> None:
     ]
     assert dict(snapshot.aliases) == {"gpt-4o": "m"}
     assert dict(snapshot.zones) == {"gpt-4o": "restricted"}
+    assert read_policy(snapshot).crossing == {"restricted": "scrub"}
 
 
 def test_a_target_says_all_a_gateway_needs() -> None:

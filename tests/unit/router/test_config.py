@@ -32,6 +32,7 @@ def test_aliases(toml: Path) -> None:
         ('[routing.aliases]\na = ""\n', "empty"),
         ("[routing.aliases]\na = 1\n", "routing.aliases.a"),
         ('[routing.alias]\na = "b"\n', "routing.alias"),
+        ('[routing.crossing]\nrestricted = "allow"\n', "routing.crossing.restricted"),
     ],
 )
 def test_what_is_refused(toml: Path, content: str, said: str) -> None:

@@ -71,9 +71,9 @@ class Policy:
     `zones`: the privacy zone whoever serves it must be in. `fallbacks`: models that may stand in for it, in this
     order; theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in
     `tier_drop` may be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place
-    is taken. `resume`: patterns of those whose cut streams another backend of the same model may go on with. `crossing`: zone
-    or model -> "scrub" or "block", for whoever asks what to do when nobody inside the zone offers the model; a plan itself
-    never leaves it.
+    is taken. `resume`: patterns of those whose cut streams another backend of the same model may go on with.
+    `crossing`: zone or model -> "scrub" or "block", for whoever asks what to do when nobody inside the zone offers the
+    model; a plan itself never leaves it.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
