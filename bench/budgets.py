@@ -83,6 +83,12 @@ BUDGETS = (
     Budget("1,000 streams: chunks/s of the peak", 70, "%", _of_peak, at_least=True),
     Budget("routing decision, 1,000 targets, p99", 0.2, "ms", _own("routing", "plan_p99_ms")),
     Budget("the same while every target is full", 0.2, "ms", _own("routing", "saturated, all full, p99_ms")),
+    Budget("10x overload: goodput of the peak", 80, "%", _own("overload", "goodput_percent"), at_least=True),
+    Budget("10x overload: refused, p99", 100, "ms", _own("overload", "refused_p99_ms")),
+    Budget(
+        "10x overload: served, p99 of the normal one", 2, "x", _own("overload", "served_p99_times_normal")
+    ),
+    Budget("10x overload: until all is as before", 10, "s", _own("overload", "recovery_s")),
     Budget("memory at rest, the largest service", 80, "MiB", _largest("memory", "_mib")),
     Budget("memory grown over the requests", 2, "MiB", _largest("growth", "_grown_mib")),
     Budget("`nexus up` to first token, warm", 5, "s", _own("start", "warm_s")),

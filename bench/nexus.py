@@ -21,7 +21,7 @@ from bench.client import Endpoint
 from bench.processes import Unusable, environment
 from bench.subjects import Subject
 
-__all__ = ["ON_THE_PATH", "NexusUp", "backend_table", "nexus", "up"]
+__all__ = ["ON_THE_PATH", "SETTINGS", "NexusUp", "backend_table", "create_key", "nexus", "up"]
 
 ON_THE_PATH = ("gateway", "adapter")
 READY_SECONDS = 90.0

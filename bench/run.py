@@ -11,6 +11,7 @@ from bench import discovery, lifecycle, routing, tenants
 from bench.backends import Backend, open_backend
 from bench.measure import Figures
 from bench.nexus import nexus
+from bench.overload import overload
 from bench.peers import PEERS
 from bench.processes import Unusable
 from bench.scenarios import LOADS, compare, warm
@@ -20,7 +21,7 @@ __all__ = ["SCENARIOS", "run"]
 
 SCENARIOS = (
     *(load.name for load in LOADS),
-    *("memory", "growth", "start", "visibility", "policy", "mdns", "routing", "tenants"),
+    *("memory", "growth", "start", "visibility", "policy", "mdns", "overload", "routing", "tenants"),
 )
 BESIDE_PEERS = {load.name for load in LOADS} | {"memory", "growth"}
 GROWTH_REQUESTS, QUICK_GROWTH_REQUESTS = 100_000, 5_000
@@ -48,6 +49,9 @@ async def run(
         found["policy"] = {"NEXUS": await lifecycle.policy(folder, 5 if quick else 40)}
     if "mdns" in only:
         found["mdns"] = {"NEXUS": await discovery.arrival(folder, 2 if quick else 10)}
+    if "overload" in only:
+        print("overload", flush=True)
+        found["overload"] = {"NEXUS": await overload(folder, 8 if quick else 30)}
     if "routing" in only:
         found["routing"] = {"NEXUS": _routing()}
     if "tenants" in only:

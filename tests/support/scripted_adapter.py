@@ -29,6 +29,7 @@ class ScriptedAdapter(InferenceServiceServicer):
     """`mode` is one of the `_stream_*` methods below, or "fail" (with `reason`); it may change at any time.
 
     `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
+    In mode "held" an answer begins when let_go() says so, in the order of arrival.
     """
 
     def __init__(self, name: str) -> None:
@@ -41,6 +42,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.seen: list[inference_pb2.Envelope] = []
         self.active = 0
         self.cancelled = 0
+        self._leave = asyncio.Semaphore(0)
         self.identity: Identity
         self.server: MeshServer
 
@@ -54,8 +56,12 @@ class ScriptedAdapter(InferenceServiceServicer):
         context: int = 0,
         capabilities: Iterable[model_pb2.Capability] = (),
         capacity: int = 0,
+        taken: int = 0,
     ) -> snapshot_pb2.Target:
-        """This adapter's only backend as a router shows it; reached at `address` if given."""
+        """This adapter's only backend as a router shows it; reached at `address` if given.
+
+        `capacity`: how many places it tells of, 0 = unknown; `taken`: how many of them run something.
+        """
         spiffe = self.identity.spiffe
         target = snapshot_pb2.Target(
             id=f"{spiffe.instance_id}#{self.name}",
@@ -67,8 +73,8 @@ class ScriptedAdapter(InferenceServiceServicer):
             priority=priority,
             state=state,
             tier=tier,
-            load=instance_pb2.Load(capacity=capacity),
             state_reason="" if state == instance_pb2.STATE_ACTIVE else "the test says so",
+            load=instance_pb2.Load(active=taken, capacity=capacity),
         )
         for model in models or ("m",):
             target.models.add(
@@ -128,6 +134,16 @@ class ScriptedAdapter(InferenceServiceServicer):
         yield _chunks({}, "stop")
         usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=len(WORDS))
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    def let_go(self, count: int = 1) -> None:
+        """So many of those held may go on."""
+        for _ in range(count):
+            self._leave.release()
+
+    async def _stream_held(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        await self._leave.acquire()
+        async for message in self._stream_ok():
+            yield message
 
     async def _stream_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         raise MeshError(self.reason, "the test says so", metadata=self.metadata, retry_after=self.retry_after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
+from nexus_gateway.queueing.priority import Priority
 from support.edge_server import running_edge
 from support.raw_http import RawConnection, ask, assert_envelope, assert_serves, chat, request
 
@@ -175,6 +176,36 @@ async def test_unknown_parameters_are_refused_on_demand_only() -> None:
         assert (await ask(edge.port, request(body=body))).status == 200
         answer = await ask(edge.port, request(body=body, headers=["X-Nexus-Strict: 1"]))
         assert_envelope(answer, 400, "unknown_parameter", "top_k")
+
+
+@pytest.mark.parametrize(
+    ("headers", "priority"),
+    [
+        ([], Priority.NORMAL),
+        (["X-Nexus-Priority: low"], Priority.LOW),
+        (["x-nexus-priority:  Normal "], Priority.NORMAL),
+        (["X-Nexus-Priority:"], Priority.NORMAL),
+    ],
+)
+async def test_a_client_may_let_others_go_first(headers: list[str], priority: Priority) -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge.port, request(body=GOOD, headers=headers))).status == 200
+        assert edge.pipeline.requests[-1].priority is priority
+
+
+@pytest.mark.parametrize("given", ["high", "3", "urgent", "low, low"])
+async def test_a_client_cannot_put_itself_first(given: str) -> None:
+    async with running_edge() as edge:
+        answer = await ask(edge.port, request(body=GOOD, headers=[f"X-Nexus-Priority: {given}"]))
+        assert_envelope(answer, 400, "invalid_value", "X-Nexus-Priority")
+        assert edge.pipeline.requests == []
+
+
+async def test_two_priorities_are_none() -> None:
+    async with running_edge() as edge:
+        headers = ["X-Nexus-Priority: low", "X-Nexus-Priority: normal"]
+        answer = await ask(edge.port, request(body=GOOD, headers=headers))
+        assert_envelope(answer, 400, "invalid_value", "X-Nexus-Priority")
 
 
 GUARDED = EdgeOptions(allowed_hosts=LOOPBACK_NAMES)

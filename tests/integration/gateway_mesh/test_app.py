@@ -31,10 +31,10 @@ async def ask(client: openai.AsyncOpenAI) -> Any:
     )
 
 
-async def shown(bench: GatewayBench, client: openai.AsyncOpenAI) -> ScriptedAdapter:
+async def shown(bench: GatewayBench, client: openai.AsyncOpenAI, places: int = 0) -> ScriptedAdapter:
     """An adapter whose model the gateway already lists."""
     box = await bench.adapter("box")
-    bench.control.router.show(box.target(), aliases={"gpt-4o": "m"})
+    bench.control.router.show(box.target(capacity=places), aliases={"gpt-4o": "m"})
     for _ in range(500):
         if [model.id async for model in client.models.list()] == ["gpt-4o", "m"]:
             return box
@@ -85,6 +85,54 @@ async def test_internal_callers_take_the_same_way(bench: GatewayBench) -> None:
         assert "".join(map(text_of, received)) == "one two three"
         assert received[-1].HasField("finish")
         await peer.close()
+
+
+async def test_internal_callers_may_say_how_urgent_it_is(bench: GatewayBench) -> None:
+    async with gateway(bench) as served:
+        box = await bench.adapter("box")
+        bench.control.router.show(box.target())
+        name = bench.ca.spiffe("gateway").server_name
+        peer = Peer(served.grpc_address, name, bench.ca.identity("operator"))
+        envelope = inference_pb2.Envelope(operation=model_pb2.OPERATION_CHAT, model="m", body=BODY)
+        envelope.priority = inference_pb2.PRIORITY_HIGH
+        assert (await until_known(peer, envelope)).served.backend == "box"
+        envelope.priority = 9  # type: ignore[assignment] - whatever a newer caller may send
+        with pytest.raises(MeshError) as caught:
+            await peer.unary(COMPLETE, inference_pb2.CompleteRequest(envelope=envelope), timeout=5)
+        assert caught.value.reason is Reason.INVALID_REQUEST
+        await peer.close()
+
+
+async def test_a_saturated_gateway_says_when_to_come_back(bench: GatewayBench) -> None:
+    async with gateway(bench, queue={"wait": 0.05}) as served, served.client() as client:
+        box = await shown(bench, client, places=1)
+        box.mode = "held"
+        running = asyncio.create_task(ask(client))
+        await eventually(lambda: box.active == 1, what="the request to arrive")
+        with pytest.raises(openai.InternalServerError) as caught:
+            await ask(client)
+        answer = caught.value.response
+        assert (answer.status_code, caught.value.code) == (503, "overloaded")
+        assert (answer.headers["x-should-retry"], int(answer.headers["retry-after"]) >= 1) == ("true", True)
+        box.let_go()
+        await running
+
+
+async def test_a_stream_begun_while_it_waits_names_nobody(bench: GatewayBench) -> None:
+    queue = {"wait": 60, "stretch": 1000}
+    async with gateway(bench, commit_after=0.1, queue=queue) as served, served.client() as client:
+        box = await shown(bench, client, places=1)
+        box.mode = "held"
+        running = asyncio.create_task(ask(client))
+        await eventually(lambda: box.active == 1, what="the request to arrive")
+        answer = await client.chat.completions.with_raw_response.create(
+            model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        assert [name for name in answer.headers if name.startswith("x-nexus-")] == []
+        box.let_go(2)
+        parts = [chunk.choices[0].delta.content or "" async for chunk in answer.parse() if chunk.choices]
+        assert "".join(parts) == "one two three"
+        await running
 
 
 async def test_internal_callers_are_checked_too(bench: GatewayBench) -> None:

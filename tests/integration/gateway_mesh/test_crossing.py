@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_gateway.http.exchange import served_headers
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.errors import MeshError, Reason
+from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
 from support.waiting import eventually
@@ -224,3 +226,35 @@ async def test_no_value_is_logged(
     said = "".join(capfd.readouterr())
     assert ANN not in said
     assert "1234567" not in said
+
+
+async def test_what_waits_outside_is_scrubbed_once_and_said_so(
+    bench: GatewayBench, outside: ScriptedAdapter
+) -> None:
+    outside.mode = "held"
+    await start(bench, offer(outside, capacity=1), zones={"m": "restricted"}, crossing=SCRUB)
+    first = asyncio.create_task(ask(bench))
+    await eventually(lambda: outside.active == 1, what="the first to arrive")
+    second = asyncio.create_task(ask(bench))
+    await eventually(lambda: REGISTRY.get_sample_value("nexus_gateway_queue_length"), what="one to wait")
+    outside.let_go(2)
+    assert (await first).scrubbed == (await second).scrubbed == 3
+    assert [json.loads(seen.body)["messages"][0]["content"] for seen in outside.seen] == [CLEAN, CLEAN]
+
+
+async def test_what_waits_outside_stays_in_when_policy_changes(
+    bench: GatewayBench, outside: ScriptedAdapter
+) -> None:
+    outside.mode = "held"
+    target = offer(outside, capacity=1)
+    await start(bench, target, crossing=SCRUB)
+    first = asyncio.create_task(ask(bench, key=KEYED))
+    await eventually(lambda: outside.active == 1, what="the first to arrive")
+    second = asyncio.create_task(blocked(bench, key=KEYED))
+    await eventually(lambda: REGISTRY.get_sample_value("nexus_gateway_queue_length"), what="one to wait")
+    bench.control.router.show(target, crossing={"restricted": "block"})
+    await eventually(lambda: bench.pipeline.table.table.policy.crossing != SCRUB, what="the new policy")
+    outside.let_go(2)
+    await first
+    await second
+    assert len(outside.seen) == 1

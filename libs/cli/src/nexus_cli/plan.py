@@ -19,7 +19,7 @@ from nexus_cli.unit import UnitSpec
 __all__ = ["Options", "Plan", "misnamed_tables", "misshapen_tables", "own_variables", "zones_of"]
 
 SERVICE_TABLES = frozenset({"gateway", "registry", "router", "vault", "adapter"})
-KNOWN_TABLES = SERVICE_TABLES | {"backends", "devices", "routing", "timeouts", "models"}
+KNOWN_TABLES = SERVICE_TABLES | {"backends", "devices", "routing", "timeouts", "models", "queue"}
 DEFAULT_ZONE = "default"
 
 

@@ -23,6 +23,8 @@ from nexus_gateway.limits import limits_by_model
 from nexus_gateway.peers import Peers
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.principals import Authenticator
+from nexus_gateway.queueing.admission import Admission
+from nexus_gateway.queueing.places import Places
 from nexus_gateway.reachability import Reachability
 from nexus_gateway.retries import RetryBudget
 from nexus_gateway.routing_table import RoutingTable
@@ -67,15 +69,20 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     """The pipeline with all that feeds it, running as tasks of the mesh."""
     settings, table = mesh.settings, RoutingTable()
     peers = Peers(mesh, settings.timeouts.connect)
-    traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers())
+    places = Places(settings.queue.bulkhead)
+    traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers(), places)
+    admission = Admission(settings.queue, table, traffic, mesh.draining)
     table.subscribe(peers.retain)
     table.subscribe(traffic.retain)
+    table.subscribe(admission.refresh)
+    mesh.spawn(admission.drain(), name="queue drain")
     metering.observe(table.age, lambda: len(traffic.reachability.unreachable))
     _follow_router(mesh, table)
     return Pipeline(
         table,
         traffic,
         Dispatcher(peers, traffic, RetryBudget()),
+        admission,
         _authenticator(mesh) if settings.needs_key else None,
         lifecycle=Lifecycle(table, peers),
         limits=settings.timeouts,

@@ -9,12 +9,13 @@ from nexus_mesh.config import ServiceSettings, service_config
 from pydantic import Field, model_validator
 
 from nexus_gateway.limits import ModelSettings, TimeLimits
+from nexus_gateway.queueing.settings import QueueSettings
 
 __all__ = ["GatewaySettings", "is_loopback"]
 
 
 class GatewaySettings(ServiceSettings):
-    """Settings of the gateway: `[gateway]`, and the shared tables `[timeouts]` and `[models]`."""
+    """Settings of the gateway: `[gateway]`, and the shared tables `[timeouts]`, `[models]` and `[queue]`."""
 
     model_config = service_config("gateway")
 
@@ -34,6 +35,9 @@ class GatewaySettings(ServiceSettings):
     )
     models: dict[str, ModelSettings] = Field(
         default_factory=dict, description="Settings of single models.", json_schema_extra={"toml": "models"}
+    )
+    queue: QueueSettings = Field(
+        QueueSettings(), description="Waiting for a place.", json_schema_extra={"toml": "queue"}
     )
     commit_after: float = Field(
         10.0,

@@ -86,7 +86,7 @@ class Dispatcher:
         raise failed or unavailable(passage.request.model)
 
     async def _complete_at(self, passage: Passage, candidate: Candidate) -> inference_pb2.CompleteResponse:
-        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate)
+        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         request = inference_pb2.CompleteRequest(envelope=_envelope(passage, candidate))
         try:
             async with connecting(peer, passage.limits.connect):
@@ -100,7 +100,7 @@ class Dispatcher:
         return response
 
     async def _open_at(self, passage: Passage, candidate: Candidate) -> BackendStream:
-        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate)
+        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         stream = BackendStream(peer, candidate, ride, _envelope(passage, candidate), passage)
         try:
             await stream.open()

@@ -11,9 +11,9 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError
 
 from nexus_gateway.backend_stream import BackendStream
-from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.partial import Partial
 from nexus_gateway.passage import Passage
+from nexus_gateway.queueing.dispatching import QueuedDispatcher
 from nexus_gateway.resuming import Resumer
 
 __all__ = ["RESUMED", "LiveStream"]
@@ -25,7 +25,7 @@ RESUMED = "resumed"
 class LiveStream:
     """An async iterator of StreamResponse that ends with `finish` or raises MeshError. The first one has `served`."""
 
-    def __init__(self, dispatcher: Dispatcher, resumer: Resumer, passage: Passage) -> None:
+    def __init__(self, dispatcher: QueuedDispatcher, resumer: Resumer, passage: Passage) -> None:
         self._passage = passage
         self._resumer = resumer
         self._partial = resumer.begin(passage)
@@ -110,6 +110,6 @@ class LiveStream:
         self._passage.first_content = time.monotonic() - self._passage.started
 
     def _name(self, message: inference_pb2.StreamResponse) -> None:
-        """Sees that the first message says who answers."""
-        self._named = True
+        """Sees that the first message says who answers; while nobody does yet, the first after that."""
+        self._named = self._passage.served is not None
         self._passage.sign(message)

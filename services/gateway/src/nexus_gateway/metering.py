@@ -101,6 +101,7 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         attempts=passage.attempts,
         resumed=passage.resumed or None,
         seconds=round(seconds, 4),
+        waited_seconds=round(passage.waited, 4),
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError
-from nexus_routing import Plan, Requirements
+from nexus_routing import Plan, Requirements, Table
 
 from nexus_gateway.limits import TimeLimits
+from nexus_gateway.queueing.tenants import Tenant, tenant_of
 from nexus_gateway.request import InferenceRequest
 
 __all__ = ["Passage"]
@@ -25,6 +26,7 @@ class Passage:
     """Times are monotonic seconds.
 
     `served` names whoever was tried last. `first_content` counts from `started`; None when nothing was streamed.
+    `waited`: seconds until there was a place for it.
     """
 
     request: InferenceRequest
@@ -34,10 +36,13 @@ class Passage:
     plan: Plan | None = None
     scrubbed: Counter[str] | None = None
     """Places replaced, by kind, once the request may leave its privacy zone; None = it may not."""
+    opened: Table | None = None
+    """The table without the zones it may leave, while it is planned to."""
     attempts: int = 0
     served: inference_pb2.Served | None = None
     usage: inference_pb2.Usage | None = None
     first_content: float | None = None
+    waited: float = 0.0
     error: MeshError | None = None
     finished: bool = False
     continued: dict[str, Any] | None = None
@@ -54,6 +59,11 @@ class Passage:
         if body is None:
             body = self._bodies[model] = encode({**self.request.body, "model": model}).decode()
         return body
+
+    @property
+    def tenant(self) -> Tenant:
+        """Whose share of the places it takes."""
+        return tenant_of(self.request.principal)
 
     @property
     def left(self) -> float:

@@ -22,6 +22,8 @@ from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
 from nexus_gateway.principals import Authenticator
 from nexus_gateway.prompt_head import affinity
+from nexus_gateway.queueing.admission import Admission
+from nexus_gateway.queueing.dispatching import QueuedDispatcher
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
 from nexus_gateway.request import InferenceRequest
@@ -44,6 +46,7 @@ class Pipeline:
         table: RoutingTable,
         traffic: Traffic,
         dispatcher: Dispatcher,
+        admission: Admission,
         authenticator: Authenticator | None,
         *,
         lifecycle: Lifecycle,
@@ -55,7 +58,7 @@ class Pipeline:
         self.table = table
         self.traffic = traffic
         self.lifecycle = lifecycle
-        self._dispatcher = dispatcher
+        self._dispatcher = QueuedDispatcher(dispatcher, admission, self._plan_anew)
         self._resumer = Resumer(table, traffic, dispatcher)
         self._authenticator = authenticator
         self._limits = limits
@@ -148,10 +151,16 @@ class Pipeline:
     def _require(self, passage: Passage) -> None:
         passage.requirements = _requirements(passage.request)
 
+    async def _plan_anew(self, passage: Passage) -> None:
+        """After a wait: from all that is demanded, for what was given up of it may be demanded again."""
+        self._require(passage)
+        await self._plan(passage)
+
     async def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it."""
         self._need_snapshot()
         request, requirements = passage.request, passage.requirements
+        passage.opened = None
         chosen = plan(self.table.table, requirements, self.traffic.conditions(), CANDIDATES)
         if chosen.refusal is not None and chosen.refusal.stage == "zone":
             chosen = await self._cross(passage) or chosen
@@ -170,7 +179,9 @@ class Pipeline:
         chosen = plan(way.table, way.requirements, self.traffic.conditions(), CANDIDATES)
         if chosen.refusal is not None:
             return None
-        passage.scrubbed, passage.requirements = await self._crossings.scrub(request), way.requirements
+        if passage.scrubbed is None:
+            passage.scrubbed = await self._crossings.scrub(request)
+        passage.opened, passage.requirements = way.table, way.requirements
         return chosen
 
     def _need_snapshot(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nexus_gateway.accounts import Principal
+from nexus_gateway.queueing.priority import Priority
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class InferenceRequest:
     """The bearer text, or None."""
     zone: str | None = None
     """The privacy zone the client demands; who asks, and policy, may demand others besides."""
+    priority: Priority = Priority.NORMAL
     principal: Principal | None = None
     """Who asks, once the pipeline has said so."""
     answers: int = 1

@@ -13,6 +13,7 @@ from nexus_mesh.spiffe import SpiffeId
 
 from nexus_gateway.accounts import Principal
 from nexus_gateway.pipeline import Pipeline
+from nexus_gateway.queueing.priority import Priority
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import CHECKS, parse_request
 from nexus_gateway.validation.zone import check_zone
@@ -56,6 +57,8 @@ def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceReques
     spiffe = caller().spiffe
     request.model = envelope.model or request.model
     request.zone = check_zone(envelope.zone, "zone")
+    if envelope.priority:
+        request.priority = _priority(envelope.priority)
     request.principal = _principal(spiffe)
     request.stream = stream
     return request
@@ -65,3 +68,14 @@ def _principal(spiffe: SpiffeId) -> Principal:
     """Every member of the mesh is a tenant of its own, by a name no tenant of the vault can have."""
     name = spiffe.instance_id
     return Principal(name, str(spiffe), tenant=name, manage=spiffe.role == "operator")
+
+
+def _priority(given: int) -> Priority:
+    try:
+        return Priority(given)
+    except ValueError:
+        raise MeshError(
+            Reason.INVALID_REQUEST,
+            "envelope.priority must be low, normal or high.",
+            metadata={"param": "priority"},
+        ) from None

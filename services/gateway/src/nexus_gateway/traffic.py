@@ -10,6 +10,8 @@ from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Table
 
 from nexus_gateway.breakers import Breakers
+from nexus_gateway.queueing.places import Places
+from nexus_gateway.queueing.tenants import NOBODY, Tenant
 from nexus_gateway.reachability import Reachability
 from nexus_gateway.retries import BLAMES_TARGET
 
@@ -22,8 +24,9 @@ TRANSPORT = "transport"
 class Traffic:
     """Running requests by target, and who is out of service by our own experience."""
 
-    def __init__(self, reachability: Reachability, breakers: Breakers) -> None:
-        self.active: dict[str, int] = {}
+    def __init__(self, reachability: Reachability, breakers: Breakers, places: Places | None = None) -> None:
+        self.places = places or Places()
+        self.active = self.places.active
         self.reachability = reachability
         self.breakers = breakers
         # Gateways that start together must not walk through the targets in step.
@@ -46,10 +49,14 @@ class Traffic:
 
     def admits(self, candidate: Candidate) -> bool:
         """Whether a candidate planned a moment ago may still be tried."""
+        return candidate.id not in self.places.full and self.is_in_service(candidate.id, candidate.endpoint)
+
+    def is_in_service(self, target: str, endpoint: Endpoint) -> bool:
+        """Whether anything may be sent to a target now."""
         return (
-            candidate.endpoint not in self.reachability.unreachable
-            and candidate.id not in self.breakers.ejected()
-            and candidate.id not in self.breakers.paused()
+            endpoint not in self.reachability.unreachable
+            and target not in self.breakers.ejected()
+            and target not in self.breakers.paused()
         )
 
     def retain(self, table: Table) -> None:
@@ -62,13 +69,14 @@ class Traffic:
 class Ride:
     """One request on one candidate: counted from here to close(). At most one verdict is kept, the first."""
 
-    __slots__ = ("_candidate", "_closed", "_judged", "_proving", "_traffic")
+    __slots__ = ("_candidate", "_closed", "_judged", "_number", "_proving", "_tenant", "_traffic")
 
-    def __init__(self, traffic: Traffic, candidate: Candidate) -> None:
+    def __init__(self, traffic: Traffic, candidate: Candidate, tenant: Tenant = NOBODY) -> None:
         self._traffic = traffic
         self._candidate = candidate
+        self._tenant = tenant
         self._judged = self._closed = False
-        traffic.active[candidate.id] = traffic.active.get(candidate.id, 0) + 1
+        self._number = traffic.places.take(candidate, tenant)
         self._proving = traffic.breakers.start(candidate.id)
 
     def succeed(self) -> None:
@@ -93,9 +101,6 @@ class Ride:
         if self._closed:
             return
         self._closed = True
-        active, target = self._traffic.active, self._candidate.id
-        active[target] -= 1
-        if not active[target]:
-            del active[target]
         if self._proving and not self._judged:
-            self._traffic.breakers.abandon(target)
+            self._traffic.breakers.abandon(self._candidate.id)
+        self._traffic.places.leave(self._candidate, self._tenant, self._number)

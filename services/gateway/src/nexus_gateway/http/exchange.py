@@ -121,7 +121,9 @@ _EVENT_STREAM: tuple[Header, ...] = (
 
 
 def served_headers(served: inference_pb2.Served) -> list[Header]:
-    """X-Nexus-*: who answered, where, and why it was chosen."""
+    """X-Nexus-*: who answered, where, and why it was chosen. None while nobody has: it still waits for a place."""
+    if not served.backend:
+        return []
     headers = [
         (b"x-nexus-backend", _header_value(served.backend)),
         (b"x-nexus-backend-type", _header_value(served.kind)),

@@ -13,8 +13,10 @@ from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.errors import EdgeError
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.streaming import send_events
+from nexus_gateway.queueing.priority import Priority
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
+from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.zone import check_zone
 
 STRICT = b"x-nexus-strict"
@@ -22,6 +24,9 @@ STRICT = b"x-nexus-strict"
 
 ZONE = b"x-nexus-zone"
 """Request header: the privacy zone the answer must come from. It adds to what policy demands and takes nothing away."""
+
+PRIORITY = b"x-nexus-priority"
+"""Request header: low = others may go first while places are short."""
 
 
 class Inference(Protocol):
@@ -48,6 +53,7 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
         )
         request.principal = exchange.principal
         request.zone = demanded_zone(exchange)
+        request.priority = wanted_priority(exchange)
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)
@@ -77,5 +83,17 @@ def demanded_zone(exchange: Exchange) -> str | None:
 
     Two headers are two demands, perhaps a proxy's and a client's: joined they are no name, so neither is dropped.
     """
-    given = b",".join(value for name, value in exchange.scope["headers"] if name == ZONE)
-    return check_zone(given.decode("latin-1").strip().lower(), "X-Nexus-Zone")
+    return check_zone(_every(exchange, ZONE), "X-Nexus-Zone")
+
+
+def wanted_priority(exchange: Exchange) -> Priority:
+    """The priority of the request's header, normal without one. MeshError INVALID_REQUEST, for two headers too."""
+    if PRIORITY not in exchange.fields:
+        return Priority.NORMAL
+    return check_priority(_every(exchange, PRIORITY), "X-Nexus-Priority")
+
+
+def _every(exchange: Exchange, header: bytes) -> str:
+    """All values of a header, joined."""
+    given = b",".join(value for name, value in exchange.scope["headers"] if name == header)
+    return given.decode("latin-1").strip().lower()

@@ -8,6 +8,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_LOW: _ClassVar[Priority]
+    PRIORITY_NORMAL: _ClassVar[Priority]
+    PRIORITY_HIGH: _ClassVar[Priority]
+
 class RouteReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROUTE_REASON_UNSPECIFIED: _ClassVar[RouteReason]
@@ -17,6 +24,10 @@ class RouteReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUTE_REASON_CAPACITY_OVERFLOW: _ClassVar[RouteReason]
     ROUTE_REASON_RESUMED: _ClassVar[RouteReason]
     ROUTE_REASON_PRIVACY_SCRUBBED: _ClassVar[RouteReason]
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_LOW: Priority
+PRIORITY_NORMAL: Priority
+PRIORITY_HIGH: Priority
 ROUTE_REASON_UNSPECIFIED: RouteReason
 ROUTE_REASON_CAPABILITY_MATCH: RouteReason
 ROUTE_REASON_PRIVACY_REQUIREMENT: RouteReason
@@ -60,7 +71,7 @@ class StreamResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Union[Chunks, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues")
+    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +79,7 @@ class Envelope(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     body: str
@@ -75,7 +87,8 @@ class Envelope(_message.Message):
     request_id: str
     zone: str
     continues: bool
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ...) -> None: ...
+    priority: Priority
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
 
 class Chunks(_message.Message):
     __slots__ = ("json",)

@@ -1,0 +1,1 @@
+"""Waiting for a place: bulkheads, fair order, estimates, and who is turned away at once."""

@@ -1,0 +1,291 @@
+"""Admission without a network: the moments that a real one hits only by chance, and what estimates decide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from nexus.registry.v1 import instance_pb2
+from nexus.router.v1 import snapshot_pb2
+from nexus.types.v1 import model_pb2
+from nexus_gateway.accounts import Principal
+from nexus_gateway.breakers import Breakers
+from nexus_gateway.limits import TimeLimits
+from nexus_gateway.passage import Passage
+from nexus_gateway.queueing.admission import Admission
+from nexus_gateway.queueing.places import Places
+from nexus_gateway.queueing.priority import Priority
+from nexus_gateway.queueing.settings import QueueSettings
+from nexus_gateway.reachability import Reachability
+from nexus_gateway.routing_table import RoutingTable
+from nexus_gateway.traffic import Ride, Traffic
+from nexus_mesh.errors import MeshError, Reason
+from nexus_routing import Requirements, plan
+from support.gateway_bench import chat
+
+LONG: dict[str, Any] = {"wait": 60, "stretch": 1000}
+
+
+class Door:
+    """An admission in front of targets named by letters, and those who went in by it."""
+
+    def __init__(self, **settings: Any) -> None:
+        queue = QueueSettings(**settings)
+        self.now = 0.0
+        self.table, self.places = RoutingTable(), Places(clock=lambda: self.now)
+        reachability = Reachability(_never, asyncio.create_task)  # type: ignore[arg-type]
+        self.traffic = Traffic(reachability, Breakers(), self.places)
+        self.admission = Admission(queue, self.table, self.traffic, asyncio.Event())
+        self.table.subscribe(self.admission.refresh)
+        self.order: list[str] = []
+        self.tasks: list[asyncio.Task[Ride]] = []
+
+    def show(self, **places: int) -> None:
+        """Targets and how many places each has."""
+        snapshot = snapshot_pb2.Snapshot()
+        for name, capacity in places.items():
+            target = snapshot.targets.add(
+                id=name, instance="node/adapter/a", address=name, state=instance_pb2.STATE_ACTIVE
+            )
+            target.load.capacity = capacity
+            target.models.add(id="m", operations=[model_pb2.OPERATION_CHAT], loaded=True)
+        self.table.replace(snapshot)
+
+    async def come(self, name: str, tenant: str = "a", priority: Priority = Priority.NORMAL) -> Ride:
+        """Goes in when there is a place."""
+        passage = Passage(
+            chat(principal=Principal(tenant, tenant, tenant), priority=priority), TimeLimits(total=10_000)
+        )
+        await self._plan(passage)
+        if targets := self.admission.admit(passage):
+            await self.admission.wait(passage, targets, self._plan)
+        assert passage.plan is not None
+        free = [each for each in passage.plan.candidates if self.traffic.admits(each)]
+        if not free:
+            raise MeshError(Reason.BACKEND_DOWN, "nobody is there")
+        self.order.append(name)
+        return Ride(self.traffic, free[0], passage.tenant)
+
+    def send(self, name: str, tenant: str = "a", **more: Any) -> asyncio.Task[Ride]:
+        task = asyncio.create_task(self.come(name, tenant, **more))
+        self.tasks.append(task)
+        return task
+
+    async def _plan(self, passage: Passage) -> None:
+        passage.requirements = Requirements(model_pb2.OPERATION_CHAT, "m")
+        passage.plan = plan(self.table.table, passage.requirements, self.traffic.conditions())
+
+
+async def _never(_: object) -> bool:
+    await asyncio.Event().wait()
+    return False
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Callable[..., Door]]:
+    doors: list[Door] = []
+
+    def make(**settings: Any) -> Door:
+        doors.append(Door(**{**LONG, **settings}))
+        return doors[-1]
+
+    yield make
+    for each in doors:
+        left = [task for task in each.tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for task in each.tasks:
+            if not task.cancelled() and task.exception() is None:
+                task.result().close()
+        assert each.places.active == {}
+        assert [line.running for line in each.places.lines.values() if not line.idle] == []
+
+
+async def settle() -> None:
+    """Lets everybody go on who can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def refusal(asking: Awaitable[Ride]) -> MeshError:
+    with pytest.raises(MeshError) as caught:
+        await asking
+    return caught.value
+
+
+async def test_a_place_given_to_somebody_who_leaves_at_that_moment_goes_to_the_next(
+    door: Callable[..., Door],
+) -> None:
+    there = door()
+    there.show(x=1)
+    first = await there.come("first")
+    second, third = there.send("second"), there.send("third")
+    await settle()
+    first.close()  # the place is the second's now, who does not know it yet
+    second.cancel()
+    await settle()
+    assert there.order == ["first", "third"]
+    third.result().close()
+
+
+async def test_somebody_who_has_just_left_is_given_no_place(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=1)
+    first = await there.come("first")
+    second, third = there.send("second"), there.send("third")
+    await settle()
+    second.cancel()  # its task has not run since, it still stands in the queue
+    first.close()
+    await settle()
+    assert there.order == ["first", "third"]
+    third.result().close()
+
+
+async def test_nobody_overtakes_whoever_a_place_is_kept_for(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=1)
+    first = await there.come("first")
+    waiting = there.send("waiting")
+    await settle()
+    first.close()
+    newcomer = there.send("newcomer")
+    await settle()
+    assert (there.order, newcomer.done()) == (["first", "waiting"], False)
+    waiting.result().close()
+    (await newcomer).close()
+
+
+async def test_a_place_that_was_kept_and_not_used_goes_on(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=1, y=1)
+    rides = [await there.come("1"), await there.come("2")]
+    third, fourth = there.send("third"), there.send("fourth")
+    await settle()
+    for ride in rides:
+        ride.close()
+    await settle()
+    assert there.order[2:] == ["third", "fourth"]
+    assert {third.done(), fourth.done()} == {True}
+
+
+async def test_when_a_target_is_back_those_who_wait_go_before_a_newcomer(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=1, y=1)
+    there.traffic.reachability.unreachable["y", ""] = "lost"
+    first = await there.come("first")
+    there.send("waiting")
+    await settle()
+    del there.traffic.reachability.unreachable["y", ""]
+    there.send("newcomer")
+    await settle()
+    assert there.order == ["first", "waiting"]
+    first.close()
+    await settle()
+    assert there.order[2:] == ["newcomer"]
+
+
+async def test_whoever_waits_for_nobody_in_service_is_told_so(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=1)
+    first = await there.come("first")
+    waiting = [there.send(str(number)) for number in range(3)]
+    await settle()
+    there.traffic.reachability.unreachable["x", ""] = "lost"
+    first.close()
+    assert [(await refusal(task)).reason for task in waiting] == [Reason.BACKEND_DOWN] * 3
+
+
+async def test_a_smaller_table_and_a_larger_one(door: Callable[..., Door]) -> None:
+    there = door()
+    there.show(x=2)
+    rides = [await there.come("1"), await there.come("2")]
+    for name in ("3", "4", "5"):
+        there.send(name)
+    await settle()
+    there.show(x=1)
+    rides[0].close()
+    await settle()
+    assert there.order == ["1", "2"]
+    there.show(x=1, y=2)
+    await settle()
+    assert there.order == ["1", "2", "3", "4"]
+    rides[1].close()
+    await settle()
+    assert there.order[4:] == ["5"]
+
+
+def measured(there: Door, seconds: float) -> None:
+    """From now on it is known how long one takes."""
+    there.places.line("m").seconds = seconds
+
+
+async def test_a_tenant_is_told_of_its_share_only_when_that_is_the_reason(door: Callable[..., Door]) -> None:
+    there = door(wait=14)
+    there.show(x=2)
+    rides = [await there.come("a", "a")]
+    there.now += 5
+    rides.append(await there.come("b", "b"))
+    measured(there, 10)
+    # One place in 5 s, then the other, then the first again.
+    there.send("a1", "a")
+    there.send("a2", "a")
+    await settle()
+    flooding = await refusal(there.come("a3", "a"))
+    assert (flooding.reason, flooding.metadata) == (
+        Reason.RATE_LIMIT,
+        {"reason": "saturated", "eta_seconds": "15.0", "available_nodes": "node"},
+    )
+    assert flooding.retry_after is not None
+    assert 15 <= flooding.retry_after <= 15 * 1.5 + 1
+    polite = there.send("b1", "b")
+    await settle()
+    assert not polite.done()
+    measured(there, 100)
+    everybody = await refusal(there.come("b2", "c"))
+    assert everybody.reason is Reason.OVERLOAD
+    for ride in rides:
+        ride.close()
+    await settle()
+
+
+async def test_the_only_tenant_is_told_that_the_backends_are_busy(door: Callable[..., Door]) -> None:
+    there = door(wait=10)
+    there.show(x=1)
+    ride = await there.come("1")
+    measured(there, 8)
+    there.send("2")
+    await settle()
+    assert (await refusal(there.come("3"))).reason is Reason.OVERLOAD
+    ride.close()
+    await settle()
+
+
+async def test_no_wait_dwarfs_the_work(door: Callable[..., Door]) -> None:
+    there = door(wait=10, stretch=0.75)
+    there.show(x=4)
+    rides: list[Ride] = []
+    for number in range(4):
+        rides.append(await there.come(str(number)))
+        there.now += 1
+    there.now -= 1
+    measured(there, 4)  # a place each second; three seconds may be waited
+    waiting = [there.send(f"w{number}") for number in range(3)]
+    await settle()
+    assert not any(task.done() for task in waiting)
+    assert (await refusal(there.come("too late"))).metadata["eta_seconds"] == "4.0"
+    for ride in rides:
+        ride.close()
+    await settle()
+
+
+async def test_clients_refused_together_do_not_come_back_together(door: Callable[..., Door]) -> None:
+    there = door(wait=1)
+    there.show(x=1)
+    ride = await there.come("1")
+    measured(there, 20)
+    told = {round((await refusal(there.come("again"))).retry_after or 0) for _ in range(200)}
+    assert len(told) >= 4
+    ride.close()
