@@ -17,6 +17,8 @@ from nexus_gateway.request import InferenceRequest
 
 __all__ = ["Passage"]
 
+Signed = inference_pb2.CompleteResponse | inference_pb2.StreamResponse | inference_pb2.CountTokensResponse
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -60,7 +62,7 @@ class Passage:
         """Seconds left of the total time, at least 0."""
         return max(0.0, self.started + self.limits.total - time.monotonic())
 
-    def sign(self, answer: inference_pb2.CompleteResponse | inference_pb2.StreamResponse) -> None:
+    def sign(self, answer: Signed) -> None:
         """Writes down who answered: the model by the adapter's word, everything else as we know it ourselves."""
         if self.served is not None:
             self.served.model = answer.served.model or self.served.model
