@@ -46,6 +46,8 @@ class EdgePipeline:
         self.running = 0
         self.cancelled = 0
         self.failure: Exception | None = None
+        self.counted = inference_pb2.CountTokensResponse(prompt_tokens=7, method="fake", served=SERVED)
+        self.explained_with = -1
         self.hang = False
         self.body: str | None = None
         self.steps: list[Step] = text_steps("Hello", " world")
@@ -81,8 +83,14 @@ class EdgePipeline:
                 raise self.failure
             yield self._play()
 
-    def explain(self, request: InferenceRequest) -> Explanation:
+    async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
+        if self.failure is not None:
+            raise self.failure
+        return self.counted
+
+    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
         self.requests.append(request)
+        self.explained_with = prompt_tokens
         taken, left = target("box", zone="restricted"), target("cloud", zone="open")
         verdicts = (
             Verdict(taken, 1, "", "best", "served-model"),

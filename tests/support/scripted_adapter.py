@@ -30,6 +30,8 @@ class ScriptedAdapter(InferenceServiceServicer):
 
     `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
     In mode "held" an answer begins when let_go() says so, in the order of arrival.
+    `counts` is what it counts any prompt to: a number, an estimate when `estimates`, a failure with that reason, or
+    nothing ever for None; `counted` has every envelope it was to count.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,6 +42,9 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.metadata: dict[str, str] = {}
         self.delay = 0.0
         self.seen: list[inference_pb2.Envelope] = []
+        self.counts: int | Reason | None = 2
+        self.estimates = False
+        self.counted: list[inference_pb2.Envelope] = []
         self.active = 0
         self.cancelled = 0
         self._leave = asyncio.Semaphore(0)
@@ -87,6 +92,11 @@ class ScriptedAdapter(InferenceServiceServicer):
         return target
 
     @property
+    def reached(self) -> int:
+        """How many prompts got here, to be run or counted."""
+        return len(self.seen) + len(self.counted)
+
+    @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server.port}"
 
@@ -113,6 +123,18 @@ class ScriptedAdapter(InferenceServiceServicer):
     ) -> AsyncIterator[inference_pb2.StreamResponse]:
         async for message in self._script(request.envelope):
             yield message
+
+    async def CountTokens(
+        self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CountTokensResponse:
+        self.counted.append(request.envelope)
+        if self.counts is None:
+            await asyncio.Event().wait()
+        if isinstance(self.counts, Reason):
+            raise MeshError(self.counts, "the test says so")
+        return inference_pb2.CountTokensResponse(
+            prompt_tokens=self.counts, estimated=self.estimates, method="scripted"
+        )
 
     async def _script(self, envelope: inference_pb2.Envelope) -> AsyncIterator[inference_pb2.StreamResponse]:
         self.seen.append(envelope)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_mesh.errors import MeshError, Reason
 from support.edge_server import running_edge
 from support.raw_http import ask, chat, request
 
@@ -51,7 +52,24 @@ async def test_any_request_is_explained_by_its_own_body(operation: int, prefix: 
                 "reason": "is in zone open, not restricted",
             },
         ],
+        "tokens": {"prompt": 7, "estimated": False, "method": "fake"},
     }
+    assert edge.pipeline.explained_with == 7
+
+
+async def test_an_estimate_is_told_as_one_and_decides_nothing() -> None:
+    async with running_edge() as edge:
+        edge.pipeline.counted.estimated = True
+        answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
+    assert answer.json["tokens"] == {"prompt": 7, "estimated": True, "method": "fake"}
+    assert edge.pipeline.explained_with == 0
+
+
+async def test_where_nobody_can_serve_nobody_counts() -> None:
+    async with running_edge() as edge:
+        edge.pipeline.failure = MeshError(Reason.BACKEND_DOWN, "Nobody is there.")
+        answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
+    assert (answer.status, answer.json["tokens"]) == (200, None)
 
 
 @pytest.mark.parametrize("body", [b'{"model":"m"}', b"[]", b"{"])

@@ -13,7 +13,7 @@ from nexus_routing import Candidate
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.failures import told, unavailable
 from nexus_gateway.metering import RETRIES
-from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE
+from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
 from nexus_gateway.passage import Passage
 from nexus_gateway.peers import Peers, connecting
 from nexus_gateway.retries import RETRYABLE, RetryBudget
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 MANY_ANSWERS = 16
+COUNT_SECONDS = 3.0
+"""For one candidate to count in. An adapter has an estimate well before."""
 
 
 class Dispatcher:
@@ -49,6 +51,26 @@ class Dispatcher:
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
         return await self._walk(passage, self._open_at, lambda: True, again=True)
+
+    async def count(self, passage: Passage) -> inference_pb2.CountTokensResponse:
+        """The tokens of the prompt by the first candidate that tells. Raises MeshError."""
+        return await self._walk(passage, self.count_at, lambda: True)
+
+    async def count_at(
+        self, passage: Passage, candidate: Candidate, seconds: float = COUNT_SECONDS
+    ) -> inference_pb2.CountTokensResponse:
+        """The same by one candidate. It is no ride: it takes no place, and proves nothing of the backend."""
+        peer = self._peers.get(candidate.endpoint)
+        request = inference_pb2.CountTokensRequest(envelope=_envelope(passage, candidate))
+        try:
+            return await peer.unary(COUNT, request, timeout=min(seconds, passage.left))
+        except MeshError as error:
+            if error.reason is not Reason.TIMEOUT:
+                raise told(error, candidate, passage.limits) from None
+            raise MeshError(
+                Reason.STREAM_IDLE_TIMEOUT,
+                f"Backend {candidate.target.backend} did not count the prompt within {seconds:g} s.",
+            ) from None
 
     async def _walk(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.client import Method
 
-__all__ = ["COMPLETE", "COMPLETE_ALONE", "STREAM"]
+__all__ = ["COMPLETE", "COMPLETE_ALONE", "COUNT", "STREAM"]
 
 SERVICE = "nexus.inference.v1.InferenceService"
 COMPLETE = Method(
@@ -14,3 +14,10 @@ COMPLETE = Method(
 COMPLETE_ALONE = Method(SERVICE, "Complete", inference_pb2.CompleteRequest, inference_pb2.CompleteResponse)
 """For answers of many parts, which are large: in the tunnel the small ones would wait for them."""
 STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse, tunnelled=True)
+COUNT = Method(
+    SERVICE,
+    "CountTokens",
+    inference_pb2.CountTokensRequest,
+    inference_pb2.CountTokensResponse,
+    tunnelled=True,
+)

@@ -18,6 +18,8 @@ from nexus_gateway.request import InferenceRequest
 
 __all__ = ["Passage"]
 
+Signed = inference_pb2.CompleteResponse | inference_pb2.StreamResponse | inference_pb2.CountTokensResponse
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -50,11 +52,15 @@ class Passage:
     resumed: int = 0
     """How often that was done."""
     _bodies: dict[str, str] = field(default_factory=dict)
+    _written: dict[str, Any] | None = None
 
     def body_for(self, model: str) -> str:
         """What travels on, JSON text: under the name of the model that is to answer, not an alias."""
         if self.continued is not None:
             return encode({**self.continued, "model": model}).decode()
+        if self._written is not self.request.body:
+            # Scrubbed since: nothing that was written before may travel any more.
+            self._written, self._bodies = self.request.body, {}
         body = self._bodies.get(model)
         if body is None:
             body = self._bodies[model] = encode({**self.request.body, "model": model}).decode()
@@ -70,7 +76,7 @@ class Passage:
         """Seconds left of the total time, at least 0."""
         return max(0.0, self.started + self.limits.total - time.monotonic())
 
-    def sign(self, answer: inference_pb2.CompleteResponse | inference_pb2.StreamResponse) -> None:
+    def sign(self, answer: Signed) -> None:
         """Writes down who answered: the model by the adapter's word, everything else as we know it ourselves."""
         if self.served is not None:
             self.served.model = answer.served.model or self.served.model

@@ -12,7 +12,7 @@ from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Explanation, Plan, Requirements, explain, plan
 
-from nexus_gateway import metering
+from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
@@ -59,6 +59,7 @@ class Pipeline:
         self.traffic = traffic
         self.lifecycle = lifecycle
         self._dispatcher = QueuedDispatcher(dispatcher, admission, self._plan_anew)
+        self._unqueued = dispatcher  # to count a prompt takes no place
         self._resumer = Resumer(table, traffic, dispatcher)
         self._authenticator = authenticator
         self._limits = limits
@@ -117,10 +118,23 @@ class Pipeline:
             finally:
                 metering.end(passage)
 
-    def explain(self, request: InferenceRequest) -> Explanation:
-        """Where a request would go now, and why not elsewhere. Runs nothing. Raises NOT_READY."""
+    async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
+        """The tokens of a prompt, by whoever would be asked to run it. Raises MeshError."""
+        passage = Passage(request, self._limits)
+        await self._admit(passage)
+        counted = await self._unqueued.count(passage)
+        passage.sign(counted)
+        return counted
+
+    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
+        """Where a request would go now, and why not elsewhere. Runs nothing. Raises NOT_READY.
+
+        `prompt_tokens`: counted and not estimated; 0 = not known.
+        """
         self._need_snapshot()
         table, requirements, now = self.table.table, _requirements(request), self.traffic.look()
+        if prompt_tokens:
+            requirements = replace(requirements, tokens=counting.room(request.operation, prompt_tokens))
         inside, refusal = explain(table, requirements, now), plan(table, requirements, now).refusal
         if refusal is None or refusal.stage != "zone":
             return inside
@@ -139,6 +153,12 @@ class Pipeline:
 
     async def _prepare(self, passage: Passage) -> None:
         """The list, up to where the request leaves this process; what follows is dispatch and the meter."""
+        await self._admit(passage)
+        if passage.scrubbed is None and counting.in_doubt(passage):
+            await self._fit(passage)
+
+    async def _admit(self, passage: Passage) -> None:
+        """What everything that sends a prompt anywhere must pass."""
         telemetry.set_request_id(passage.request.request_id)
         await self._authenticate(passage)
         self._require(passage)
@@ -153,22 +173,37 @@ class Pipeline:
 
     async def _plan_anew(self, passage: Passage) -> None:
         """After a wait: from all that is demanded, for what was given up of it may be demanded again."""
-        self._require(passage)
+        counted = passage.requirements.tokens
+        passage.requirements = replace(_requirements(passage.request), tokens=counted)
         await self._plan(passage)
 
     async def _plan(self, passage: Passage) -> None:
         """Chooses who may serve it."""
         self._need_snapshot()
-        request, requirements = passage.request, passage.requirements
         passage.opened = None
-        chosen = plan(self.table.table, requirements, self.traffic.conditions(), CANDIDATES)
+        chosen = plan(self.table.table, passage.requirements, self.traffic.conditions(), CANDIDATES)
         if chosen.refusal is not None and chosen.refusal.stage == "zone":
             chosen = await self._cross(passage) or chosen
+        self._adopt(passage, chosen)
+
+    def _adopt(self, passage: Passage, chosen: Plan) -> None:
+        """Goes by a plan. Raises what one without candidates means."""
         if chosen.refusal is not None:
-            raise refuse(chosen.refusal, requirements, self.traffic.soonest)
+            raise refuse(chosen.refusal, passage.requirements, self.traffic.soonest)
         passage.plan = chosen
         limits = self._model_limits
-        passage.limits = limits.get(request.model) or limits.get(chosen.model or "", self._limits)
+        passage.limits = limits.get(passage.request.model) or limits.get(chosen.model or "", self._limits)
+
+    async def _fit(self, passage: Passage) -> None:
+        """Plans again when the prompt is too long for the first candidate: for a larger context, or nobody at all.
+
+        Never for one outside the zone: what was to be counted inside is there unscrubbed.
+        """
+        if needed := await counting.room_missing(self._unqueued, passage):
+            passage.requirements = replace(passage.requirements, tokens=needed)
+            self._adopt(
+                passage, plan(self.table.table, passage.requirements, self.traffic.conditions(), CANDIDATES)
+            )
 
     async def _cross(self, passage: Passage) -> Plan | None:
         """Where it may go outside the zone, now scrubbed; None when policy or the lack of others keeps it inside."""

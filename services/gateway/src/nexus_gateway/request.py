@@ -34,6 +34,8 @@ class InferenceRequest:
     """How many choices, or embedding vectors, a whole answer has."""
     base64: bool = False
     """Whether the client wants embedding vectors as base64; the mesh itself always carries numbers."""
+    size: int = 0
+    """Bytes of JSON it came in, never fewer than its text has; 0 = not known."""
 
     @property
     def zones(self) -> frozenset[str]:

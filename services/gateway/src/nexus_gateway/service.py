@@ -39,6 +39,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             async for message in messages:
                 yield message
 
+    async def CountTokens(
+        self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CountTokensResponse:
+        return await self._pipeline.count(_parse(request.envelope, stream=False))
+
 
 def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceRequest:
     """The request an HTTP client would have made. The envelope's fields win over the body's."""

@@ -20,6 +20,7 @@ __all__ = [
     "ABILITIES",
     "Adapter",
     "Completed",
+    "Count",
     "Event",
     "Finish",
     "Inspection",
@@ -60,6 +61,15 @@ class Completed:
 
     body: str
     usage: inference_pb2.Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tokens of a prompt, and who counted them."""
+
+    tokens: int
+    method: str
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,10 @@ class Adapter(ABC):
     @abstractmethod
     async def inspect(self) -> Inspection:
         """How the backend is and what it offers. Raises BACKEND_DOWN when it does not answer."""
+
+    async def count(self, work: Work) -> Count | None:  # noqa: ARG002 - most kinds cannot count
+        """The tokens of a request's prompt by the backend's own count; None when it has none for this request."""
+        return None
 
     @abstractmethod
     async def complete(self, work: Work, patience: Patience) -> Completed:

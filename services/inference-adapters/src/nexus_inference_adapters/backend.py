@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 
 from nexus.inference.v1 import inference_pb2
@@ -18,6 +18,7 @@ from nexus_inference_adapters import metrics
 from nexus_inference_adapters.adapter import (
     Adapter,
     Completed,
+    Count,
     Event,
     Finish,
     Inspection,
@@ -36,6 +37,7 @@ __all__ = ["Backend"]
 
 INSPECT_SECONDS = 3.0
 STARTING_SECONDS = 0.25
+COUNT_SECONDS = 1.0
 SILENCES_TO_UNHEALTHY = 2
 """A backend that answers a look late may only be busy; one that refuses connections is down at once."""
 MEMORY_SHARE = 0.9
@@ -50,7 +52,8 @@ log = telemetry.logger("backend")
 class Backend:
     """`limits` gives the timeouts of a model, `changed` is called after every inspection.
 
-    `shelf`: its part of a managed device; None = nobody manages its memory.
+    `guess` estimates a prompt's tokens where the backend does not count. `shelf`: its part of a managed device; None =
+    nobody manages its memory.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Backend:
         config: BackendConfig,
         adapter: Adapter,
         limits: Callable[[str], Timeouts],
+        guess: Callable[[Work], Awaitable[Count]],
         changed: Callable[[], None],
         shelf: Shelf | None = None,
     ) -> None:
@@ -66,6 +70,7 @@ class Backend:
         self.adapter = adapter
         self.shelf = shelf
         self._limits = limits
+        self._guess = guess
         self._changed = changed
         self._gate = Gate(config.max_concurrency or 0)
         self._offers: dict[str, Offer] = {}
@@ -116,6 +121,19 @@ class Backend:
                             elif type(event) is Finish:
                                 self._count(event.usage)
                             yield event
+
+    async def count(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Count:
+        """The tokens of the prompt: the backend's own count where it gives one at once, else an estimate.
+
+        It passes by the gate: a busy backend counts all the same.
+        """
+        work, counted = self._work(self.offer(envelope.model), envelope, body), None
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                counted = await self.adapter.count(work)
+        except (MeshError, TimeoutError):
+            log.debug("backend did not count", backend=self.config.name)
+        return counted or await self._guess(work)
 
     def model_id(self, name: str) -> str:
         """The catalog's name for a model that may have been asked for by another."""
@@ -223,6 +241,10 @@ class Backend:
     ) -> tuple[Work, AbstractAsyncContextManager[bool | None], Timeouts]:
         """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
         offer = self.offer(envelope.model)
+        work, limits = self._work(offer, envelope, body), self.limits(offer)
+        return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
+
+    def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
         if envelope.operation not in offer.model.operations:
             name = OPERATION_NAMES.get(envelope.operation, "unknown")
             raise MeshError(
@@ -236,8 +258,7 @@ class Backend:
             )
         stay = None if self.shelf is None else self.shelf.stay(offer)
         named = (envelope.operation, offer.name, offer.model.id)
-        work, limits = Work(*named, body, request_id, envelope.continues, stay), self.limits(offer)
-        return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
+        return Work(*named, body, request_id, envelope.continues, stay)
 
     @contextmanager
     def _measured(self, work: Work) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -141,6 +142,17 @@ class Timeouts(BaseModel):
 Limit = Literal["connect", "first_token", "stall", "total"]
 
 
+def _tokenizer_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if importlib.util.find_spec("tokenizers") is None:
+        raise ValueError(
+            "to count with a tokenizer file the Python package `tokenizers` must be installed beside NEXUS; "
+            "install it, or remove the setting and have prompts estimated"
+        )
+    return path
+
+
 class ModelSettings(BaseModel):
     """[models."<name>"]; other services read other keys of the same table."""
 
@@ -149,6 +161,9 @@ class ModelSettings(BaseModel):
     timeouts: dict[Limit, PositiveFloat] = Field(default_factory=dict)
     memory_gb: PositiveFloat | None = Field(
         default=None, description="Memory it takes, where its engine does not tell."
+    )
+    tokenizer: Annotated[Path, AfterValidator(_tokenizer_file)] | None = Field(
+        default=None, description="Its tokenizer.json, for counting where the backend does not count."
     )
 
 

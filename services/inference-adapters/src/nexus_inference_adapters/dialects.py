@@ -13,6 +13,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Inspection, Offer, Work
 from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.counters import Counter, by_llama_cpp, by_vllm
 from nexus_inference_adapters.http import Http
 from nexus_inference_adapters.vocabulary import EMBEDDING, capabilities_named, operations_named
 
@@ -103,7 +104,8 @@ class Dialect:
     `context_key` is where a row of /v1/models carries the model's context; `streams_only` says for which requests
     it notices a client's leaving while it streams only; `keeps_after_stream` is False for a server that closes the
     connection after a stream without saying so, which the next request on it would fall into. `prefill` are the
-    parameters by which it goes on with the last message instead of answering it.
+    parameters by which it goes on with the last message instead of answering it. `counter` asks it for the tokens of
+    a prompt.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Dialect:
     streams_only: Callable[[Work], bool] = _never
     keeps_after_stream: bool = True
     prefill: Mapping[str, Any] = field(default_factory=dict)
+    counter: Counter | None = None
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
         """State and models of a backend of this dialect."""
@@ -139,12 +142,14 @@ DIALECTS = (
         _llama_cpp_props,
         _llama_cpp_streams_only,
         keeps_after_stream=False,
+        counter=by_llama_cpp,
     ),
     Dialect(
         "vllm",
         lambda seen: seen.owned_by("vllm"),
         (*ENGINE, "reasoning", "prefill"),
         prefill={"add_generation_prompt": False, "continue_final_message": True},
+        counter=by_vllm,
     ),
     Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
     Dialect(

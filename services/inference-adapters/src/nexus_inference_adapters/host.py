@@ -18,6 +18,7 @@ from nexus_mesh.registration import StatusBoard
 from nexus_inference_adapters.adapter import Adapter
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.guessing import Guesses
 from nexus_inference_adapters.http import Http, open_session
 from nexus_inference_adapters.kinds import ADAPTERS
 from nexus_inference_adapters.memory.card import Card
@@ -38,6 +39,8 @@ class Host:
     def __init__(self, settings: AdapterSettings, board: StatusBoard) -> None:
         self.settings = settings
         self._board = board
+        files = {name: model.tokenizer for name, model in settings.models.items() if model.tokenizer}
+        self._guesses = Guesses(files)
         self._backends: dict[str, Backend] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
@@ -85,7 +88,9 @@ class Host:
         http = Http(self._session, config.url or "", config.api_key, self.settings.timeouts.connect)
         adapter = ADAPTERS[config.kind](config, http)
         shelf = self._shelf(config, adapter)
-        backend = Backend(config, adapter, self.settings.timeouts_of, self._publish, shelf)
+        backend = Backend(
+            config, adapter, self.settings.timeouts_of, self._guesses.guess, self._publish, shelf
+        )
         self._backends[config.name] = backend
         watcher = asyncio.create_task(backend.watch(), name=f"watch {config.name}")
         watcher.add_done_callback(_report_death)

@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError, Reason
 
-from nexus_inference_adapters.adapter import Adapter, Completed, Event, Finish, Inspection, Progress, Work
+from nexus_inference_adapters.adapter import (
+    Adapter,
+    Completed,
+    Count,
+    Event,
+    Finish,
+    Inspection,
+    Progress,
+    Work,
+)
 from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.collected import Collected
 from nexus_inference_adapters.dialects import Dialect, detect
@@ -76,6 +85,12 @@ class OpenAICompatible(Adapter):
     def streams_only(self, work: Work) -> bool:
         """Whether a whole answer has to be read as a stream, or the backend works on after its client has left."""
         return self.dialect is not None and self.dialect.streams_only(work)
+
+    async def count(self, work: Work) -> Count | None:
+        if self.dialect is None or self.dialect.counter is None:
+            return None
+        tokens = await self.dialect.counter(self.http, work.operation, self.request(work, stream=False))
+        return None if tokens is None else Count(tokens, self.dialect.name)
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
         if self.streams_only(work):

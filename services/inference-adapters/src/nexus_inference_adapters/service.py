@@ -58,6 +58,19 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     served = None
                 yield message
 
+    async def CountTokens(
+        self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.CountTokensResponse:
+        envelope = request.envelope
+        body, backend = _body(envelope), self._host.find(envelope.backend)
+        count = await backend.count(envelope, body)
+        return inference_pb2.CountTokensResponse(
+            prompt_tokens=count.tokens,
+            estimated=count.estimated,
+            method=count.method,
+            served=self._served(envelope, backend),
+        )
+
     def _served(self, envelope: inference_pb2.Envelope, backend: Backend) -> inference_pb2.Served:
         return inference_pb2.Served(
             model=backend.model_id(envelope.model), backend=backend.config.name, instance=self._instance

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import msgspec
+from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Explanation
@@ -29,7 +30,9 @@ SHAPES = {
 class Explains(Protocol):
     """The part of the pipeline this route uses."""
 
-    def explain(self, request: InferenceRequest) -> Explanation: ...
+    async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse: ...
+
+    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
 
 
 def explain_handler(pipeline: Explains) -> Handler:
@@ -40,9 +43,26 @@ def explain_handler(pipeline: Explains) -> Handler:
         body = await exchange.body()
         request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)
-        await exchange.respond(200, msgspec.json.encode(_answer(request, pipeline.explain(request))))
+        counted = await _count(pipeline, request)
+        known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
+        answer = {**_answer(request, pipeline.explain(request, known)), "tokens": _tokens(counted)}
+        await exchange.respond(200, msgspec.json.encode(answer))
 
     return handle
+
+
+async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2.CountTokensResponse | None:
+    """None when nobody can serve the request: then nobody has counted."""
+    try:
+        return await pipeline.count(request)
+    except MeshError:
+        return None
+
+
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> dict[str, Any] | None:
+    if counted is None:
+        return None
+    return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
 
 
 def _operation(body: bytes) -> int:

@@ -55,6 +55,7 @@ def parse_request(
         credential=credential,
         answers=answers,
         base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
+        size=len(body),
     )
 
 

@@ -70,6 +70,24 @@ class StreamResponse(_message.Message):
     served: Served
     def __init__(self, chunks: _Optional[_Union[Chunks, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
 
+class CountTokensRequest(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+
+class CountTokensResponse(_message.Message):
+    __slots__ = ("prompt_tokens", "estimated", "method", "served")
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    prompt_tokens: int
+    estimated: bool
+    method: str
+    served: Served
+    def __init__(self, prompt_tokens: _Optional[int] = ..., estimated: _Optional[bool] = ..., method: _Optional[str] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
+
 class Envelope(_message.Message):
     __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority")
     OPERATION_FIELD_NUMBER: _ClassVar[int]

@@ -49,6 +49,11 @@ class InferenceServiceStub:
                 request_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.SerializeToString,
                 response_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/nexus.inference.v1.InferenceService/CountTokens',
+                request_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -78,6 +83,15 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountTokens(self, request, context):
+        """CountTokens says how many tokens the prompt of a request is, without running it. It takes no place that a request
+        could have.
+        The caller and the reasons are those of Complete; a count that the backend can't give is an estimate, not a failure.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -90,6 +104,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Stream,
                     request_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.FromString,
                     response_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.FromString,
+                    response_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -151,6 +170,33 @@ class InferenceService:
             '/nexus.inference.v1.InferenceService/Stream',
             nexus_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.SerializeToString,
             nexus_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.inference.v1.InferenceService/CountTokens',
+            nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.SerializeToString,
+            nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

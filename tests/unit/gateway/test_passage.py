@@ -1,0 +1,20 @@
+"""What travels on is what the request says now, not what it said before it was scrubbed."""
+
+from __future__ import annotations
+
+from nexus_gateway.limits import TimeLimits
+from nexus_gateway.passage import Passage
+from support.gateway_bench import chat
+
+
+def test_a_body_written_before_the_scrubbing_is_not_used_after_it() -> None:
+    passage = Passage(chat(body={"user": "ann@example.org"}), TimeLimits())
+    assert "ann@example.org" in passage.body_for("m")
+    passage.request.body = {**passage.request.body, "user": "<EMAIL_1>"}
+    assert "ann@example.org" not in passage.body_for("m")
+
+
+def test_one_body_is_written_once_for_each_model() -> None:
+    passage = Passage(chat(), TimeLimits())
+    assert passage.body_for("m") is passage.body_for("m")
+    assert '"model":"n"' in passage.body_for("n")
