@@ -1,0 +1,65 @@
+"""Fake backends that answer well, but for the requests a trap was set for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from faults.history import TOKENS
+from support import fake_openai_modes as modes
+from support.fake_openai import FakeOpenAI
+from support.fake_openai_script import Answer, Mode
+from support.fake_server import RecordedRequest
+from support.openai_wire import Call
+
+__all__ = ["Trap", "healthy", "seen"]
+
+INTERVAL = 0.05
+"""Seconds between two tokens of a stream."""
+
+Hits = Mapping[tuple[str, bool], int]
+"""By model and streaming: how many requests."""
+
+
+def healthy() -> Mode:
+    """Streams take half a second, so that some are always under way; whole answers come at once."""
+    streamed, whole = modes.ok(TOKENS, INTERVAL), modes.ok(TOKENS)
+    return lambda call: streamed(call) if call.stream else whole(call)
+
+
+class Trap:
+    """A mode: the next requests it is armed for meet the fault, all others a good answer."""
+
+    def __init__(self) -> None:
+        self.bitten: list[str] = []
+        self._left: Counter[tuple[str, bool]] = Counter()
+        self._fault = self._healthy = healthy()
+
+    def arm(self, fault: Mode, hits: Hits) -> None:
+        self.bitten = []
+        self._fault, self._left = fault, Counter(hits)
+
+    def disarm(self) -> None:
+        self._left.clear()
+
+    @property
+    def sprung(self) -> bool:
+        """Whether it has met all it was armed for."""
+        return not self._left.total()
+
+    def __call__(self, call: Call) -> Answer:
+        key = (call.model, call.stream)
+        if self._left[key] <= 0:
+            return self._healthy(call)
+        self._left[key] -= 1
+        self.bitten.append(str(call.body.get("user")))
+        return self._fault(call)
+
+
+def seen(fake: FakeOpenAI, mark: str) -> list[RecordedRequest]:
+    """What a backend saw of one request."""
+    return [call for call in fake.calls if call.body.get("user") == mark]
+
+
+def asked_since(fake: FakeOpenAI, start: float) -> int:
+    return sum(call.started >= start for call in fake.calls)

@@ -1,0 +1,211 @@
+"""The mesh the faults are played on: two adapters, each with a backend of its own, and traffic through both."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from faults.backends import Trap, healthy
+from faults.clients import FIRST_TOKEN, STALL, TOTAL, Clients
+from faults.history import History
+from faults.rigged import SWITCHES
+from support.e2e_mesh import serving
+from support.fake_openai import FakeOpenAI
+from support.live_mesh import LiveMesh, backend
+from support.processes import free_port
+from support.tcp_proxy import TcpProxy
+from support.waiting import eventually
+
+__all__ = ["ADAPTERS", "CROWD", "PAIR", "Scene", "playing", "solo"]
+
+ADAPTERS = {"a": "adapter", "b": "adapter-other"}
+"""The process each victim lives in."""
+ZONES = {"a": "default", "b": "other"}
+PAIR = "pair"
+"""The model both backends offer; `solo-a` and `solo-b` are offered by one each."""
+CROWD = 20
+"""Backends with a model of their own, `crowd-0` and on, half of them behind each adapter: one for each worker."""
+
+LIMITS = f"[timeouts]\nfirst_token = {FIRST_TOKEN}\nstall = {STALL}\ntotal = {TOTAL}\n"
+NO_LIMITS = "[timeouts]\nfirst_token = 900\nstall = 900\ntotal = 1800\n"
+PAUSE = 0.1
+LOOPS = {False: {PAIR: 3, "solo-a": 2, "solo-b": 2}, True: {PAIR: 3, "solo-a": 2, "solo-b": 2}}
+"""By streaming and model: how many clients ask again and again."""
+
+HEALTHY_SECONDS = 60.0
+RIGGED = Path(__file__).with_name("rigged.py")
+
+
+def solo(victim: str) -> str:
+    return f"solo-{victim}"
+
+
+class Scene:
+    """`fakes`, `traps` and `links` (adapter to backend) are by victim, `a` or `b`."""
+
+    def __init__(
+        self, mesh: LiveMesh, fakes: dict[str, FakeOpenAI], links: dict[str, TcpProxy], crowd: FakeOpenAI
+    ) -> None:
+        self.mesh = mesh
+        self.fakes = fakes
+        self.links = links
+        self.crowd = crowd
+        crowd.mode = healthy()
+        self.traps = {victim: Trap() for victim in fakes}
+        for victim, fake in fakes.items():
+            fake.mode = self.traps[victim]
+
+    @asynccontextmanager
+    async def traffic(self, rng: random.Random) -> AsyncIterator[History]:
+        """Requests of both kinds on all models until the block is left; every one has ended then."""
+        history, stop = History(), asyncio.Event()
+        async with Clients(self.mesh.base_url) as clients:
+
+            async def keep_asking(model: str, stream: bool, kinds: list[str]) -> None:
+                for kind in itertools.cycle(kinds):
+                    if stop.is_set():
+                        return
+                    await clients.ask(history.begin(model, stream, kind))
+                    await asyncio.sleep(PAUSE)
+
+            async with asyncio.TaskGroup() as group:
+                for stream, loops in LOOPS.items():
+                    for model, count in loops.items():
+                        for _ in range(count):
+                            kinds = rng.sample(["raw", "sdk"], 2)
+                            group.create_task(keep_asking(model, stream, kinds))
+                try:
+                    yield history
+                finally:
+                    stop.set()
+
+    async def loaded(self, history: History) -> None:
+        """R1: there was traffic before the fault, and streams are under way. TimeoutError: the run is void."""
+
+        def enough() -> bool:
+            good = history.good()
+            return good[PAIR, False] >= 40 and all(
+                good[solo(victim), stream] >= 2 for victim in self.fakes for stream in (False, True)
+            )
+
+        await eventually(enough, timeout=HEALTHY_SECONDS, what="enough traffic before the fault")
+        await eventually(lambda: history.running(stream=True) >= 4, what="four streams under way")
+
+    async def healthy(self, history: History, since: float, each: int = 3) -> None:
+        """R2: of the requests begun after `since`, so many of every kind on every model ended well."""
+
+        def enough() -> bool:
+            good = history.good(since)
+            return all(good[model, stream] >= each for stream, loops in LOOPS.items() for model in loops)
+
+        await eventually(enough, timeout=HEALTHY_SECONDS, what="the mesh healthy again")
+
+    async def streaming(self, victim: str) -> None:
+        """Waits for the middle of a stream that only the victim can give."""
+
+        def under_way() -> bool:
+            return any(
+                call.running and call.body["model"] == solo(victim) and 2 <= call.tokens_sent <= 5
+                for call in self.fakes[victim].calls[-50:]
+                if call.body["stream"]
+            )
+
+        await eventually(under_way, timeout=30, what="a stream under way")
+
+    @asynccontextmanager
+    async def switched(self, switch: str | None) -> AsyncIterator[None]:
+        """With one guard of the services out of order; None = all as they are."""
+        if switch is None:
+            yield
+            return
+        touched = SWITCHES[switch]
+        config = self.mesh.layout.home / "nexus.toml"
+        honest = config.read_text()
+        async with AsyncExitStack() as undo:
+            if switch == "no time limits":
+                config.write_text(honest.replace(LIMITS, NO_LIMITS))
+                undo.callback(config.write_text, honest)
+            for unit in ("gateway", *ADAPTERS.values()):
+                command = list(self.mesh.supervisor.units[unit].spec.command)
+                module = command[2]
+                if module in touched:
+                    undo.push_async_callback(self.mesh.refit, unit, command)
+                    rigged = [sys.executable, "-P", str(RIGGED), switch, *command[2:]]
+                    await self.mesh.refit(unit, rigged)
+            await self.ready()
+            yield
+        await self.ready()
+
+    @asynccontextmanager
+    async def far_adapter(self, victim: str) -> AsyncIterator[TcpProxy]:
+        """The victim's adapter is reached by the gateway through a wire that can be cut."""
+        unit, port = ADAPTERS[victim], free_port()
+        command = list(self.mesh.supervisor.units[unit].spec.command)
+        async with TcpProxy(f"127.0.0.1:{port}") as proxy:
+            advertised = proxy.endpoint.rpartition(":")[2]
+            moved = [*command[2:]]
+            moved[moved.index("--port") + 1] = str(port)
+            await self.mesh.refit(unit, [sys.executable, "-P", str(RIGGED), f"port={advertised}", *moved])
+            try:
+                await self.ready()
+                yield proxy
+            finally:
+                await self.mesh.refit(unit, command)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Every model answers, twice in a row, so that none is out of service for what happened before."""
+        models = [PAIR, *map(solo, self.fakes), *(f"crowd-{number}" for number in range(CROWD))]
+        async with Clients(self.mesh.base_url) as clients:
+            for model in models:
+                await eventually(
+                    lambda: _answers(clients, model),  # noqa: B023 - awaited before the next round
+                    timeout=HEALTHY_SECONDS,
+                    what=f"{model} in service",
+                )
+
+
+async def _answers(clients: Clients, model: str) -> bool:
+    history = History()
+    for _ in range(2):
+        operation = history.begin(model, stream=False, client="raw")
+        await clients.ask(operation)
+        if not operation.ok:
+            await asyncio.sleep(0.2)
+            return False
+    return True
+
+
+@asynccontextmanager
+async def playing(home: Path) -> AsyncIterator[Scene]:
+    """A scene whose mesh runs and serves everything."""
+    crowd_names = [f"crowd-{number}" for number in range(CROWD)]
+    async with AsyncExitStack() as stack:
+        fakes = {
+            victim: await stack.enter_async_context(FakeOpenAI(solo(victim), PAIR)) for victim in ADAPTERS
+        }
+        links = {
+            victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{fake.port}"))
+            for victim, fake in fakes.items()
+        }
+        crowd = await stack.enter_async_context(FakeOpenAI(*crowd_names))
+        tables = [
+            backend(f"box-{victim}", f"http://{link.endpoint}", zone=ZONES[victim])
+            for victim, link in links.items()
+        ]
+        tables += [
+            backend(name, crowd.url, zone=ZONES["ab"[number % 2]], models=[name])
+            for number, name in enumerate(crowd_names)
+        ]
+        config = "\n".join([LIMITS, *tables])
+        mesh = await stack.enter_async_context(
+            serving(home, config, PAIR, *map(solo, ADAPTERS), *crowd_names)
+        )
+        scene = Scene(mesh, fakes, links, crowd)
+        await scene.ready()
+        yield scene

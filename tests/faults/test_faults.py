@@ -1,0 +1,63 @@
+"""Every fault of the table, played on real processes under traffic (make faults): what must be seen of it is seen."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from faults.options import SUMMARY, seeds
+from faults.play import play
+from faults.scene import Scene, playing
+from faults.table import FAULTS, Fault
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SWITCHES_IN_SMALL = {"500", "cut in mid-stream by a close"}
+"""The proofs that run with every test run; `--switches` runs them all."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The seed picks the order, too."""
+    if "seed" in metafunc.fixturenames:
+        drawn = [
+            pytest.param(seed, fault, id=f"{seed}-{fault.name}")
+            for seed in seeds(metafunc.config)
+            for fault in random.Random(seed).sample(FAULTS, len(FAULTS))
+        ]
+        metafunc.parametrize(("seed", "fault"), drawn)
+    elif "switched" in metafunc.fixturenames:
+        every = metafunc.config.getoption("switches")
+        chosen = [fault for fault in FAULTS if every or fault.name in SWITCHES_IN_SMALL]
+        chosen.sort(key=lambda fault: fault.switch)
+        metafunc.parametrize("switched", [pytest.param(fault, id=fault.name) for fault in chosen])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    async with playing(tmp_path_factory.mktemp("faults")) as started:
+        yield started
+
+
+@pytest.mark.fault_form("seeds")
+async def test_what_must_be_seen_of_a_fault_is_seen(
+    scene: Scene, seed: int, fault: Fault, pytestconfig: pytest.Config
+) -> None:
+    verdict = await play(scene, fault, seed)
+    print(verdict)
+    pytestconfig.stash[SUMMARY].append(str(verdict))
+    assert not verdict.void, verdict
+    assert not verdict.wrong, verdict
+
+
+@pytest.mark.fault_form("switches")
+async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
+    scene: Scene, switched: Fault, pytestconfig: pytest.Config
+) -> None:
+    async with scene.switched(switched.switch):
+        verdict = await play(scene, switched, seed=1)
+    line = f"{switched.name} with {switched.switch}: {len(verdict.wrong)} wrong, first: {verdict.wrong[:1]}"
+    print(line)
+    pytestconfig.stash[SUMMARY].append(line)
+    assert verdict.wrong, f"{switched.name} looks well without its guard ({switched.guard})"
