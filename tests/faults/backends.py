@@ -12,9 +12,9 @@ from support.fake_openai_script import Answer, Mode
 from support.fake_server import RecordedRequest
 from support.openai_wire import Call
 
-__all__ = ["Trap", "healthy", "seen"]
+__all__ = ["Hits", "Trap", "healthy", "seen"]
 
-INTERVAL = 0.05
+INTERVAL = 0.03
 """Seconds between two tokens of a stream."""
 
 Hits = Mapping[tuple[str, bool], int]
@@ -22,7 +22,7 @@ Hits = Mapping[tuple[str, bool], int]
 
 
 def healthy() -> Mode:
-    """Streams take half a second, so that some are always under way; whole answers come at once."""
+    """Streams take a third of a second, so that some are always under way; whole answers come at once."""
     streamed, whole = modes.ok(TOKENS, INTERVAL), modes.ok(TOKENS)
     return lambda call: streamed(call) if call.stream else whole(call)
 
@@ -56,10 +56,10 @@ class Trap:
         return self._fault(call)
 
 
-def seen(fake: FakeOpenAI, mark: str) -> list[RecordedRequest]:
-    """What a backend saw of one request."""
-    return [call for call in fake.calls if call.body.get("user") == mark]
-
-
-def asked_since(fake: FakeOpenAI, start: float) -> int:
-    return sum(call.started >= start for call in fake.calls)
+def seen(fake: FakeOpenAI) -> dict[str, list[RecordedRequest]]:
+    """What a backend saw of each request of the run, by its mark."""
+    calls: dict[str, list[RecordedRequest]] = {}
+    for call in fake.calls:
+        if call.body and (mark := call.body.get("user")):
+            calls.setdefault(mark, []).append(call)
+    return calls

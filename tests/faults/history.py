@@ -34,7 +34,8 @@ class Operation:
     text: str = ""
     finish: str | None = None
     retry_after: str | None = None
-    backend: str | None = None
+    normal: bool = False
+    """Whether it ended without an error, whatever came."""
 
     @property
     def kind(self) -> str:
@@ -57,7 +58,7 @@ class Operation:
 
     def end(self, outcome: str) -> None:
         """A good end must have its finish reason, and with `stop` every token."""
-        self.outcome = outcome
+        self.outcome, self.normal = outcome, outcome == "ok"
         try:
             received = self.received()
             if outcome == "ok":

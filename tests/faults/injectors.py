@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from faults.backends import Hits
 from faults.clients import BOUND, FIRST_TOKEN
 from faults.history import TOKENS, History
 from faults.scene import ADAPTERS, PAIR, Scene, solo
@@ -32,6 +33,10 @@ __all__ = [
 
 LATE = 0.3
 """Seconds between the last token and a death: what was sent must have arrived, and no limit may have passed."""
+
+
+IN_A_ROW = 4
+"""Failures a backend may have without being put out of service."""
 
 
 @dataclass(frozen=True)
@@ -60,37 +65,45 @@ def stalls(rng: random.Random) -> Mode:
     return modes.stall_after(rng.randint(1, TOKENS - 1))
 
 
-def met(fault: Mode, *, kinds: tuple[bool, ...] = (False, True), each: int = 2) -> Injector:
+def met(fault: Mode, *, kinds: tuple[bool, ...] = (False, True), each: int = 1) -> Injector:
     """The victim's next `each` requests of each kind (whole answers, streams) on each of its models meet `fault`.
 
-    Fewer than the failures in a row for which a backend is put out of service, so that every other request is served.
+    Never as many failures in a row as put a backend out of service, so that every other request is served.
     """
     return drawn(lambda _: fault, kinds=kinds, each=each)
 
 
 def drawn(
-    fault: Callable[[random.Random], Mode], *, kinds: tuple[bool, ...] = (False, True), each: int = 2
+    fault: Callable[[random.Random], Mode], *, kinds: tuple[bool, ...] = (False, True), each: int = 1
 ) -> Injector:
     """The same for a fault that is drawn by lot."""
 
     async def inject(injection: Injection) -> list[str]:
-        scene, victim, history = injection.scene, injection.victim, injection.history
-        trap = scene.traps[victim]
-        hits = {(model, stream): each for model in (solo(victim), PAIR) for stream in kinds}
-        trap.arm(fault(injection.rng), hits)
-        try:
-            await eventually(lambda: trap.sprung, timeout=30, what="the fault met by every kind of request")
-        finally:
-            trap.disarm()
-        marks = [*trap.bitten]
-        await eventually(
-            lambda: all(one.ended for one in history.of(marks)),
-            timeout=2 * BOUND,
-            what="the end of what met the fault",
-        )
+        mode, models = fault(injection.rng), (solo(injection.victim), PAIR)
+        rounds = [models] if each * len(kinds) * len(models) <= IN_A_ROW else [(model,) for model in models]
+        marks: list[str] = []
+        for models in rounds:
+            await injection.scene.answered(injection.victim, injection.history)
+            hits = {(model, stream): each for model in models for stream in kinds}
+            marks += await _spring(injection, mode, hits)
         return marks
 
     return inject
+
+
+async def _spring(injection: Injection, mode: Mode, hits: Hits) -> list[str]:
+    """Sets the victim's trap, and waits for the end of what fell into it."""
+    trap, history = injection.scene.traps[injection.victim], injection.history
+    trap.arm(mode, hits)
+    try:
+        await eventually(lambda: trap.sprung, timeout=30, what="the fault met by every kind of request")
+    finally:
+        trap.disarm()
+    marks = [*trap.bitten]
+    await eventually(
+        lambda: all(one.ended for one in history.of(marks)), 2 * BOUND, "the end of what met the fault"
+    )
+    return marks
 
 
 async def backend_flaps(injection: Injection) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from faults.backends import asked_since, seen
+from faults.backends import seen
 from faults.clients import BOUND
 from faults.history import History, Operation
 from faults.injectors import Injection
@@ -63,20 +62,19 @@ async def play(scene: Scene, fault: Fault, seed: int) -> Verdict:
         wire = await stack.enter_async_context(scene.far_adapter(victim)) if fault.far_adapter else None
         async with scene.traffic(rng) as history:
             try:
-                await scene.loaded(history)
+                await scene.loaded(history, rng.uniform(0.0, 0.5))
             except TimeoutError as error:
                 verdict.void = str(error)
                 return verdict
-            await asyncio.sleep(rng.uniform(0.0, 0.5))
             span = Span(time.monotonic())
             verdict.load = _load(history, span.began)
             marks: list[str] | None = []
             try:
                 marks = await fault.inject(Injection(scene, victim, rng, history, wire))
                 span.over = time.monotonic()
-                await scene.healthy(history, span.over)
+                await scene.healthy(history, span.over, each=1)
                 span.well = time.monotonic()
-                await scene.healthy(history, span.well)
+                await scene.healthy(history, span.well, each=2)
             except TimeoutError as error:
                 verdict.wrong.append(str(error))
                 span.over = span.over or time.monotonic()
@@ -142,20 +140,22 @@ def _at_backend(
     scene: Scene, fault: Fault, history: History, span: Span, marks: list[str] | None
 ) -> Iterator[str]:
     """Nobody is asked twice for the same, nobody else where the first word was final, and all of it in measure."""
+    calls = [seen(fake) for fake in scene.fakes.values()]
     for one in history.operations:
-        asked = [len(seen(fake, one.mark)) for fake in scene.fakes.values()]
+        asked = [len(of.get(one.mark, ())) for of in calls]
         final = fault.once and marks is not None and one.mark in marks
         if max(asked) > 1 or (final and sum(asked) != 1):
             yield f"{one}: asked {asked} times"
-    attempts = sum(asked_since(fake, history.started) for fake in scene.fakes.values())
+    attempts = sum(len(made) for of in calls for made in of.values())
     if attempts > MOST_ATTEMPTS * len(history.operations) + FEW:
         yield f"{attempts} attempts for {len(history.operations)} requests"
 
 
-async def _held(scene: Scene, victim: str, marks: list[str]):
+async def _held(scene: Scene, victim: str, marks: list[str]) -> AsyncIterator[str]:
     """What the victim still works on for nobody."""
+    calls = seen(scene.fakes[victim])
     for mark in marks:
-        for call in seen(scene.fakes[victim], mark):
+        for call in calls.get(mark, ()):
             try:
                 await eventually(lambda: not call.running, timeout=BOUND)  # noqa: B023 - awaited at once
             except TimeoutError:

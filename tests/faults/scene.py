@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -49,12 +50,18 @@ class Scene:
     """`fakes`, `traps` and `links` (adapter to backend) are by victim, `a` or `b`."""
 
     def __init__(
-        self, mesh: LiveMesh, fakes: dict[str, FakeOpenAI], links: dict[str, TcpProxy], crowd: FakeOpenAI
+        self,
+        mesh: LiveMesh,
+        fakes: dict[str, FakeOpenAI],
+        links: dict[str, TcpProxy],
+        crowd: FakeOpenAI,
+        crowd_links: dict[str, TcpProxy],
     ) -> None:
         self.mesh = mesh
         self.fakes = fakes
         self.links = links
         self.crowd = crowd
+        self.crowd_links = crowd_links
         crowd.mode = healthy()
         self.traps = {victim: Trap() for victim in fakes}
         for victim, fake in fakes.items():
@@ -64,6 +71,8 @@ class Scene:
     async def traffic(self, rng: random.Random) -> AsyncIterator[History]:
         """Requests of both kinds on all models until the block is left; every one has ended then."""
         history, stop = History(), asyncio.Event()
+        for fake in (*self.fakes.values(), self.crowd):
+            fake.requests.clear()
         async with Clients(self.mesh.base_url) as clients:
 
             async def keep_asking(model: str, stream: bool, kinds: list[str]) -> None:
@@ -71,7 +80,7 @@ class Scene:
                     if stop.is_set():
                         return
                     await clients.ask(history.begin(model, stream, kind))
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(rng.uniform(0.5, 1.5) * PAUSE)
 
             async with asyncio.TaskGroup() as group:
                 for stream, loops in LOOPS.items():
@@ -84,19 +93,23 @@ class Scene:
                 finally:
                     stop.set()
 
-    async def loaded(self, history: History) -> None:
-        """R1: there was traffic before the fault, and streams are under way. TimeoutError: the run is void."""
+    async def loaded(self, history: History, pause: float) -> None:
+        """R1: there was traffic before the fault, and streams are under way `pause` seconds later.
+
+        TimeoutError: the run is void.
+        """
 
         def enough() -> bool:
             good = history.good()
-            return good[PAIR, False] >= 40 and all(
+            return good[PAIR, False] >= 20 and all(
                 good[solo(victim), stream] >= 2 for victim in self.fakes for stream in (False, True)
             )
 
         await eventually(enough, timeout=HEALTHY_SECONDS, what="enough traffic before the fault")
+        await asyncio.sleep(pause)
         await eventually(lambda: history.running(stream=True) >= 4, what="four streams under way")
 
-    async def healthy(self, history: History, since: float, each: int = 3) -> None:
+    async def healthy(self, history: History, since: float, each: int) -> None:
         """R2: of the requests begun after `since`, so many of every kind on every model ended well."""
 
         def enough() -> bool:
@@ -105,6 +118,11 @@ class Scene:
 
         await eventually(enough, timeout=HEALTHY_SECONDS, what="the mesh healthy again")
 
+    async def answered(self, victim: str, history: History) -> None:
+        """Waits for a good answer of the victim's, so that failures begin to be counted anew."""
+        now, model = time.monotonic(), solo(victim)
+        await eventually(lambda: history.good(now)[model, False] > 0, timeout=30, what=f"{model} answering")
+
     async def streaming(self, victim: str) -> None:
         """Waits for the middle of a stream that only the victim can give."""
 
@@ -112,7 +130,7 @@ class Scene:
             return any(
                 call.running and call.body["model"] == solo(victim) and 2 <= call.tokens_sent <= 5
                 for call in self.fakes[victim].calls[-50:]
-                if call.body["stream"]
+                if call.body and call.body.get("stream")
             )
 
         await eventually(under_way, timeout=30, what="a stream under way")
@@ -194,18 +212,21 @@ async def playing(home: Path) -> AsyncIterator[Scene]:
             for victim, fake in fakes.items()
         }
         crowd = await stack.enter_async_context(FakeOpenAI(*crowd_names))
+        crowd_links = {
+            victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{crowd.port}")) for victim in fakes
+        }
         tables = [
             backend(f"box-{victim}", f"http://{link.endpoint}", zone=ZONES[victim])
             for victim, link in links.items()
         ]
         tables += [
-            backend(name, crowd.url, zone=ZONES["ab"[number % 2]], models=[name])
-            for number, name in enumerate(crowd_names)
+            backend(name, f"http://{crowd_links[victim].endpoint}", zone=ZONES[victim], models=[name])
+            for name, victim in zip(crowd_names, itertools.cycle(ADAPTERS), strict=False)
         ]
         config = "\n".join([LIMITS, *tables])
         mesh = await stack.enter_async_context(
             serving(home, config, PAIR, *map(solo, ADAPTERS), *crowd_names)
         )
-        scene = Scene(mesh, fakes, links, crowd)
+        scene = Scene(mesh, fakes, links, crowd, crowd_links)
         await scene.ready()
         yield scene

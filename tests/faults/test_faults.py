@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from faults.options import SUMMARY, seeds
+from faults.mid_stream import fail_in_mid_stream
+from faults.options import SUMMARY, mid_stream_runs, seeds
 from faults.play import play
 from faults.scene import Scene, playing
 from faults.table import FAULTS, Fault
@@ -61,3 +62,17 @@ async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     print(line)
     pytestconfig.stash[SUMMARY].append(line)
     assert verdict.wrong, f"{switched.name} looks well without its guard ({switched.guard})"
+
+
+@pytest.mark.fault_form("mid_stream")
+@pytest.mark.timeout(3600)
+async def test_no_failure_in_mid_stream_looks_like_a_normal_end(
+    scene: Scene, pytestconfig: pytest.Config
+) -> None:
+    runs = mid_stream_runs(pytestconfig)
+    tally = await fail_in_mid_stream(scene, runs, seed=pytestconfig.getoption("seed") or 1)
+    print(tally)
+    pytestconfig.stash[SUMMARY].append(str(tally))
+    assert tally.injected == runs
+    assert tally.normal == 0, tally.wrong
+    assert not tally.wrong
