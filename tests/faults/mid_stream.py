@@ -239,7 +239,7 @@ async def _by_the_mesh(scene: Scene, tally: Tally, rng: random.Random, kind: str
             scene.crowd.mode = healthy()
         for stream in streams:
             tally.note(kind, stream, cut=kind == "gateway killed")
-        _mend(scene, wire)
+        _mend(scene, kind, wire)
     await scene.ready()
 
 
@@ -251,10 +251,9 @@ async def _all_begun(scene: Scene, streams: list[Operation], tokens: int) -> Non
     await eventually(begun, timeout=BOUND, what=f"{tokens} tokens of every stream")
 
 
-def _mend(scene: Scene, wire: TcpProxy | None) -> None:
+def _mend(scene: Scene, kind: str, wire: TcpProxy | None) -> None:
     for link in (*scene.crowd_links.values(), *([wire] if wire else [])):
         link.join()
-    for unit in (ADAPTERS[FAR], "gateway"):
-        if scene.mesh.running(unit):
-            scene.mesh.kill(unit, by=signal.SIGCONT)
-        scene.mesh.revive(unit)
+    if kind == "adapter frozen":
+        scene.mesh.kill(ADAPTERS[FAR], by=signal.SIGCONT)
+    scene.mesh.revive(ADAPTERS[FAR], "gateway")
