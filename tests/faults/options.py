@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-__all__ = ["SUMMARY", "mid_stream_runs", "seeds"]
+__all__ = ["SUMMARY", "mid_stream_runs", "seeds", "wants_all"]
 
 FORMS = ("seeds", "switches", "mid_stream")
 SUMMARY = pytest.StashKey[list[str]]()
@@ -49,6 +49,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("faults")
         for line in lines:
             terminalreporter.line(line)
+
+
+def wants_all(config: pytest.Config) -> bool:
+    """Whether the whole table was asked for."""
+    return bool(config.getoption("seeds") or config.getoption("seed"))
 
 
 def seeds(config: pytest.Config) -> list[int]:

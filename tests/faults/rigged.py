@@ -38,7 +38,6 @@ def _retry_everything() -> None:
 
 def _errors_look_done() -> None:
     replace("nexus_gateway.http.events", "EventWriter.error", lambda *_: DONE)
-    replace("nexus_gateway.http.answers", "_malformed", lambda: None)
 
 
 def _any_end_is_good() -> None:
@@ -76,8 +75,16 @@ def _advertised(port: str) -> None:
     replace("nexus_mesh.service", "Registration", Elsewhere)
 
 
-def _none() -> None:
-    """For services a switch does not touch."""
+def _no_pings() -> None:
+    """A frozen peer is then noticed after a minute; the limits of requests are taken away in the configuration."""
+    options = import_module("nexus_mesh.link").OPTIONS
+    patient = tuple(option for option in options if "ping" not in option[0] and "keepalive" not in option[0])
+    assert patient != options
+    replace("nexus_mesh.link", "OPTIONS", patient)
+
+
+def _as_configured() -> None:
+    """The adapter's part is in the configuration alone."""
 
 
 SWITCHES: dict[str, dict[str, Callable[[], None]]] = {
@@ -88,9 +95,9 @@ SWITCHES: dict[str, dict[str, Callable[[], None]]] = {
     "no end mark": {GATEWAY: _no_end_mark},
     "wrong sums": {GATEWAY: _wrong_sums},
     "a filtered answer is whole": {ADAPTER: _filter_is_stop},
-    "no time limits": {GATEWAY: _none, ADAPTER: _none},
+    "no time limits": {GATEWAY: _no_pings, ADAPTER: _as_configured},
 }
-"""By name: what is replaced in which service. "no time limits" is a matter of configuration, done by the caller."""
+"""By name: what is replaced in which service. For "no time limits" the caller changes the configuration as well."""
 
 
 def main() -> None:
