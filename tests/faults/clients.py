@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import aiohttp
@@ -20,6 +21,7 @@ GRACE = 6.0
 """Beyond its limit a silent request counts as hung. Generous: the machine may be busy."""
 SILENCE = max(FIRST_TOKEN, STALL) + GRACE
 BOUND = TOTAL + GRACE
+THREADS = 32
 
 
 class Clients:
@@ -40,12 +42,14 @@ class Clients:
         }  # fmt: skip
         self._async = openai.AsyncOpenAI(**options)
         self._blocking = openai.OpenAI(**options)
+        self._threads = ThreadPoolExecutor(THREADS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
         await self._async.close()
         self._blocking.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def ask(self, operation: Operation) -> None:
         try:
@@ -115,7 +119,7 @@ class Clients:
             else:
                 _take_whole(operation, answer)
 
-        await asyncio.to_thread(talk)
+        await asyncio.get_running_loop().run_in_executor(self._threads, talk)
         operation.end("ok")
 
 

@@ -223,7 +223,7 @@ async def _by_the_mesh(scene: Scene, tally: Tally, rng: random.Random, kind: str
         history = History()
         scene.crowd.requests.clear()
         scene.crowd.model_modes.clear()
-        scene.crowd.mode = modes.ok(100_000, interval=0.02)
+        scene.crowd.mode = modes.ok(100_000, interval=0.04)
         models = [f"crowd-{number}" for number in range(CROWD) if "ab"[number % 2] == FAR]
         streams = [
             history.begin(model, stream=True, client=client)
@@ -246,6 +246,7 @@ async def _by_the_mesh(scene: Scene, tally: Tally, rng: random.Random, kind: str
 async def _all_begun(scene: Scene, streams: list[Operation], tokens: int) -> None:
     def begun() -> bool:
         calls = seen(scene.crowd)
+        assert all(one.ended is None for one in streams), "a stream ended before its fault"
         return all(calls.get(one.mark) and calls[one.mark][0].tokens_sent >= tokens for one in streams)
 
     await eventually(begun, timeout=BOUND, what=f"{tokens} tokens of every stream")

@@ -83,11 +83,7 @@ def _no_pings() -> None:
     replace("nexus_mesh.link", "OPTIONS", patient)
 
 
-def _as_configured() -> None:
-    """The adapter's part is in the configuration alone."""
-
-
-SWITCHES: dict[str, dict[str, Callable[[], None]]] = {
+SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {
     "no failover": {GATEWAY: _no_failover},
     "refusals are retried": {GATEWAY: _retry_everything},
     "errors look done": {GATEWAY: _errors_look_done},
@@ -95,9 +91,12 @@ SWITCHES: dict[str, dict[str, Callable[[], None]]] = {
     "no end mark": {GATEWAY: _no_end_mark},
     "wrong sums": {GATEWAY: _wrong_sums},
     "a filtered answer is whole": {ADAPTER: _filter_is_stop},
-    "no time limits": {GATEWAY: _no_pings, ADAPTER: _as_configured},
+    "no time limits": {GATEWAY: _no_pings, ADAPTER: None},
 }
-"""By name: what is replaced in which service. For "no time limits" the caller changes the configuration as well."""
+"""By name: what is replaced in which service; None = nothing, it is only started anew.
+
+For "no time limits" the caller changes the configuration as well.
+"""
 
 
 def main() -> None:
@@ -106,7 +105,9 @@ def main() -> None:
     if switch.startswith("port="):
         _advertised(switch.removeprefix("port="))
     else:
-        SWITCHES[switch][module]()
+        rig = SWITCHES[switch][module]
+        assert rig is not None, f"{switch} replaces nothing in {module}"
+        rig()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -63,6 +63,8 @@ class Scene:
         self.crowd = crowd
         self.crowd_links = crowd_links
         crowd.mode = healthy()
+        self._switch: str | None = None
+        self._undo = AsyncExitStack()
         self.traps = {victim: Trap() for victim in fakes}
         for victim, fake in fakes.items():
             fake.mode = self.traps[victim]
@@ -135,29 +137,32 @@ class Scene:
 
         await eventually(under_way, timeout=30, what="a stream under way")
 
-    @asynccontextmanager
-    async def switched(self, switch: str | None) -> AsyncIterator[None]:
-        """With one guard of the services out of order; None = all as they are."""
-        if switch is None:
-            yield
+    async def switch_to(self, switch: str | None) -> None:
+        """Puts one guard of the services out of order; None = all as they are."""
+        if switch == self._switch:
             return
-        touched = SWITCHES[switch]
-        config = self.mesh.layout.home / "nexus.toml"
-        honest = config.read_text()
-        async with AsyncExitStack() as undo:
-            if switch == "no time limits":
-                config.write_text(honest.replace(LIMITS, NO_LIMITS))
-                undo.callback(config.write_text, honest)
-            for unit in ("gateway", *ADAPTERS.values()):
-                command = list(self.mesh.supervisor.units[unit].spec.command)
-                module = command[2]
-                if module in touched:
-                    undo.push_async_callback(self.mesh.refit, unit, command)
-                    rigged = [sys.executable, "-P", str(RIGGED), switch, *command[2:]]
-                    await self.mesh.refit(unit, rigged)
-            await self.ready()
-            yield
+        await self._undo.aclose()
+        self._switch = None
+        if switch is not None:
+            await self._put_out_of_order(switch)
         await self.ready()
+        self._switch = switch
+
+    async def _put_out_of_order(self, switch: str) -> None:
+        config = self.mesh.layout.home / "nexus.toml"
+        units = {
+            name: [*self.mesh.supervisor.units[name].spec.command] for name in ("gateway", *ADAPTERS.values())
+        }
+        touched = {name: command for name, command in units.items() if command[2] in SWITCHES[switch]}
+        for name, command in touched.items():
+            self._undo.push_async_callback(self.mesh.refit, name, command)
+        if switch == "no time limits":
+            honest = config.read_text()
+            config.write_text(honest.replace(LIMITS, NO_LIMITS))
+            self._undo.callback(config.write_text, honest)
+        for name, command in touched.items():
+            rigged = [sys.executable, "-P", str(RIGGED), switch, *command[2:]]
+            await self.mesh.refit(name, rigged if SWITCHES[switch][command[2]] else command)
 
     @asynccontextmanager
     async def far_adapter(self, victim: str) -> AsyncIterator[TcpProxy]:

@@ -135,7 +135,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("backend flaps", backend_flaps, RETRIED, "no failover",
           sees(f"ok | {GONE} | 502 backend_lost", f"ok | {GONE} | 502 backend_lost | broken stream_interrupted"),
           sees("ok", "ok | broken stream_interrupted"), must=(GONE,)),
-    Fault("adapter killed", adapter_killed, RETRIED, "no failover",
+    Fault("adapter killed", adapter_killed, TOLD, "errors look done",
           sees(f"ok | {GONE}", f"ok | {GONE} | broken stream_interrupted"),
           sees("ok", "ok | broken stream_interrupted"), must=(GONE, "broken stream_interrupted")),
     Fault("adapter frozen", frozen, LIMITS, "no time limits",

@@ -58,6 +58,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
 async def test_what_must_be_seen_of_a_fault_is_seen(
     scene: Scene, seed: int, fault: Fault, pytestconfig: pytest.Config
 ) -> None:
+    await scene.switch_to(None)
     verdict = await play(scene, fault, seed)
     print(verdict)
     pytestconfig.stash[SUMMARY].append(str(verdict))
@@ -69,8 +70,8 @@ async def test_what_must_be_seen_of_a_fault_is_seen(
 async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     scene: Scene, switched: Fault, pytestconfig: pytest.Config
 ) -> None:
-    async with scene.switched(switched.switch):
-        verdict = await play(scene, switched, seed=1)
+    await scene.switch_to(switched.switch)
+    verdict = await play(scene, switched, seed=1)
     line = f"{switched.name} with {switched.switch}: {len(verdict.wrong)} wrong, first: {verdict.wrong[:1]}"
     print(line)
     pytestconfig.stash[SUMMARY].append(line)
@@ -83,6 +84,7 @@ async def test_no_failure_in_mid_stream_looks_like_a_normal_end(
     scene: Scene, pytestconfig: pytest.Config
 ) -> None:
     runs = mid_stream_runs(pytestconfig)
+    await scene.switch_to(None)
     tally = await fail_in_mid_stream(scene, runs, seed=pytestconfig.getoption("seed") or 1)
     print(tally)
     pytestconfig.stash[SUMMARY].append(str(tally))

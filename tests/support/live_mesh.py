@@ -61,6 +61,7 @@ class LiveMesh:
         process = self.supervisor.units[unit]
         process.spec = replace(process.spec, command=command)
         self.revive(unit)
+        await eventually(lambda: self.running(unit), timeout=10, what=f"{unit} running again")
 
     async def readiness(self) -> tuple[int, Any]:
         async with aiohttp.ClientSession() as session, session.get(f"{self.http}/readyz") as answer:

@@ -10,7 +10,8 @@ class TcpProxy:
     """Forwards to `target` (host:port).
 
     While cut, connections are reset and new ones closed at once. While dead, every connection swallows what it is
-    given, and those that were open then do so for ever: the far end is gone, and nobody was told.
+    given, and those that were open then do so for ever: the far end is gone, and nobody is told, not even that the
+    other one has hung up.
     """
 
     def __init__(self, target: str) -> None:
@@ -73,4 +74,5 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dead
                 await writer.drain()
     except OSError:
         pass
-    writer.transport.abort()
+    if not dead.is_set():
+        writer.transport.abort()
