@@ -86,8 +86,8 @@ LIMITS = "silence is limited in the adapter and, apart from it, in the gateway"
 GONE = "503 backend_down"
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("429 with Retry-After", met(modes.rate_limited("3")), RETRIED, "no failover",
-          sees("429 rate_limit_exceeded"), others=OK | {"429 rate_limit_exceeded"}, retry_after="3"),
+    Fault("429 with Retry-After", met(modes.rate_limited("2")), RETRIED, "no failover",
+          sees("429 rate_limit_exceeded"), others=OK | {"429 rate_limit_exceeded"}, retry_after="2"),
     Fault("429 without Retry-After", met(modes.error(429, RATE)), RETRIED, "no failover",
           sees("429 rate_limit_exceeded"), others=OK | {"429 rate_limit_exceeded"}, retry_after="1"),
     Fault("500", met(modes.error(500)), RETRIED, "no failover", sees("502 upstream_error")),

@@ -67,6 +67,7 @@ async def test_what_must_be_seen_of_a_fault_is_seen(
 
 
 @pytest.mark.fault_form("switches")
+@pytest.mark.timeout(400)
 async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     scene: Scene, switched: Fault, pytestconfig: pytest.Config
 ) -> None:
