@@ -226,7 +226,7 @@ async def _by_the_mesh(scene: Scene, tally: Tally, rng: random.Random, kind: str
         history = History()
         scene.crowd.requests.clear()
         scene.crowd.model_modes.clear()
-        scene.crowd.mode = modes.ok(100_000, interval=0.04)
+        scene.crowd.mode = modes.ok(1000, interval=0.04)
         models = [f"crowd-{number}" for number in range(CROWD) if "ab"[number % 2] == FAR]
         streams = [
             history.begin(model, stream=True, client=client)
