@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 import openai
 from faults.history import Operation
-from support.e2e_mesh import DONE, HELLO, read_sse
+from support.e2e_mesh import DONE, HELLO, assert_error, read_sse
 
 __all__ = ["FIRST_TOKEN", "GRACE", "STALL", "TOTAL", "Clients"]
 
@@ -73,7 +73,7 @@ class Clients:
             body = await answer.read()
         if answer.status != 200:
             error = json.loads(body)["error"]
-            assert set(error) == {"message", "type", "param", "code"}
+            assert_error(error)
             operation.retry_after = answer.headers.get("retry-after")
             operation.end(f"{answer.status} {error['code']}")
         elif operation.stream:
