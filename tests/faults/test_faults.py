@@ -55,6 +55,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
 
 
 @pytest.mark.fault_form("seeds")
+@pytest.mark.timeout(400)
 async def test_what_must_be_seen_of_a_fault_is_seen(
     scene: Scene, seed: int, fault: Fault, pytestconfig: pytest.Config
 ) -> None:
