@@ -24,7 +24,20 @@ Hits = Mapping[tuple[str, bool], int]
 def healthy() -> Mode:
     """Streams take a third of a second, so that some are always under way; whole answers come at once."""
     streamed, whole = modes.ok(TOKENS, INTERVAL), modes.ok(TOKENS)
-    return lambda call: streamed(call) if call.stream else whole(call)
+
+    def mode(call: Call) -> Answer:
+        if (begun := _begun(call)) is not None:
+            rest = "".join(call.token(number) for number in range(begun, TOKENS)).rstrip()
+            return modes.ok(text=rest, interval=INTERVAL)(call)
+        return streamed(call) if call.stream else whole(call)
+
+    return mode
+
+
+def _begun(call: Call) -> int | None:
+    """How many tokens of the answer the request already brings along; None when it asks for a whole one."""
+    last = call.body["messages"][-1]
+    return len(last["content"].split()) if last["role"] == "assistant" else None
 
 
 class Trap:
@@ -32,6 +45,8 @@ class Trap:
 
     def __init__(self) -> None:
         self.bitten: list[str] = []
+        self.refusal: Mode | None = None
+        """What it says when asked to go on with somebody else's answer."""
         self._left: Counter[tuple[str, bool]] = Counter()
         self._fault = self._healthy = healthy()
 
@@ -40,6 +55,7 @@ class Trap:
         self._fault, self._left = fault, Counter(hits)
 
     def disarm(self) -> None:
+        self.refusal = None
         self._left.clear()
 
     @property
@@ -48,6 +64,8 @@ class Trap:
         return not self._left.total()
 
     def __call__(self, call: Call) -> Answer:
+        if self.refusal is not None and _begun(call) is not None:
+            return self.refusal(call)
         key = (call.model, call.stream)
         if self._left[key] <= 0:
             return self._healthy(call)

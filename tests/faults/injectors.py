@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from faults.backends import Hits
 from faults.clients import BOUND, FIRST_TOKEN
 from faults.history import TOKENS, History
-from faults.scene import ADAPTERS, PAIR, Scene, solo
+from faults.scene import ADAPTERS, PAIR, RESUMED, Scene, solo
 from support import fake_openai_modes as modes
 from support.fake_openai_script import Death, Mode
 from support.tcp_proxy import TcpProxy
@@ -22,6 +22,7 @@ __all__ = [
     "Injector",
     "adapter_killed",
     "backend_flaps",
+    "cut_and_asked_to_go_on",
     "dies",
     "drawn",
     "frozen",
@@ -104,6 +105,20 @@ async def _spring(injection: Injection, mode: Mode, hits: Hits) -> list[str]:
         lambda: all(one.ended for one in history.of(marks)), 2 * BOUND, "the end of what met the fault"
     )
     return marks
+
+
+def cut_and_asked_to_go_on(refusal: Mode | None = None) -> Injector:
+    """A stream that may be resumed is cut. The other backend is good for the rest, or gives this answer instead."""
+
+    async def inject(injection: Injection) -> list[str]:
+        (other,) = injection.scene.traps.keys() - {injection.victim}
+        injection.scene.traps[other].refusal = refusal
+        try:
+            return await _spring(injection, dies("close")(injection.rng), {(RESUMED, True): 2})
+        finally:
+            injection.scene.traps[other].disarm()
+
+    return inject
 
 
 async def backend_flaps(injection: Injection) -> None:

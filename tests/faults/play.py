@@ -13,7 +13,7 @@ from faults.backends import seen
 from faults.clients import BOUND
 from faults.history import History, Operation
 from faults.injectors import Injection
-from faults.scene import PAIR, Scene, solo
+from faults.scene import SHARED, Scene, solo
 from faults.table import Fault
 from support.waiting import eventually
 
@@ -100,7 +100,7 @@ async def _judge(
             verdict.wrong.append(f"{one}, allowed is {' or '.join(sorted(allowed))}")
     judged = history.of(marks) if marks is not None else _during(history, victim, span)
     for one in judged:
-        verdict.met[f"{'pair' if one.model == PAIR else 'solo'} {one.kind} {one.outcome}"] += 1
+        verdict.met[f"{'solo' if one.model == solo(victim) else one.model} {one.kind} {one.outcome}"] += 1
     own = {one.outcome for one in judged if one.model == solo(victim)}
     if missing := set(fault.must) - own:
         verdict.void = f"nobody saw {' or '.join(sorted(missing))}"
@@ -118,9 +118,9 @@ def _allowed(
     one: Operation, fault: Fault, victim: str, span: Span, marks: list[str] | None
 ) -> frozenset[str]:
     ok = frozenset({"ok"})
-    if one.model not in (PAIR, solo(victim)):
+    if one.model not in (*SHARED, solo(victim)):
         return ok
-    expected = (fault.pair if one.model == PAIR else fault.solo).by(one.stream)
+    expected = (fault.pair if one.model in SHARED else fault.solo).by(one.stream)
     if marks is not None and one.mark in marks:
         return expected
     if not one.overlaps(span.began, span.well):
@@ -132,7 +132,7 @@ def _during(history: History, victim: str, span: Span) -> list[Operation]:
     return [
         one
         for one in history.operations
-        if one.model in (PAIR, solo(victim)) and not one.ok and one.overlaps(span.began, span.well)
+        if one.model in (*SHARED, solo(victim)) and not one.ok and one.overlaps(span.began, span.well)
     ]
 
 

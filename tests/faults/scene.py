@@ -22,20 +22,25 @@ from support.processes import free_port
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
-__all__ = ["ADAPTERS", "CROWD", "PAIR", "Scene", "playing", "solo"]
+__all__ = ["ADAPTERS", "CROWD", "PAIR", "RESUMED", "SHARED", "Scene", "playing", "solo"]
 
 ADAPTERS = {"a": "adapter", "b": "adapter-other"}
 """The process each victim lives in."""
 ZONES = {"a": "default", "b": "other"}
 PAIR = "pair"
 """The model both backends offer; `solo-a` and `solo-b` are offered by one each."""
+RESUMED = "resumed"
+"""The same, and a cut stream of it may be gone on with by the other backend."""
+SHARED = (PAIR, RESUMED)
 CROWD = 20
 """Backends with a model of their own, `crowd-0` and on, half of them behind each adapter: one for each worker."""
 
 LIMITS = f"[timeouts]\nfirst_token = {FIRST_TOKEN}\nstall = {STALL}\ntotal = {TOTAL}\n"
 NO_LIMITS = "[timeouts]\nfirst_token = 900\nstall = 900\ntotal = 1800\n"
+ROUTING = f'[routing]\nresume = ["{RESUMED}"]\n'
+CAPABILITIES = ["tools", "json", "logprobs", "choices", "tool_choice", "prefill"]
 PAUSE = 0.1
-LOOPS = {False: {PAIR: 3, "solo-a": 2, "solo-b": 2}, True: {PAIR: 3, "solo-a": 2, "solo-b": 2}}
+LOOPS = {False: {PAIR: 3, "solo-a": 2, "solo-b": 2}, True: {PAIR: 3, RESUMED: 2, "solo-a": 2, "solo-b": 2}}
 """By streaming and model: how many clients ask again and again."""
 
 HEALTHY_SECONDS = 90.0
@@ -184,7 +189,7 @@ class Scene:
 
     async def ready(self) -> None:
         """Every model answers, twice in a row, so that none is out of service for what happened before."""
-        models = [PAIR, *map(solo, self.fakes), *(f"crowd-{number}" for number in range(CROWD))]
+        models = [*SHARED, *map(solo, self.fakes), *(f"crowd-{number}" for number in range(CROWD))]
         async with Clients(self.mesh.base_url) as clients:
             for model in models:
                 await eventually(
@@ -211,7 +216,7 @@ async def playing(home: Path) -> AsyncIterator[Scene]:
     crowd_names = [f"crowd-{number}" for number in range(CROWD)]
     async with AsyncExitStack() as stack:
         fakes = {
-            victim: await stack.enter_async_context(FakeOpenAI(solo(victim), PAIR)) for victim in ADAPTERS
+            victim: await stack.enter_async_context(FakeOpenAI(solo(victim), *SHARED)) for victim in ADAPTERS
         }
         links = {
             victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{fake.port}"))
@@ -222,16 +227,16 @@ async def playing(home: Path) -> AsyncIterator[Scene]:
             victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{crowd.port}")) for victim in fakes
         }
         tables = [
-            backend(f"box-{victim}", f"http://{link.endpoint}", zone=ZONES[victim])
+            backend(f"box-{victim}", f"http://{link.endpoint}", zone=ZONES[victim], capabilities=CAPABILITIES)
             for victim, link in links.items()
         ]
         tables += [
             backend(name, f"http://{crowd_links[victim].endpoint}", zone=ZONES[victim], models=[name])
             for name, victim in zip(crowd_names, itertools.cycle(ADAPTERS), strict=False)
         ]
-        config = "\n".join([LIMITS, *tables])
+        config = "\n".join([LIMITS, ROUTING, *tables])
         mesh = await stack.enter_async_context(
-            serving(home, config, PAIR, *map(solo, ADAPTERS), *crowd_names)
+            serving(home, config, *SHARED, *map(solo, ADAPTERS), *crowd_names)
         )
         scene = Scene(mesh, fakes, links, crowd, crowd_links)
         await scene.ready()

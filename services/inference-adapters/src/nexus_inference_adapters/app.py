@@ -19,7 +19,7 @@ from nexus_inference_adapters.service import CatalogServicer, InferenceServicer,
 __all__ = ["open_adapter"]
 
 DEMO_PRIORITY = 1000  # anything real is preferred
-FIRST_LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
 log = telemetry.logger("adapter")
 
