@@ -56,28 +56,6 @@ def envelope(**changes: Any) -> inference_pb2.Envelope:
     return inference_pb2.Envelope(**{**fields, **changes})
 
 
-async def test_an_adapter_knows_its_models_before_anybody_knows_of_it(
-    fake_openai: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It registers once it is open: without its models, requests for them would be refused as unknown."""
-    monkeypatch.setattr("nexus_inference_adapters.app.FIRST_LOOK_SECONDS", 30.0)
-    box = BackendConfig(name="box", kind="openai_compatible", url=fake_openai.url)
-    settings = AdapterSettings(home=tmp_path, backends=(box,))  # pyright: ignore[reportCallIssue] - as above
-    async with Mesh(settings, MeshCA().identity("adapter")) as mesh, open_adapter(mesh):
-        (backend,) = mesh.status.get().backends
-        assert [model.id for model in backend.models] == ["fake-model"]
-
-
-async def test_an_adapter_does_not_wait_for_a_backend_that_is_silent(
-    fake_openai: FakeOpenAI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nexus_inference_adapters.app.FIRST_LOOK_SECONDS", 0.0)
-    box = BackendConfig(name="box", kind="openai_compatible", url=fake_openai.url)
-    settings = AdapterSettings(home=tmp_path, backends=(box,))  # pyright: ignore[reportCallIssue] - as above
-    async with Mesh(settings, MeshCA().identity("adapter")) as mesh, open_adapter(mesh):
-        assert [backend.name for backend in mesh.status.get().backends] == ["box"]
-
-
 async def test_complete(gateway: Peer) -> None:
     answer = await gateway.unary(COMPLETE, inference_pb2.CompleteRequest(envelope=envelope()), timeout=5)
     assert json.loads(answer.body)["choices"][0]["finish_reason"] == "stop"
