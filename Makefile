@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto faults bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ fix: .venv/.dev/stamp ## Format and repair what the linter can
 
 proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 	@$(RUN)/python tools/protos.py
+
+faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--switches" or "--mid-stream 1000")
+	@$(RUN)/pytest tests/faults -x -s $(ARGS)
 
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
 	@$(RUN)/python -m bench $(ARGS)

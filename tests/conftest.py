@@ -1,6 +1,7 @@
 """Only the list of fixture modules; fixtures live in tests/support."""
 
 pytest_plugins = [
+    "faults.options",
     "support.etcd",
     "support.control_plane",  # after what it imports, or pytest cannot rewrite its asserts
     "support.fake_ollama",

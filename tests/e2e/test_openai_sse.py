@@ -25,9 +25,9 @@ from support.e2e_mesh import (
 from support.fake_openai import FakeOpenAI
 from support.fake_openai_garbage import KINDS, garbage
 from support.fake_openai_mutations import mutated
-from support.fake_openai_script import Answer, Close, Mode, Reset, Send, Wait, cut_stream
+from support.fake_openai_script import Mode
 from support.live_mesh import LiveMesh, backend
-from support.openai_wire import error_body, sse
+from support.openai_wire import error_body
 from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STALL = "[timeouts]\nstall = 2\nfirst_token = 5\n"
 MUTATIONS = 40
 LATE = 0.5
-"""Seconds, less than `stall`."""
+"""Seconds, less than `stall`: what arrives with its error is refused as a whole."""
 
 GOOD: dict[str, tuple[Mode, dict[str, Any], int]] = {
     "text": (modes.ok(), {}, 1),
@@ -50,29 +50,20 @@ GOOD: dict[str, tuple[Mode, dict[str, Any], int]] = {
 }
 
 
-def late_error(body: Any, *, done: bool = False) -> Mode:
-    """Two tokens, then an error event; not at once, for what arrives with its error is refused as a whole."""
-    tail = [Wait(LATE), Send(sse(body)), *([Send(DONE)] if done else [])]
-    return lambda call: Answer([*cut_stream(call, 2), *tail])
-
-
-def late_death(end: Reset | Close) -> Mode:
-    """Two tokens, then the end; not at once, for a reset may overtake what was sent before it."""
-    return lambda call: Answer([*cut_stream(call, 2), Wait(LATE), end])
-
-
 BROKEN: dict[str, Mode] = {
-    "reset": late_death(Reset()),
-    "closed": late_death(Close()),
+    "reset": modes.die_after(2, "reset", pause=LATE),
+    "closed": modes.die_after(2, "close", pause=LATE),
     "closed at once": modes.die_after(2, "close"),
     "ended too early": modes.die_after(2, "end"),
     "dead within an event": modes.die_after(2, "close", at_byte=9),
     "silent": modes.stall_after(2),
-    "an error object": late_error(error_body("CUDA out of memory", "server_error")),
-    "an error and [DONE]": late_error(error_body("died", "server_error"), done=True),
-    "an error as a text": late_error({"error": "died"}),
-    "an error with a number": late_error({"error": {"message": "died", "code": 500}}, done=True),
-    "FastAPI's detail": late_error({"detail": "died"}),
+    "an error object": modes.stream_error(error_body("CUDA out of memory", "server_error"), pause=LATE),
+    "an error and [DONE]": modes.stream_error(error_body("died", "server_error"), done=True, pause=LATE),
+    "an error as a text": modes.stream_error({"error": "died"}, pause=LATE),
+    "an error with a number": modes.stream_error(
+        {"error": {"message": "died", "code": 500}}, done=True, pause=LATE
+    ),
+    "FastAPI's detail": modes.stream_error({"detail": "died"}, pause=LATE),
     "no finish reason": garbage("no_finish_reason", after=2),
 }
 

@@ -129,10 +129,17 @@ def read_sse(body: bytes) -> Sse:
     return Sse(frames, error, done)
 
 
+def assert_error(error: dict[str, Any]) -> None:
+    """All four keys of OpenAI's error, and beyond them at most what NEXUS knows of the circumstances."""
+    assert (
+        {"message", "type", "param", "code"} <= set(error) <= {"message", "type", "param", "code", "context"}
+    ), error
+
+
 def assert_honest(answer: RawAnswer, choices: int = 1) -> Sse | None:
     """A stream is whole and says so, or it is broken and says so; None when it was refused before it began."""
     if answer.status != 200:
-        assert set(answer.json["error"]) - {"context"} == {"message", "type", "param", "code"}
+        assert_error(answer.json["error"])
         return None
     stream = read_sse(answer.body)
     if stream.error is None:

@@ -136,7 +136,7 @@ def garbage(kind: str, after: int = 0) -> Mode:
 
     def mode(call: Call) -> Answer:
         if not call.stream:
-            return whole_garbage(call, kind)
+            return whole_garbage(call, kind, max(after, 1))
         good: list[Step] = cut_stream(call, after) if after else []
         content_type = "text/html" if kind == "html" and not after else "text/event-stream"
         return Answer([*good, *(Send(data) for data in events(Reply(call)))], content_type=content_type)
@@ -144,9 +144,10 @@ def garbage(kind: str, after: int = 0) -> Mode:
     return mode
 
 
-def whole_garbage(call: Call, kind: str) -> Answer:
+def whole_garbage(call: Call, kind: str, tokens: int) -> Answer:
     if kind in BODIES:
-        return json_answer(BODIES[kind](whole_body(call, Text(["tok0 "], "stop"))), tokens=1)
+        text = Text.of(call, tokens, None, "stop")
+        return json_answer(BODIES[kind](whole_body(call, text)), tokens=len(text.tokens))
     data = RAW_BODIES.get(kind, RAW_BODIES["broken_json"])
     content_type = "text/html" if kind == "html" else "application/json"
     return Answer([Send(data)], content_type=content_type, content_length=len(data))

@@ -17,6 +17,7 @@ from support.fake_openai_script import (
     Hang,
     Head,
     Mode,
+    Reset,
     Send,
     Step,
     Text,
@@ -72,27 +73,29 @@ def stall_after(tokens: int) -> Mode:
     return mode
 
 
-def die_after(tokens: int, how: Death = "reset", at_byte: int = 0) -> Mode:
-    """Streams `tokens` tokens and the first `at_byte` bytes of the next event, then dies.
+def die_after(tokens: int, how: Death = "reset", at_byte: int = 0, pause: float = 0.0) -> Mode:
+    """Streams `tokens` tokens and the first `at_byte` bytes of the next event, then dies, `pause` seconds later.
 
-    A whole answer is cut in the middle of its JSON (before its head when `tokens` is 0).
+    A whole answer is cut in the middle of its JSON (before its head when `tokens` is 0). Without a pause a reset may
+    overtake what was sent before it.
     """
+    wait: list[Step] = [Wait(pause)] if pause else []
 
     def mode(call: Call) -> Answer:
         if call.stream:
             following = next(stream_events(call, tokens + 1, tokens))
             half: list[Step] = [Send(following[:at_byte])] if at_byte else []
-            return Answer([*cut_stream(call, tokens), *half, *DEATHS[how]])
+            return Answer([*cut_stream(call, tokens), *half, *wait, *DEATHS[how]])
         body = json.dumps(whole_body(call, Text.of(call, tokens, None, "stop"))).encode()
         part: list[Step] = [Send(body[: len(body) // 2])] if tokens else []
-        return Answer([*part, *DEATHS[how]], content_type=JSON_TYPE)
+        return Answer([*part, *wait, *DEATHS[how]], content_type=JSON_TYPE)
 
     return mode
 
 
-def drop() -> Mode:
-    """Closes the connection without any answer."""
-    return lambda _: Answer([Close()])
+def drop(reset: bool = False) -> Mode:
+    """Ends the connection without any answer."""
+    return lambda _: Answer([Reset() if reset else Close()])
 
 
 def hang_accept() -> Mode:
@@ -114,9 +117,10 @@ def rate_limited(retry_after: str = "1") -> Mode:
     return error(429, body, {"Retry-After": retry_after})
 
 
-def stream_error(body: Any, after: int = 2, done: bool = False) -> Mode:
-    """`data: <body>` in a stream after `after` tokens, with or without a [DONE] behind it."""
-    tail = [Send(sse(body)), *([Send(DONE)] if done else [])]
+def stream_error(body: Any, after: int = 2, done: bool = False, pause: float = 0.0) -> Mode:
+    """`data: <body>` in a stream after `after` tokens and a pause, with or without a [DONE] behind it."""
+    wait: list[Step] = [Wait(pause)] if pause else []
+    tail = [*wait, Send(sse(body)), *([Send(DONE)] if done else [])]
     return lambda call: Answer([*cut_stream(call, after), *tail])
 
 

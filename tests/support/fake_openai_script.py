@@ -78,7 +78,7 @@ class Text:
 
     @classmethod
     def of(cls, call: Call, count: int, text: str | None, finish_reason: str) -> Text:
-        words = [f"tok{i} " for i in range(count)] if text is None else split_words(text)
+        words = [call.token(i) for i in range(count)] if text is None else split_words(text)
         if call.max_tokens is not None and call.max_tokens < len(words):
             return cls(words[: call.max_tokens], "length")
         return cls(words, finish_reason)
@@ -147,7 +147,7 @@ def json_answer(body: Any, status: int = 200, tokens: int = 0, before: Sequence[
 
 def cut_stream(call: Call, tokens: int) -> list[Step]:
     """The role events and the first `tokens` tokens of a stream, with nothing after."""
-    steps = stream_steps(call, Text([f"tok{i} " for i in range(tokens)], "stop"))
+    steps = stream_steps(call, Text([call.token(i) for i in range(tokens)], "stop"))
     return list(itertools.islice(steps, 1 + call.choices * (1 + tokens)))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class LiveMesh:
     def revive(self, *units: str) -> None:
         for name in units:
             self.supervisor.units[name].release()
+
+    async def refit(self, unit: str, command: Sequence[str]) -> None:
+        """Kills a unit and runs it by another command line from now on."""
+        self.kill(unit)
+        await eventually(lambda: not self.running(unit), timeout=10, what=f"the end of {unit}")
+        process = self.supervisor.units[unit]
+        process.spec = replace(process.spec, command=command)
+        self.revive(unit)
+        await eventually(lambda: self.running(unit), timeout=10, what=f"{unit} running again")
 
     async def readiness(self) -> tuple[int, Any]:
         async with aiohttp.ClientSession() as session, session.get(f"{self.http}/readyz") as answer:

@@ -84,6 +84,10 @@ class Call:
     def prompt_tokens(self) -> int:
         return count_words(self.body.get(PROMPT_FIELDS[self.kind]))
 
+    def token(self, position: int) -> str:
+        """A fake's word number `position`; it carries the request's `user`, so that nobody gets another's unnoticed."""
+        return f"{self.body.get('user') or 'tok'}{position} "
+
     @property
     def last_text(self) -> str:
         """The last message's text (or the prompt)."""

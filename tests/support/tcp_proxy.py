@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose wire can be cut and joined again."""
+"""A TCP proxy on loopback whose wire can be cut and joined again, or go dead without a word."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from types import TracebackType
 
 
 class TcpProxy:
-    """Forwards to `target` (host:port). While cut, connections are reset and new ones closed at once."""
+    """Forwards to `target` (host:port).
+
+    While cut, connections are reset and new ones closed at once. While dead, every connection swallows what it is
+    given, and those that were open then do so for ever: the far end is gone, and nobody is told, not even that the
+    other one has hung up.
+    """
 
     def __init__(self, target: str) -> None:
-        self._host, _, port = target.rpartition(":")
-        self._port = int(port)
+        self.target = target
         self._cut = False
+        self._dead = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> TcpProxy:
@@ -32,34 +37,42 @@ class TcpProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def die(self) -> None:
+        self._dead.set()
+
     def join(self) -> None:
-        self._cut = False
+        """For connections made from now on."""
+        self._cut, self._dead = False, asyncio.Event()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._cut:
             writer.transport.abort()
             return
+        dead = self._dead
+        host, _, port = self.target.rpartition(":")
         self._writers.add(writer)
         try:
-            far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
         except OSError:
             self._writers.discard(writer)
             writer.transport.abort()
             return
         self._writers.add(far_writer)
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(_pump(reader, far_writer, dead), _pump(far_reader, writer, dead))
         finally:
             for end in (writer, far_writer):
                 self._writers.discard(end)
                 end.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dead: asyncio.Event) -> None:
     try:
         while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+            if not dead.is_set():
+                writer.write(data)
+                await writer.drain()
     except OSError:
         pass
-    writer.transport.abort()
+    if not dead.is_set():
+        writer.transport.abort()

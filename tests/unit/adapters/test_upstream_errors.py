@@ -44,6 +44,24 @@ def test_the_limit_is_told_when_known() -> None:
     assert error.metadata["context_tokens"] == "512"
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "content_filter", "message": "x"}),
+        (400, {"message": "x", "innererror": {}, "code": None, "type": "content_policy_violation"}),
+        (403, {"code": "content_filter"}),
+        (500, {"message": "The prompt triggered the content management policy."}),
+    ],
+)
+def test_a_content_filter_is_a_verdict_on_the_request(status: int, error: Any) -> None:
+    for told in (
+        from_answer(status, {}, json.dumps({"error": error}).encode()),
+        from_event({"error": error}),
+    ):
+        assert told.reason is Reason.INVALID_REQUEST
+        assert told.metadata["code"] == "content_filter"
+
+
 def test_a_quote_is_short_and_printable() -> None:
     error = from_answer(400, {}, json.dumps({"error": {"message": "bad\x1b[31m\n" + "x" * 5000}}).encode())
     assert error.message.isprintable()

@@ -21,6 +21,7 @@ from nexus_inference_adapters.service import CatalogServicer, InferenceServicer,
 __all__ = ["open_adapter"]
 
 DEMO_PRIORITY = 1000  # anything real is preferred
+FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
 log = telemetry.logger("adapter")
 
@@ -38,6 +39,8 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
         async with _discovery(mesh, host):
             if mesh.settings.demo and not host.backends:
                 host.add(BackendConfig(name="demo", kind="embedded", priority=DEMO_PRIORITY))
+            # An adapter that comes back would else be known without models, and requests for them refused as unknown.
+            await host.look_around(FIRST_LOOK_SECONDS)
             yield [
                 Servicer(
                     InferenceServicer(host, spiffe.instance_id),

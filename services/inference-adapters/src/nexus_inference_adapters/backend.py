@@ -67,6 +67,8 @@ class Backend:
     ) -> None:
         self.config = config
         self.inspection = Inspection(instance_pb2.STATE_STARTING, "It has not been looked at yet.")
+        self.looked_at = asyncio.Event()
+        """Set by the first inspection, whatever it showed."""
         self.adapter = adapter
         self.shelf = shelf
         self._limits = limits
@@ -235,6 +237,7 @@ class Backend:
             self._gate.resize(inspection.capacity)
         metrics.UP.labels(self.config.name).set(inspection.state == instance_pb2.STATE_ACTIVE)
         self._changed()
+        self.looked_at.set()
 
     def _admitted(
         self, envelope: inference_pb2.Envelope, body: dict[str, object]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -97,6 +97,12 @@ class Host:
         self._watchers[config.name] = watcher
         self._publish()
         return backend
+
+    async def look_around(self, patience: float) -> None:
+        """Waits until every backend has been looked at once, at most `patience` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await asyncio.gather(*(backend.looked_at.wait() for backend in self.backends))
 
     async def drop(self, name: str) -> None:
         """Serves a backend no longer; requests that run go on to their end."""

@@ -20,13 +20,17 @@ MAX_RETRY_SECONDS = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The first rule that fits wins. `statuses` empty = any; `words` is searched in type, code and message."""
+    """The first rule that fits wins. `statuses` empty = any; `words` is searched in type, code and message.
+
+    `code` is what the caller reads in the error's code, where the reason has none of its own.
+    """
 
     statuses: tuple[int, ...]
     words: str
     reason: Reason
     message: str
     quote: bool = False
+    code: str = ""
 
     def fits(self, status: int, text: str) -> bool:
         return (not self.statuses or status in self.statuses) and re.search(
@@ -38,9 +42,13 @@ TOO_LONG = (
     r"context_length_exceeded|exceed_context_size|maximum context length|context (length|size|window)"
     r"|exceeds the (available )?context|input length exceeds"
 )
+# A verdict on the prompt, whatever status it comes with: another backend must not be asked for a kinder one.
+FILTERED = r"content_filter|content_policy_violation|content management policy|ResponsibleAIPolicyViolation"
 ANY = ""
 RULES = (
     Rule((), TOO_LONG, Reason.CONTEXT_LENGTH, "The prompt does not fit the model's context."),
+    Rule((), FILTERED, Reason.INVALID_REQUEST, "The backend's content filter refused the request.",
+         code="content_filter"),
     Rule((401, 403, 407), ANY, Reason.UPSTREAM_ERROR, "The backend refused NEXUS; check its api_key_env."),
     Rule((), r"auto.tool.choice|tool.call.parser", Reason.UNSUPPORTED_PARAMETER,
          "The backend was started without tool calling."),
@@ -91,7 +99,7 @@ def _judge(status: int, body: Any, retry_after: str | None) -> MeshError:
     details = _details(body)
     text = " ".join(str(details[key]) for key in ("type", "code", "message") if details.get(key) is not None)
     rule = next((rule for rule in RULES if rule.fits(status, text)), OTHERWISE)
-    metadata = {"upstream_status": str(status)}
+    metadata = {"upstream_status": str(status)} | ({"code": rule.code} if rule.code else {})
     if rule.reason is Reason.CONTEXT_LENGTH and (limit := _context_limit(details)):
         metadata["context_tokens"] = limit
     if rule.reason is Reason.UNSUPPORTED_PARAMETER:

@@ -1,0 +1,83 @@
+"""Fake backends that answer well, but for the requests a trap was set for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from faults.history import TOKENS
+from support import fake_openai_modes as modes
+from support.fake_openai import FakeOpenAI
+from support.fake_openai_script import Answer, Mode
+from support.fake_server import RecordedRequest
+from support.openai_wire import Call
+
+__all__ = ["Hits", "Trap", "healthy", "seen"]
+
+INTERVAL = 0.03
+"""Seconds between two tokens of a stream."""
+
+Hits = Mapping[tuple[str, bool], int]
+"""By model and streaming: how many requests."""
+
+
+def healthy() -> Mode:
+    """Streams take a third of a second, so that some are always under way; whole answers come at once."""
+    streamed, whole = modes.ok(TOKENS, INTERVAL), modes.ok(TOKENS)
+
+    def mode(call: Call) -> Answer:
+        if (begun := _begun(call)) is not None:
+            rest = "".join(call.token(number) for number in range(begun, TOKENS)).rstrip()
+            return modes.ok(text=rest, interval=INTERVAL)(call)
+        return streamed(call) if call.stream else whole(call)
+
+    return mode
+
+
+def _begun(call: Call) -> int | None:
+    """How many tokens of the answer the request already brings along; None when it asks for a whole one."""
+    last = call.body["messages"][-1]
+    return len(last["content"].split()) if last["role"] == "assistant" else None
+
+
+class Trap:
+    """A mode: the next requests it is armed for meet the fault, all others a good answer."""
+
+    def __init__(self) -> None:
+        self.bitten: list[str] = []
+        self.refusal: Mode | None = None
+        """What it says when asked to go on with somebody else's answer."""
+        self._left: Counter[tuple[str, bool]] = Counter()
+        self._fault = self._healthy = healthy()
+
+    def arm(self, fault: Mode, hits: Hits) -> None:
+        self.bitten = []
+        self._fault, self._left = fault, Counter(hits)
+
+    def disarm(self) -> None:
+        self.refusal = None
+        self._left.clear()
+
+    @property
+    def sprung(self) -> bool:
+        """Whether it has met all it was armed for."""
+        return not self._left.total()
+
+    def __call__(self, call: Call) -> Answer:
+        if self.refusal is not None and _begun(call) is not None:
+            return self.refusal(call)
+        key = (call.model, call.stream)
+        if self._left[key] <= 0:
+            return self._healthy(call)
+        self._left[key] -= 1
+        self.bitten.append(str(call.body.get("user")))
+        return self._fault(call)
+
+
+def seen(fake: FakeOpenAI) -> dict[str, list[RecordedRequest]]:
+    """What a backend saw of each request of the run, by its mark."""
+    calls: dict[str, list[RecordedRequest]] = {}
+    for call in fake.calls:
+        if call.body and (mark := call.body.get("user")):
+            calls.setdefault(mark, []).append(call)
+    return calls

@@ -1,0 +1,115 @@
+"""Runs one service of the mesh with one of its guards out of order: python rigged.py SWITCH MODULE ARGUMENTS.
+
+A fault whose guard is gone must be seen to go wrong, or its test proves nothing. Nothing in the services knows of
+this: each switch replaces a named piece of them before they start, and fails when the piece is not there.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+__all__ = ["SWITCHES"]
+
+GATEWAY, ADAPTER = "nexus_gateway", "nexus_inference_adapters"
+DONE = b"data: [DONE]\n\n"
+
+
+def replace(module: str, path: str, value: Any) -> None:
+    owner: Any = import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    assert hasattr(owner, name), f"{module} has no {path}: this switch needs to be written anew"
+    setattr(owner, name, value)
+
+
+def _no_failover() -> None:
+    replace("nexus_gateway.retries", "RetryBudget.take", lambda _: False)
+
+
+def _retry_everything() -> None:
+    errors = import_module("nexus_mesh.errors")
+    replace("nexus_gateway.dispatch", "RETRYABLE", frozenset(errors.Reason))
+
+
+def _errors_look_done() -> None:
+    replace("nexus_gateway.http.events", "EventWriter.error", lambda *_: DONE)
+
+
+def _any_end_is_good() -> None:
+    replace("nexus_gateway.http.events", "EventWriter.finish", lambda *_: DONE)
+
+
+def _believe_any_end() -> None:
+    replace("nexus_inference_adapters.openai_compatible", "EventStream.finish", lambda _: None)
+
+
+def _no_end_mark() -> None:
+    replace("nexus_gateway.http.events", "EventWriter.finish", lambda *_: b": end\n\n")
+
+
+def _wrong_sums() -> None:
+    events = import_module("nexus_gateway.http.events")
+    honest = events.usage_object
+    replace("nexus_gateway.http.events", "usage_object", lambda usage: honest(usage) | {"total_tokens": 5})
+
+
+def _filter_is_stop() -> None:
+    reasons = import_module("nexus_inference_adapters.answers").FINISH_REASONS
+    assert "content_filter" in reasons
+    reasons["content_filter"] = "stop"
+
+
+def _advertised(port: str) -> None:
+    """No guard: the adapter registers under a proxy's port instead of its own."""
+    registration = import_module("nexus_mesh.registration").Registration
+
+    class Elsewhere(registration):
+        def __init__(self, *args: Any, **named: Any) -> None:
+            super().__init__(*args, **(named | {"port": int(port)}))
+
+    replace("nexus_mesh.service", "Registration", Elsewhere)
+
+
+def _no_pings() -> None:
+    """A frozen peer is then noticed after a minute; the limits of requests are taken away in the configuration."""
+    options = import_module("nexus_mesh.link").OPTIONS
+    patient = tuple(option for option in options if "ping" not in option[0] and "keepalive" not in option[0])
+    assert patient != options
+    replace("nexus_mesh.link", "OPTIONS", patient)
+
+
+SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {
+    "no failover": {GATEWAY: _no_failover},
+    "refusals are retried": {GATEWAY: _retry_everything},
+    "errors look done": {GATEWAY: _errors_look_done},
+    "any end is good": {GATEWAY: _any_end_is_good, ADAPTER: _believe_any_end},
+    "no end mark": {GATEWAY: _no_end_mark},
+    "wrong sums": {GATEWAY: _wrong_sums},
+    "a filtered answer is whole": {ADAPTER: _filter_is_stop},
+    "no time limits": {GATEWAY: _no_pings, ADAPTER: None},
+}
+"""By name: what is replaced in which service; None = nothing, it is only started anew.
+
+For "no time limits" the caller changes the configuration as well.
+"""
+
+
+def main() -> None:
+    switch, module = sys.argv[1:3]
+    del sys.argv[:2]
+    if switch.startswith("port="):
+        _advertised(switch.removeprefix("port="))
+    else:
+        rig = SWITCHES[switch][module]
+        assert rig is not None, f"{switch} replaces nothing in {module}"
+        rig()
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
