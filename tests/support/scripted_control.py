@@ -88,18 +88,17 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
     async def WatchKeys(
         self, request: keys_pb2.WatchKeysRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[keys_pb2.WatchKeysResponse]:
-        sent = 0
+        sent = len(self._told)
         self.watchers += 1
         try:
-            for event in self._told:
+            for event in self._told[:sent]:
                 yield event
-            sent = len(self._told)
             yield keys_pb2.WatchKeysResponse(synced=keys_pb2.KeysSynced())
             while True:
                 changed = self._changed
-                for event in self._told[sent:]:
-                    yield event
-                sent = len(self._told)
+                while sent < len(self._told):  # more may be told while one is being sent
+                    yield self._told[sent]
+                    sent += 1
                 await changed.wait()
         finally:
             self.watchers -= 1

@@ -13,15 +13,16 @@ class QueueSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wait: float = Field(
-        default=10.0,
+        default=60.0,
         gt=0,
         description="Seconds a request may wait for a place, at most; a twentieth of its total time if that is less.",
     )
     stretch: float = Field(
-        default=0.6,
+        default=5.0,
         gt=0,
-        description="The same as a multiple of the time the model's requests take, so that no answer takes much longer "
-        "than usual; half a second is always allowed.",
+        description="The same as a multiple of the time the model's requests take; half a second is always allowed. "
+        "With 0.6 no answer takes twice as long as usual, however many ask; with more, one machine serves several people "
+        "in turn.",
     )
     length: int = Field(default=256, ge=0, description="Requests that may wait for one model.")
     tenant_share: float = Field(
