@@ -21,8 +21,8 @@ class QueueSettings(BaseModel):
         default=5.0,
         gt=0,
         description="The same as a multiple of the time the model's requests take; half a second is always allowed. "
-        "With 0.6 no answer takes twice as long as usual, however many ask; with more, one machine serves several people "
-        "in turn.",
+        "With 0.6 no answer takes twice as long as usual, however many ask; with more, one machine serves several "
+        "people in turn.",
     )
     length: int = Field(default=256, ge=0, description="Requests that may wait for one model.")
     tenant_share: float = Field(
