@@ -34,6 +34,7 @@ def _no_failover() -> None:
 def _retry_everything() -> None:
     errors = import_module("nexus_mesh.errors")
     replace("nexus_gateway.dispatch", "RETRYABLE", frozenset(errors.Reason))
+    replace("nexus_gateway.dispatch", "_is_roomier", lambda *_: True)
 
 
 def _errors_look_done() -> None:
@@ -53,9 +54,13 @@ def _no_end_mark() -> None:
 
 
 def _wrong_sums() -> None:
-    events = import_module("nexus_gateway.http.events")
-    honest = events.usage_object
-    replace("nexus_gateway.http.events", "usage_object", lambda usage: honest(usage) | {"total_tokens": 5})
+    """Only where the backend's counts are absurd: good traffic has to come before the fault."""
+    honest = import_module("nexus_gateway.http.events").usage_object
+
+    def believing(usage: Any) -> dict[str, object]:
+        return honest(usage) | ({"total_tokens": 5} if usage.completion_tokens > 10**6 else {})
+
+    replace("nexus_gateway.http.events", "usage_object", believing)
 
 
 def _filter_is_stop() -> None:

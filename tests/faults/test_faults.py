@@ -77,6 +77,7 @@ async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     line = f"{switched.name} with {switched.switch}: {len(verdict.wrong)} wrong, first: {verdict.wrong[:1]}"
     print(line)
     pytestconfig.stash[SUMMARY].append(line)
+    assert not verdict.void or verdict.wrong, verdict
     assert verdict.wrong, f"{switched.name} looks well without its guard ({switched.guard})"
 
 
