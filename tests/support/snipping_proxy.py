@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 
 __all__ = ["SnippingProxy"]
@@ -18,6 +19,7 @@ class SnippingProxy:
         self._port = int(port)
         self.after = after
         self.cut = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> SnippingProxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -28,16 +30,25 @@ class SnippingProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
         up = asyncio.create_task(_pump(reader, far_writer))
         try:
-            await self._down(far_reader, writer)
+            with suppress(OSError):
+                await self._down(far_reader, writer)
         finally:
             up.cancel()
             for end in (writer, far_writer):
                 end.transport.abort()
+            await asyncio.sleep(0)  # an aborted transport is closed in the next round of the loop
+            self._serving.discard(task)
 
     async def _down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         left: int | None = None
