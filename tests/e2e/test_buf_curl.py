@@ -12,6 +12,7 @@ import pytest_asyncio
 from nexus_cli.instances import listed
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend, live_mesh
+from support.waiting import eventually
 
 BUF = Path(sysconfig.get_path("scripts")) / "buf"
 INFERENCE = "nexus.inference.v1.InferenceService"
@@ -20,7 +21,11 @@ SERVICES = {
     "adapter": {INFERENCE, "nexus.catalog.v1.CatalogService", "nexus.lifecycle.v1.LifecycleService"},
     "registry": {"nexus.registry.v1.RegistryService"},
     "router": {"nexus.router.v1.RouterService", "nexus.router.v1.PolicyService"},
-    "vault": {"nexus.vault.v1.IdentityService", "nexus.vault.v1.KeyService"},
+    "vault": {
+        "nexus.vault.v1.IdentityService",
+        "nexus.vault.v1.KeyService",
+        "nexus.vault.v1.TenantService",
+    },
 }
 BUILT_IN = {
     "grpc.health.v1.Health",
@@ -36,6 +41,7 @@ async def mesh(tmp_path: Path, fake_openai: FakeOpenAI) -> AsyncIterator[LiveMes
 
 
 async def test_reflection_health_and_inference_answer_to_buf_curl(mesh: LiveMesh) -> None:
+    await eventually(lambda: _all_are_listed(mesh), what="all five to be registered")
     for instance in await listed(mesh.layout):
         where = (mesh, instance.address, instance.server_name)
         methods = (await _buf_curl(*where, "--list-methods")).split()
@@ -45,6 +51,10 @@ async def test_reflection_health_and_inference_answer_to_buf_curl(mesh: LiveMesh
         }
         if instance.role in ("gateway", "adapter"):
             await _check_inference(where)
+
+
+async def _all_are_listed(mesh: LiveMesh) -> bool:
+    return {instance.role for instance in await listed(mesh.layout)} == SERVICES.keys()
 
 
 async def _check_inference(where: tuple[LiveMesh, str, str]) -> None:
