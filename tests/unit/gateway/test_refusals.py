@@ -102,6 +102,12 @@ def test_long_lists_are_cut() -> None:
     assert "and 35 more" in message
 
 
+def test_so_are_the_hosts_a_program_is_told() -> None:
+    table = Table([target(f"box{n}", state=State.UNHEALTHY) for n in range(40)])
+    hosts = refused(table, Requirements(CHAT, "m")).metadata["available_nodes"].split(",")
+    assert len(hosts) == 32
+
+
 def test_own_experience_is_told() -> None:
     box = target("box")
     error = refused(

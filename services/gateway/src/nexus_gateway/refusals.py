@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
 
-__all__ = ["refuse"]
+__all__ = ["HOSTS", "refuse"]
 
 RETRY_AFTER = 2.0
 ABSENT_RETRY_AFTER = 30.0
 NAMED = 5
+HOSTS = 32
+"""That are named at most: an error travels in headers between services."""
 
 # The request parameter behind a capability; the others are asked for by what the messages hold.
 PARAMS: dict[int, str] = {
@@ -61,7 +63,8 @@ def _context(refusal: Refusal, requirements: Requirements, kind: Kind) -> dict[s
     loading = any(verdict.target.state == State.STARTING for verdict in refusal.verdicts)
     context = {"reason": "loading" if kind.cause == "unhealthy" and loading else kind.cause}
     if kind.named:
-        context["available_nodes"] = ",".join(sorted({each.target.host for each in refusal.verdicts}))
+        hosts = sorted({each.target.host for each in refusal.verdicts})
+        context["available_nodes"] = ",".join(hosts[:HOSTS])
     if refusal.tier:
         context["required_tier"] = refusal.tier
     if refusal.missing:

@@ -16,6 +16,7 @@ from nexus_gateway.queueing.fair_queue import Targets, Ticket
 from nexus_gateway.queueing.line import Line
 from nexus_gateway.queueing.metrics import REFUSALS, WAITED, WAITING
 from nexus_gateway.queueing.settings import QueueSettings
+from nexus_gateway.refusals import HOSTS
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.traffic import Traffic
 
@@ -235,7 +236,7 @@ class Admission:
             not line.is_alone(tenant) and line.queue.held(tenant) > 0 and (bare is None or bare <= patience)
         )
         known = filter(None, map(self._places.target, targets))
-        hosts = sorted({target.host for target in known})
+        hosts = sorted({target.host for target in known})[:HOSTS]
         waits = self._settings.wait if eta is None else eta
         return refusals.saturated(line.model, waits, hosts, own_share=own)
 
