@@ -56,7 +56,14 @@ class Crowd:
     async def finish(self) -> Counter[str]:
         """What became of all: "ok" or the reason of the error."""
         results = await asyncio.gather(*self.tasks.values(), return_exceptions=True)
-        return Counter(each.reason.value if isinstance(each, MeshError) else "ok" for each in results)
+        return Counter(each.reason.value if isinstance(each, MeshError) else _fine(each) for each in results)
+
+
+def _fine(result: Any) -> str:
+    """Anything but an answer is a fault of ours."""
+    if isinstance(result, BaseException):
+        raise result
+    return "ok"
 
 
 async def started(box: ScriptedAdapter, count: int) -> list[str]:
@@ -439,4 +446,15 @@ async def test_fallbacks_stand_in_for_the_busy_only_where_policy_says_so(bench: 
     assert waiting() == 1
     large.let_go(3)
     small.let_go(3)
+    assert await crowd.finish() == {"ok": 3}
+
+
+async def test_a_full_fallback_of_a_model_nobody_offers_is_waited_for(bench: GatewayBench) -> None:
+    little = await held_box(bench, "little")
+    fallbacks = {"m": snapshot_pb2.Fallbacks(models=["little"])}
+    await bench.start(little.target("little", capacity=1), policy={"fallbacks": fallbacks}, queue=PATIENT)
+    crowd = Crowd(bench)
+    await crowd.send_all("r", 3)
+    assert sorted(await one_by_one(little, 3)) == ["r0", "r1", "r2"]
+    little.let_go()
     assert await crowd.finish() == {"ok": 3}

@@ -309,9 +309,9 @@ class Admission:
         return lane.targets if lane and all(map(self._places.target, lane.targets)) else NONE
 
     def _line(self, passage: Passage) -> Line[Waiter]:
+        """Where it waits: with all who want the model it was asked for, or the one that stands in for it."""
         assert passage.plan is not None  # noqa: S101 - only planned requests come here
-        assert passage.plan.model is not None  # noqa: S101 - a plan with candidates has one
-        return self._places.line(passage.plan.model)
+        return self._places.line(passage.plan.model or passage.plan.candidates[0].model.id)
 
     def _push(self, waiter: Waiter, targets: Targets, *, first: bool = False) -> None:
         passage, line = waiter.passage, waiter.line
