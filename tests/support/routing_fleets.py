@@ -127,6 +127,10 @@ def _conditions(random: Random, targets: list[Target]) -> Conditions:
         unreachable={each.endpoint: "gone" for each in targets if random.random() < 0.1},
         ejected={each.id: "failed" for each in targets if random.random() < 0.1},
         paused={each.id: "asked" for each in targets if random.random() < 0.05},
+        slow={
+            model: {each.id: random.random() for each in targets if random.random() < 0.5}
+            for model in random.sample("mn", random.choice((0, 0, 1, 2)))
+        },
         turn=random.randrange(10),
     )
 

@@ -8,12 +8,15 @@ from nexus.router.v1.snapshot_pb2 import Snapshot
 from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
 from nexus_router.config import RoutingSettings
-from nexus_router.health import Health
+from nexus_router.health import HOLDS, Health
 from nexus_routing import read_policy, read_snapshot
 
 ACTIVE = registry.STATE_ACTIVE
 ROUTING = RoutingSettings(
-    aliases={"gpt-4o": "m"}, zones={"gpt-4o": "restricted"}, crossing={"restricted": "scrub"}
+    aliases={"gpt-4o": "m"},
+    zones={"gpt-4o": "restricted"},
+    crossing={"restricted": "scrub"},
+    hedge={"embed-*": 0.5},
 )
 
 
@@ -46,7 +49,9 @@ def test_every_backend_of_every_adapter_is_a_target() -> None:
     ]
     assert dict(snapshot.aliases) == {"gpt-4o": "m"}
     assert dict(snapshot.zones) == {"gpt-4o": "restricted"}
-    assert read_policy(snapshot).crossing == {"restricted": "scrub"}
+    policy = read_policy(snapshot)
+    assert policy.crossing == {"restricted": "scrub"}
+    assert [policy.hedge_after(name, name) for name in ("embed-small", "gpt-4o")] == [0.5, 0.0]
 
 
 def test_a_target_says_all_a_gateway_needs() -> None:
@@ -93,3 +98,65 @@ def test_only_a_good_backend_of_a_good_connected_adapter_is_active(
 def test_the_decision_library_reads_what_is_compiled() -> None:
     table = read_snapshot(compiled(adapter("a", box(models=[Model(id="m", operations=[OPERATION_CHAT])]))))
     assert table.resolve("gpt-4o") == "m"
+
+
+class Flapping:
+    """Two backends in one zone; `a` falls and looks well again at once."""
+
+    def __init__(self, *models: str) -> None:
+        self.health, self.now = Health(), 0.0
+        self.models = [Model(id=name) for name in models]
+        self.other = box("b", models=[Model(id="shared")])
+
+    def states(self, state: registry.State) -> list[registry.State]:
+        self.now += 0.01
+        instance = adapter("x", box("a", state, models=self.models), self.other)
+        return [
+            target.state for target in compile_snapshot([instance], ROUTING, self.health, self.now).targets
+        ]
+
+    def fall(self, times: int) -> list[registry.State]:
+        states = self.states(ACTIVE)
+        for _ in range(times):
+            self.states(registry.STATE_UNHEALTHY)
+            states = self.states(ACTIVE)
+        return states
+
+
+def test_a_backend_that_fell_is_held_back_while_another_has_all_its_models() -> None:
+    fleet = Flapping("shared")
+    assert fleet.fall(1) == [registry.STATE_UNHEALTHY, ACTIVE]
+    fleet.now += HOLDS[1]
+    assert fleet.states(ACTIVE) == [ACTIVE, ACTIVE]
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_the_only_backend_of_a_model_is_used_however_often_it_fell(times: int) -> None:
+    fleet = Flapping("shared", "its own")
+    assert fleet.fall(times) == [ACTIVE, ACTIVE]
+
+
+def test_the_same_model_in_another_zone_is_no_help() -> None:
+    health, model = Health(), Model(id="m")
+    elsewhere = adapter("y", box("b", models=[model]))
+    elsewhere.zone = "office"
+
+    def states(state: registry.State, now: float) -> list[registry.State]:
+        home = adapter("x", box("a", state, models=[model]))
+        targets = compile_snapshot([home, elsewhere], ROUTING, health, now).targets
+        return [target.state for target in targets]
+
+    assert states(ACTIVE, 0.0) == [ACTIVE, ACTIVE]
+    assert states(registry.STATE_UNHEALTHY, 0.1) == [registry.STATE_UNHEALTHY, ACTIVE]
+    assert states(ACTIVE, 0.2) == [ACTIVE, ACTIVE]
+
+
+def test_a_fall_of_one_used_before_its_time_counts() -> None:
+    fleet = Flapping("shared", "its own")
+    fleet.fall(3)
+    fleet.models = [Model(id="shared")]
+    assert fleet.states(ACTIVE) == [registry.STATE_UNHEALTHY, ACTIVE]
+    fleet.now += HOLDS[3] - 0.1
+    assert fleet.states(ACTIVE) == [registry.STATE_UNHEALTHY, ACTIVE]
+    fleet.now += 0.2
+    assert fleet.states(ACTIVE) == [ACTIVE, ACTIVE]

@@ -32,6 +32,8 @@ def test_aliases(toml: Path) -> None:
         ('[routing.aliases]\na = ""\n', "empty"),
         ("[routing.aliases]\na = 1\n", "routing.aliases.a"),
         ('[routing.alias]\na = "b"\n', "routing.alias"),
+        ("[routing.hedge]\nm = 0\n", "routing.hedge.m"),
+        ('[routing.hedge]\nm = "soon"\n', "routing.hedge.m"),
         ('[routing.crossing]\nrestricted = "allow"\n', "routing.crossing.restricted"),
     ],
 )

@@ -56,6 +56,18 @@ def test_own_running_requests_count_before_the_next_report() -> None:
     assert order(plan(Table([left, right]), CHAT, conditions)) == ["right", "left"]
 
 
+def test_a_slow_target_comes_first_again_once_the_quick_one_is_as_loaded_as_it_is_slow() -> None:
+    quick, slow = target("quick", load=Load(capacity=4)), target("slow", load=Load(capacity=4))
+    table, known = Table([quick, slow]), {"m": {slow.id: 0.6}}
+    ranked = [
+        order(plan(table, CHAT, Conditions(active={quick.id: running}, slow=known, turn=turn)))[0]
+        for running in (0, 2, 3)
+        for turn in range(2)
+    ]
+    assert ranked == ["quick"] * 4 + ["slow"] * 2
+    assert order(plan(table, CHAT, Conditions(slow={"n": {quick.id: 0.9}}, turn=0)))[0] == "quick"
+
+
 def test_equals_take_turns() -> None:
     table = Table([target(name) for name in "abc"])
     first = Counter(order(plan(table, CHAT, Conditions(turn=turn)))[0] for turn in range(9))

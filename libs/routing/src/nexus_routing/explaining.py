@@ -111,9 +111,11 @@ def _standing(candidate: Candidate, conditions: Conditions) -> str:
     load, own = candidate.target.load, conditions.active.get(candidate.id, 0)
     places = str(load.capacity) if load.capacity else "an unknown number of"
     memory = "" if candidate.model.loaded else ", model not in memory"
+    extra = conditions.slow.get(candidate.model.id, {}).get(candidate.id)
+    slow = f", {1 / (1 - extra):.1f} times as slow as the quickest" if extra else ""
     return (
         f"priority {candidate.target.priority}, {load.active + load.queued + own} running or waiting on "
-        f"{places} places{memory}"
+        f"{places} places{memory}{slow}"
     )
 
 

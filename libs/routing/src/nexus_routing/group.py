@@ -24,7 +24,7 @@ FEW = 8
 
 
 class Group:
-    """Immutable. The least loaded come first, those equal in load by rotation.
+    """Of one model; immutable. The least loaded come first, those equal in load by rotation.
 
     Of more than 64, those with a free place in a window that moves on with every turn come before all others. It
     bounds the work of a decision, and gateways that know the same do not all run to the same target.
@@ -32,6 +32,7 @@ class Group:
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self.candidates = tuple(candidates)
+        self._model = self.candidates[0].model.id
         self._ids = tuple(each.id for each in self.candidates)
         self._taken = tuple(each.taken for each in self.candidates)
         self._places = tuple(each.places for each in self.candidates)
@@ -68,7 +69,10 @@ class Group:
         """The place of the candidate that has seen this prompt's head before, if it can take it at ease."""
         points, places = self._ring
         place = places[bisect(points, affinity & 0xFFFFFFFF) % len(places)]
-        load = (self._taken[place] + conditions.active.get(self._ids[place], 0)) / self._places[place]
+        name = self._ids[place]
+        load = (self._taken[place] + conditions.active.get(name, 0)) / self._places[place]
+        if slow := conditions.slow.get(self._model):
+            load += slow.get(name, 0.0)
         return place if place not in out and load < AT_EASE else None
 
     @cached_property
@@ -87,6 +91,8 @@ class Group:
         """Load and place of the least loaded in service: what the table says and what was sent there since."""
         running, ids, taken, places = conditions.active.get, self._ids, self._taken, self._places
         scores = [(taken[i] + running(ids[i], 0)) / places[i] for i in turns]
+        if slow := conditions.slow.get(self._model):
+            scores = [score + slow.get(ids[i], 0.0) for i, score in zip(turns, scores, strict=True)]
         if out:
             scores = [math.inf if i in out else score for i, score in zip(turns, scores, strict=True)]
         return [(scores[i], turns[i]) for i in _smallest(scores, limit)]

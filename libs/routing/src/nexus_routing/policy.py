@@ -72,6 +72,7 @@ class Policy:
     order; theirs are not followed. `tiers`: the lowest tier that may serve it, of `tier_order`, lowest first; those in
     `tier_drop` may be served by a lower one when no other can. `overflow`: fallbacks also stand in while every place
     is taken. `resume`: patterns of those whose cut streams another backend of the same model may go on with.
+    `hedge`: pattern -> seconds after which a second backend is asked too for a whole answer that is not there yet.
     `crossing`: zone or model -> "scrub" or "block", for whoever asks what to do when nobody inside the zone offers the
     model; a plan itself never leaves it.
     """
@@ -85,6 +86,7 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     overflow: bool = False
     resume: tuple[str, ...] = ()
+    hedge: Mapping[str, float] = field(default_factory=dict)
     crossing: Mapping[str, str] = field(default_factory=dict)
 
     def names(self, asked: str, resolved: str) -> tuple[str, ...]:
@@ -103,6 +105,14 @@ class Policy:
         return bool(self.resume) and any(
             fnmatchcase(name, each) for name in self.names(asked, resolved) for each in self.resume
         )
+
+    def hedge_after(self, asked: str, resolved: str) -> float:
+        """Seconds until a second backend is asked too; 0 = never."""
+        if not self.hedge:
+            return 0.0
+        names = self.names(asked, resolved)
+        waits = (wait for each, wait in self.hedge.items() if any(fnmatchcase(name, each) for name in names))
+        return min(waits, default=0.0)
 
     def tier_rank(self, tier: str) -> int:
         """Higher is better; a tier nobody ordered is the lowest."""

@@ -29,6 +29,7 @@ def read_policy(snapshot: Any) -> Policy:
         rules=tuple([_read_rule(rule) for rule in snapshot.rules]),
         overflow=snapshot.overflow,
         resume=tuple(snapshot.resume),
+        hedge=dict(snapshot.hedge),
         crossing=dict(snapshot.crossing),
     )
 

@@ -102,7 +102,8 @@ class Conditions:
     """What the asking process itself knows, newer than any table.
 
     `active`: its own running requests by target id. `unreachable`, `ejected` and `paused`: why an endpoint or a target
-    gets nothing now; a paused one asked for that itself. `turn`: any growing number; equals are tried in an order that
+    gets nothing now; a paused one asked for that itself. `slow`: by model and target id, how much more loaded than it
+    is a slow target seems, in 0..1 of its places. `turn`: any growing number; equals are tried in an order that
     rotates with it.
     """
 
@@ -110,6 +111,7 @@ class Conditions:
     unreachable: Mapping[Endpoint, str] = field(default_factory=dict)
     ejected: Mapping[str, str] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
+    slow: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     turn: int = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.failures import told, unavailable
+from nexus_gateway.hedging import Ask, hedged
+from nexus_gateway.latencies import Measure
 from nexus_gateway.metering import RETRIES
 from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
 from nexus_gateway.passage import Passage
@@ -30,7 +33,7 @@ COUNT_SECONDS = 3.0
 
 
 class Dispatcher:
-    """Sends a planned request to one candidate after the other, never to two at once."""
+    """Sends a planned request to one candidate after the other; to two at once only where policy hedges."""
 
     def __init__(self, peers: Peers, traffic: Traffic, budget: RetryBudget) -> None:
         self._peers = peers
@@ -39,7 +42,8 @@ class Dispatcher:
 
     async def complete(self, passage: Passage) -> inference_pb2.CompleteResponse:
         """The whole answer of the first candidate that gives one. Raises MeshError."""
-        return await self._walk(passage, self._complete_at, lambda: True)
+        attempt = self._complete_hedged if passage.hedge_after else self._complete_at
+        return await self._walk(passage, attempt, lambda: True)
 
     async def open_stream(self, passage: Passage, may_retry: Callable[[], bool]) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
@@ -88,6 +92,8 @@ class Dispatcher:
         for candidate in passage.plan.candidates:
             if not self._traffic.admits(candidate) or (outgrown and not _is_roomier(candidate, outgrown)):
                 continue
+            if candidate.id == passage.hedged:
+                continue
             if failed is not None:
                 if passage.attempts >= ATTEMPTS or not self._budget.take():
                     break
@@ -107,13 +113,53 @@ class Dispatcher:
                     break
         raise failed or unavailable(passage.request.model)
 
+    async def _complete_hedged(
+        self, passage: Passage, candidate: Candidate
+    ) -> inference_pb2.CompleteResponse:
+        started, first = time.monotonic(), passage.served
+        answer = await hedged(
+            lambda: self._complete_at(passage, candidate),
+            lambda: self._second(passage, candidate),
+            passage.hedge_after,
+        )
+        assert passage.served is not None  # noqa: S101 - the step before named the first
+        passage.served.attempts = passage.attempts
+        if passage.served is not first:
+            # It took at least so long: who is often late is to be asked later.
+            measure, seconds = _speed(answer, time.monotonic() - started)
+            self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
+        return answer
+
+    def _second(self, passage: Passage, first: Candidate) -> Ask[inference_pb2.CompleteResponse] | None:
+        """Asks the best other candidate; None when there is none, or too many are asked a second time already."""
+        assert passage.plan is not None  # noqa: S101 - the step before made it
+        others = (
+            each for each in passage.plan.candidates if each.id != first.id and self._traffic.admits(each)
+        )
+        other = next(others, None)
+        if other is None or not self._budget.take():
+            return None
+        RETRIES.labels("hedged").inc()
+        passage.attempts += 1
+        passage.hedged = other.id
+
+        async def ask() -> inference_pb2.CompleteResponse:
+            served = _served_by(other, passage)
+            answer = await self._complete_at(passage, other)
+            passage.served = served
+            return answer
+
+        return ask
+
     async def _complete_at(self, passage: Passage, candidate: Candidate) -> inference_pb2.CompleteResponse:
         peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         request = inference_pb2.CompleteRequest(envelope=_envelope(passage, candidate))
+        started = time.monotonic()
         try:
             async with connecting(peer, passage.limits.connect):
                 response = await peer.unary(_method(passage), request, timeout=passage.left)
             ride.succeed()
+            ride.took(*_speed(response, time.monotonic() - started))
         except MeshError as error:
             ride.fail(error)
             raise told(error, candidate, passage.limits) from None
@@ -124,11 +170,13 @@ class Dispatcher:
     async def _open_at(self, passage: Passage, candidate: Candidate) -> BackendStream:
         peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         stream = BackendStream(peer, candidate, ride, _envelope(passage, candidate), passage)
+        started = time.monotonic()
         try:
             await stream.open()
         except BaseException:
             await stream.close()
             raise
+        ride.took(Measure.FIRST_CONTENT, time.monotonic() - started)
         return stream
 
 
@@ -138,6 +186,12 @@ def _is_roomier(candidate: Candidate, outgrown: Mapping[str, int]) -> bool:
     if known is not None:
         return 0 < known < context
     return context == 0 or context > max(outgrown.values())
+
+
+def _speed(answer: inference_pb2.CompleteResponse, seconds: float) -> tuple[Measure, float]:
+    """Whole answers are as long as their text; what has none comes with its first content."""
+    tokens = answer.usage.completion_tokens
+    return (Measure.PER_TOKEN, seconds / tokens) if tokens > 0 else (Measure.FIRST_CONTENT, seconds)
 
 
 def _method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:

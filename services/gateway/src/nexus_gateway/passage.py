@@ -45,6 +45,10 @@ class Passage:
     usage: inference_pb2.Usage | None = None
     first_content: float | None = None
     waited: float = 0.0
+    hedge_after: float = 0.0
+    """Seconds after which a second candidate is asked as well for a whole answer; 0 = never."""
+    hedged: str = ""
+    """Id of the candidate that was."""
     error: MeshError | None = None
     finished: bool = False
     continued: dict[str, Any] | None = None

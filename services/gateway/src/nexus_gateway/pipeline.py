@@ -191,6 +191,7 @@ class Pipeline:
         if chosen.refusal is not None:
             raise refuse(chosen.refusal, passage.requirements, self.traffic.soonest)
         passage.plan = chosen
+        passage.hedge_after = self.table.table.policy.hedge_after(passage.request.model, chosen.model or "")
         limits = self._model_limits
         passage.limits = limits.get(passage.request.model) or limits.get(chosen.model or "", self._limits)
 

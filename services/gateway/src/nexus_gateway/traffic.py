@@ -10,6 +10,7 @@ from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Table
 
 from nexus_gateway.breakers import Breakers
+from nexus_gateway.latencies import Latencies, Measure
 from nexus_gateway.queueing.places import Places
 from nexus_gateway.queueing.tenants import NOBODY, Tenant
 from nexus_gateway.reachability import Reachability
@@ -29,19 +30,17 @@ class Traffic:
         self.active = self.places.active
         self.reachability = reachability
         self.breakers = breakers
+        self.latencies = Latencies()
         # Gateways that start together must not walk through the targets in step.
         self._turns = itertools.count(random.randrange(1 << 20))
 
     def conditions(self) -> Conditions:
         """What a plan has to know beyond the table."""
-        unreachable, breakers = self.reachability.unreachable, self.breakers
-        return Conditions(self.active, unreachable, breakers.ejected(), breakers.paused(), next(self._turns))
+        return self._conditions(next(self._turns))
 
     def look(self) -> Conditions:
         """The same for a question that takes no turn: asking does not change where the next request goes."""
-        return Conditions(
-            self.active, self.reachability.unreachable, self.breakers.ejected(), self.breakers.paused()
-        )
+        return self._conditions(0)
 
     def soonest(self, targets: Iterable[str]) -> float:
         """Seconds until the first of the targets may be tried again, as far as we decide that; 0 = now."""
@@ -63,7 +62,20 @@ class Traffic:
         """Forgets what is not in the table any more."""
         endpoints: set[Endpoint] = {target.endpoint for target in table.targets}
         self.reachability.retain(endpoints)
-        self.breakers.retain({target.id for target in table.targets})
+        targets = {target.id for target in table.targets}
+        self.breakers.retain(targets)
+        self.latencies.retain(table.offers, targets)
+
+    def _conditions(self, turn: int) -> Conditions:
+        breakers = self.breakers
+        return Conditions(
+            active=self.active,
+            unreachable=self.reachability.unreachable,
+            ejected=breakers.ejected(),
+            paused=breakers.paused(),
+            slow=self.latencies.slow(),
+            turn=turn,
+        )
 
 
 class Ride:
@@ -83,6 +95,11 @@ class Ride:
         if not self._judged:
             self._judged = True
             self._traffic.breakers.succeed(self._candidate.id)
+
+    def took(self, measure: Measure, seconds: float) -> None:
+        """Tells how quick the target is."""
+        candidate = self._candidate
+        self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
 
     def fail(self, error: MeshError) -> None:
         """A lost connection speaks against the whole instance, a fault of the backend against the target."""

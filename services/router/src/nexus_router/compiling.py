@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1.snapshot_pb2 import Fallbacks, Snapshot, Target
@@ -32,6 +32,7 @@ def compile_snapshot(
         for backend in instance.status.backends
     ]
     targets.sort(key=lambda target: target.id)
+    _use_the_only_ones(targets, health)
     return Snapshot(
         targets=targets,
         aliases=routing.aliases,
@@ -43,8 +44,27 @@ def compile_snapshot(
         tier_order=routing.tier_order,
         tier_drop=routing.tier_drop,
         resume=routing.resume,
+        hedge=routing.hedge,
         rules=[rule.message() for rule in routing.rules],
     )
+
+
+def _use_the_only_ones(targets: Iterable[Target], health: Health) -> None:
+    """Whoever is held back, but has a model nobody else in its zone can serve, is used: it may fail, nothing must."""
+    held = [target for target in targets if health.is_held(target.id)]
+    if not held:
+        return
+    served = {
+        offer for target in targets if target.state == registry.STATE_ACTIVE for offer in _offers(target)
+    }
+    for target in held:
+        if not served.issuperset(_offers(target)):
+            health.believe(target.id)
+            target.state, target.state_reason = registry.STATE_ACTIVE, ""
+
+
+def _offers(target: Target) -> Iterator[tuple[str, str]]:
+    return ((target.zone, model.id) for model in target.models)
 
 
 def reported(instance: registry.Instance, backend: registry.Backend) -> tuple[registry.State, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from nexus_mesh.config import ServiceSettings, service_config
 from nexus_mesh.spiffe import LABEL as ZONE
@@ -45,6 +45,11 @@ class RoutingSettings(BaseModel):
         default=(),
         description="Models or aliases, * and ? allowed, whose cut streams another backend of the same model goes on "
         "with, if it can.",
+    )
+    hedge: dict[str, Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)]] = Field(
+        default_factory=dict,
+        description="Models or aliases, * and ? allowed -> seconds after which a second backend is asked too for a "
+        "whole answer that is not there yet. At most a fifth of all requests are asked twice.",
     )
     crossing: dict[str, Literal["block", "scrub"]] = Field(
         default_factory=dict,

@@ -51,6 +51,14 @@ class Health:
         self._due[target_id] = due
         return registry.STATE_UNHEALTHY, f"answers again, and is used after {hold:g} s without a failure"
 
+    def is_held(self, target_id: str) -> bool:
+        """Whether it looks well and has only not done so for long enough."""
+        return target_id in self._due
+
+    def believe(self, target_id: str) -> None:
+        """It is used before its time is up: should it fail meanwhile, that counts as a fall."""
+        self._records[target_id].usable = True
+
     def next_due(self) -> float | None:
         """When the next verdict may change without a report."""
         return min(self._due.values(), default=None)

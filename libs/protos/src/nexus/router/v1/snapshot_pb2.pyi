@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Snapshot(_message.Message):
-    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume", "policy_revision", "crossing")
+    __slots__ = ("version", "create_time", "targets", "aliases", "zones", "fallbacks", "tiers", "tier_order", "tier_drop", "rules", "overflow", "resume", "hedge", "policy_revision", "crossing")
     class AliasesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,13 @@ class Snapshot(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class HedgeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     class CrossingEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +68,7 @@ class Snapshot(_message.Message):
     RULES_FIELD_NUMBER: _ClassVar[int]
     OVERFLOW_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    HEDGE_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
     CROSSING_FIELD_NUMBER: _ClassVar[int]
     version: int
@@ -75,9 +83,10 @@ class Snapshot(_message.Message):
     rules: _containers.RepeatedCompositeFieldContainer[Rule]
     overflow: bool
     resume: _containers.RepeatedScalarFieldContainer[str]
+    hedge: _containers.ScalarMap[str, float]
     policy_revision: int
     crossing: _containers.ScalarMap[str, str]
-    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ..., policy_revision: _Optional[int] = ..., crossing: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ..., aliases: _Optional[_Mapping[str, str]] = ..., zones: _Optional[_Mapping[str, str]] = ..., fallbacks: _Optional[_Mapping[str, Fallbacks]] = ..., tiers: _Optional[_Mapping[str, str]] = ..., tier_order: _Optional[_Iterable[str]] = ..., tier_drop: _Optional[_Iterable[str]] = ..., rules: _Optional[_Iterable[_Union[Rule, _Mapping]]] = ..., overflow: _Optional[bool] = ..., resume: _Optional[_Iterable[str]] = ..., hedge: _Optional[_Mapping[str, float]] = ..., policy_revision: _Optional[int] = ..., crossing: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Fallbacks(_message.Message):
     __slots__ = ("models",)

@@ -1,0 +1,103 @@
+"""A second backend is asked too when a whole answer takes long: one answer, nobody works on for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError, Reason
+from support.gateway_bench import GatewayBench
+from support.scripted_adapter import ScriptedAdapter
+from support.waiting import eventually
+
+HEDGE = {"hedge": {"m*": 0.1}}
+
+
+async def two(bench: GatewayBench, **fields: object) -> tuple[ScriptedAdapter, ScriptedAdapter]:
+    """The first is preferred."""
+    first, second = await bench.adapter("first"), await bench.adapter("second")
+    await bench.start(first.target(priority=1), second.target(), **fields)  # pyright: ignore[reportArgumentType]
+    return first, second
+
+
+async def test_a_silent_backend_is_stood_in_for_and_let_go(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy=HEDGE)
+    first.mode = "silent"
+    answer = await bench.ask()
+    assert (answer.served.backend, answer.served.attempts) == ("second", 2)
+    assert answer.served.route_reason == inference_pb2.ROUTE_REASON_FAILOVER
+    await eventually(lambda: first.active == 0, 1.0, "the loser to be freed")
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+
+
+async def test_the_first_may_still_win(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy=HEDGE)
+    first.delay, second.mode = 0.3, "silent"
+    answer = await bench.ask()
+    assert (answer.served.backend, answer.served.attempts) == ("first", 2)
+    await eventually(lambda: second.active == 0, 1.0, "the loser to be freed")
+
+
+async def test_quick_answers_streams_and_other_models_are_asked_for_once(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy={"hedge": {"other": 0.01, "embed-*": 0.01}})
+    first.delay = 0.1
+    assert (await bench.ask()).served.attempts == 1
+    assert second.seen == []
+
+
+async def test_when_both_fail_the_first_one_s_error_is_told(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy=HEDGE)
+    first.delay, first.mode, first.reason = 0.3, "fail", Reason.UPSTREAM_ERROR
+    second.mode, second.reason = "fail", Reason.OVERLOAD
+    with pytest.raises(MeshError) as caught:
+        await bench.ask()
+    assert caught.value.reason is Reason.UPSTREAM_ERROR
+    assert (len(first.seen), len(second.seen)) == (1, 1)
+
+
+async def test_a_failure_before_its_time_is_an_ordinary_one(bench: GatewayBench) -> None:
+    first, _ = await two(bench, policy={"hedge": {"m": 5.0}})
+    first.mode, first.reason = "fail", Reason.UPSTREAM_ERROR
+    assert (await bench.ask()).served.backend == "second"
+
+
+async def test_at_most_a_fifth_of_the_requests_is_asked_twice(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy=HEDGE)
+    first.delay = second.delay = 0.4
+    await asyncio.gather(*(bench.ask() for _ in range(50)))
+    assert 50 < len(first.seen) + len(second.seen) <= 60
+
+
+async def test_never_outside_the_zone(bench: GatewayBench) -> None:
+    inside, outside = await bench.adapter("inside"), await bench.adapter("outside")
+    inside.delay = 0.3
+    policy = {**HEDGE, "zones": {"m": "home"}}
+    targets = [inside.target(), outside.target()]
+    targets[0].zone, targets[1].zone = "home", "open"
+    await bench.start(*targets, policy=policy)
+    answer = await bench.ask()
+    assert (answer.served.backend, answer.served.attempts, outside.seen) == ("inside", 1, [])
+
+
+async def test_who_leaves_frees_both(bench: GatewayBench) -> None:
+    first, second = await two(bench, policy=HEDGE)
+    first.mode = second.mode = "silent"
+    asking = asyncio.create_task(bench.ask())
+    await eventually(lambda: first.active == second.active == 1, what="both to be asked")
+    asking.cancel()
+    await eventually(lambda: first.active == second.active == 0, 1.0, "both to be freed")
+
+
+async def test_who_is_often_late_is_asked_later(bench: GatewayBench) -> None:
+    slow, quick = await bench.adapter("slow"), await bench.adapter("quick")
+    slow.delay = 0.5
+    await bench.start(slow.target(), quick.target())
+    for _ in range(8):
+        await bench.ask()
+    slow.seen.clear()
+    quick.seen.clear()
+    bench.pipeline.traffic.latencies._due = 0.0  # pyright: ignore[reportPrivateUsage] - compared once a second
+    for _ in range(8):
+        await bench.ask()
+    assert (len(slow.seen), len(quick.seen)) == (0, 8)
