@@ -87,7 +87,7 @@ async def test_parameters_reach_the_engine_by_their_native_names(
     )
     sent = fake_ollama.requests[-1].body
     assert sent["options"] == {"num_predict": 9, "temperature": 0, "stop": ["x"], "seed": 7}
-    assert (sent["stream"], sent["truncate"], sent["shift"]) == (False, False, False)
+    assert (sent["stream"], sent["truncate"], sent["shift"]) == (True, False, False)
 
 
 async def test_num_ctx_stays_constant(bench: Bench, fake_ollama: FakeOllama) -> None:
@@ -351,3 +351,15 @@ async def test_cancelling_closes_the_connection(bench: Bench, fake_ollama: FakeO
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await eventually(lambda: fake_ollama.requests[-1].cancelled, 1.0, "the backend to be told")
+
+
+@pytest.mark.parametrize("operation", ["chat", "completion"])
+async def test_a_silent_engine_is_given_up_long_before_the_total_time_for_whole_answers_too(
+    impatient: Bench, fake_ollama: FakeOllama, operation: str
+) -> None:
+    fake_ollama.engine.interval = 30.0
+    backend = await impatient.serve("ollama", fake_ollama.url)
+    with pytest.raises(MeshError) as caught:
+        await impatient.complete(backend, {**LLAMA, "prompt": "hi"}, operation)
+    assert caught.value.reason is Reason.STREAM_IDLE_TIMEOUT
+    await eventually(lambda: fake_ollama.engine.busy == 0, 2.0, "the engine to be let go")

@@ -1,13 +1,17 @@
-"""A whole answer put together from a stream, for engines that notice a client's leaving only while they stream."""
+"""A whole answer put together from a stream: silence shows, and some engines notice a leaving client only so."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
 
+from nexus_inference_adapters.adapter import Completed, Event, Finish, Work
+from nexus_inference_adapters.normalise import from_whole
 from nexus_inference_adapters.openai_types import (
     Choice,
     Chunk,
@@ -21,8 +25,9 @@ from nexus_inference_adapters.openai_types import (
     UsageFields,
     Whole,
 )
+from nexus_inference_adapters.patience import Patience
 
-__all__ = ["Collected"]
+__all__ = ["Collected", "collect"]
 
 DECODER = msgspec.json.Decoder(Chunk)
 
@@ -104,6 +109,19 @@ class Collected:
     def whole(self, usage: inference_pb2.Usage | None) -> Whole:
         choices = [growing.choice(index) for index, growing in self._choices.items()]
         return Whole(choices=choices, usage=_fields(usage) if usage is not None else None)
+
+
+async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Patience) -> Completed:
+    """The whole answer of a stream, under a stream's limits on silence."""
+    patience.streams()
+    collected, usage = Collected(), None
+    async with aclosing(events):
+        async for event in events:
+            if type(event) is list:
+                collected.add(event)
+            elif type(event) is Finish:
+                usage = event.usage
+    return from_whole(work, collected.whole(usage))
 
 
 def _fields(usage: inference_pb2.Usage) -> UsageFields:

@@ -90,22 +90,25 @@ def _never(_: Work) -> bool:
     return False
 
 
+def _generates(work: Work) -> bool:
+    return work.operation != EMBEDDING and not isinstance(work.body.get("prompt"), list)
+
+
 def _llama_cpp_streams_only(work: Work) -> bool:
     """It refuses to stream log probabilities beside tools, and mixes up the streams of several prompts."""
-    several = isinstance(work.body.get("prompt"), list)
-    odd = several or (work.body.get("tools") and work.body.get("logprobs"))
-    return work.operation != EMBEDDING and not odd
+    return _generates(work) and not (work.body.get("tools") and work.body.get("logprobs"))
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One row: how to recognise a server and what it does by default.
 
-    `context_key` is where a row of /v1/models carries the model's context; `streams_only` says for which requests
-    it notices a client's leaving while it streams only; `keeps_after_stream` is False for a server that closes the
-    connection after a stream without saying so, which the next request on it would fall into. `prefill` are the
-    parameters by which it goes on with the last message instead of answering it. `counter` asks it for the tokens of
-    a prompt.
+    `context_key` is where a row of /v1/models carries the model's context; `streams_only` says which whole answers are
+    read as streams: a silent one is given up long before its total time, and llama.cpp notices a client's leaving
+    only so. It costs a chunk per token, and fields no stream has. `keeps_after_stream` is False for a server that
+    closes the connection after a stream without saying so, which the next request on it would fall into. `prefill`
+    are the parameters by which it goes on with the last message instead of answering it. `counter` asks it for the
+    tokens of a prompt.
     """
 
     name: str
@@ -151,9 +154,20 @@ DIALECTS = (
         prefill={"add_generation_prompt": False, "continue_final_message": True},
         counter=by_vllm,
     ),
-    Dialect("exo", lambda seen: seen.owned_by("exo"), ("tools", "reasoning"), "context_length", _exo_state),
     Dialect(
-        "lm-studio", lambda seen: seen.owned_by("organization_owner"), ("tools", "json", "reasoning"), ""
+        "exo",
+        lambda seen: seen.owned_by("exo"),
+        ("tools", "reasoning"),
+        "context_length",
+        _exo_state,
+        _generates,
+    ),
+    Dialect(
+        "lm-studio",
+        lambda seen: seen.owned_by("organization_owner"),
+        ("tools", "json", "reasoning"),
+        "",
+        streams_only=_generates,
     ),
     Dialect("openai", lambda seen: seen.owned_by("openai") or seen.owned_by("system"), (*STANDARD, "vision")),
     Dialect("other", lambda _: True, STANDARD),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 from nexus.inference.v1 import inference_pb2
@@ -21,10 +21,10 @@ from nexus_inference_adapters.adapter import (
     Work,
 )
 from nexus_inference_adapters.chunks import ChunkNormaliser
-from nexus_inference_adapters.collected import Collected
+from nexus_inference_adapters.collected import collect
 from nexus_inference_adapters.dialects import Dialect, detect
 from nexus_inference_adapters.http import Answer
-from nexus_inference_adapters.normalise import from_whole, whole_answer
+from nexus_inference_adapters.normalise import whole_answer
 from nexus_inference_adapters.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.sse import Comment, SseReader
@@ -83,7 +83,7 @@ class OpenAICompatible(Adapter):
             raise self.judge(error) from None
 
     def streams_only(self, work: Work) -> bool:
-        """Whether a whole answer has to be read as a stream, or the backend works on after its client has left."""
+        """Whether a whole answer is read as a stream."""
         return self.dialect is not None and self.dialect.streams_only(work)
 
     async def count(self, work: Work) -> Count | None:
@@ -94,20 +94,10 @@ class OpenAICompatible(Adapter):
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
         if self.streams_only(work):
-            return await self._collect(work, patience)
+            return await collect(work, self.stream(work, patience), patience)
         body = self.request(work, stream=False)
         async with self._post(work, body, patience) as answer:
             return whole_answer(work, await answer.read())
-
-    async def _collect(self, work: Work, patience: Patience) -> Completed:
-        collected, usage = Collected(), None
-        async with aclosing(self.stream(work, patience)) as events:
-            async for event in events:
-                if type(event) is list:
-                    collected.add(event)
-                elif type(event) is Finish:
-                    usage = event.usage
-        return from_whole(work, collected.whole(usage))
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
         body = self.request(work, stream=True)

@@ -43,6 +43,11 @@ class Patience:
         if self._timer is not None:
             self._timer.cancel()
 
+    def streams(self) -> None:
+        """The answer comes as a stream, whatever was asked for: a first sign of it is due as early as any stream's."""
+        self._silence = self.limits.first_token
+        self._look()
+
     def content_came(self) -> None:
         """The answer has begun. Free to call for every chunk."""
         if self._silence != self.limits.stall:

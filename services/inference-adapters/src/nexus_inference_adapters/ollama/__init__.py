@@ -22,9 +22,10 @@ from nexus_inference_adapters.adapter import (
 )
 from nexus_inference_adapters.answers import decoded
 from nexus_inference_adapters.chunks import ChunkNormaliser
-from nexus_inference_adapters.normalise import embedded_rows, from_whole
+from nexus_inference_adapters.collected import collect
+from nexus_inference_adapters.normalise import embedded_rows
 from nexus_inference_adapters.ollama import lifecycle
-from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of, whole_of
+from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of
 from nexus_inference_adapters.ollama.catalog import Catalog
 from nexus_inference_adapters.ollama.request import PATHS, native_request
 from nexus_inference_adapters.patience import Patience
@@ -50,15 +51,11 @@ class Ollama(Adapter):
         return await self._catalog.inspect()
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
+        if work.operation != EMBEDDING:
+            return await collect(work, self.stream(work, patience), patience)
         body = native_request(work, self.config, stream=False)
         async with self.http.post(PATHS[work.operation], body, patience) as answer:
-            raw = await answer.read()
-        if work.operation == EMBEDDING:
-            return embedded_rows(work, embeddings_of(decoded(EMBEDDED, raw)))
-        line = decoded(LINE, raw)
-        if line.error:
-            raise from_event({"error": line.error})
-        return from_whole(work, whole_of(line))
+            return embedded_rows(work, embeddings_of(decoded(EMBEDDED, await answer.read())))
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
         body = native_request(work, self.config, stream=True)

@@ -7,22 +7,18 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct
 
 from nexus_inference_adapters.openai_types import (
-    Choice,
     Chunk,
     ChunkChoice,
     Delta,
     EmbeddingRow,
     Embeddings,
     Function,
-    Message,
     ToolCall,
     UsageFields,
-    Whole,
 )
-from nexus_inference_adapters.upstream_errors import malformed
 from nexus_inference_adapters.vocabulary import CHAT
 
-__all__ = ["Embedded", "Line", "chunk_of", "embeddings_of", "whole_of"]
+__all__ = ["Embedded", "Line", "chunk_of", "embeddings_of"]
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -72,28 +68,11 @@ def chunk_of(line: Line, operation: int, *, saw_tools: bool) -> Chunk:
         choice.delta = Delta(
             content=said.content,
             reasoning_content=said.thinking,
-            tool_calls=_calls(said, with_index=True) or UNSET,
+            tool_calls=_calls(said) or UNSET,
         )
     else:
         choice.text = line.response
     return Chunk(choices=[choice], usage=_usage(line) if line.done else None)
-
-
-def whole_of(line: Line) -> Whole:
-    """A whole answer."""
-    if not line.done:
-        raise malformed("The backend's answer is not marked as done.")
-    choice = Choice(finish_reason=_finish_reason(line, saw_tools=False))
-    if line.message is not None:
-        said = line.message
-        choice.message = Message(
-            content=said.content,
-            reasoning_content=said.thinking,
-            tool_calls=_calls(said, with_index=False) or UNSET,
-        )
-    else:
-        choice.text = line.response or ""
-    return Whole(choices=[choice], usage=_usage(line))
 
 
 def embeddings_of(answer: Embedded) -> Embeddings:
@@ -111,11 +90,11 @@ def _finish_reason(line: Line, saw_tools: bool) -> str | None:
     return "tool_calls" if called and reason == "stop" else reason
 
 
-def _calls(message: NativeMessage, *, with_index: bool) -> list[ToolCall]:
+def _calls(message: NativeMessage) -> list[ToolCall]:
     """Ollama gives each call whole, and an id only from some models; the normaliser makes the missing ones."""
     return [
         ToolCall(
-            index=call.function.index if with_index and call.function.index is not None else UNSET,
+            index=UNSET if call.function.index is None else call.function.index,
             id=call.id or UNSET,
             function=Function(call.function.name, call.function.arguments or {}),
         )
