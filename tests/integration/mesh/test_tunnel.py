@@ -71,6 +71,19 @@ async def test_an_answer_too_large_for_a_hop_costs_its_own_call_only(ca: MeshCA)
         assert sum([1 async for _ in call]) == 51
 
 
+async def test_a_broken_tunnel_leaves_no_task_behind(ca: MeshCA) -> None:
+    async with (
+        echo(ca) as (server, _),
+        TcpProxy(f"127.0.0.1:{server.port}") as proxy,
+        peer_of(ca, server, address=proxy.endpoint) as peer,
+    ):
+        await peer.unary(TUNNEL.complete, complete(body="x"), timeout=20)
+        tasks = {task for task in asyncio.all_tasks() if task.get_name() in ("tunnel read", "tunnel write")}
+        assert len(tasks) == 4
+        proxy.cut()
+        await eventually(lambda: all(task.done() for task in tasks), what="both ends of the tunnel over")
+
+
 async def test_a_broken_tunnel_fails_all_its_calls_and_the_next_opens_another(ca: MeshCA) -> None:
     async with (
         echo(ca) as (server, servicer),

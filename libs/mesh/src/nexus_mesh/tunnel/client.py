@@ -86,6 +86,7 @@ class Tunnel:
             failure = error
         finally:
             self.closing = True
+            self._tasks[1].cancel()  # nobody else would: whoever has the tunnel takes another one now
             for call in tuple(self._calls.values()):
                 call.fail(_lost() if failure is None else from_rpc_error(failure))
 
