@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus.vault.v1 import keys_pb2
+from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_mesh.errors import MeshError, Reason
+from support.crowd import waiting
 from support.gateway_bench import GatewayBench
+from support.scripted_adapter import ScriptedAdapter
 from support.waiting import eventually
 
 KEY = "nx_test_abcdefghijkl_secret"
@@ -82,3 +84,49 @@ async def test_revocation_during_an_outage_counts_when_the_vault_is_back(guarded
     await guarded.control.start("vault")
     await eventually(lambda: guarded.control.vault.watchers == 1, what="the key watch to be back")
     assert await until_refused(guarded, 2.0) is Reason.CALLER_KEY
+
+
+@pytest.fixture
+async def busy(bench: GatewayBench) -> ScriptedAdapter:
+    """One place, taken; a second request waits for it."""
+    box = await bench.adapter("box")
+    box.mode = "held"
+    vault = bench.control.vault
+    vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine", tenant="default")
+    vault.tenants["default"] = tenants_pb2.Tenant(id="default", name="default", weight=1)
+    await bench.start(box.target(capacity=1), auth="keys", queue={"wait": 60, "stretch": 1000})
+    await eventually(lambda: bench.control.vault.watchers == 1, what="the key watch")
+    return box
+
+
+async def test_a_key_revoked_while_its_request_waits_is_good_no_more(
+    bench: GatewayBench, busy: ScriptedAdapter
+) -> None:
+    first = asyncio.create_task(bench.ask(credential=KEY))
+    await eventually(lambda: len(busy.seen) == 1, what="the first to run")
+    second = asyncio.create_task(bench.ask(credential=KEY))
+    await eventually(lambda: waiting() == 1, what="the second to wait")
+    bench.control.vault.revoke("abcdefghijkl")
+    await eventually(lambda: "abcdefghijkl" in bench.pipeline._authenticator._revoked)  # type: ignore[union-attr]
+    busy.let_go()
+    await first
+    with pytest.raises(MeshError) as caught:
+        await second
+    assert (caught.value.reason, len(busy.seen)) == (Reason.CALLER_KEY, 1)
+    busy.mode = "ok"
+
+
+async def test_a_tenant_confined_while_its_request_waits_is_confined(
+    bench: GatewayBench, busy: ScriptedAdapter
+) -> None:
+    first = asyncio.create_task(bench.ask(credential=KEY))
+    await eventually(lambda: len(busy.seen) == 1, what="the first to run")
+    second = asyncio.create_task(bench.ask(credential=KEY))
+    await eventually(lambda: waiting() == 1, what="the second to wait")
+    bench.control.vault.change("default", zone="restricted")
+    await eventually(lambda: bool(bench.pipeline._authenticator._changed))  # type: ignore[union-attr]
+    busy.let_go()
+    await first
+    with pytest.raises(MeshError) as caught:
+        await second
+    assert (caught.value.reason, len(busy.seen)) == (Reason.PRIVACY_ZONE, 1)

@@ -172,7 +172,9 @@ class Pipeline:
         passage.requirements = _requirements(passage.request)
 
     async def _plan_anew(self, passage: Passage) -> None:
-        """After a wait: from all that is demanded, for what was given up of it may be demanded again."""
+        """After a wait: from all that is demanded now, for keys change, and demands that were given up may be kept."""
+        if self._authenticator is not None and passage.request.principal is not None:
+            passage.request.principal = self._authenticator.again(passage.request.principal)
         counted = passage.requirements.tokens
         passage.requirements = replace(_requirements(passage.request), tokens=counted)
         await self._plan(passage)

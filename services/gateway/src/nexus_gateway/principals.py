@@ -34,6 +34,7 @@ class Authenticator:
         self._clock = clock
         # Keyed by a hash of the whole credential: a prefix would let one key stand for another.
         self._known: OrderedDict[bytes, Account] = OrderedDict()
+        self._digests: dict[str, bytes] = {}  # by key id, of those known
         self._refused: OrderedDict[bytes, float] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[Account]] = {}
         self._revoked: set[str] = set()
@@ -55,11 +56,13 @@ class Authenticator:
             account = await self._ask_once(digest, credential)
         else:
             self._known.move_to_end(digest)
-        principal = account.principal
-        if principal.id in self._revoked or (principal.expires_at or self._clock() + 1) <= self._clock():
-            self._known.pop(digest, None)
-            raise _refusal()
-        return principal
+        return self._valid(account.principal, digest)
+
+    def again(self, principal: Principal) -> Principal:
+        """Who a caller of a while ago is now. Raises CALLER_KEY when its key was revoked or expired meanwhile."""
+        digest = self._digests.get(principal.id, b"")
+        account = self._known.get(digest)
+        return self._valid(principal if account is None else account.principal, digest)
 
     def revoke(self, key_id: str) -> None:
         """The key with this id is never good again."""
@@ -73,6 +76,13 @@ class Authenticator:
         self._changed[type(part), part.id] = part
         for digest, account in self._known.items():
             self._known[digest] = account.told(part)
+
+    def _valid(self, principal: Principal, digest: bytes) -> Principal:
+        if principal.id in self._revoked or (principal.expires_at or self._clock() + 1) <= self._clock():
+            self._known.pop(digest, None)
+            self._digests.pop(principal.id, None)
+            raise _refusal()
+        return principal
 
     async def _ask_once(self, digest: bytes, credential: str) -> Account:
         """Asks the vault, once for all who wait for the same key; one of them leaving does not stop it."""
@@ -96,7 +106,9 @@ class Authenticator:
             raise _refusal() from None
         finally:
             del self._asking[digest]
-        _keep(self._known, digest, account, KEPT)
+        self._digests[account.key.id] = digest
+        for forgotten in _keep(self._known, digest, account, KEPT):
+            self._digests.pop(forgotten.key.id, None)
         return account
 
     def _up_to_date(self, account: Account) -> Account:
@@ -107,11 +119,11 @@ class Authenticator:
         return account
 
 
-def _keep(kept: OrderedDict[bytes, T], digest: bytes, value: T, limit: int) -> None:
+def _keep(kept: OrderedDict[bytes, T], digest: bytes, value: T, limit: int) -> list[T]:
+    """Returns those it forgot for it."""
     kept[digest] = value
     kept.move_to_end(digest)
-    while len(kept) > limit:
-        kept.popitem(last=False)
+    return [kept.popitem(last=False)[1] for _ in range(len(kept) - limit)]
 
 
 def _refusal() -> MeshError:
