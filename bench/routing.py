@@ -14,12 +14,14 @@ from nexus_routing import (
     Model,
     Operation,
     Policy,
+    Price,
     Requirements,
     Rule,
     Scope,
     State,
     Table,
     Target,
+    Tariff,
     explain,
     plan,
 )
@@ -41,6 +43,7 @@ def decisions() -> dict[str, tuple[float, float, int]]:
     targets = [_target(number) for number in range(TARGETS)]
     table = Table(targets, Policy({"gpt-4o": "m"}))
     strict = Table(targets, _every_stage())
+    priced = Table(targets, _prices())
     plain = Requirements(Operation.CHAT, "gpt-4o")
     demanding = Requirements(Operation.CHAT, "m", frozenset({1, 5}))
     active = {target.id: number % 7 for number, target in enumerate(targets)}
@@ -61,6 +64,8 @@ def decisions() -> dict[str, tuple[float, float, int]]:
                 Conditions(active=busy.active, turn=turn),
             )
         ),
+        "plan, prices": _timed(lambda turn: plan(priced, plain, Conditions(active=busy.active, turn=turn))),
+        "saturated, prices": _timed(lambda turn: plan(priced, plain, Conditions(active=full, turn=turn))),
         "plan, one ejected": _timed(lambda _: plan(table, plain, ejected)),
         "plan, unknown model": _timed(
             lambda _: plan(table, Requirements(Operation.CHAT, "x" * 200)), ROUNDS // 10
@@ -88,6 +93,15 @@ def _every_stage() -> Policy:
         tiers={"gpt-4o": "standard"},
         rules=rules,
     )
+
+
+def _prices() -> Policy:
+    """A price for each of a hundred targets, ten different ones, and one for all others."""
+    prices = tuple(
+        Tariff(Price(number % 10, 1), scope=Scope(hosts=frozenset({f"node-{number}"})))
+        for number in range(TARGETS // 10)
+    )
+    return Policy({"gpt-4o": "m"}, tariffs=(*prices, Tariff(Price(1, 2), ("m*",))))
 
 
 def _timed(call: Callable[[int], object], rounds: int = ROUNDS) -> tuple[float, float, int]:

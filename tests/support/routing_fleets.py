@@ -12,12 +12,14 @@ from nexus_routing import (
     Load,
     Model,
     Policy,
+    Price,
     Requirements,
     Rule,
     Scope,
     State,
     Table,
     Target,
+    Tariff,
 )
 from support.routing_targets import target
 
@@ -83,6 +85,15 @@ def _policy(random: Random) -> Policy:
         tier_drop=frozenset(name for name in NAMES if random.random() < 0.2),
         rules=tuple(_rule(random, number) for number in range(random.choice((0, 0, 0, 1, 2)))),
         overflow=random.random() < 0.3,
+        tariffs=tuple(_tariff(random) for _ in range(random.choice((0, 3, 6)))),
+    )
+
+
+def _tariff(random: Random) -> Tariff:
+    return Tariff(
+        Price(random.choice((0, 0.1, 2.5)), random.choice((0, 0.2, 10))),
+        models=random.choice(((), ("m*",), ("?",), ("o:*", "n"))),
+        scope=random.choice((_scope(random), Scope(backends=frozenset({f"t{random.randrange(9)}"})))),
     )
 
 

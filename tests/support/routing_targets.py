@@ -31,6 +31,7 @@ def target(
     instance: str | None = None,
     zone: str = "default",
     tier: str = "standard",
+    kind: str = "fake",
 ) -> Target:
     """A target whose backend is `name`, alone on its instance unless one is named."""
     instance = instance or f"{name}-node/adapter/a"
@@ -40,7 +41,7 @@ def target(
         address=f"{instance.split('/')[0]}:7450",
         server_name=instance.replace("/", "."),
         backend=name,
-        kind="fake",
+        kind=kind,
         models=models or (model(),),
         state=state,
         state_reason=reason,

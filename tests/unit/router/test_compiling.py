@@ -9,7 +9,7 @@ from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
 from nexus_router.config import RoutingSettings
 from nexus_router.health import HOLDS, Health
-from nexus_routing import read_policy, read_snapshot
+from nexus_routing import Price, Requirements, Scope, Tariff, plan, read_policy, read_snapshot
 
 ACTIVE = registry.STATE_ACTIVE
 ROUTING = RoutingSettings(
@@ -93,6 +93,21 @@ def test_only_a_good_backend_of_a_good_connected_adapter_is_active(
     (target,) = compiled(instance).targets
     assert target.state == state
     assert reason in target.state_reason
+
+
+def test_prices_reach_the_decision_library() -> None:
+    routing = RoutingSettings.model_validate(
+        {"prices": [{"models": ["m*"], "kinds": ["ollama"], "input": 2.5, "output": 10}]}
+    )
+    rows = [adapter("a", box(models=[Model(id="m1", operations=[OPERATION_CHAT])]))]
+    sent = compile_snapshot(rows, routing, Health(), 0.0).SerializeToString()
+    table = read_snapshot(Snapshot.FromString(sent))
+    assert table.policy.tariffs == (Tariff(Price(2.5, 10.0), ("m*",), Scope(kinds=frozenset({"ollama"}))),)
+    assert plan(table, Requirements(1, "m1")).candidates[0].price == Price(2.5, 10.0)
+
+
+def test_a_snapshot_from_before_there_were_prices_costs_nothing() -> None:
+    assert read_policy(Snapshot()).tariffs == ()
 
 
 def test_the_decision_library_reads_what_is_compiled() -> None:

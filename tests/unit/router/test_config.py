@@ -34,6 +34,9 @@ def test_aliases(toml: Path) -> None:
         ('[routing.alias]\na = "b"\n', "routing.alias"),
         ("[routing.hedge]\nm = 0\n", "routing.hedge.m"),
         ('[routing.hedge]\nm = "soon"\n', "routing.hedge.m"),
+        ("[[routing.prices]]\ninput = nan\n", "routing.prices.0.input: must be a finite number"),
+        ("[[routing.prices]]\noutput = inf\n", "routing.prices.0.output: must be a finite number"),
+        ("[[routing.prices]]\noutput = -1\n", "routing.prices.0.output: must be at least 0"),
         ('[routing.crossing]\nrestricted = "allow"\n', "routing.crossing.restricted"),
     ],
 )

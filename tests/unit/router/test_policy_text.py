@@ -19,6 +19,10 @@ FULL = {
         {"name": "at home", "models": ["llama*"], "only": {"hosts": ["studio"]}},
         {"name": "b", "never": {"tiers": ["small"]}},
     ],
+    "prices": [
+        {"kinds": ["openai_compatible"], "models": ["gpt-*"], "input": 2.5, "output": 10.0},
+        {"tiers": ["big"], "output": 0.1},
+    ],
 }
 
 
@@ -62,6 +66,14 @@ def test_the_order_of_names_makes_no_other_policy_but_is_kept() -> None:
         ('{"alias": {}, "zones": {"m": 1}}', "zones.m", ["alias: is not", "zones.m: must be text"]),
         ('{"rules": [{"name": "r"}]}', "rules.0", ["neither allows nor excludes"]),
         ('{"rules": [{"name": "r", "only": {"host": []}}]}', "rules.0.only.host", ["not a known setting"]),
+        ('{"prices": [{"input": -0.1}]}', "prices.0.input", ["at least 0"]),
+        ('{"prices": [{}, {"output": 1000001}]}', "prices.1.output", ["at most 1000000"]),
+        ('{"prices": [{"output": 1e999}]}', "prices.0.output", ["must be a finite number"]),
+        (f'{{"prices": [{{"output": 1{"0" * 400}}}]}}', "prices.0.output", ["must be a number"]),
+        ('{"prices": [{"input": "2.5"}]}', "prices.0.input", ["must be a number"]),
+        ('{"prices": [{"input": true}]}', "prices.0.input", ["must be a number"]),
+        ('{"prices": [{"inptu": 1}]}', "prices.0.inptu", ["not a known setting"]),
+        ('{"prices": [{"input": NaN}]}', "json", ["NaN"]),
         ('{"tiers": {"m": "none"}}', "routing", ["tier_order"]),
         ('{"routing": {}}', "routing", ["inside the table [routing]"]),
         ('{"aliases": {"a": "b", "a": "c"}}', "json", ["a is set twice"]),

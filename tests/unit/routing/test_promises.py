@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from hypothesis import given, settings
@@ -97,6 +98,25 @@ def breach(asked: Question, candidate: Candidate) -> str:
     return next((promise for promise, is_broken in broken.items() if is_broken), "")
 
 
+def price(asked: Question, candidate: Candidate) -> float:
+    """What a candidate costs, by the first tariff that fits it."""
+    for tariff in asked.table.policy.tariffs:
+        named = not tariff.models or any(fnmatchcase(candidate.model.id, each) for each in tariff.models)
+        if named and fits(tariff.scope, candidate.target):
+            return round(sum(tariff.price), 9)
+    return 0.0
+
+
+def leaders(asked: Question, chosen: Plan) -> list[tuple[str, bool, int, float]]:
+    """Model, business, priority and price of the first of all that are equal in model, priority and price."""
+    found: dict[tuple[str, int, float], tuple[str, bool, int, float]] = {}
+    for each in chosen.candidates:
+        name, priority, costs = each.model.id, each.target.priority, price(asked, each)
+        entry = (name, each.is_busy(asked.conditions), priority, costs)
+        found.setdefault((name, priority, costs), entry)
+    return list(found.values())
+
+
 def decide(asked: Question, limit: int) -> Plan:
     return plan(asked.table, asked.requirements, asked.conditions, limit)
 
@@ -133,8 +153,31 @@ def test_a_decision_is_a_function_of_what_it_is_asked(seed: int) -> None:
     assert (chosen.refusal is None) == bool(chosen.candidates)
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.integers(0, 2**63))
+def test_price_comes_after_everything_but_load(seed: int) -> None:
+    """It decides who comes first of equal priority, a free place before a busy one, and never who may serve."""
+    asked = question(seed)
+    policy = asked.table.policy
+    priced = decide(asked, ALL)
+    free = replace(asked, table=Table(asked.table.targets, replace(policy, tariffs=())))
+    unpriced = decide(free, ALL)
+    assert {(each.id, each.model.id) for each in priced.candidates} == {
+        (each.id, each.model.id) for each in unpriced.candidates
+    }
+    assert priced.refusal == unpriced.refusal
+    assert [each.price.total for each in priced.candidates] == [
+        price(asked, each) for each in priced.candidates
+    ]
+    if any(step.demand.tier for step in asked.table.steps(asked.requirements)):
+        return  # a model may have two steps then, each with an order of its own
+    for name in {each.model.id for each in priced.candidates}:
+        own = [rest for model_id, *rest in leaders(asked, priced) if model_id == name]
+        assert own == sorted(own), "not free before busy, then by priority, then by price"
+
+
 def test_the_questions_are_worth_asking() -> None:
-    """A generator whose plans are all empty, or never fall back, would prove nothing."""
+    """A generator whose plans are all empty, or never fall back or cost anything, would prove nothing."""
     plans = [(asked := question(seed), decide(asked, ALL)) for seed in range(1_000)]
     served = [(asked, chosen) for asked, chosen in plans if chosen.candidates]
     stood_in = [
@@ -146,7 +189,13 @@ def test_the_questions_are_worth_asking() -> None:
         if any(chosen.tier in TIERS[1:] and each.target.tier in ("", TIERS[0]) for each in chosen.candidates)
     ]
     stages = {chosen.refusal.stage for _, chosen in plans if chosen.refusal}
-    assert (len(served) > 300, len(stood_in) > 50, len(dropped) > 5) == (True, True, True)
+    dearer = [
+        chosen
+        for _, chosen in served
+        if len({(each.model.id, *each.standing) for each in chosen.candidates})
+        > len({(each.model.id, each.target.priority) for each in chosen.candidates})
+    ]
+    assert (len(served) > 300, len(stood_in) > 50, len(dropped) > 5, len(dearer) > 25) == (True,) * 4
     assert stages >= {
         "model",
         "absent",

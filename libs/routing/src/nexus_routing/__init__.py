@@ -2,7 +2,8 @@
 
 from nexus_routing.explaining import explain
 from nexus_routing.planning import plan
-from nexus_routing.policy import TIERS, Policy, Rule, Scope
+from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
+from nexus_routing.price import FREE, Price
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target
 from nexus_routing.stages import STAGES
 from nexus_routing.table import Table
@@ -22,6 +23,7 @@ from nexus_routing.types import (
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
 __all__ = [
+    "FREE",
     "STAGES",
     "TIERS",
     "Candidate",
@@ -34,6 +36,7 @@ __all__ = [
     "Operation",
     "Plan",
     "Policy",
+    "Price",
     "Refusal",
     "Requirements",
     "Rule",
@@ -41,6 +44,7 @@ __all__ = [
     "State",
     "Table",
     "Target",
+    "Tariff",
     "Verdict",
     "explain",
     "names",

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from nexus_routing.demand import NO_DEMAND, Demand, Step
 from nexus_routing.ordering import order
 from nexus_routing.stages import STAGES, Case, first_refusal
+from nexus_routing.standing import standings
 from nexus_routing.table import Table
 from nexus_routing.types import (
-    Candidate,
     Conditions,
     Explanation,
     Model,
@@ -36,8 +36,8 @@ def explain(table: Table, requirements: Requirements, conditions: Conditions = N
     ranked = order(table, requirements, conditions, max(1, len(table.targets) * max(1, len(steps))))
     standing = {(each.id, each.model.id) for each in ranked.candidates}
     verdicts = [
-        Verdict(each.target, rank, "", _standing(each, conditions), each.model.id)
-        for rank, each in enumerate(ranked.candidates, 1)
+        Verdict(each.target, rank, "", reason, each.model.id)
+        for rank, (each, reason) in enumerate(standings(ranked.candidates, conditions), 1)
     ]
     for step in _last_of_each(steps, model):
         verdicts += _refused(
@@ -105,18 +105,6 @@ def _refused(
 
 def _offer(target: Target, model: str) -> Model | None:
     return next((each for each in target.models if each.id == model), None)
-
-
-def _standing(candidate: Candidate, conditions: Conditions) -> str:
-    load, own = candidate.target.load, conditions.active.get(candidate.id, 0)
-    places = str(load.capacity) if load.capacity else "an unknown number of"
-    memory = "" if candidate.model.loaded else ", model not in memory"
-    extra = conditions.slow.get(candidate.model.id, {}).get(candidate.id)
-    slow = f", {1 / (1 - extra):.1f} times as slow as the quickest" if extra else ""
-    return (
-        f"priority {candidate.target.priority}, {load.active + load.queued + own} running or waiting on "
-        f"{places} places{memory}{slow}"
-    )
 
 
 def _similar(table: Table, name: str) -> tuple[str, ...]:

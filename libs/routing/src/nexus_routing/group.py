@@ -1,4 +1,4 @@
-"""Candidates of equal priority, ready to be ranked: what the table alone decides is laid out in columns once."""
+"""Candidates of equal priority and price, ready to be ranked: what the table decides is laid out in columns once."""
 
 from __future__ import annotations
 

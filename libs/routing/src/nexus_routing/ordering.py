@@ -21,12 +21,12 @@ class Order:
 
 
 def order(table: Table, requirements: Requirements, conditions: Conditions, limit: int) -> Order:
-    """The best `limit` candidates of every step. Of equal demand, a free place comes before a better priority."""
+    """The best `limit` of every step. Of equal demand, a free place comes before a better priority or price."""
     found, spare = Order(), list[Candidate]()
     for step in table.steps(requirements):
         free, busy = _split(table.pool(step, requirements), requirements, conditions, limit)
         if not found.candidates and free:
-            found.overflow = bool(busy) and busy[0].target.priority < free[0].target.priority
+            found.overflow = bool(busy) and busy[0].standing < free[0].standing
         _add(found.candidates, free[:limit])
         _add(spare if table.policy.overflow else found.candidates, busy[: max(0, limit - len(free))])
     _add(found.candidates, spare)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from nexus_routing.price import FREE, Price
 from nexus_routing.types import Target
 
-__all__ = ["TIERS", "Policy", "Rule", "Scope"]
+__all__ = ["TIERS", "Policy", "Rule", "Scope", "Tariff"]
 
 TIERS = ("economy", "standard", "premium")
 """The tiers when policy names no others, lowest first."""
@@ -65,6 +66,19 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Tariff:
+    """What some targets ask for some models. `models`: patterns with * and ? for the target's own name, empty = all."""
+
+    price: Price
+    models: tuple[str, ...] = ()
+    scope: Scope = Scope()
+
+    def means(self, model: str) -> bool:
+        """Whether it is about the model."""
+        return not self.models or any(fnmatchcase(model, each) for each in self.models)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """`aliases`: names that stand for others, perhaps over several steps. Everything else goes by model or alias.
 
@@ -74,7 +88,7 @@ class Policy:
     is taken. `resume`: patterns of those whose cut streams another backend of the same model may go on with.
     `hedge`: pattern -> seconds after which a second backend is asked too for a whole answer that is not there yet.
     `crossing`: zone or model -> "scrub" or "block", for whoever asks what to do when nobody inside the zone offers the
-    model; a plan itself never leaves it.
+    model; a plan itself never leaves it. `tariffs`: of those that fit a target and its model the first counts.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +102,7 @@ class Policy:
     resume: tuple[str, ...] = ()
     hedge: Mapping[str, float] = field(default_factory=dict)
     crossing: Mapping[str, str] = field(default_factory=dict)
+    tariffs: tuple[Tariff, ...] = ()
 
     def names(self, asked: str, resolved: str) -> tuple[str, ...]:
         """Every name a request goes by, from the asked one over aliases to the model's own."""
@@ -113,6 +128,14 @@ class Policy:
         names = self.names(asked, resolved)
         waits = (wait for each, wait in self.hedge.items() if any(fnmatchcase(name, each) for name in names))
         return min(waits, default=0.0)
+
+    def prices(self, model: str, targets: Iterable[Target]) -> list[Price]:
+        """What each of the targets asks for the model."""
+        tariffs = [tariff for tariff in self.tariffs if tariff.means(model)]
+        return [
+            next((tariff.price for tariff in tariffs if tariff.scope.holds(target)), FREE)
+            for target in targets
+        ]
 
     def tier_rank(self, tier: str) -> int:
         """Higher is better; a tier nobody ordered is the lowest."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_routing.policy import TIERS, Policy, Rule, Scope
+from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
+from nexus_routing.price import Price
 from nexus_routing.table import Table
 from nexus_routing.types import Load, Model, Target
 
@@ -31,6 +32,7 @@ def read_policy(snapshot: Any) -> Policy:
         resume=tuple(snapshot.resume),
         hedge=dict(snapshot.hedge),
         crossing=dict(snapshot.crossing),
+        tariffs=tuple([_read_tariff(price) for price in snapshot.prices]),
     )
 
 
@@ -42,6 +44,10 @@ def _read_rule(rule: Any) -> Rule:
         only=_read_scope(rule.only),
         never=_read_scope(rule.never),
     )
+
+
+def _read_tariff(price: Any) -> Tariff:
+    return Tariff(Price(price.input, price.output), tuple(price.models), _read_scope(price.scope))
 
 
 def _read_scope(scope: Any) -> Scope:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nexus_routing.demand import NO_DEMAND, Demand, Step, demand_of
 from nexus_routing.group import Group
 from nexus_routing.policy import Policy
+from nexus_routing.price import Price
 from nexus_routing.stages import STAGES, Case, first_refusal
 from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target, zone_of
 
@@ -22,7 +23,7 @@ KEPT_POOLS, KEPT_STEPS = 4096, 1024
 
 
 class Table:
-    """Immutable. Pools hold the candidates of a model and operation, grouped by priority, best first."""
+    """Immutable. Pools hold the candidates of a model and operation, grouped by priority and price, best first."""
 
     def __init__(self, targets: Iterable[Target] = (), policy: Policy = NO_POLICY) -> None:
         self.targets = tuple(sorted(targets, key=lambda target: target.id))
@@ -67,7 +68,7 @@ class Table:
         return found
 
     def pool(self, step: Step, requirements: Requirements) -> tuple[Group, ...]:
-        """The usable candidates of a step, by priority. Empty when there are none."""
+        """The usable candidates of a step, by priority, then price. Empty when there are none."""
         mask, demand = _mask(requirements.needs), step.demand
         if not demand.zones <= self._known_zones:
             return ()
@@ -108,14 +109,16 @@ class Table:
             if demand.tier and not policy.tier_drop.isdisjoint(names):
                 yield Step(model, demand._replace(tier=""))
 
-    def _fold(self, offers: Iterable[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
-        """Runs the stages that depend on the table alone, and groups who passes by priority."""
-        groups: dict[int, list[Candidate]] = defaultdict(list)
-        for target, model in offers:
+    def _fold(self, offers: Sequence[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
+        """Runs the stages that depend on the table alone, and groups who passes by priority and price."""
+        groups: dict[tuple[int, float], list[Candidate]] = defaultdict(list)
+        prices = self.policy.prices(requirements.model, (target for target, _ in offers))
+        for (target, model), price in zip(offers, prices, strict=True):
             case = Case(target, model, requirements, NO_DEMAND, self.policy, NO_CONDITIONS)
             if first_refusal(case, FOLDED) is None:
-                groups[target.priority].append(_candidate(target, model))
-        return tuple(Group(groups[priority]) for priority in sorted(groups))
+                candidate = _candidate(target, model, price)
+                groups[candidate.standing].append(candidate)
+        return tuple(Group(groups[standing]) for standing in sorted(groups))
 
     def _filter(self, groups: tuple[Group, ...], mask: int, demand: Demand) -> tuple[Group, ...]:
         policy, lowest = self.policy, self.policy.tier_rank(demand.tier)
@@ -134,12 +137,13 @@ class Table:
         return tuple(Group(candidates) for candidates in kept if candidates)
 
 
-def _candidate(target: Target, model: Model) -> Candidate:
+def _candidate(target: Target, model: Model, price: Price) -> Candidate:
     # Unknown capacity counts as one place. A model still to be loaded counts as a full house: another box
     # that has it in memory is better until it is a full house busier.
     places = float(target.load.capacity or 1)
     taken = target.load.active + target.load.queued + (0.0 if model.loaded else places)
-    return Candidate(target.id, target.endpoint, target, model, _mask(model.capabilities), taken, places)
+    mask = _mask(model.capabilities)
+    return Candidate(target.id, target.endpoint, target, model, mask, taken, places, price)
 
 
 def _mask(capabilities: Iterable[int]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nexus_routing.price import FREE, Price
+
 __all__ = [
     "OPEN",
     "Candidate",
@@ -129,6 +131,12 @@ class Candidate:
     mask: int
     taken: float
     places: float
+    price: Price = FREE
+
+    @property
+    def standing(self) -> tuple[int, float]:
+        """Its priority, then what it costs: less of either is preferred."""
+        return self.target.priority, self.price.total
 
     @property
     def zone(self) -> str:

@@ -46,6 +46,7 @@ def compile_snapshot(
         resume=routing.resume,
         hedge=routing.hedge,
         rules=[rule.message() for rule in routing.rules],
+        prices=[price.message() for price in routing.prices],
     )
 
 

@@ -10,6 +10,7 @@ from nexus_mesh.spiffe import LABEL as ZONE
 from nexus_routing import TIERS
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from nexus_router.prices import PriceSettings
 from nexus_router.rules import RuleSettings
 
 
@@ -57,6 +58,9 @@ class RoutingSettings(BaseModel):
         "the model: block, or scrub and let it leave. A zone the client demands is never left. [block]",
     )
     rules: tuple[RuleSettings, ...] = Field(default=(), description="Who may serve whom, beyond all that.")
+    prices: tuple[PriceSettings, ...] = Field(
+        default=(), description="What backends cost: of equal priority the cheaper comes first."
+    )
 
     @field_validator("fallbacks")
     @classmethod

@@ -7,7 +7,7 @@ from typing import Self
 from nexus.router.v1 import snapshot_pb2
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["RuleSettings"]
+__all__ = ["Names", "RuleSettings", "ScopeSettings"]
 
 Names = tuple[str, ...]
 
@@ -21,6 +21,12 @@ class ScopeSettings(BaseModel):
     backends: Names = Field(default=(), description="Names of backends.")
     kinds: Names = Field(default=(), description='Kinds of backends, for example "ollama".')
     tiers: Names = Field(default=(), description="Tiers.")
+
+    def scope(self) -> snapshot_pb2.Scope:
+        """The scope as gateways get it."""
+        return snapshot_pb2.Scope(
+            hosts=self.hosts, backends=self.backends, kinds=self.kinds, tiers=self.tiers
+        )
 
 
 class RuleSettings(BaseModel):
@@ -51,6 +57,6 @@ class RuleSettings(BaseModel):
             name=self.name,
             models=self.models,
             tenants=self.tenants,
-            only=snapshot_pb2.Scope(**self.only.model_dump()),
-            never=snapshot_pb2.Scope(**self.never.model_dump()),
+            only=self.only.scope(),
+            never=self.never.scope(),
         )

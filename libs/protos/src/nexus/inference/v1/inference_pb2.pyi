@@ -143,7 +143,7 @@ class Usage(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class Served(_message.Message):
-    __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason", "fallback_model", "dropped_tier", "scrubbed")
+    __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason", "fallback_model", "dropped_tier", "scrubbed", "cost_dollars")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,7 @@ class Served(_message.Message):
     FALLBACK_MODEL_FIELD_NUMBER: _ClassVar[int]
     DROPPED_TIER_FIELD_NUMBER: _ClassVar[int]
     SCRUBBED_FIELD_NUMBER: _ClassVar[int]
+    COST_DOLLARS_FIELD_NUMBER: _ClassVar[int]
     model: str
     backend: str
     instance: str
@@ -164,4 +165,5 @@ class Served(_message.Message):
     fallback_model: str
     dropped_tier: str
     scrubbed: int
-    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., attempts: _Optional[int] = ..., route_reason: _Optional[_Union[RouteReason, str]] = ..., fallback_model: _Optional[str] = ..., dropped_tier: _Optional[str] = ..., scrubbed: _Optional[int] = ...) -> None: ...
+    cost_dollars: float
+    def __init__(self, model: _Optional[str] = ..., backend: _Optional[str] = ..., instance: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., attempts: _Optional[int] = ..., route_reason: _Optional[_Union[RouteReason, str]] = ..., fallback_model: _Optional[str] = ..., dropped_tier: _Optional[str] = ..., scrubbed: _Optional[int] = ..., cost_dollars: _Optional[float] = ...) -> None: ...

@@ -28,7 +28,7 @@ from nexus.types.v1 import memory_pb2 as nexus_dot_types_dot_v1_dot_memory__pb2
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enexus/router/v1/snapshot.proto\x12\x0fnexus.router.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a nexus/registry/v1/instance.proto\x1a\x1bnexus/types/v1/memory.proto\x1a\x1anexus/types/v1/model.proto\"\x87\x07\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07targets\x18\x03 \x03(\x0b\x32\x17.nexus.router.v1.Target\x12\x37\n\x07\x61liases\x18\x04 \x03(\x0b\x32&.nexus.router.v1.Snapshot.AliasesEntry\x12\x33\n\x05zones\x18\x05 \x03(\x0b\x32$.nexus.router.v1.Snapshot.ZonesEntry\x12;\n\tfallbacks\x18\x06 \x03(\x0b\x32(.nexus.router.v1.Snapshot.FallbacksEntry\x12\x33\n\x05tiers\x18\x07 \x03(\x0b\x32$.nexus.router.v1.Snapshot.TiersEntry\x12\x12\n\ntier_order\x18\x08 \x03(\t\x12\x11\n\ttier_drop\x18\t \x03(\t\x12$\n\x05rules\x18\n \x03(\x0b\x32\x15.nexus.router.v1.Rule\x12\x10\n\x08overflow\x18\x0b \x01(\x08\x12\x0e\n\x06resume\x18\x0c \x03(\t\x12\x33\n\x05hedge\x18\x14 \x03(\x0b\x32$.nexus.router.v1.Snapshot.HedgeEntry\x12\x17\n\x0fpolicy_revision\x18\r \x01(\x04\x12\x39\n\x08\x63rossing\x18\x0f \x03(\x0b\x32\'.nexus.router.v1.Snapshot.CrossingEntry\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nZonesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x0e\x46\x61llbacksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.nexus.router.v1.Fallbacks:\x02\x38\x01\x1a,\n\nTiersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nHedgeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rCrossingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1b\n\tFallbacks\x12\x0e\n\x06models\x18\x01 \x03(\t\"\x82\x01\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\x12\x0f\n\x07tenants\x18\x03 \x03(\t\x12$\n\x04only\x18\x04 \x01(\x0b\x32\x16.nexus.router.v1.Scope\x12%\n\x05never\x18\x05 \x01(\x0b\x32\x16.nexus.router.v1.Scope\"F\n\x05Scope\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x02 \x03(\t\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05tiers\x18\x04 \x03(\t\"\xd2\x02\n\x06Target\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0bserver_name\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x0c\n\x04zone\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x0c\n\x04tier\x18\t \x01(\t\x12%\n\x06models\x18\n \x03(\x0b\x32\x15.nexus.types.v1.Model\x12\'\n\x05state\x18\x0b \x01(\x0e\x32\x18.nexus.registry.v1.State\x12\x14\n\x0cstate_reason\x18\x0c \x01(\t\x12%\n\x04load\x18\r \x01(\x0b\x32\x17.nexus.registry.v1.Load\x12*\n\tabilities\x18\x14 \x03(\x0e\x32\x17.nexus.types.v1.Abilityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enexus/router/v1/snapshot.proto\x12\x0fnexus.router.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a nexus/registry/v1/instance.proto\x1a\x1bnexus/types/v1/memory.proto\x1a\x1anexus/types/v1/model.proto\"\xaf\x07\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07targets\x18\x03 \x03(\x0b\x32\x17.nexus.router.v1.Target\x12\x37\n\x07\x61liases\x18\x04 \x03(\x0b\x32&.nexus.router.v1.Snapshot.AliasesEntry\x12\x33\n\x05zones\x18\x05 \x03(\x0b\x32$.nexus.router.v1.Snapshot.ZonesEntry\x12;\n\tfallbacks\x18\x06 \x03(\x0b\x32(.nexus.router.v1.Snapshot.FallbacksEntry\x12\x33\n\x05tiers\x18\x07 \x03(\x0b\x32$.nexus.router.v1.Snapshot.TiersEntry\x12\x12\n\ntier_order\x18\x08 \x03(\t\x12\x11\n\ttier_drop\x18\t \x03(\t\x12$\n\x05rules\x18\n \x03(\x0b\x32\x15.nexus.router.v1.Rule\x12\x10\n\x08overflow\x18\x0b \x01(\x08\x12\x0e\n\x06resume\x18\x0c \x03(\t\x12\x33\n\x05hedge\x18\x14 \x03(\x0b\x32$.nexus.router.v1.Snapshot.HedgeEntry\x12\x17\n\x0fpolicy_revision\x18\r \x01(\x04\x12\x39\n\x08\x63rossing\x18\x0f \x03(\x0b\x32\'.nexus.router.v1.Snapshot.CrossingEntry\x12&\n\x06prices\x18\x19 \x03(\x0b\x32\x16.nexus.router.v1.Price\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nZonesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aL\n\x0e\x46\x61llbacksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0b\x32\x1a.nexus.router.v1.Fallbacks:\x02\x38\x01\x1a,\n\nTiersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nHedgeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rCrossingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1b\n\tFallbacks\x12\x0e\n\x06models\x18\x01 \x03(\t\"\x82\x01\n\x04Rule\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06models\x18\x02 \x03(\t\x12\x0f\n\x07tenants\x18\x03 \x03(\t\x12$\n\x04only\x18\x04 \x01(\x0b\x32\x16.nexus.router.v1.Scope\x12%\n\x05never\x18\x05 \x01(\x0b\x32\x16.nexus.router.v1.Scope\"F\n\x05Scope\x12\r\n\x05hosts\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61\x63kends\x18\x02 \x03(\t\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05tiers\x18\x04 \x03(\t\"]\n\x05Price\x12\x0e\n\x06models\x18\x01 \x03(\t\x12%\n\x05scope\x18\x02 \x01(\x0b\x32\x16.nexus.router.v1.Scope\x12\r\n\x05input\x18\x03 \x01(\x01\x12\x0e\n\x06output\x18\x04 \x01(\x01\"\xd2\x02\n\x06Target\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x13\n\x0bserver_name\x18\x04 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x0c\n\x04zone\x18\x07 \x01(\t\x12\x10\n\x08priority\x18\x08 \x01(\r\x12\x0c\n\x04tier\x18\t \x01(\t\x12%\n\x06models\x18\n \x03(\x0b\x32\x15.nexus.types.v1.Model\x12\'\n\x05state\x18\x0b \x01(\x0e\x32\x18.nexus.registry.v1.State\x12\x14\n\x0cstate_reason\x18\x0c \x01(\t\x12%\n\x04load\x18\r \x01(\x0b\x32\x17.nexus.registry.v1.Load\x12*\n\tabilities\x18\x14 \x03(\x0e\x32\x17.nexus.types.v1.Abilityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,25 +48,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOT_CROSSINGENTRY']._loaded_options = None
   _globals['_SNAPSHOT_CROSSINGENTRY']._serialized_options = b'8\001'
   _globals['_SNAPSHOT']._serialized_start=176
-  _globals['_SNAPSHOT']._serialized_end=1079
-  _globals['_SNAPSHOT_ALIASESENTRY']._serialized_start=768
-  _globals['_SNAPSHOT_ALIASESENTRY']._serialized_end=814
-  _globals['_SNAPSHOT_ZONESENTRY']._serialized_start=816
-  _globals['_SNAPSHOT_ZONESENTRY']._serialized_end=860
-  _globals['_SNAPSHOT_FALLBACKSENTRY']._serialized_start=862
-  _globals['_SNAPSHOT_FALLBACKSENTRY']._serialized_end=938
-  _globals['_SNAPSHOT_TIERSENTRY']._serialized_start=940
-  _globals['_SNAPSHOT_TIERSENTRY']._serialized_end=984
-  _globals['_SNAPSHOT_HEDGEENTRY']._serialized_start=986
-  _globals['_SNAPSHOT_HEDGEENTRY']._serialized_end=1030
-  _globals['_SNAPSHOT_CROSSINGENTRY']._serialized_start=1032
-  _globals['_SNAPSHOT_CROSSINGENTRY']._serialized_end=1079
-  _globals['_FALLBACKS']._serialized_start=1081
-  _globals['_FALLBACKS']._serialized_end=1108
-  _globals['_RULE']._serialized_start=1111
-  _globals['_RULE']._serialized_end=1241
-  _globals['_SCOPE']._serialized_start=1243
-  _globals['_SCOPE']._serialized_end=1313
-  _globals['_TARGET']._serialized_start=1316
-  _globals['_TARGET']._serialized_end=1654
+  _globals['_SNAPSHOT']._serialized_end=1119
+  _globals['_SNAPSHOT_ALIASESENTRY']._serialized_start=808
+  _globals['_SNAPSHOT_ALIASESENTRY']._serialized_end=854
+  _globals['_SNAPSHOT_ZONESENTRY']._serialized_start=856
+  _globals['_SNAPSHOT_ZONESENTRY']._serialized_end=900
+  _globals['_SNAPSHOT_FALLBACKSENTRY']._serialized_start=902
+  _globals['_SNAPSHOT_FALLBACKSENTRY']._serialized_end=978
+  _globals['_SNAPSHOT_TIERSENTRY']._serialized_start=980
+  _globals['_SNAPSHOT_TIERSENTRY']._serialized_end=1024
+  _globals['_SNAPSHOT_HEDGEENTRY']._serialized_start=1026
+  _globals['_SNAPSHOT_HEDGEENTRY']._serialized_end=1070
+  _globals['_SNAPSHOT_CROSSINGENTRY']._serialized_start=1072
+  _globals['_SNAPSHOT_CROSSINGENTRY']._serialized_end=1119
+  _globals['_FALLBACKS']._serialized_start=1121
+  _globals['_FALLBACKS']._serialized_end=1148
+  _globals['_RULE']._serialized_start=1151
+  _globals['_RULE']._serialized_end=1281
+  _globals['_SCOPE']._serialized_start=1283
+  _globals['_SCOPE']._serialized_end=1353
+  _globals['_PRICE']._serialized_start=1355
+  _globals['_PRICE']._serialized_end=1448
+  _globals['_TARGET']._serialized_start=1451
+  _globals['_TARGET']._serialized_end=1789
 # @@protoc_insertion_point(module_scope)
