@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2
@@ -62,6 +63,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         capabilities: Iterable[model_pb2.Capability] = (),
         capacity: int = 0,
         taken: int = 0,
+        operations: Iterable[model_pb2.Operation] = (model_pb2.OPERATION_CHAT,),
     ) -> snapshot_pb2.Target:
         """This adapter's only backend as a router shows it; reached at `address` if given.
 
@@ -84,7 +86,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         for model in models or ("m",):
             target.models.add(
                 id=model,
-                operations=[model_pb2.OPERATION_CHAT],
+                operations=operations,
                 loaded=True,
                 context_tokens=context,
                 capabilities=capabilities,
@@ -105,18 +107,10 @@ class ScriptedAdapter(InferenceServiceServicer):
     ) -> inference_pb2.CompleteResponse:
         text, usage = "", None
         async for message in self._script(request.envelope):
-            if message.HasField("finish"):
+            if message.finish.HasField("usage"):
                 usage = message.finish.usage
             text += text_of(message)
-        message = {"role": "assistant", "content": text}
-        body = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": request.envelope.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        }
-        return inference_pb2.CompleteResponse(body=json.dumps(body), usage=usage)
+        return inference_pb2.CompleteResponse(body=json.dumps(_body(request.envelope, text)), usage=usage)
 
     async def Stream(
         self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
@@ -156,6 +150,13 @@ class ScriptedAdapter(InferenceServiceServicer):
         yield _chunks({}, "stop")
         usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=len(WORDS))
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_uncounted(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Whole, but without usage."""
+        async for message in self._stream_ok():
+            if message.HasField("finish"):
+                message.finish.ClearField("usage")
+            yield message
 
     def let_go(self, count: int = 1) -> None:
         """So many of those held may go on."""
@@ -229,6 +230,21 @@ def text_of(message: inference_pb2.StreamResponse) -> str:
     """The content of all choices of a message's chunks."""
     chunks = [json.loads(text) for text in message.chunks.json]
     return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+def _body(envelope: inference_pb2.Envelope, text: str) -> dict[str, Any]:
+    """The whole answer as an OpenAI object."""
+    if envelope.operation == model_pb2.OPERATION_EMBEDDING:
+        data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+        return {"object": "list", "model": envelope.model, "data": data, "usage": {}}
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": envelope.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    }
 
 
 def _chunks(delta: dict[str, str], finish_reason: str | None = None) -> inference_pb2.StreamResponse:

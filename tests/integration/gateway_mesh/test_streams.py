@@ -190,4 +190,5 @@ async def test_served_says_who_answered_where_and_why(bench: GatewayBench) -> No
         zone=box.target().zone,
         attempts=1,
         route_reason=inference_pb2.ROUTE_REASON_CAPABILITY_MATCH,
+        cost_dollars=0,
     )

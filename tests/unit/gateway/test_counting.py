@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
-from nexus_gateway.counting import in_doubt, room
+from nexus_gateway.counting import estimate, in_doubt, room
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.passage import Passage
 from nexus_gateway.validation.parse import parse_request
@@ -68,3 +68,22 @@ def test_only_long_text_is_in_doubt(
 
 def test_an_answer_needs_room_and_a_vector_none() -> None:
     assert [room(operation, 9) for operation in (CHAT, TEXT, VECTOR)] == [10, 10, 9]
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "tokens"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}]}, 2),
+        (CHAT, {"messages": [{"role": "user", "content": "日" * 8}]}, 7),
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}, IMAGE]}]}, 6),
+        (TEXT, {"prompt": ["x" * 40, "x" * 40]}, 20),
+        (TEXT, {"prompt": [7] * 9}, 9),
+        (VECTOR, {"input": [[7] * 9, [7]]}, 10),
+    ],
+)
+def test_an_estimate_is_of_everything_there_is_to_read(
+    operation: int, body: dict[str, Any], tokens: int
+) -> None:
+    raw = json.dumps({"model": "m", **body}).encode()
+    request = parse_request(operation, raw, request_id="req_test", credential=None)
+    assert estimate(request) == tokens

@@ -100,7 +100,7 @@ class Dispatcher:
                 await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
-            passage.served = _served_by(candidate, passage)
+            passage.candidate, passage.served = candidate, _served_by(candidate, passage)
             try:
                 return await attempt(passage, candidate)
             except MeshError as error:
@@ -146,7 +146,7 @@ class Dispatcher:
         async def ask() -> inference_pb2.CompleteResponse:
             served = _served_by(other, passage)
             answer = await self._complete_at(passage, other)
-            passage.served = served
+            passage.candidate, passage.served = other, served
             return answer
 
         return ask

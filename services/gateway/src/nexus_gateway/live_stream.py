@@ -11,6 +11,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError
 
 from nexus_gateway.backend_stream import BackendStream
+from nexus_gateway.costing import Costs
 from nexus_gateway.partial import Partial
 from nexus_gateway.passage import Passage
 from nexus_gateway.queueing.dispatching import QueuedDispatcher
@@ -25,8 +26,11 @@ RESUMED = "resumed"
 class LiveStream:
     """An async iterator of StreamResponse that ends with `finish` or raises MeshError. The first one has `served`."""
 
-    def __init__(self, dispatcher: QueuedDispatcher, resumer: Resumer, passage: Passage) -> None:
+    def __init__(
+        self, dispatcher: QueuedDispatcher, resumer: Resumer, costs: Costs, passage: Passage
+    ) -> None:
         self._passage = passage
+        self._costs = costs
         self._resumer = resumer
         self._partial = resumer.begin(passage)
         self._early: deque[inference_pb2.StreamResponse] = deque()
@@ -103,6 +107,7 @@ class LiveStream:
         if self._partial is not None and self._passage.resumed and finish.HasField("usage"):
             finish.usage.CopyFrom(self._partial.whole_usage(finish.usage))
         self._passage.usage = finish.usage if finish.HasField("usage") else None
+        self._costs.learn(self._passage)
 
     def _adopt(self, stream: BackendStream) -> None:
         self._stream = stream
@@ -112,4 +117,5 @@ class LiveStream:
     def _name(self, message: inference_pb2.StreamResponse) -> None:
         """Sees that the first message says who answers; while nobody does yet, the first after that."""
         self._named = self._passage.served is not None
+        self._costs.tell(self._passage)
         self._passage.sign(message)

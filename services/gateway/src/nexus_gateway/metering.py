@@ -34,6 +34,11 @@ FIRST_TOKEN = prometheus_client.Histogram(
 )
 TOKENS = prometheus_client.Counter("nexus_gateway_tokens_total", "Tokens as backends report them.", ["kind"])
 PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
+COST = prometheus_client.Counter(
+    "nexus_cost_dollars",
+    "US dollars by the policy's prices and the usage of whole answers.",
+    ["model", "backend"],
+)
 ACTIVE = prometheus_client.Gauge("nexus_gateway_active_requests", "Requests running now.")
 RETRIES = prometheus_client.Counter(
     "nexus_gateway_retries_total",
@@ -57,6 +62,7 @@ KEY_WATCH = prometheus_client.Gauge(
 # Looking a child up costs more than counting in it; operations and outcomes are few.
 _requests = lru_cache(maxsize=256)(REQUESTS.labels)
 _seconds = lru_cache(maxsize=16)(SECONDS.labels)
+_cost = lru_cache(maxsize=1024)(COST.labels)
 
 
 def observe(snapshot_age: Callable[[], float], unreachable: Callable[[], float]) -> None:
@@ -81,6 +87,8 @@ def end(passage: Passage) -> None:
     if passage.usage is not None:
         PROMPT_TOKENS.inc(passage.usage.prompt_tokens)
         COMPLETION_TOKENS.inc(passage.usage.completion_tokens)
+    if passage.cost and passage.candidate is not None:
+        _cost(passage.candidate.model.id, passage.candidate.target.backend).inc(passage.cost)
     for kind, places in (passage.scrubbed or {}).items():
         SCRUBBED.labels(kind).inc(places)
     _write_line(passage, operation, seconds)
@@ -105,6 +113,7 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
+        cost_dollars=None if passage.cost is None else round(passage.cost, 8),
         principal=principal.id if principal else None,
         tenant=principal.tenant if principal else None,
         scrubbed=None if passage.scrubbed is None else dict(passage.scrubbed),

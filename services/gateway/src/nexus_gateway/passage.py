@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError
-from nexus_routing import Plan, Requirements, Table
+from nexus_routing import Candidate, Plan, Requirements, Table
 
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.queueing.tenants import Tenant, tenant_of
@@ -27,8 +27,9 @@ encode = msgspec.json.Encoder().encode
 class Passage:
     """Times are monotonic seconds.
 
-    `served` names whoever was tried last. `first_content` counts from `started`; None when nothing was streamed.
-    `waited`: seconds until there was a place for it.
+    `candidate` and `served` are whoever was tried last. `counted`: tokens of the prompt, 0 = nobody has counted them.
+    `first_content` counts from `started`; None when nothing was streamed. `waited`: seconds until there was a place
+    for it.
     """
 
     request: InferenceRequest
@@ -41,7 +42,9 @@ class Passage:
     opened: Table | None = None
     """The table without the zones it may leave, while it is planned to."""
     attempts: int = 0
+    candidate: Candidate | None = None
     served: inference_pb2.Served | None = None
+    counted: int = 0
     usage: inference_pb2.Usage | None = None
     first_content: float | None = None
     waited: float = 0.0
@@ -85,6 +88,13 @@ class Passage:
         if self.served is not None:
             self.served.model = answer.served.model or self.served.model
             answer.served.CopyFrom(self.served)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, by the usage and the price of whoever served last; None while the usage is not known."""
+        if self.usage is None or self.candidate is None:
+            return None
+        return self.candidate.price.cost(self.usage.prompt_tokens, self.usage.completion_tokens)
 
     @property
     def outcome(self) -> str:

@@ -14,6 +14,7 @@ from nexus_routing import Explanation, Plan, Requirements, explain, plan
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
+from nexus_gateway.costing import Costs
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
@@ -67,6 +68,7 @@ class Pipeline:
         self._commit_after = commit_after
         self._draining = draining
         self._crossings = Crossings()
+        self._costs = Costs()
 
     async def authenticate(self, credential: str | None) -> Principal:
         """Whose credential it is. Raises CALLER_KEY or AUTH_UNAVAILABLE."""
@@ -81,9 +83,11 @@ class Pipeline:
         try:
             await self._prepare(passage)
             response = await self._dispatcher.complete(passage)
+            passage.usage = response.usage if response.HasField("usage") else None
+            self._costs.learn(passage)
+            self._costs.tell(passage)
             passage.sign(response)
             passage.finished = True
-            passage.usage = response.usage if response.HasField("usage") else None
         except MeshError as error:
             passage.error = error
             raise
@@ -105,7 +109,7 @@ class Pipeline:
         metering.begin()
         try:
             await self._prepare(passage)
-            live = LiveStream(self._dispatcher, self._resumer, passage)
+            live = LiveStream(self._dispatcher, self._resumer, self._costs, passage)
             await live.open(self._commit_after)
             yield live
         except MeshError as error:

@@ -22,6 +22,8 @@ ROUTE_REASONS = {
     number: name.removeprefix("ROUTE_REASON_").lower().replace("_", "-").encode()
     for name, number in inference_pb2.RouteReason.items()
 }
+SMALLEST = 1e-8
+"""US dollars; what a header tells at least of a cost."""
 CLIENT_LEFT = "nexus.client_left"
 """Key the server sets in the scope when the connection is gone before the answer was complete."""
 
@@ -139,7 +141,16 @@ def served_headers(served: inference_pb2.Served) -> list[Header]:
         headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
     if served.HasField("scrubbed"):
         headers.append((b"x-nexus-scrubbed", b"%d" % served.scrubbed))
+    if served.HasField("cost_dollars"):
+        headers.append((b"x-nexus-cost-estimated", _decimal(served.cost_dollars)))
     return headers
+
+
+def _decimal(dollars: float) -> bytes:
+    """At most eight decimals, no exponent; what costs anything is never told as nothing."""
+    if not dollars:
+        return b"0"
+    return f"{max(dollars, SMALLEST):.8f}".rstrip("0").rstrip(".").encode()
 
 
 def _header_value(text: str) -> bytes:
