@@ -30,6 +30,7 @@ T = TypeVar("T")
 OFFERED = ("m", "m:latest", "n", "o:7b")
 NAMES = (*OFFERED, "x", "y")
 ZONES = ("home", "restricted", "open")
+GPUS = ("rtx4090", "RTX3060", "a100-0")
 TENANTS = ("", "family", "guest")
 
 
@@ -60,6 +61,7 @@ def _target(random: Random, number: int) -> Target:
         instance=random.choice([None, "shared/adapter/a"]),
         zone=random.choice(ZONES),
         tier=random.choice((*TIERS, "")),
+        gpus=random.sample(GPUS, random.randrange(3)),
     )
 
 
@@ -116,6 +118,8 @@ def _scope(random: Random) -> Scope:
             Scope(backends=frozenset({"t0", "t2"})),
             Scope(tiers=frozenset({"premium", "standard"})),
             Scope(kinds=frozenset({"fake"}), backends=frozenset({"t3"})),
+            Scope(gpus=("Rtx*",)),
+            Scope(gpus=("a100-?", "none"), tiers=frozenset({"premium", "economy"})),
         )
     )
 

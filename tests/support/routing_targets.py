@@ -32,6 +32,7 @@ def target(
     zone: str = "default",
     tier: str = "standard",
     kind: str = "fake",
+    gpus: Iterable[str] = (),
 ) -> Target:
     """A target whose backend is `name`, alone on its instance unless one is named."""
     instance = instance or f"{name}-node/adapter/a"
@@ -49,4 +50,5 @@ def target(
         load=load or Load(),
         zone=zone,
         tier=tier,
+        gpus=tuple(gpus),
     )

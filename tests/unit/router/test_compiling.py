@@ -110,6 +110,27 @@ def test_a_snapshot_from_before_there_were_prices_costs_nothing() -> None:
     assert read_policy(Snapshot()).tariffs == ()
 
 
+def test_a_target_has_the_devices_its_own_models_are_in() -> None:
+    row = adapter("a", box("x"), box("y"), box("z"))
+    row.status.devices.add(name="gpu1", backends=["x"])
+    row.status.devices.add(name="gpu0", backends=["x", "y"])
+    found = {target.backend: list(target.gpus) for target in compiled(row).targets}
+    assert found == {"x": ["gpu0", "gpu1"], "y": ["gpu0"], "z": []}
+    assert {each.backend: each.gpus for each in read_snapshot(compiled(row)).targets}["x"] == ("gpu0", "gpu1")
+
+
+def test_a_rule_and_a_price_may_name_gpus() -> None:
+    routing = RoutingSettings.model_validate(
+        {
+            "rules": [{"name": "r", "never": {"gpus": ["RTX30*"]}}],
+            "prices": [{"gpus": ["a100*"], "input": 1}],
+        }
+    )
+    policy = read_policy(compile_snapshot((), routing, Health(), 0.0))
+    assert policy.rules[0].never == Scope(gpus=("RTX30*",))
+    assert policy.tariffs == (Tariff(Price(1.0), scope=Scope(gpus=("a100*",))),)
+
+
 def test_the_decision_library_reads_what_is_compiled() -> None:
     table = read_snapshot(compiled(adapter("a", box(models=[Model(id="m", operations=[OPERATION_CHAT])]))))
     assert table.resolve("gpt-4o") == "m"

@@ -64,8 +64,14 @@ def test_how_much_a_change_changes() -> None:
     assert mirror.apply(put(row("a"), 6), 0.0) is Effect.NOTHING
     assert mirror.apply(put(row("a", active=3), 7), 0.0) is Effect.LOAD
     managing = row("a", active=3)
-    managing.status.devices.add(name="gpu0", waiting=1)
-    assert mirror.apply(put(managing, 8), 0.0) is Effect.LOAD
+    managing.status.devices.add(name="gpu0")
+    assert mirror.apply(put(managing, 8), 0.0) is Effect.SHAPE
+    full = row("a", active=3)
+    full.status.devices.add(name="gpu0", waiting=1)
+    assert mirror.apply(put(full, 8), 0.0) is Effect.LOAD
+    moved = row("a", active=3)
+    moved.status.devices.add(name="gpu0", waiting=1, backends=["b"])
+    assert mirror.apply(put(moved, 8), 0.0) is Effect.SHAPE
     assert mirror.apply(put(row("a", active=4, version="2"), 8), 0.0) is Effect.SHAPE
     assert mirror.apply(put(row("b"), 9), 0.0) is Effect.SHAPE
     assert mirror.apply(WatchResponse(epoch="e1", revision=10, delete="b"), 0.0) is Effect.SHAPE

@@ -16,7 +16,7 @@ FULL = {
     "tiers": {"gpt-4o": "big"},
     "tier_order": ["small", "big"],
     "rules": [
-        {"name": "at home", "models": ["llama*"], "only": {"hosts": ["studio"]}},
+        {"name": "at home", "models": ["llama*"], "only": {"hosts": ["studio"], "gpus": ["RTX*"]}},
         {"name": "b", "never": {"tiers": ["small"]}},
     ],
     "prices": [

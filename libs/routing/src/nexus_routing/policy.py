@@ -17,15 +17,19 @@ TIERS = ("economy", "standard", "premium")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Some targets. A target is meant when it fits every field that is not empty."""
+    """Some targets. A target is meant when it fits every field that is not empty.
+
+    `gpus` are patterns with * and ?, in any case, of which one must fit one of the target's.
+    """
 
     hosts: frozenset[str] = frozenset()
     backends: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     tiers: frozenset[str] = frozenset()
+    gpus: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.hosts or self.backends or self.kinds or self.tiers)
+        return bool(self.hosts or self.backends or self.kinds or self.tiers or self.gpus)
 
     def holds(self, target: Target) -> bool:
         """Whether the target is meant."""
@@ -34,6 +38,12 @@ class Scope:
             and (not self.backends or target.backend in self.backends)
             and (not self.kinds or target.kind in self.kinds)
             and (not self.tiers or target.tier in self.tiers)
+            and (not self.gpus or self._names_gpu(target))
+        )
+
+    def _names_gpu(self, target: Target) -> bool:
+        return any(
+            fnmatchcase(name.lower(), pattern.lower()) for name in target.gpus for pattern in self.gpus
         )
 
 
@@ -132,6 +142,8 @@ class Policy:
     def prices(self, model: str, targets: Iterable[Target]) -> list[Price]:
         """What each of the targets asks for the model."""
         tariffs = [tariff for tariff in self.tariffs if tariff.means(model)]
+        if not tariffs:
+            return [FREE for _ in targets]
         return [
             next((tariff.price for tariff in tariffs if tariff.scope.holds(target)), FREE)
             for target in targets

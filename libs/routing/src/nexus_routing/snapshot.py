@@ -52,7 +52,11 @@ def _read_tariff(price: Any) -> Tariff:
 
 def _read_scope(scope: Any) -> Scope:
     return Scope(
-        frozenset(scope.hosts), frozenset(scope.backends), frozenset(scope.kinds), frozenset(scope.tiers)
+        frozenset(scope.hosts),
+        frozenset(scope.backends),
+        frozenset(scope.kinds),
+        frozenset(scope.tiers),
+        tuple(scope.gpus),
     )
 
 
@@ -73,6 +77,7 @@ def read_target(target: Any) -> Target:
         tier=target.tier,
         priority=target.priority,
         load=Load(load.active, load.queued, load.capacity),
+        gpus=tuple(target.gpus),
     )
 
 

@@ -69,6 +69,8 @@ class Target:
     tier: str = ""
     priority: int = 50
     load: Load = field(default_factory=Load)
+    gpus: tuple[str, ...] = ()
+    """Names of the devices its models are in; empty = not known."""
 
     @property
     def endpoint(self) -> Endpoint:

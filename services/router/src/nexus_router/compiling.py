@@ -91,6 +91,7 @@ def _target(instance: registry.Instance, backend: registry.Backend, health: Heal
         models=backend.models,
         load=backend.load,
         abilities=backend.abilities,
+        gpus=sorted(device.name for device in instance.status.devices if backend.name in device.backends),
     )
     state, reason = reported(instance, backend)
     target.state, target.state_reason = health.judge(target.id, state, reason, now)

@@ -93,7 +93,9 @@ class Mirror:
 def _without_load(instance: Instance) -> Instance:
     copy = Instance()
     copy.CopyFrom(instance)
-    copy.status.ClearField("devices")
+    del copy.status.devices[:]
+    for device in instance.status.devices:
+        copy.status.devices.add(name=device.name, backends=device.backends)
     for backend in copy.status.backends:
         backend.ClearField("load")
     return copy

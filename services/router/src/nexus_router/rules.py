@@ -21,11 +21,16 @@ class ScopeSettings(BaseModel):
     backends: Names = Field(default=(), description="Names of backends.")
     kinds: Names = Field(default=(), description='Kinds of backends, for example "ollama".')
     tiers: Names = Field(default=(), description="Tiers.")
+    gpus: Names = Field(
+        default=(),
+        description="Patterns with * and ? for names of devices, in any case. Backends whose devices are not known do "
+        "not fit.",
+    )
 
     def scope(self) -> snapshot_pb2.Scope:
         """The scope as gateways get it."""
         return snapshot_pb2.Scope(
-            hosts=self.hosts, backends=self.backends, kinds=self.kinds, tiers=self.tiers
+            hosts=self.hosts, backends=self.backends, kinds=self.kinds, tiers=self.tiers, gpus=self.gpus
         )
 
 
@@ -47,7 +52,7 @@ class RuleSettings(BaseModel):
         ):
             raise ValueError(
                 f"rule {self.name!r} neither allows nor excludes anything: give it `only` or `never` with hosts, "
-                "backends, kinds or tiers"
+                "backends, kinds, tiers or gpus"
             )
         return self
 

@@ -111,16 +111,18 @@ class Rule(_message.Message):
     def __init__(self, name: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., tenants: _Optional[_Iterable[str]] = ..., only: _Optional[_Union[Scope, _Mapping]] = ..., never: _Optional[_Union[Scope, _Mapping]] = ...) -> None: ...
 
 class Scope(_message.Message):
-    __slots__ = ("hosts", "backends", "kinds", "tiers")
+    __slots__ = ("hosts", "backends", "kinds", "tiers", "gpus")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     TIERS_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
     hosts: _containers.RepeatedScalarFieldContainer[str]
     backends: _containers.RepeatedScalarFieldContainer[str]
     kinds: _containers.RepeatedScalarFieldContainer[str]
     tiers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ...) -> None: ...
+    gpus: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ..., gpus: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Price(_message.Message):
     __slots__ = ("models", "scope", "input", "output")
@@ -135,7 +137,7 @@ class Price(_message.Message):
     def __init__(self, models: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., input: _Optional[float] = ..., output: _Optional[float] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load", "abilities")
+    __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load", "abilities", "gpus")
     ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +152,7 @@ class Target(_message.Message):
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     ABILITIES_FIELD_NUMBER: _ClassVar[int]
+    GPUS_FIELD_NUMBER: _ClassVar[int]
     id: str
     instance: str
     address: str
@@ -164,4 +167,5 @@ class Target(_message.Message):
     state_reason: str
     load: _instance_pb2.Load
     abilities: _containers.RepeatedScalarFieldContainer[_memory_pb2.Ability]
-    def __init__(self, id: _Optional[str] = ..., instance: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., backend: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., state: _Optional[_Union[_instance_pb2.State, str]] = ..., state_reason: _Optional[str] = ..., load: _Optional[_Union[_instance_pb2.Load, _Mapping]] = ..., abilities: _Optional[_Iterable[_Union[_memory_pb2.Ability, str]]] = ...) -> None: ...
+    gpus: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., instance: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., backend: _Optional[str] = ..., kind: _Optional[str] = ..., zone: _Optional[str] = ..., priority: _Optional[int] = ..., tier: _Optional[str] = ..., models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., state: _Optional[_Union[_instance_pb2.State, str]] = ..., state_reason: _Optional[str] = ..., load: _Optional[_Union[_instance_pb2.Load, _Mapping]] = ..., abilities: _Optional[_Iterable[_Union[_memory_pb2.Ability, str]]] = ..., gpus: _Optional[_Iterable[str]] = ...) -> None: ...
