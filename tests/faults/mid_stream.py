@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from faults.backends import healthy, seen
 from faults.clients import BOUND, Clients
 from faults.history import History, Operation
-from faults.scene import ADAPTERS, CROWD, Scene
+from faults.models import ADAPTERS, CROWD_MODELS, side
+from faults.scene import Scene
 from support import fake_openai_modes as modes
 from support.fake_openai_garbage import garbage
 from support.fake_openai_script import Death, Mode
@@ -114,6 +115,8 @@ class Tally:
 async def fail_in_mid_stream(scene: Scene, runs: int, seed: int) -> Tally:
     """Six in seven by backends, one at a time for each of twenty workers; the rest by whatever is between."""
     rng, tally = random.Random(seed), Tally()
+    await scene.quiet()
+    scene.crowd.mode = healthy()
     rounds = _rounds(rng, runs)
     try:
         await _by_backends(scene, tally, rng, runs - sum(size for _, size in rounds))
@@ -149,8 +152,8 @@ async def _by_backends(scene: Scene, tally: Tally, rng: random.Random, runs: int
     scene.crowd.requests.clear()
     plan = _plan(rng, runs)
     async with Clients(scene.mesh.base_url) as clients, asyncio.TaskGroup() as group:
-        for number in range(CROWD):
-            group.create_task(_work(scene, tally, clients, f"crowd-{number}", plan))
+        for model in CROWD_MODELS:
+            group.create_task(_work(scene, tally, clients, model, plan))
 
 
 async def _work(scene: Scene, tally: Tally, clients: Clients, model: str, plan: Iterator[Planned]) -> None:
@@ -227,7 +230,7 @@ async def _by_the_mesh(scene: Scene, tally: Tally, rng: random.Random, kind: str
         scene.crowd.requests.clear()
         scene.crowd.model_modes.clear()
         scene.crowd.mode = modes.ok(1000, interval=0.04)
-        models = [f"crowd-{number}" for number in range(CROWD) if "ab"[number % 2] == FAR]
+        models = [model for model in CROWD_MODELS if side(model) == FAR]
         streams = [
             history.begin(model, stream=True, client=client)
             for model, client, _ in zip(
