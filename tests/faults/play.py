@@ -61,10 +61,10 @@ async def _play(
         marks = await verdict.fault.inject(Injection(scene, verdict.victim, rng, history, wire))
         span.over = time.monotonic()
         await scene.serving(demand.serving)
-        await scene.healthy(history, span.over, each=1)
+        await scene.healthy(history, span.over)
         span.well = time.monotonic()
         await asyncio.sleep(demand.clean)
-        await scene.healthy(history, span.well, each=2)
+        await scene.healthy(history, span.well)
     except TimeoutError as error:
         verdict.wrong.append(str(error))
         span.over = span.over or time.monotonic()

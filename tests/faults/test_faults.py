@@ -67,7 +67,7 @@ def plays(pytestconfig: pytest.Config) -> Iterator[list[Verdict]]:
 
 
 @pytest.mark.fault_form("seeds")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_what_must_be_seen_of_a_fault_is_seen(
     scene: Scene, seed: int, fault: Fault, plays: list[Verdict], pytestconfig: pytest.Config
 ) -> None:
@@ -81,7 +81,7 @@ async def test_what_must_be_seen_of_a_fault_is_seen(
 
 
 @pytest.mark.fault_form("switches")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     scene: Scene, switched: Fault, pytestconfig: pytest.Config
 ) -> None:

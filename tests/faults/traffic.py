@@ -20,22 +20,24 @@ __all__ = ["FULL", "SMALL", "STREAMED", "WHOLE", "Demand", "Traffic"]
 class Demand:
     """How much there is of the traffic, and what is asked of it and of the mesh.
 
-    `rate`: whole answers asked for per second. `crowd`: how many clients stream from the crowd. `whole` per second and
-    `streams` at once: less than that before a fault makes it void. `serving`: seconds in which every service has to
-    serve again. `clean`: seconds in which nothing at all may go wrong after that.
+    `rate`: whole answers asked for per second. `crowd`: how many clients stream from the crowd. `interval`: seconds
+    between two tokens of a victim. `whole` per second and `streams` at once: less than that before a fault makes it
+    void. `serving`: seconds in which every service has to serve again. `clean`: seconds in which nothing at all may go
+    wrong after that.
     """
 
     rate: float
     crowd: int
+    interval: float
     whole: float
     streams: int
     serving: float
     clean: float
 
 
-FULL = Demand(rate=60, crowd=24, whole=50, streams=20, serving=30, clean=10)
+FULL = Demand(rate=60, crowd=24, interval=0.1, whole=50, streams=20, serving=30, clean=10)
 """The rules R1 and R2 to their figures."""
-SMALL = Demand(rate=25, crowd=4, whole=5, streams=4, serving=90, clean=2)
+SMALL = Demand(rate=25, crowd=4, interval=0.03, whole=5, streams=2, serving=90, clean=1)
 """For every test run, on any machine, however busy: it shows the same, with less behind it."""
 
 WHOLE = {PAIR: 8, **dict.fromkeys(map(solo, VICTIMS), 6), **dict.fromkeys(CROWD_MODELS, 1)}
