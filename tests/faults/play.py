@@ -8,12 +8,11 @@ import time
 from contextlib import AsyncExitStack
 
 from faults.clients import BOUND
-from faults.history import History
 from faults.injectors import Injection
 from faults.judging import judge
 from faults.scene import Scene
 from faults.table import Fault
-from faults.traffic import Demand
+from faults.traffic import Demand, Traffic
 from faults.verdict import Span, Verdict
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
@@ -43,28 +42,22 @@ async def play(scene: Scene, fault: Fault, seed: int, demand: Demand) -> Verdict
         except TimeoutError as error:
             verdict.void = str(error)
         else:
-            await _play(scene, verdict, rng, traffic.history, demand, wire)
+            await _play(scene, verdict, rng, traffic, wire)
     return verdict
 
 
 async def _play(
-    scene: Scene,
-    verdict: Verdict,
-    rng: random.Random,
-    history: History,
-    demand: Demand,
-    wire: TcpProxy | None,
+    scene: Scene, verdict: Verdict, rng: random.Random, traffic: Traffic, wire: TcpProxy | None
 ) -> None:
-    span = Span(time.monotonic())
+    history, demand, span = traffic.history, traffic.demand, Span(time.monotonic())
     marks: list[str] | None = []
     try:
         marks = await verdict.fault.inject(Injection(scene, verdict.victim, rng, history, wire))
         span.over = time.monotonic()
         await scene.serving(demand.serving)
-        await scene.healthy(history, span.over)
+        await scene.healthy(traffic, span.over)
         span.well = time.monotonic()
         await asyncio.sleep(demand.clean)
-        await scene.healthy(history, span.well)
     except TimeoutError as error:
         verdict.wrong.append(str(error))
         span.over = span.over or time.monotonic()

@@ -14,7 +14,7 @@ from faults.clients import FIRST_TOKEN, STALL, TOTAL, Clients
 from faults.history import History, Load, Operation
 from faults.models import ADAPTERS, CROWD_INTERVAL, CROWD_MODELS, SHARED, VICTIMS, solo
 from faults.rigged import SWITCHES
-from faults.traffic import STREAMED, WHOLE, Demand, Traffic
+from faults.traffic import STREAMED, Demand, Traffic
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh
 from support.processes import free_port
@@ -124,13 +124,13 @@ class Scene:
         except TimeoutError:
             raise TimeoutError(f"after {within:.0f} s not all services serve: {healths}") from None
 
-    async def healthy(self, history: History, since: float) -> None:
+    async def healthy(self, traffic: Traffic, since: float) -> None:
         """R2: of the requests begun after `since`, one of every kind on every model ended well."""
-        wanted = [*((model, False) for model in WHOLE), *((model, True) for model in STREAMED)]
+        wanted = [(model, False) for model in traffic.demand.shares] + [(model, True) for model in STREAMED]
 
         async def enough() -> bool:
             await asyncio.sleep(LOOK)
-            good = history.good(since)
+            good = traffic.history.good(since)
             return all(good[one] for one in wanted)
 
         await eventually(enough, timeout=HEALTHY_SECONDS, what="the mesh healthy again")

@@ -13,17 +13,17 @@ from faults.clients import Clients
 from faults.history import History
 from faults.models import CROWD_MODELS, PAIR, RESUMED, VICTIMS, solo
 
-__all__ = ["FULL", "SMALL", "STREAMED", "WHOLE", "Demand", "Traffic"]
+__all__ = ["FULL", "SMALL", "STREAMED", "Demand", "Traffic"]
 
 
 @dataclass(frozen=True)
 class Demand:
     """How much there is of the traffic, and what is asked of it and of the mesh.
 
-    `rate`: whole answers asked for per second. `crowd`: how many clients stream from the crowd. `interval`: seconds
-    between two tokens of a victim. `whole` per second and `streams` at once: less than that before a fault makes it
-    void. `serving`: seconds in which every service has to serve again. `clean`: seconds in which nothing at all may go
-    wrong after that.
+    `rate`: whole answers asked for per second. `crowd`: so many clients stream from the crowd, and no more backends of
+    it are asked for anything. `interval`: seconds between two tokens of a victim. `whole` per second and `streams` at
+    once: less than that before a fault makes it void. `serving`: seconds in which every service has to serve again.
+    `clean`: seconds in which nothing at all may go wrong after that.
     """
 
     rate: float
@@ -34,14 +34,22 @@ class Demand:
     serving: float
     clean: float
 
+    @property
+    def crowd_models(self) -> list[str]:
+        return CROWD_MODELS[: self.crowd]
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """By model: its share of the whole answers."""
+        return SHARES | dict.fromkeys(self.crowd_models, 1)
+
 
 FULL = Demand(rate=60, crowd=24, interval=0.1, whole=50, streams=20, serving=30, clean=10)
 """The rules R1 and R2 to their figures."""
 SMALL = Demand(rate=25, crowd=4, interval=0.03, whole=5, streams=2, serving=90, clean=1)
 """For every test run, on any machine, however busy: it shows the same, with less behind it."""
 
-WHOLE = {PAIR: 8, **dict.fromkeys(map(solo, VICTIMS), 6), **dict.fromkeys(CROWD_MODELS, 1)}
-"""By model: its share of the whole answers."""
+SHARES = {PAIR: 8, **dict.fromkeys(map(solo, VICTIMS), 6)}
 STREAMED = {PAIR: 3, RESUMED: 2, **dict.fromkeys(map(solo, VICTIMS), 2)}
 """By model: how many clients stream from it all the time. The crowd's take any model of the crowd in turn."""
 
@@ -85,10 +93,10 @@ class Traffic:
         for model, count in STREAMED.items():
             for _ in range(count):
                 yield [model], self._rng.sample(["raw", "sdk"], 2)
-        kinds = itertools.chain(["sdk"], ["sync"], itertools.repeat("raw"))
+        crowd, kinds = self.demand.crowd_models, itertools.chain(["sdk"], ["sync"], itertools.repeat("raw"))
         for number, kind in zip(range(self.demand.crowd), kinds, strict=False):
-            start = number % len(CROWD_MODELS)
-            yield [*CROWD_MODELS[start:], *CROWD_MODELS[:start]], [kind]
+            start = number % len(crowd)
+            yield [*crowd[start:], *crowd[:start]], [kind]
 
     async def _stream(self, models: list[str], kinds: list[str]) -> None:
         await asyncio.sleep(self._rng.uniform(0, 1))
@@ -113,9 +121,9 @@ class Traffic:
 
     def _whole(self) -> Iterator[tuple[str, str]]:
         """Each model as often as its share says, in an order drawn anew each time. Bytes are the cheapest to read."""
-        once = [model for model, share in WHOLE.items() for _ in range(share)]
-        kinds = {model: itertools.cycle(["raw", "sdk"]) for model in WHOLE}
-        kinds |= {model: itertools.cycle(["raw"] * 9 + ["sync"]) for model in CROWD_MODELS}
+        once = [model for model, share in self.demand.shares.items() for _ in range(share)]
+        kinds = {model: itertools.cycle(["raw", "sdk"]) for model in SHARES}
+        kinds |= {model: itertools.cycle(["raw"] * 9 + ["sync"]) for model in self.demand.crowd_models}
         while True:
             for model in self._rng.sample(once, len(once)):
                 yield model, next(kinds[model])
