@@ -54,7 +54,7 @@ fix: .venv/.dev/stamp ## Format and repair what the linter can
 proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 	@$(RUN)/python tools/protos.py
 
-faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--switches" or "--mid-stream 1000")
+faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--seeds 11-20", "--switches" or "--mid-stream 1000")
 	@$(RUN)/pytest tests/faults -x -s $(ARGS)
 
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)

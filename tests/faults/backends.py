@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from faults.history import TOKENS
 from support import fake_openai_modes as modes
@@ -12,23 +12,23 @@ from support.fake_openai_script import Answer, Mode
 from support.fake_server import RecordedRequest
 from support.openai_wire import Call
 
-__all__ = ["Hits", "Trap", "healthy", "seen"]
+__all__ = ["Hits", "Trap", "forget", "healthy", "seen"]
 
 INTERVAL = 0.03
-"""Seconds between two tokens of a stream."""
+"""Seconds between two tokens of a stream, unless a demand says otherwise."""
 
 Hits = Mapping[tuple[str, bool], int]
 """By model and streaming: how many requests."""
 
 
-def healthy() -> Mode:
-    """Streams take a third of a second, so that some are always under way; whole answers come at once."""
-    streamed, whole = modes.ok(TOKENS, INTERVAL), modes.ok(TOKENS)
+def healthy(interval: float = INTERVAL) -> Mode:
+    """Streams take their time, so that many are always under way; whole answers come at once."""
+    streamed, whole = modes.ok(TOKENS, interval), modes.ok(TOKENS)
 
     def mode(call: Call) -> Answer:
         if (begun := _begun(call)) is not None:
             rest = "".join(call.token(number) for number in range(begun, TOKENS)).rstrip()
-            return modes.ok(text=rest, interval=INTERVAL)(call)
+            return modes.ok(text=rest, interval=interval)(call)
         return streamed(call) if call.stream else whole(call)
 
     return mode
@@ -48,7 +48,7 @@ class Trap:
         self.refusal: Mode | None = None
         """What it says when asked to go on with somebody else's answer."""
         self._left: Counter[tuple[str, bool]] = Counter()
-        self._fault = self._healthy = healthy()
+        self.healthy = self._fault = healthy()
 
     def arm(self, fault: Mode, hits: Hits) -> None:
         self.bitten = []
@@ -68,10 +68,17 @@ class Trap:
             return self.refusal(call)
         key = (call.model, call.stream)
         if self._left[key] <= 0:
-            return self._healthy(call)
+            return self.healthy(call)
         self._left[key] -= 1
         self.bitten.append(str(call.body.get("user")))
         return self._fault(call)
+
+
+def forget(fake: FakeOpenAI, kept: Collection[str]) -> None:
+    """Of the requests that are over, those without one of the marks are not needed any more."""
+    fake.requests[:] = [
+        one for one in fake.requests if one.running or (one.body and one.body.get("user") in kept)
+    ]
 
 
 def seen(fake: FakeOpenAI) -> dict[str, list[RecordedRequest]]:

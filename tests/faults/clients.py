@@ -36,7 +36,10 @@ class Clients:
         }
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=SILENCE))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # or requests would wait where nobody measures it
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=SILENCE),
+        )
         options: dict[str, Any] = {
             "base_url": self._base_url, "api_key": "none", "max_retries": 0, "timeout": SILENCE,
         }  # fmt: skip

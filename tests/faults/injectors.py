@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from faults.backends import Hits
 from faults.clients import BOUND, FIRST_TOKEN
 from faults.history import TOKENS, History
-from faults.scene import ADAPTERS, PAIR, RESUMED, Scene, solo
+from faults.models import ADAPTERS, PAIR, RESUMED, solo
+from faults.scene import Scene
 from support import fake_openai_modes as modes
 from support.fake_openai_script import Death, Mode
 from support.tcp_proxy import TcpProxy

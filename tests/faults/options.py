@@ -15,13 +15,22 @@ SMALL_MID_STREAM = 60
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults", "the fault suite in tests/faults; without any of these, its small form")
     group.addoption(
-        "--seeds", type=int, metavar="N", help="only the table of faults, once for each seed from 1 to N"
+        "--seeds",
+        type=_range,
+        metavar="N|A-B",
+        help="only the table of faults, once for each seed from 1 to N or from A to B",
     )
     group.addoption("--seed", type=int, metavar="S", help="only the table of faults, with this seed")
     group.addoption(
         "--switches", action="store_true", help="only the proof that every fault can be seen to go wrong"
     )
     group.addoption("--mid-stream", type=int, metavar="N", help="only N failures in mid-stream")
+
+
+def _range(text: str) -> list[int]:
+    """N or A-B, the last one included."""
+    first, dash, last = text.partition("-")
+    return [*range(int(first), int(last) + 1)] if dash else [*range(1, int(first) + 1)]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,7 +67,7 @@ def wants_all(config: pytest.Config) -> bool:
 
 def seeds(config: pytest.Config) -> list[int]:
     one = config.getoption("seed")
-    return [one] if one else [*range(1, (config.getoption("seeds") or 1) + 1)]
+    return [one] if one else config.getoption("seeds") or [1]
 
 
 def mid_stream_runs(config: pytest.Config) -> int:

@@ -1,55 +1,39 @@
-"""The mesh the faults are played on: two adapters, each with a backend of its own, and traffic through both."""
+"""The mesh the faults are played on, while it runs: its traffic, what is waited for, what is put out of order."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from faults.backends import Trap, healthy
+from faults.backends import Trap, forget, healthy
 from faults.clients import FIRST_TOKEN, STALL, TOTAL, Clients
-from faults.history import History
+from faults.history import History, Load, Operation
+from faults.models import ADAPTERS, CROWD_INTERVAL, CROWD_MODELS, SHARED, VICTIMS, solo
 from faults.rigged import SWITCHES
-from support.e2e_mesh import serving
+from faults.traffic import STREAMED, Demand, Traffic
 from support.fake_openai import FakeOpenAI
-from support.live_mesh import LiveMesh, backend
+from support.live_mesh import LiveMesh
 from support.processes import free_port
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
-__all__ = ["ADAPTERS", "CROWD", "PAIR", "RESUMED", "SHARED", "Scene", "playing", "solo"]
-
-ADAPTERS = {"a": "adapter", "b": "adapter-other"}
-"""The process each victim lives in."""
-ZONES = {"a": "default", "b": "other"}
-PAIR = "pair"
-"""The model both backends offer; `solo-a` and `solo-b` are offered by one each."""
-RESUMED = "resumed"
-"""The same, and a cut stream of it may be gone on with by the other backend."""
-SHARED = (PAIR, RESUMED)
-CROWD = 20
-"""Backends with a model of their own, `crowd-0` and on, half of them behind each adapter: one for each worker."""
+__all__ = ["LIMITS", "Scene"]
 
 LIMITS = f"[timeouts]\nfirst_token = {FIRST_TOKEN}\nstall = {STALL}\ntotal = {TOTAL}\n"
 NO_LIMITS = "[timeouts]\nfirst_token = 900\nstall = 900\ntotal = 1800\n"
-ROUTING = f'[routing]\nresume = ["{RESUMED}"]\n'
-CAPABILITIES = ["tools", "json", "logprobs", "choices", "tool_choice", "prefill"]
-PAUSE = 0.1
-LOOPS = {False: {PAIR: 3, "solo-a": 2, "solo-b": 2}, True: {PAIR: 3, RESUMED: 2, "solo-a": 2, "solo-b": 2}}
-"""By streaming and model: how many clients ask again and again."""
 
+LOADED_SECONDS = 60.0
 HEALTHY_SECONDS = 90.0
 """The router believes a backend that fell three times in a minute only after 30 seconds."""
+LOOK = 0.05
+"""Seconds between two looks at a whole history."""
+ASK_AGAIN = 0.25
+"""Seconds until services are asked again: each time takes a handshake with every one of them."""
 RIGGED = Path(__file__).with_name("rigged.py")
-
-
-def solo(victim: str) -> str:
-    return f"solo-{victim}"
 
 
 class Scene:
@@ -68,61 +52,86 @@ class Scene:
         self.links = links
         self.crowd = crowd
         self.crowd_links = crowd_links
-        crowd.mode = healthy()
+        crowd.mode = healthy(CROWD_INTERVAL)
         self._switch: str | None = None
+        self._traffic: Traffic | None = None
         self._undo = AsyncExitStack()
         self.traps = {victim: Trap() for victim in fakes}
         for victim, fake in fakes.items():
             fake.mode = self.traps[victim]
 
-    @asynccontextmanager
-    async def traffic(self, rng: random.Random) -> AsyncIterator[History]:
-        """Requests of both kinds on all models until the block is left; every one has ended then."""
-        history, stop = History(), asyncio.Event()
+    async def traffic(self, demand: Demand) -> Traffic:
+        """What runs already is gone on with."""
+        if self._traffic is not None and self._traffic.demand is not demand:
+            await self.quiet()
+        if self._traffic is None:
+            self.crowd.mode = healthy(CROWD_INTERVAL)
+            for trap in self.traps.values():
+                trap.healthy = healthy(demand.interval)
+            self._traffic = Traffic(self.mesh.base_url, demand)
+            self._traffic.start()
+        self._traffic.check()
+        return self._traffic
+
+    async def quiet(self) -> None:
+        """Ends the traffic. AssertionError: of what no fault was judged by, something went wrong."""
+        if self._traffic is None:
+            return
+        traffic, self._traffic = self._traffic, None
+        await traffic.stop()
+        left = self.settle(traffic.history)
+        assert not traffic.history.operations, "requests without an end"
+        if self._switch is None:
+            wrong = [str(one) for one in left if one.outcome != "ok"]
+            assert not wrong, f"between two faults, or after the last one: {wrong[:10]}"
+
+    def settle(self, history: History) -> list[Operation]:
+        """What has ended and is to be judged. What the backends know of it is to be read before the next time."""
         for fake in (*self.fakes.values(), self.crowd):
-            fake.requests.clear()
-        async with Clients(self.mesh.base_url) as clients:
+            forget(fake, {one.mark for one in history.operations})
+        return history.settle()
 
-            async def keep_asking(model: str, stream: bool, kinds: list[str]) -> None:
-                for kind in itertools.cycle(kinds):
-                    if stop.is_set():
-                        return
-                    await clients.ask(history.begin(model, stream, kind))
-                    await asyncio.sleep(rng.uniform(0.5, 1.5) * PAUSE)
+    async def loaded(self, traffic: Traffic) -> Load:
+        """R1: there is and was as much traffic as is asked for. TimeoutError: the run is void."""
+        demand, history = traffic.demand, traffic.history
 
-            async with asyncio.TaskGroup() as group:
-                for stream, loops in LOOPS.items():
-                    for model, count in loops.items():
-                        for _ in range(count):
-                            kinds = rng.sample(["raw", "sdk"], 2)
-                            group.create_task(keep_asking(model, stream, kinds))
-                try:
-                    yield history
-                finally:
-                    stop.set()
+        async def enough() -> bool:
+            await asyncio.sleep(LOOK)
+            load = history.load(time.monotonic())
+            return load.whole >= demand.whole and load.streams >= demand.streams
 
-    async def loaded(self, history: History, pause: float) -> None:
-        """R1: there was traffic before the fault, and streams are under way `pause` seconds later.
+        try:
+            await eventually(enough, timeout=LOADED_SECONDS)
+        except TimeoutError:
+            raise TimeoutError(f"the load is {history.load(time.monotonic())}") from None
+        return history.load(time.monotonic())
 
-        TimeoutError: the run is void.
-        """
+    async def serving(self, within: float) -> None:
+        """R2: each service says of itself that it serves."""
+        healths: dict[str, str] = {}
+        services = len(self.mesh.supervisor.units) - 1  # without etcd, which is nobody's to ask
 
-        def enough() -> bool:
-            good = history.good()
-            return good[PAIR, False] >= 20 and all(
-                good[solo(victim), stream] >= 2 for victim in self.fakes for stream in (False, True)
-            )
+        async def all_serve() -> bool:
+            healths.clear()
+            healths.update(await self.mesh.healths())
+            if [*healths.values()] == ["SERVING"] * services:
+                return True
+            await asyncio.sleep(ASK_AGAIN)
+            return False
 
-        await eventually(enough, timeout=HEALTHY_SECONDS, what="enough traffic before the fault")
-        await asyncio.sleep(pause)
-        await eventually(lambda: history.running(stream=True) >= 4, what="four streams under way")
+        try:
+            await eventually(all_serve, timeout=within)
+        except TimeoutError:
+            raise TimeoutError(f"after {within:.0f} s not all services serve: {healths}") from None
 
-    async def healthy(self, history: History, since: float, each: int) -> None:
-        """R2: of the requests begun after `since`, so many of every kind on every model ended well."""
+    async def healthy(self, traffic: Traffic, since: float) -> None:
+        """R2: of the requests begun after `since`, one of every kind on every model ended well."""
+        wanted = [(model, False) for model in traffic.demand.shares] + [(model, True) for model in STREAMED]
 
-        def enough() -> bool:
-            good = history.good(since)
-            return all(good[model, stream] >= each for stream, loops in LOOPS.items() for model in loops)
+        async def enough() -> bool:
+            await asyncio.sleep(LOOK)
+            good = traffic.history.good(since)
+            return all(good[one] for one in wanted)
 
         await eventually(enough, timeout=HEALTHY_SECONDS, what="the mesh healthy again")
 
@@ -137,7 +146,7 @@ class Scene:
         def under_way() -> bool:
             return any(
                 call.running and call.body["model"] == solo(victim) and 2 <= call.tokens_sent <= 5
-                for call in self.fakes[victim].calls[-50:]
+                for call in self.fakes[victim].requests[-100:]
                 if call.body and call.body.get("stream")
             )
 
@@ -147,6 +156,7 @@ class Scene:
         """Puts one guard of the services out of order; None = all as they are."""
         if switch == self._switch:
             return
+        await self.quiet()
         await self._undo.aclose()
         self._switch = None
         if switch is not None:
@@ -189,7 +199,7 @@ class Scene:
 
     async def ready(self) -> None:
         """Every model answers, twice in a row, so that none is out of service for what happened before."""
-        models = [*SHARED, *map(solo, self.fakes), *(f"crowd-{number}" for number in range(CROWD))]
+        models = [*SHARED, *map(solo, VICTIMS), *CROWD_MODELS]
         async with Clients(self.mesh.base_url) as clients:
             for model in models:
                 await eventually(
@@ -208,36 +218,3 @@ async def _answers(clients: Clients, model: str) -> bool:
             await asyncio.sleep(0.2)
             return False
     return True
-
-
-@asynccontextmanager
-async def playing(home: Path) -> AsyncIterator[Scene]:
-    """A scene whose mesh runs and serves everything."""
-    crowd_names = [f"crowd-{number}" for number in range(CROWD)]
-    async with AsyncExitStack() as stack:
-        fakes = {
-            victim: await stack.enter_async_context(FakeOpenAI(solo(victim), *SHARED)) for victim in ADAPTERS
-        }
-        links = {
-            victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{fake.port}"))
-            for victim, fake in fakes.items()
-        }
-        crowd = await stack.enter_async_context(FakeOpenAI(*crowd_names))
-        crowd_links = {
-            victim: await stack.enter_async_context(TcpProxy(f"127.0.0.1:{crowd.port}")) for victim in fakes
-        }
-        tables = [
-            backend(f"box-{victim}", f"http://{link.endpoint}", zone=ZONES[victim], capabilities=CAPABILITIES)
-            for victim, link in links.items()
-        ]
-        tables += [
-            backend(name, f"http://{crowd_links[victim].endpoint}", zone=ZONES[victim], models=[name])
-            for name, victim in zip(crowd_names, itertools.cycle(ADAPTERS), strict=False)
-        ]
-        config = "\n".join([LIMITS, ROUTING, *tables])
-        mesh = await stack.enter_async_context(
-            serving(home, config, *SHARED, *map(solo, ADAPTERS), *crowd_names)
-        )
-        scene = Scene(mesh, fakes, links, crowd, crowd_links)
-        await scene.ready()
-        yield scene

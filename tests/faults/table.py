@@ -65,6 +65,8 @@ class Fault:
     retry_after: str | None = None
     once: bool = False
     let_go: bool = False
+    whole_adapter: bool = False
+    """Whether all that is behind the victim's adapter meets it: its share of the crowd looks like `solo`."""
     far_adapter: bool = False
     """Whether the gateway has to reach the victim's adapter through a wire of its own."""
 
@@ -143,12 +145,12 @@ FAULTS: tuple[Fault, ...] = (
           sees("ok", "ok | broken stream_interrupted"), must=(GONE,)),
     Fault("adapter killed", adapter_killed, TOLD, "errors look done",
           sees(f"ok | {GONE}", f"ok | {GONE} | broken stream_interrupted"),
-          sees("ok", "ok | broken stream_interrupted"), must=(GONE, "broken stream_interrupted")),
+          sees("ok", "ok | broken stream_interrupted"), must=(GONE, "broken stream_interrupted"), whole_adapter=True),
     Fault("adapter frozen", frozen, LIMITS, "no time limits",
           sees(f"ok | {GONE} | 504 timeout",
                f"ok | {GONE} | 504 stream_idle_timeout | broken stream_idle_timeout | broken stream_interrupted"),
           sees("ok | 504 timeout", "ok | broken stream_idle_timeout | broken stream_interrupted"),
-          must=("broken stream_idle_timeout",)),
+          must=("broken stream_idle_timeout",), whole_adapter=True),
     Fault("half-open link to a backend", half_open_backend, LIMITS, "no time limits",
           sees(f"ok | {GONE} | 504 timeout",
                f"ok | {GONE} | 504 stream_idle_timeout | broken stream_idle_timeout"),
@@ -158,5 +160,5 @@ FAULTS: tuple[Fault, ...] = (
           sees(f"ok | {GONE} | 504 timeout",
                f"ok | {GONE} | 504 stream_idle_timeout | broken stream_idle_timeout | broken stream_interrupted"),
           sees("ok | 504 timeout", "ok | broken stream_idle_timeout | broken stream_interrupted"),
-          must=("broken stream_idle_timeout",), far_adapter=True),
+          must=("broken stream_idle_timeout",), whole_adapter=True, far_adapter=True),
 )  # fmt: skip

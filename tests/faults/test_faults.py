@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 from faults.mid_stream import fail_in_mid_stream
 from faults.options import SUMMARY, mid_stream_runs, seeds, wants_all
 from faults.play import play
-from faults.scene import Scene, playing
+from faults.scene import Scene
+from faults.stage import playing
 from faults.table import FAULTS, Fault
+from faults.traffic import FULL, SMALL
+from faults.verdict import Verdict, sum_up
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,13 +57,23 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         yield started
 
 
+@pytest.fixture(scope="module")
+def plays(pytestconfig: pytest.Config) -> Iterator[list[Verdict]]:
+    """Every play of the table, summed up after the last one."""
+    verdicts: list[Verdict] = []
+    yield verdicts
+    if verdicts:
+        pytestconfig.stash[SUMMARY].append(sum_up(verdicts))
+
+
 @pytest.mark.fault_form("seeds")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_what_must_be_seen_of_a_fault_is_seen(
-    scene: Scene, seed: int, fault: Fault, pytestconfig: pytest.Config
+    scene: Scene, seed: int, fault: Fault, plays: list[Verdict], pytestconfig: pytest.Config
 ) -> None:
     await scene.switch_to(None)
-    verdict = await play(scene, fault, seed)
+    verdict = await play(scene, fault, seed, FULL if wants_all(pytestconfig) else SMALL)
+    plays.append(verdict)
     print(verdict)
     pytestconfig.stash[SUMMARY].append(str(verdict))
     assert not verdict.void, verdict
@@ -68,12 +81,13 @@ async def test_what_must_be_seen_of_a_fault_is_seen(
 
 
 @pytest.mark.fault_form("switches")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     scene: Scene, switched: Fault, pytestconfig: pytest.Config
 ) -> None:
     await scene.switch_to(switched.switch)
-    verdict = await play(scene, switched, seed=1)
+    await scene.quiet()  # what went wrong after the fault before proves nothing
+    verdict = await play(scene, switched, 1, SMALL)
     line = f"{switched.name} with {switched.switch}: {len(verdict.wrong)} wrong, first: {verdict.wrong[:1]}"
     print(line)
     pytestconfig.stash[SUMMARY].append(line)

@@ -15,7 +15,7 @@ import aiohttp
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.plan import Options
 from nexus_cli.progress import Progress
-from nexus_cli.supervisor import Supervisor
+from nexus_cli.supervisor import Supervisor, healths
 from nexus_cli.up import running_mesh
 from support.waiting import eventually
 
@@ -62,6 +62,10 @@ class LiveMesh:
         process.spec = replace(process.spec, command=command)
         self.revive(unit)
         await eventually(lambda: self.running(unit), timeout=10, what=f"{unit} running again")
+
+    async def healths(self) -> dict[str, str]:
+        """By service: SERVING, or what is wrong, as `nexus doctor` sees it."""
+        return await healths(self.layout)
 
     async def readiness(self) -> tuple[int, Any]:
         async with aiohttp.ClientSession() as session, session.get(f"{self.http}/readyz") as answer:
