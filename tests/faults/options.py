@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 __all__ = ["SUMMARY", "mid_stream_runs", "seeds", "wants_all"]
@@ -30,7 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _range(text: str) -> list[int]:
     """N or A-B, the last one included."""
     first, dash, last = text.partition("-")
-    return [*range(int(first), int(last) + 1)] if dash else [*range(1, int(first) + 1)]
+    found = [*range(int(first), int(last) + 1)] if dash else [*range(1, int(first) + 1)]
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} is no seed at all")
+    return found
 
 
 def pytest_configure(config: pytest.Config) -> None:
