@@ -93,18 +93,19 @@ class Scene:
 
     async def loaded(self, traffic: Traffic) -> Load:
         """R1: there is and was as much traffic as is asked for. TimeoutError: the run is void."""
-        demand, history = traffic.demand, traffic.history
+        load, demand = Load(), traffic.demand
 
         async def enough() -> bool:
+            nonlocal load
             await asyncio.sleep(LOOK)
-            load = history.load(time.monotonic())
+            load = traffic.history.load(time.monotonic())
             return load.whole >= demand.whole and load.streams >= demand.streams
 
         try:
             await eventually(enough, timeout=LOADED_SECONDS)
         except TimeoutError:
-            raise TimeoutError(f"the load is {history.load(time.monotonic())}") from None
-        return history.load(time.monotonic())
+            raise TimeoutError(f"the load is no more than {load}") from None
+        return load
 
     async def serving(self, within: float) -> None:
         """R2: each service says of itself that it serves."""
