@@ -31,7 +31,7 @@ class ScriptedAdapter(InferenceServiceServicer):
 
     `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
     In mode "held" an answer begins when let_go() says so, in the order of arrival.
-    `counts` is what it counts any prompt to: a number, an estimate when `estimates`, a failure with that reason, or
+    `tokens`: of an answer, by its usage. `counts` is what it counts any prompt to: a number, an estimate when `estimates`, a failure with that reason, or
     nothing ever for None; `counted` has every envelope it was to count.
     """
 
@@ -42,6 +42,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         self.retry_after: float | None = None
         self.metadata: dict[str, str] = {}
         self.delay = 0.0
+        self.tokens = len(WORDS)
         self.seen: list[inference_pb2.Envelope] = []
         self.counts: int | Reason | None = 2
         self.estimates = False
@@ -148,7 +149,7 @@ class ScriptedAdapter(InferenceServiceServicer):
         for word in WORDS:
             yield _chunks({"content": word})
         yield _chunks({}, "stop")
-        usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=len(WORDS))
+        usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=self.tokens)
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
     async def _stream_uncounted(self) -> AsyncIterator[inference_pb2.StreamResponse]:

@@ -101,3 +101,12 @@ async def test_who_is_often_late_is_asked_later(bench: GatewayBench) -> None:
     for _ in range(8):
         await bench.ask()
     assert (len(slow.seen), len(quick.seen)) == (0, 8)
+
+
+async def test_a_long_answer_does_not_make_its_backend_slow(bench: GatewayBench) -> None:
+    talkative, terse = await bench.adapter("talkative"), await bench.adapter("terse")
+    talkative.delay, talkative.tokens, terse.tokens = 0.4, 400, 20
+    await bench.start(talkative.target(), terse.target())
+    for _ in range(8):
+        await bench.ask()
+    assert bench.pipeline.traffic.latencies.slow() == {}

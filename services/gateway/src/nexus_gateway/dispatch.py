@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 ATTEMPTS = 3
 MANY_ANSWERS = 16
+LONG = 16
+"""Tokens of a whole answer from which on its length says more of the time it took than its prompt."""
 COUNT_SECONDS = 3.0
 """For one candidate to count in. An adapter has an estimate well before."""
 
@@ -189,9 +191,9 @@ def _is_roomier(candidate: Candidate, outgrown: Mapping[str, int]) -> bool:
 
 
 def _speed(answer: inference_pb2.CompleteResponse, seconds: float) -> tuple[Measure, float]:
-    """Whole answers are as long as their text; what has none comes with its first content."""
+    """Long answers take as long as their text; the others, and those without text, come with their first content."""
     tokens = answer.usage.completion_tokens
-    return (Measure.PER_TOKEN, seconds / tokens) if tokens > 0 else (Measure.FIRST_CONTENT, seconds)
+    return (Measure.PER_TOKEN, seconds / tokens) if tokens >= LONG else (Measure.FIRST_CONTENT, seconds)
 
 
 def _method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
