@@ -31,8 +31,8 @@ class ScriptedAdapter(InferenceServiceServicer):
 
     `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
     In mode "held" an answer begins when let_go() says so, in the order of arrival.
-    `tokens`: of an answer, by its usage. `counts` is what it counts any prompt to: a number, an estimate when `estimates`, a failure with that reason, or
-    nothing ever for None; `counted` has every envelope it was to count.
+    `tokens`: of an answer, by its usage. `counts` is what it counts any prompt to: a number, an estimate when
+    `estimates`, a failure with that reason, or nothing ever for None; `counted` has every envelope it was to count.
     """
 
     def __init__(self, name: str) -> None:

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from nexus.inference.v1 import inference_pb2
+from nexus.router.v1 import snapshot_pb2
+from nexus_gateway.hedging import hedged
 from nexus_mesh.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
@@ -78,6 +80,38 @@ async def test_never_outside_the_zone(bench: GatewayBench) -> None:
     await bench.start(*targets, policy=policy)
     answer = await bench.ask()
     assert (answer.served.backend, answer.served.attempts, outside.seen) == ("inside", 1, [])
+
+
+async def test_who_only_stands_in_is_not_asked_beside_the_first(bench: GatewayBench) -> None:
+    own, other = await bench.adapter("own"), await bench.adapter("other")
+    own.delay = 0.3
+    fallbacks = {"m": snapshot_pb2.Fallbacks(models=["n"])}
+    await bench.start(own.target("m"), other.target("n"), policy={**HEDGE, "fallbacks": fallbacks})
+    answer = await bench.ask()
+    assert (answer.served.backend, answer.served.attempts, other.seen) == ("own", 1, [])
+
+
+async def test_nor_one_of_a_lower_tier(bench: GatewayBench) -> None:
+    premium, economy = await bench.adapter("premium"), await bench.adapter("economy")
+    premium.delay = 0.3
+    policy = {**HEDGE, "tiers": {"m": "premium"}, "tier_drop": ["m"]}
+    targets = premium.target(tier="premium"), economy.target(tier="economy", priority=1)
+    await bench.start(*targets, policy=policy)
+    answer = await bench.ask()
+    assert (answer.served.backend, answer.served.attempts, economy.seen) == ("premium", 1, [])
+
+
+async def test_when_both_answer_at_once_the_one_that_is_named_is_the_one_that_is_given() -> None:
+    both = asyncio.Barrier(2)
+
+    async def answer(name: str) -> str:
+        await both.wait()
+        return name
+
+    assert await hedged(lambda: answer("first"), lambda: lambda: answer("second"), 0.01) in (
+        "first",
+        "second",
+    )
 
 
 async def test_who_leaves_frees_both(bench: GatewayBench) -> None:

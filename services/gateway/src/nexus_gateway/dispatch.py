@@ -13,7 +13,7 @@ from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.failures import told, unavailable
-from nexus_gateway.hedging import Ask, hedged
+from nexus_gateway.hedging import Ask, equals, hedged
 from nexus_gateway.latencies import Measure
 from nexus_gateway.metering import RETRIES
 from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
@@ -25,6 +25,7 @@ from nexus_gateway.traffic import Ride, Traffic
 __all__ = ["Dispatcher"]
 
 T = TypeVar("T")
+Answered = tuple[inference_pb2.CompleteResponse, Candidate, inference_pb2.Served]
 
 ATTEMPTS = 3
 MANY_ANSWERS = 16
@@ -92,9 +93,9 @@ class Dispatcher:
         failed: MeshError | None = None
         outgrown: dict[str, int] = {}
         for candidate in passage.plan.candidates:
-            if not self._traffic.admits(candidate) or (outgrown and not _is_roomier(candidate, outgrown)):
+            if not self._traffic.admits(candidate) or candidate.id == passage.hedged:
                 continue
-            if candidate.id == passage.hedged:
+            if outgrown and not _is_roomier(candidate, outgrown):
                 continue
             if failed is not None:
                 if passage.attempts >= ATTEMPTS or not self._budget.take():
@@ -119,39 +120,37 @@ class Dispatcher:
         self, passage: Passage, candidate: Candidate
     ) -> inference_pb2.CompleteResponse:
         started, first = time.monotonic(), passage.served
-        answer = await hedged(
-            lambda: self._complete_at(passage, candidate),
-            lambda: self._second(passage, candidate),
-            passage.hedge_after,
-        )
-        assert passage.served is not None  # noqa: S101 - the step before named the first
-        passage.served.attempts = passage.attempts
-        if passage.served is not first:
+        assert first is not None  # noqa: S101 - the step before named it
+
+        def ask(whom: Candidate, served: inference_pb2.Served) -> Ask[Answered]:
+            async def answered() -> Answered:
+                return await self._complete_at(passage, whom), whom, served
+
+            return answered
+
+        def second() -> Ask[Answered] | None:
+            other = self._second(passage, candidate)
+            return other and ask(other, _served_by(other, passage))
+
+        answer, who, served = await hedged(ask(candidate, first), second, passage.hedge_after)
+        passage.candidate, passage.served = who, served
+        served.attempts = passage.attempts
+        if who is not candidate:
             # It took at least so long: who is often late is to be asked later.
             measure, seconds = _speed(answer, time.monotonic() - started)
             self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
         return answer
 
-    def _second(self, passage: Passage, first: Candidate) -> Ask[inference_pb2.CompleteResponse] | None:
-        """Asks the best other candidate; None when there is none, or too many are asked a second time already."""
+    def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
+        """Who is asked beside the first; None when nobody can be, or too many requests are asked twice already."""
         assert passage.plan is not None  # noqa: S101 - the step before made it
-        others = (
-            each for each in passage.plan.candidates if each.id != first.id and self._traffic.admits(each)
-        )
-        other = next(others, None)
+        other = next(filter(self._traffic.admits, equals(passage.plan, first)), None)
         if other is None or not self._budget.take():
             return None
         RETRIES.labels("hedged").inc()
         passage.attempts += 1
         passage.hedged = other.id
-
-        async def ask() -> inference_pb2.CompleteResponse:
-            served = _served_by(other, passage)
-            answer = await self._complete_at(passage, other)
-            passage.candidate, passage.served = other, served
-            return answer
-
-        return ask
+        return other
 
     async def _complete_at(self, passage: Passage, candidate: Candidate) -> inference_pb2.CompleteResponse:
         peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)

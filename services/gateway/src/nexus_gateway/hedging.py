@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from nexus_mesh.errors import MeshError
+from nexus_routing import Candidate, Plan
 
-__all__ = ["hedged"]
+__all__ = ["Ask", "equals", "hedged"]
 
 T = TypeVar("T")
 Ask = Callable[[], Coroutine[Any, Any, T]]
+
+
+def equals(plan: Plan, first: Candidate) -> Iterator[Candidate]:
+    """Who may be asked beside the first: the same model, of no lower tier. Whoever stands in waits until it fails."""
+    lower = frozenset[str]() if first.id in plan.below_tier else plan.below_tier
+    others = (each for each in plan.candidates if each.id != first.id and each.model.id == first.model.id)
+    return (each for each in others if each.id not in lower)
 
 
 async def hedged(first: Ask[T], second: Callable[[], Ask[T] | None], after: float) -> T:
