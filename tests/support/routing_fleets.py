@@ -106,6 +106,7 @@ def _rule(random: Random, number: int) -> Rule:
         tenants=frozenset(random.sample(TENANTS, random.randrange(2))),
         only=_scope(random),
         never=_scope(random),
+        zone=random.choice(("", "", "", "", *ZONES)),
     )
 
 

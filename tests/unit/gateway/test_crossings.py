@@ -29,6 +29,9 @@ def kept(table: Table, asked: str, by: tuple[str, str, str], candidate: Candidat
         zone = policy.zones.get(name, "")
         if crossing.get(name, crossing.get(zone)) != "scrub":
             stays.add(zone)
+    for rule in policy.rules:
+        if rule.applies((*own, candidate.model.id), "default") and crossing.get(rule.zone) != "scrub":
+            stays.add(rule.zone)
     return stays - {"", "open"}
 
 

@@ -122,12 +122,12 @@ def test_a_target_has_the_devices_its_own_models_are_in() -> None:
 def test_a_rule_and_a_price_may_name_gpus() -> None:
     routing = RoutingSettings.model_validate(
         {
-            "rules": [{"name": "r", "never": {"gpus": ["RTX30*"]}}],
+            "rules": [{"name": "r", "never": {"gpus": ["RTX30*"]}, "zone": "home"}],
             "prices": [{"gpus": ["a100*"], "input": 1}],
         }
     )
     policy = read_policy(compile_snapshot((), routing, Health(), 0.0))
-    assert policy.rules[0].never == Scope(gpus=("RTX30*",))
+    assert (policy.rules[0].never, policy.rules[0].zone) == (Scope(gpus=("RTX30*",)), "home")
     assert policy.tariffs == (Tariff(Price(1.0), scope=Scope(gpus=("a100*",))),)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_routing import (
@@ -13,6 +14,7 @@ from nexus_routing import (
     Plan,
     Policy,
     Requirements,
+    Rule,
     Scope,
     State,
     Table,
@@ -23,6 +25,7 @@ from nexus_routing import (
 from support.routing_fleets import Question, question
 from support.routing_targets import model, target
 
+pytestmark = pytest.mark.timeout(1200)  # ten thousand examples take a busy machine minutes
 EXAMPLES = 10_000
 ALL = 99
 CHAT = Requirements(1, "m")
@@ -60,15 +63,21 @@ def fits(scope: Scope, found: Target) -> bool:
     return all(not wanted or fact in wanted for wanted, fact in facts) and (on_gpu or not scope.gpus)
 
 
+def ruling(asked: Question, names: set[str]) -> list[Rule]:
+    """The rules that are about a request by these names."""
+    return [
+        rule
+        for rule in asked.table.policy.rules
+        if (not rule.tenants or asked.requirements.tenant in rule.tenants)
+        and (not rule.models or any(fnmatchcase(name, each) for name in names for each in rule.models))
+    ]
+
+
 def breaks_a_rule(asked: Question, names: set[str], found: Target) -> bool:
-    for rule in asked.table.policy.rules:
-        meant = not rule.tenants or asked.requirements.tenant in rule.tenants
-        meant = meant and (
-            not rule.models or any(fnmatchcase(name, each) for name in names for each in rule.models)
-        )
-        if meant and (not fits(rule.only, found) or (rule.never != Scope() and fits(rule.never, found))):
-            return True
-    return False
+    return any(
+        not fits(rule.only, found) or (rule.never != Scope() and fits(rule.never, found))
+        for rule in ruling(asked, names)
+    )
 
 
 def breaks_the_tier(policy: Policy, names: set[str], found: Target) -> bool:
@@ -83,6 +92,7 @@ def breach(asked: Question, candidate: Candidate) -> str:
     requirements, policy = asked.requirements, asked.table.policy
     names = goes_by(asked, candidate)
     demanded = {*requirements.zones, *(policy.zones[name] for name in names if name in policy.zones)}
+    demanded |= {rule.zone for rule in ruling(asked, names) if rule.zone}
     broken = {
         "zone": bool(demanded - {"open" if offer.remote else found.zone, "open"}),
         "operation": requirements.operation not in offer.operations,
@@ -238,6 +248,21 @@ def test_a_zone_sticks_to_every_name_on_the_way() -> None:
         got = [each.target.backend for each in plan(table, Requirements(1, "private")).candidates]
         assert got == ["restricted"]
     assert len(plan(Table(fleet, Policy(aliases, {"private": "restricted"})), CHAT).candidates) == 2
+
+
+def test_a_rule_demands_a_zone_of_the_requests_it_is_about() -> None:
+    fleet = [target(zone, model("m"), model("n"), zone=zone) for zone in ("home", "restricted", "open")]
+    rule = Rule("ward", models=("m",), tenants=frozenset({"ward"}), zone="restricted")
+    table = Table(fleet, Policy(rules=(rule,), fallbacks={"m": ("n",)}))
+
+    def zones(name: str, tenant: str) -> set[str]:
+        return {each.zone for each in plan(table, Requirements(1, name, tenant=tenant), limit=ALL).candidates}
+
+    everywhere = {"home", "restricted", "open"}
+    assert zones("m", "ward") == {"restricted"}, "its fallback is no way out"
+    assert (zones("n", "ward"), zones("m", "guests")) == (everywhere, everywhere)
+    explained = explain(table, Requirements(1, "m", tenant="ward"))
+    assert explained.zones == {"restricted"}
 
 
 def test_a_zone_nobody_is_in_is_refused_and_not_remembered() -> None:

@@ -33,10 +33,12 @@ def demand_of(policy: Policy, requirements: Requirements, names: tuple[str, ...]
     zones = requirements.zones
     if policy.zones:
         zones = zones.union(policy.zones[name] for name in names if name in policy.zones)
-    tiers = [policy.tiers[name] for name in names if name in policy.tiers] if policy.tiers else ()
     rules = tuple(
         place for place, rule in enumerate(policy.rules) if rule.applies(names, requirements.tenant)
     )
+    if rules:
+        zones = zones.union(zone for place in rules if (zone := policy.rules[place].zone))
+    tiers = [policy.tiers[name] for name in names if name in policy.tiers] if policy.tiers else ()
     return Demand(
         zones - {OPEN} if zones else zones, max(tiers, key=policy.tier_rank) if tiers else "", rules
     )

@@ -51,7 +51,8 @@ class Scope:
 class Rule:
     """For some requests, who may serve them: `only` those, and `never` those. Empty `models` or `tenants` = all.
 
-    `models` are patterns with * and ?, for any name the request goes by.
+    `models` are patterns with * and ?, for any name the request goes by. `zone`: the privacy zone whoever serves them
+    must be in, "" = none is demanded.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Rule:
     tenants: frozenset[str] = frozenset()
     only: Scope = Scope()
     never: Scope = Scope()
+    zone: str = ""
 
     def applies(self, names: tuple[str, ...], tenant: str) -> bool:
         """Whether a request by these names of this tenant is meant."""

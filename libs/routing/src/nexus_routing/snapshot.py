@@ -43,6 +43,7 @@ def _read_rule(rule: Any) -> Rule:
         frozenset(rule.tenants),
         only=_read_scope(rule.only),
         never=_read_scope(rule.never),
+        zone=rule.zone,
     )
 
 

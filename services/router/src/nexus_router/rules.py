@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Self
 
 from nexus.router.v1 import snapshot_pb2
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from nexus_mesh.spiffe import LABEL as ZONE
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["Names", "RuleSettings", "ScopeSettings"]
 
@@ -45,14 +46,25 @@ class RuleSettings(BaseModel):
     only: ScopeSettings = Field(default=ScopeSettings(), description="Only these may serve.")
     never: ScopeSettings = Field(default=ScopeSettings(), description="These may not serve.")
 
+    zone: str = Field(default="", description="The privacy zone whoever serves them must be in. Empty = any.")
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_name(cls, zone: str) -> str:
+        if zone and not ZONE.fullmatch(zone):
+            raise ValueError(f"{zone!r} is no name of a zone: letters a to z, digits and hyphens")
+        return zone
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
+        if self.zone:
+            return self
         if not self.only.model_dump(exclude_defaults=True) and not self.never.model_dump(
             exclude_defaults=True
         ):
             raise ValueError(
-                f"rule {self.name!r} neither allows nor excludes anything: give it `only` or `never` with hosts, "
-                "backends, kinds, tiers or gpus"
+                f"rule {self.name!r} neither allows nor excludes anything: give it a `zone`, or `only` or `never` with "
+                "hosts, backends, kinds, tiers or gpus"
             )
         return self
 
@@ -64,4 +76,5 @@ class RuleSettings(BaseModel):
             tenants=self.tenants,
             only=self.only.scope(),
             never=self.never.scope(),
+            zone=self.zone,
         )

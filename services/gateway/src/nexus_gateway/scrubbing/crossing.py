@@ -80,7 +80,11 @@ class Crossings:
         if self._opened is None or self._opened[0] is not table:
             policy = table.policy
             zones = {name: zone for name, zone in policy.zones.items() if not _may_leave(policy, name, zone)}
-            self._opened = table, Table(table.targets, replace(policy, zones=zones))
+            rules = tuple(
+                replace(rule, zone="") if policy.crossing.get(rule.zone) == SCRUB else rule
+                for rule in policy.rules
+            )
+            self._opened = table, Table(table.targets, replace(policy, zones=zones, rules=rules))
         return self._opened[1]
 
 

@@ -97,18 +97,20 @@ class Fallbacks(_message.Message):
     def __init__(self, models: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Rule(_message.Message):
-    __slots__ = ("name", "models", "tenants", "only", "never")
+    __slots__ = ("name", "models", "tenants", "only", "never", "zone")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     TENANTS_FIELD_NUMBER: _ClassVar[int]
     ONLY_FIELD_NUMBER: _ClassVar[int]
     NEVER_FIELD_NUMBER: _ClassVar[int]
+    ZONE_FIELD_NUMBER: _ClassVar[int]
     name: str
     models: _containers.RepeatedScalarFieldContainer[str]
     tenants: _containers.RepeatedScalarFieldContainer[str]
     only: Scope
     never: Scope
-    def __init__(self, name: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., tenants: _Optional[_Iterable[str]] = ..., only: _Optional[_Union[Scope, _Mapping]] = ..., never: _Optional[_Union[Scope, _Mapping]] = ...) -> None: ...
+    zone: str
+    def __init__(self, name: _Optional[str] = ..., models: _Optional[_Iterable[str]] = ..., tenants: _Optional[_Iterable[str]] = ..., only: _Optional[_Union[Scope, _Mapping]] = ..., never: _Optional[_Union[Scope, _Mapping]] = ..., zone: _Optional[str] = ...) -> None: ...
 
 class Scope(_message.Message):
     __slots__ = ("hosts", "backends", "kinds", "tiers", "gpus")
