@@ -11,6 +11,7 @@ from nexus_mesh.errors import MeshError
 from prometheus_client import REGISTRY
 from structlog.typing import EventDict
 from support.gateway_bench import GatewayBench, chat
+from support.scripted_adapter import ScriptedAdapter
 
 KEY = "nx_test_abcdefghijkl_canary-secret"
 
@@ -38,9 +39,13 @@ async def lines(bench: GatewayBench, mode: str, **changes: Any) -> list[EventDic
 
 
 @pytest.fixture
-async def counted(bench: GatewayBench) -> GatewayBench:
+async def box(bench: GatewayBench) -> ScriptedAdapter:
+    return await bench.adapter("box")
+
+
+@pytest.fixture
+async def counted(bench: GatewayBench, box: ScriptedAdapter) -> GatewayBench:
     """A bench with one adapter that wants keys."""
-    box = await bench.adapter("box")
     bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine")
     await bench.start(box.target(), auth="keys")
     return bench
@@ -68,6 +73,26 @@ async def test_client_who_left_is_counted_as_such(counted: GatewayBench) -> None
     (line,) = await lines(counted, "leave")
     assert line["outcome"] == "cancelled"
     assert requests("cancelled") - before == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome", "produced"), [("content_then_fail", "upstream_error", 1), ("uncounted", "ok", 3)]
+)
+async def test_a_stream_nobody_counted_is_settled_for_what_it_had(
+    counted: GatewayBench, box: ScriptedAdapter, mode: str, outcome: str, produced: int
+) -> None:
+    box.mode = mode
+    before = value("nexus_gateway_tokens_total", kind="completion")
+    (line,) = await lines(counted, mode)
+    assert (line["outcome"], line["estimated"]) == (outcome, True)
+    assert (line["prompt"], line["completion"]) == (2, produced)
+    assert value("nexus_gateway_tokens_total", kind="completion") - before == produced
+
+
+async def test_a_refused_stream_has_used_nothing(counted: GatewayBench, box: ScriptedAdapter) -> None:
+    box.mode = "fail"
+    (line,) = await lines(counted, "fail")
+    assert (line["prompt"], line["completion"], line["estimated"]) == (None, None, None)
 
 
 async def test_nothing_stays_active(counted: GatewayBench) -> None:

@@ -73,6 +73,7 @@ class LiveStream:
             raise StopAsyncIteration
         if not self._named:
             self._name(message)
+        self._passage.chunks += len(message.chunks.json)
         if self._partial is not None:
             self._partial.add(message)
         if message.HasField("finish"):

@@ -32,11 +32,15 @@ FIRST_TOKEN = prometheus_client.Histogram(
     ["operation"],
     buckets=LONG,
 )
-TOKENS = prometheus_client.Counter("nexus_gateway_tokens_total", "Tokens as backends report them.", ["kind"])
+TOKENS = prometheus_client.Counter(
+    "nexus_gateway_tokens_total",
+    "Tokens as backends report them; of cut and abandoned streams by their chunks.",
+    ["kind"],
+)
 PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
 COST = prometheus_client.Counter(
     "nexus_cost_dollars",
-    "US dollars by the policy's prices and the usage of whole answers.",
+    "US dollars by the policy's prices and the usage of answers.",
     ["model", "backend"],
 )
 ACTIVE = prometheus_client.Gauge("nexus_gateway_active_requests", "Requests running now.")
@@ -113,6 +117,7 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
+        estimated=passage.estimated or None,
         cost_dollars=None if passage.cost is None else round(passage.cost, 8),
         principal=principal.id if principal else None,
         tenant=principal.tenant if principal else None,

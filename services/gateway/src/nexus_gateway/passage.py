@@ -46,6 +46,10 @@ class Passage:
     served: inference_pb2.Served | None = None
     counted: int = 0
     usage: inference_pb2.Usage | None = None
+    estimated: bool = False
+    """Whether the usage is by chunks and bytes, for want of a backend's word."""
+    chunks: int = 0
+    """Of a stream, handed on so far."""
     first_content: float | None = None
     waited: float = 0.0
     hedge_after: float = 0.0

@@ -31,6 +31,7 @@ from nexus_gateway.request import InferenceRequest
 from nexus_gateway.resuming import Resumer
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.scrubbing.crossing import Crossings
+from nexus_gateway.settling import settle
 from nexus_gateway.traffic import Traffic
 
 __all__ = ["Pipeline"]
@@ -120,6 +121,7 @@ class Pipeline:
                 if live is not None:
                     await live.close()
             finally:
+                settle(passage)
                 metering.end(passage)
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
