@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from nexus.vault.v1 import keys_pb2, tenants_pb2
@@ -88,7 +89,7 @@ async def test_revocation_during_an_outage_counts_when_the_vault_is_back(guarded
 
 @pytest.fixture
 async def busy(bench: GatewayBench) -> ScriptedAdapter:
-    """One place, taken; a second request waits for it."""
+    """One place, and whoever has it keeps it until let go."""
     box = await bench.adapter("box")
     box.mode = "held"
     vault = bench.control.vault
@@ -99,13 +100,19 @@ async def busy(bench: GatewayBench) -> ScriptedAdapter:
     return box
 
 
-async def test_a_key_revoked_while_its_request_waits_is_good_no_more(
-    bench: GatewayBench, busy: ScriptedAdapter
-) -> None:
+async def one_waits(bench: GatewayBench, busy: ScriptedAdapter) -> list[asyncio.Task[Any]]:
+    """A request that runs, and one that waits for it."""
     first = asyncio.create_task(bench.ask(credential=KEY))
     await eventually(lambda: len(busy.seen) == 1, what="the first to run")
     second = asyncio.create_task(bench.ask(credential=KEY))
     await eventually(lambda: waiting() == 1, what="the second to wait")
+    return [first, second]
+
+
+async def test_a_key_revoked_while_its_request_waits_is_good_no_more(
+    bench: GatewayBench, busy: ScriptedAdapter
+) -> None:
+    first, second = await one_waits(bench, busy)
     bench.control.vault.revoke("abcdefghijkl")
     await eventually(lambda: "abcdefghijkl" in bench.pipeline._authenticator._revoked)  # type: ignore[union-attr]
     busy.let_go()
@@ -119,10 +126,7 @@ async def test_a_key_revoked_while_its_request_waits_is_good_no_more(
 async def test_a_tenant_confined_while_its_request_waits_is_confined(
     bench: GatewayBench, busy: ScriptedAdapter
 ) -> None:
-    first = asyncio.create_task(bench.ask(credential=KEY))
-    await eventually(lambda: len(busy.seen) == 1, what="the first to run")
-    second = asyncio.create_task(bench.ask(credential=KEY))
-    await eventually(lambda: waiting() == 1, what="the second to wait")
+    first, second = await one_waits(bench, busy)
     bench.control.vault.change("default", zone="restricted")
     await eventually(lambda: bool(bench.pipeline._authenticator._changed))  # type: ignore[union-attr]
     busy.let_go()
