@@ -32,6 +32,8 @@ NOT_IN_SMALL = {
 """Slow, or much like another: left out where no seed was asked for."""
 SWITCHES_IN_SMALL = {"500", "cut in mid-stream by a close"}
 """The proofs that run with every test run; `--switches` runs them all."""
+TRIES = 3
+"""Times a switched fault is played until it is seen to go wrong: of one that flaps, whom it meets is chance."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -80,14 +82,23 @@ async def test_what_must_be_seen_of_a_fault_is_seen(
     assert not verdict.wrong, verdict
 
 
+async def _first_wrong(scene: Scene, switched: Fault) -> Verdict:
+    """Of the first play that went wrong, else of the last."""
+    for seed in range(1, TRIES):
+        await scene.quiet()  # what went wrong after the fault before proves nothing
+        if (verdict := await play(scene, switched, seed, SMALL)).wrong:
+            return verdict
+    await scene.quiet()
+    return await play(scene, switched, TRIES, SMALL)
+
+
 @pytest.mark.fault_form("switches")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_without_its_guard_a_fault_is_seen_to_go_wrong(
     scene: Scene, switched: Fault, pytestconfig: pytest.Config
 ) -> None:
     await scene.switch_to(switched.switch)
-    await scene.quiet()  # what went wrong after the fault before proves nothing
-    verdict = await play(scene, switched, 1, SMALL)
+    verdict = await _first_wrong(scene, switched)
     line = f"{switched.name} with {switched.switch}: {len(verdict.wrong)} wrong, first: {verdict.wrong[:1]}"
     print(line)
     pytestconfig.stash[SUMMARY].append(line)
