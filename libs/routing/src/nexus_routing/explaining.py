@@ -49,10 +49,10 @@ def explain(table: Table, requirements: Requirements, conditions: Conditions = N
 
 def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -> Refusal:
     """Of a request nobody can serve: what stopped those that got furthest with the model that was asked for."""
-    explanation = explain(table, requirements, conditions)
     fallbacks = tuple(dict.fromkeys(step.model for step in table.steps(requirements)[1:]))
-    own = [each for each in explanation.verdicts if each.model == explanation.model]
-    if explanation.model is None or not own:
+    model = table.resolve(requirements.model)
+    if model is None:
+        # Anybody may ask for anything: it must not cost a look at every target.
         known = table.policy.knows(requirements.model)
         return Refusal(
             "absent" if known else "model",
@@ -60,9 +60,11 @@ def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -
             suggestions=_similar(table, requirements.model),
             fallbacks=fallbacks,
         )
+    explanation = explain(table, requirements, conditions)
+    own = [each for each in explanation.verdicts if each.model == model]
     stage = STAGES[max(DEPTH[verdict.stage] for verdict in own)].name
     verdicts = tuple(verdict for verdict in own if verdict.stage == stage)
-    offers = [_offer(verdict.target, explanation.model) for verdict in verdicts]
+    offers = [_offer(verdict.target, model) for verdict in verdicts]
     lacks = [requirements.needs - offer.capabilities for offer in offers if offer is not None]
     return Refusal(
         stage,
@@ -71,7 +73,7 @@ def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -
         if stage == "capabilities"
         else frozenset(),
         available=frozenset[int]().union(*(offer.capabilities for offer in offers if offer is not None)),
-        fallbacks=tuple(name for name in fallbacks if name != explanation.model),
+        fallbacks=tuple(name for name in fallbacks if name != model),
         tier=explanation.tier,
     )
 
