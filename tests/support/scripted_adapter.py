@@ -164,6 +164,10 @@ class ScriptedAdapter(InferenceServiceServicer):
         for _ in range(count):
             self._leave.release()
 
+    def hold_again(self) -> None:
+        """Nobody goes on by what was let go before and not used."""
+        self._leave = asyncio.Semaphore(0)
+
     async def _stream_held(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         await self._leave.acquire()
         async for message in self._stream_ok():

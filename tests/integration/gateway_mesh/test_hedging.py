@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.router.v1 import snapshot_pb2
-from nexus_gateway.hedging import hedged
 from nexus_mesh.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
@@ -101,17 +100,23 @@ async def test_nor_one_of_a_lower_tier(bench: GatewayBench) -> None:
     assert (answer.served.backend, answer.served.attempts, economy.seen) == ("premium", 1, [])
 
 
-async def test_when_both_answer_at_once_the_one_that_is_named_is_the_one_that_is_given() -> None:
-    both = asyncio.Barrier(2)
-
-    async def answer(name: str) -> str:
-        await both.wait()
-        return name
-
-    assert await hedged(lambda: answer("first"), lambda: lambda: answer("second"), 0.01) in (
-        "first",
-        "second",
-    )
+async def test_when_both_answer_at_once_the_one_that_is_named_is_the_one_that_is_given(
+    bench: GatewayBench,
+) -> None:
+    first, second = await two(bench, policy={"hedge": {"m": 0.02}})
+    first.mode = second.mode = "held"
+    first.tokens, second.tokens = 5, 7
+    for number in range(1, 4):  # more are not asked twice in ten seconds
+        bench.pipeline.traffic.latencies.retain((), set())
+        asking = asyncio.create_task(bench.ask())
+        await eventually(lambda: len(first.seen) == len(second.seen) == number, what="both to be asked")  # noqa: B023 - awaited at once
+        first.let_go()
+        second.let_go()
+        answer = await asking
+        assert answer.usage.completion_tokens == {"first": 5, "second": 7}[answer.served.backend]
+        await eventually(lambda: first.active == second.active == 0, what="both to be over")
+        for box in (first, second):
+            box.hold_again()
 
 
 async def test_who_leaves_frees_both(bench: GatewayBench) -> None:
