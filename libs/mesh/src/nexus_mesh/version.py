@@ -4,4 +4,5 @@ from importlib.metadata import version
 
 __all__ = ["VERSION"]
 
-VERSION = version("nexus-mesh")
+VERSION = version("nexus-mesh").partition("+")[0]
+"""Without the local label that keeps our distributions apart from others of the same names."""

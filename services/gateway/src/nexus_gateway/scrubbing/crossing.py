@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Policy, Requirements, Table
 
@@ -27,8 +26,6 @@ UNREADABLE = {
     Capability.TOKEN_INPUT: "tokens instead of text",
 }
 TEXT_PARTS = frozenset({"text", "refusal"})
-
-log = telemetry.logger("scrubbing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +67,6 @@ class Crossings:
             request.body, counts = await asyncio.to_thread(_scrubbed, request.body)
         except TooMuchError:
             raise _blocked("it is too long to be scrubbed") from None
-        except ImportError:
-            log.error("policy says scrub, and nexus-gateway[scrub] is not installed")
-            raise _blocked("this gateway lacks what scrubbing needs") from None
         return counts
 
     def _open(self, table: Table) -> Table:
