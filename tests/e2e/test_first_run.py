@@ -18,6 +18,7 @@ from support.fake_openai import FakeOpenAI
 from support.live_mesh import backend
 from support.waiting import eventually
 
+DEAD = "http://127.0.0.1:9"
 UP = ("up", "--port", "0", "--no-discovery")
 
 
@@ -67,6 +68,19 @@ async def test_an_empty_home_serves_stops_on_ctrl_c_and_starts_again(tmp_path: P
         assert await second.stop(signal.SIGTERM) == 0
         await second.assert_gone()
     (await nexus(home, "status")).assert_refused("nexus")
+
+
+async def test_a_dead_proxy_of_the_environment_is_nobody_s_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E4: the mesh comes up and every command reaches it, whatever proxy is named for the web."""
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"), DEAD)
+    monkeypatch.setattr("support.e2e_cli.environment", lambda home: {**environment(home), **dead})
+    async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
+        await assert_answers(mesh)
+        for arguments in (("status",), ("models",), ("explain", "nexus-demo"), ("keys", "list"), ("doctor",)):
+            ran = await nexus(tmp_path, *arguments)
+            assert ran.code == 0, ran.out + ran.err
 
 
 async def test_ctrl_c_lets_a_running_stream_end_well(tmp_path: Path, fake_openai: FakeOpenAI) -> None:

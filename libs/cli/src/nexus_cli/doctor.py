@@ -142,7 +142,7 @@ async def _endpoint(layout: Layout) -> list[Finding]:
         return []
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3), trust_env=False) as session,
             session.get(f"{mesh.http}/readyz") as response,
         ):
             told = await response.json()

@@ -31,7 +31,7 @@ POLLS_PER_LOOK = 10
 async def until_ready(plan: Plan, supervisor: Supervisor, progress: Progress) -> list[dict[str, Any]]:
     """The models, once the gateway can route to one, and to the file that was asked for. Raises Failure."""
     missing: list[str] = []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2), trust_env=False) as session:
         for poll in range(1, int(START_SECONDS / POLL) + 1):
             if unit := supervisor.broken():
                 raise broken_unit(unit)

@@ -14,6 +14,7 @@ from nexus.vault.v1 import identity_pb2
 
 from nexus_mesh import telemetry, tls
 from nexus_mesh.backoff import Backoff
+from nexus_mesh.channels import channel
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
 from nexus_mesh.join_token import JoinToken
@@ -43,8 +44,8 @@ async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
     """Redeems a join token at the address it names, trusting only the CA it carries. Raises MeshError."""
     root = ssl.DER_cert_to_PEM_cert(token.root).encode()
     options = (("grpc.ssl_target_name_override", token.server_name), ("grpc.enable_retries", 0))
-    async with grpc.aio.secure_channel(token.address, grpc.ssl_channel_credentials(root), options) as channel:
-        call = channel.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)
+    async with channel(token.address, grpc.ssl_channel_credentials(root), options) as opened:
+        call = opened.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)
         try:
             return await call(
                 identity_pb2.JoinRequest(secret=token.secret, certificate_request=request),

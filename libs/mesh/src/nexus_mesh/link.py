@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-
+from nexus_mesh.channels import channel
 from nexus_mesh.methods import Method
 from nexus_mesh.server import MAX_MESSAGE
 from nexus_mesh.tls import Identity
@@ -37,7 +36,7 @@ class Link:
     """A channel and the number of calls on it."""
 
     def __init__(self, address: str, server_name: str, identity: Identity) -> None:
-        self.channel = grpc.aio.secure_channel(
+        self.channel = channel(
             address,
             identity.channel_credentials(),
             (*OPTIONS, ("grpc.ssl_target_name_override", server_name)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nexus_mesh.channels import DIRECT
+
 if TYPE_CHECKING:
     from nexus_mesh.errors import MeshError
     from nexus_mesh.middleware import Call
@@ -25,7 +27,7 @@ def start(service: str, endpoint: str | None) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     _provider = TracerProvider(resource=Resource.create({"service.name": f"nexus-{service}"}))
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint)))
+    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, channel_options=DIRECT)))
 
 
 def stop() -> None:

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 from grpc import ChannelConnectivity
 from nexus.etcd.v1 import rpc_pb2_grpc
+from nexus_mesh.channels import channel
 
 from nexus_registry.etcd.errors import UnavailableError, translate
 
@@ -95,11 +96,7 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
-        self._channel = (
-            grpc.aio.insecure_channel(endpoint, options=OPTIONS)
-            if credentials is None
-            else grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS + named)
-        )
+        self._channel = channel(endpoint, credentials, [*OPTIONS, *named])
         self.kv = rpc_pb2_grpc.KVStub(self._channel)
         self.lease = rpc_pb2_grpc.LeaseStub(self._channel)
         self.watch = rpc_pb2_grpc.WatchStub(self._channel)
