@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,36 @@ async def test_a_dead_proxy_of_the_environment_is_nobody_s_way(
         for arguments in (("status",), ("models",), ("explain", "nexus-demo"), ("keys", "list"), ("doctor",)):
             ran = await nexus(tmp_path, *arguments)
             assert ran.code == 0, ran.out + ran.err
+
+
+@pytest.mark.parametrize("listen", ["::1", "[::1]", "::"])
+async def test_ipv6_works_whole(tmp_path: Path, listen: str) -> None:
+    """E5: the mesh, the endpoint and every command; addresses are printed with brackets."""
+    if not has_ipv6():
+        pytest.skip("this machine has no ::1")
+    (tmp_path / "nexus.toml").write_text("[gateway]\nannounce = false\n")
+    async with running(tmp_path, *UP, "--home", str(tmp_path), "--listen", listen) as mesh:
+        endpoint = mesh.said["endpoint"]
+        assert endpoint.startswith("http://[::1]:")
+        made = await nexus(tmp_path, "keys", "create", "laptop")
+        key = made.out.split()[0]
+        async with AsyncOpenAI(base_url=endpoint, api_key=key) as client:
+            answer = await client.chat.completions.create(model="nexus-demo", messages=HELLO)
+            assert answer.choices[0].message.content
+        status = await nexus(tmp_path, "status")
+        assert endpoint in status.out
+        assert status.code == 0
+        for arguments in (("models",), ("explain", "nexus-demo"), ("doctor",)):
+            ran = await nexus(tmp_path, *arguments)
+            assert ran.code == 0, ran.out + ran.err
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 async def test_ctrl_c_lets_a_running_stream_end_well(tmp_path: Path, fake_openai: FakeOpenAI) -> None:

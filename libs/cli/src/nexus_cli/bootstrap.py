@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh import enrollment, tls
+from nexus_mesh import addresses, enrollment, tls
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
 from nexus_mesh.healthcheck import CHECK
@@ -130,7 +130,9 @@ async def _token(vault: Peer, role: str, node: str, name: str, zone: str) -> str
 
 def _named_by_role(node: str) -> MeshFile:
     """Where things are when the network gives each process its role's name: registry:7410, vault:7430."""
-    control = {role: f"{role}:{ports.USUAL[role]}" for role in ("registry", "router", "vault", "gateway")}
-    control["join"] = f"vault:{ports.USUAL['join']}"
-    http = f"http://gateway:{ports.USUAL['http']}"
+    control = {
+        role: addresses.join(role, ports.USUAL[role]) for role in ("registry", "router", "vault", "gateway")
+    }
+    control["join"] = addresses.join("vault", ports.USUAL["join"])
+    http = f"http://{addresses.join('gateway', ports.USUAL['http'])}"
     return MeshFile(node=node, control=control, http=http, pid=os.getpid())

@@ -10,6 +10,7 @@ import sysconfig
 from importlib import resources
 from pathlib import Path
 
+from nexus_mesh import addresses
 from nexus_mesh.spiffe import role_server_name
 from nexus_mesh.tls import Material
 
@@ -50,7 +51,9 @@ def write_certificate(folder: Path, material: Material) -> None:
 
 def command(data: Path, certificates: Path, client_port: int, peer_port: int, trust_domain: str) -> list[str]:
     """One member on loopback, mutual TLS on both ports; of the whole mesh only registries may be clients."""
-    client, peer = f"https://127.0.0.1:{client_port}", f"https://127.0.0.1:{peer_port}"
+    client, peer = (
+        f"https://{addresses.join(addresses.loopback(), port)}" for port in (client_port, peer_port)
+    )
     files = (("cert-file", "chain.pem"), ("key-file", "key.pem"), ("trusted-ca-file", "ca.pem"))
     tls = [f"--{prefix}{flag}={certificates / name}" for prefix in ("", "peer-") for flag, name in files]
     return [

@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from nexus_mesh import enrollment, tls
+from nexus_mesh import addresses, enrollment, tls
 from nexus_mesh.join_token import JoinToken
 from nexus_mesh.tls import Identity, Material
 
@@ -72,11 +72,11 @@ async def _serve(
 
 def _way_to(address: str) -> str:
     """This machine's own address on the way to another; sends nothing."""
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host.strip("[]") else socket.AF_INET
+    host, port = addresses.split(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((host.strip("[]"), int(port)))
+            probe.connect((host, port))
         except OSError:
             raise Failure(
                 f"{address} cannot be reached from here.", "Check the network between the machines."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from nexus_mesh import addresses
 from nexus_mesh.version import VERSION
 
 from nexus_cli.command import Home, Json, run
@@ -25,6 +26,11 @@ app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
+
+
+def host_of(listen: str) -> str:
+    """The address meant by --listen."""
+    return addresses.loopback() if listen == "localhost" else addresses.bare(listen)
 
 
 def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
@@ -57,7 +63,7 @@ def up(
     ] = None,
     listen: Annotated[
         str, typer.Option(help="Address to listen on. Beyond loopback, API keys are demanded.")
-    ] = ("127.0.0.1"),
+    ] = "localhost",
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
     discovery: Annotated[
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
@@ -69,7 +75,7 @@ def up(
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
-    options = Options(home.resolve(), config, port, listen, chosen, discovery, log_level)
+    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level)
     run(start(options, as_json=as_json), as_json=as_json)
 
 
@@ -92,7 +98,8 @@ def join(
     from nexus_cli import join as join_command
 
     layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
-    run(join_command.join(layout, join_token, listen, discovery, chosen, as_json=as_json), as_json=as_json)
+    address = None if listen is None else host_of(listen)
+    run(join_command.join(layout, join_token, address, discovery, chosen, as_json=as_json), as_json=as_json)
 
 
 @app.command()

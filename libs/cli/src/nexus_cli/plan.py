@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nexus_mesh import addresses
 from nexus_mesh.errors import ConfigError
 
 from nexus_cli import etcd
@@ -120,7 +121,7 @@ class Plan:
         return UnitSpec("etcd", line, self.layout.log("etcd"), stop_seconds=10)
 
     def registry(self) -> UnitSpec:
-        endpoint = f"127.0.0.1:{self.mesh.ports['etcd']}"
+        endpoint = addresses.join(addresses.loopback(), self.mesh.ports["etcd"])
         return self._service("registry", "nexus_registry", "--etcd-endpoints", endpoint)
 
     def router(self) -> UnitSpec:

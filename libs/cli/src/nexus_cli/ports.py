@@ -1,13 +1,19 @@
-"""Ports for a mesh: the usual ones where they are free, others where they are not."""
+"""Ports for a mesh: the usual ones where they are free, others where they are not; held from then on."""
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
+import sys
+from types import TracebackType
+from typing import Self
+
+from nexus_mesh.addresses import loopback
 
 from nexus_cli.output import Failure
 
-__all__ = ["USUAL", "choose", "is_free", "primary_address"]
+__all__ = ["USUAL", "Ports", "primary_address"]
 
 USUAL = {
     "gateway": 7400,
@@ -22,35 +28,90 @@ USUAL = {
 }
 # Below where systems take ports for outgoing connections, so that a restart finds its port still free.
 SPARE = range(20_000, 32_000)
+TRIES = 200
+
+# Where one process may hold a port that another one, whom it tells of it, listens at.
+SHARED = sys.platform == "linux"
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
+class Ports:
+    """The ports of one mesh: bound before anybody is told of them, and kept for as long as the mesh runs.
+
+    Its processes can listen at them, as often as they are started again: their sockets and ours allow that as long as
+    ours does not listen. Nobody else's bind gets one of them, and no other mesh takes one for free.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, contextlib.ExitStack] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        for stack in self._held.values():
+            stack.close()
+
+    def hold(self, host: str, port: int) -> bool:
+        """Takes a port; False when it is somebody's already, perhaps ours."""
+        if port in self._held:
             return False
+        with contextlib.ExitStack() as stack:
+            if not (_claimed(port, stack) and _bound(host, port, stack)):
+                return False
+            self._held[port] = stack.pop_all()
+        return True
+
+    def choose(self, host: str, wanted: int | None) -> int:
+        """Takes `wanted` if it is free, else a spare one. Raises Failure when there is none."""
+        for port in [*([wanted] if wanted else []), *random.sample(SPARE, TRIES)]:
+            if self.hold(host, port):
+                return port
+        raise Failure(
+            f"No free port was found on {host}.", "Close what holds the ports, or choose with --port."
+        )
+
+
+def _claimed(port: int, stack: contextlib.ExitStack) -> bool:
+    """Whether no other mesh of this machine has the port, running or about to run."""
+    if not SHARED:
+        return True
+    claim = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    try:
+        claim.bind(f"\0nexus-port-{port}")  # no file: it ends with its process, however that ends
+    except OSError:
+        return False
     return True
 
 
-def choose(host: str, wanted: int | None, taken: set[int]) -> int:
-    """`wanted` if it is free, else a spare one not in `taken`."""
-    candidates = ([wanted] if wanted else []) + random.sample(SPARE, 200)
-    for port in candidates:
-        if port not in taken and is_free(host, port):
-            taken.add(port)
-            return port
-    raise Failure(f"No free port was found on {host}.", "Close what holds the ports, or choose with --port.")
+def _bound(host: str, port: int, stack: contextlib.ExitStack) -> bool:
+    """Binds; a connection of before that is still dying away on the port does not count as somebody."""
+    for reuse in (False, True):
+        probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            probe.close()
+            continue
+        if SHARED:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+            stack.enter_context(probe)
+        else:
+            probe.close()
+        return True
+    return False
 
 
 def primary_address() -> str:
     """The address this machine is reached at by its network; loopback when it has none. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    # Documentation addresses: they only ask the routing table.
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address: only asks the routing table
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((elsewhere, 9))
+                return str(probe.getsockname()[0])
         except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
+            continue
+    return loopback()

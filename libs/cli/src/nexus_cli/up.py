@@ -7,17 +7,20 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from nexus_mesh import addresses
 from nexus_mesh.config import default_node
 
-from nexus_cli import ports, welcome
+from nexus_cli import welcome
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
 from nexus_cli.plan import Options, Plan
+from nexus_cli.ports import USUAL, Ports, primary_address
 from nexus_cli.progress import Progress
 from nexus_cli.ready import until_ready
 from nexus_cli.settings import check_settings
@@ -52,8 +55,8 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
     """Every process started, on the way to be ready; all stopped at the end."""
     layout = Layout(options.home)
     layout.prepare()
-    with layout.only_one():
-        mesh = describe(options, layout)
+    with layout.only_one(), Ports() as ports:
+        mesh = describe(options, layout, ports)
         plan = Plan(options, layout, mesh)
         check_settings(plan)
         layout.write(mesh)
@@ -66,36 +69,46 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
             progress.done()
 
 
-def describe(options: Options, layout: Layout) -> MeshFile:
-    """The mesh file of this start: addresses of before where they are still free, else new ones."""
+def describe(options: Options, layout: Layout, ports: Ports) -> MeshFile:
+    """The mesh file of this start: addresses of before where they are still free, else new ones. All are held."""
     before = layout.read() or MeshFile(node=default_node())
-    host = "127.0.0.1" if options.listen == "localhost" else options.listen
-    taken: set[int] = set()
-    chosen = {"http": _http_port(options, host, before.ports.get("http"), taken)}
-    for name, usual in ports.USUAL.items():
+    host = options.listen
+    _see_that_it_is_ours(host)
+    chosen = {"http": _http_port(options, host, before.ports.get("http"), ports)}
+    for name, usual in USUAL.items():
         if name != "http":
-            where = "127.0.0.1" if name.startswith("etcd") else host
+            where = addresses.loopback() if name.startswith("etcd") else host
             wanted = None if options.port == 0 else usual
-            chosen[name] = ports.choose(where, before.ports.get(name, wanted), taken)
-    reached = ports.primary_address() if host in ("0.0.0.0", "::") else host
-    control = {
-        role: f"{reached}:{chosen[role]}" for role in ("registry", "router", "vault", "gateway", "join")
-    }
-    http = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{chosen['http']}"
+            chosen[name] = ports.choose(where, before.ports.get(name, wanted))
+    reached = primary_address() if host in addresses.WILDCARDS else host
+    roles = ("registry", "router", "vault", "gateway", "join")
+    control = {role: addresses.join(reached, chosen[role]) for role in roles}
+    http = f"http://{addresses.join(addresses.local(host), chosen['http'])}"
     return MeshFile(before.node, before.trust_domain, chosen, control, http, os.getpid())
 
 
-def _http_port(options: Options, host: str, before: int | None, taken: set[int]) -> int:
+def _see_that_it_is_ours(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        raise Failure(
+            f"{host} is no address of this machine.",
+            "Give one of its own with --listen, or 0.0.0.0 or :: for all of them.",
+        ) from None
+
+
+def _http_port(options: Options, host: str, before: int | None, ports: Ports) -> int:
     """The port asked for, or the usual one; a busy one is the user's to resolve, for clients point at it."""
     if options.port == 0:
-        return ports.choose(host, before if before != ports.USUAL["http"] else None, taken)
-    wanted = options.port or ports.USUAL["http"]
-    if not ports.is_free(host, wanted):
+        return ports.choose(host, before if before != USUAL["http"] else None)
+    wanted = options.port or USUAL["http"]
+    if not ports.hold(host, wanted):
         raise Failure(
             f"Port {wanted} on {host} is taken by another program.",
             "Choose another one with --port N, or --port 0 for any free one.",
         )
-    taken.add(wanted)
     return wanted
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from nexus_mesh import addresses
 from nexus_mesh.errors import ConfigError
 from nexus_mesh.problems import sentences
 from nexus_mesh.spiffe import LABEL
@@ -90,6 +91,12 @@ class ServiceSettings(BaseSettings):
     def _is_label(cls, value: str) -> str:
         if not LABEL.fullmatch(value):
             raise ValueError("must be 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
+        return value
+
+    @field_validator("registry", "router", "vault")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        addresses.split(value)
         return value
 
     @classmethod

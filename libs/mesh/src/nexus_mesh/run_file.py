@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nexus_mesh import addresses
 from nexus_mesh.config import ServiceSettings
 from nexus_mesh.spiffe import SpiffeId
 
@@ -30,10 +31,9 @@ def write(home: Path, role: str, settings: ServiceSettings, port: int, metrics_p
     """Describes this process; the file's path, to be removed at the end."""
     folder = home / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, role, settings.name)
     identity = str(home / "identities" / f"{role}-{settings.name}")
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = addresses.join(addresses.local(settings.host), port)
     entry = RunFile(role, settings.name, os.getpid(), address, spiffe.server_name, identity, metrics_port)
     path = folder / f"{role}-{settings.name}.json"
     part = path.with_suffix(".part")

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
 
-from nexus_mesh import middleware
+from nexus_mesh import addresses, middleware
 from nexus_mesh.handlers import HandlerTable, OpenStreams
 from nexus_mesh.health import HealthServicer
 from nexus_mesh.middleware import Guard
@@ -111,7 +111,7 @@ async def serve_public(
 
 
 async def _bind(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials) -> int:
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = addresses.join(host, port)
     try:
         bound = server.add_secure_port(address, credentials)
     except RuntimeError:

@@ -16,6 +16,7 @@ import uvloop
 from nexus.vault.v1 import identity_pb2
 
 from nexus_mesh import enrollment, run_file, telemetry, tls, tracing
+from nexus_mesh.addresses import loopback
 from nexus_mesh.config import ServiceSettings, load
 from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.join_token import JoinToken
@@ -104,7 +105,7 @@ async def serve(
 async def _serve_until(stop: asyncio.Event, mesh: Mesh[S], server: MeshServer, role: str) -> None:
     settings = mesh.settings
     metrics = (
-        None if settings.metrics_port is None else telemetry.serve_metrics("127.0.0.1", settings.metrics_port)
+        None if settings.metrics_port is None else telemetry.serve_metrics(loopback(), settings.metrics_port)
     )
     registration = Registration(mesh.control("registry"), mesh.status, port=server.port, version=VERSION)
     beating = mesh.spawn(registration.run(), name="registration")

@@ -27,7 +27,8 @@ def start(service: str, endpoint: str | None) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     _provider = TracerProvider(resource=Resource.create({"service.name": f"nexus-{service}"}))
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, channel_options=DIRECT)))
+    exporter = OTLPSpanExporter(endpoint, channel_options=DIRECT)  # pyright: ignore[reportArgumentType] - too narrow
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
 
 
 def stop() -> None:

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from nexus_mesh import mdns, telemetry
+from nexus_mesh.addresses import is_loopback
 from nexus_mesh.version import VERSION
 
-from nexus_gateway.config import GatewaySettings, is_loopback
+from nexus_gateway.config import GatewaySettings
 
 if TYPE_CHECKING:
     from zeroconf import ServiceInfo

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 
 from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
+from nexus_mesh import addresses
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_gateway import metering
 from nexus_gateway.announcing import announce
 from nexus_gateway.breakers import Breakers
-from nexus_gateway.config import GatewaySettings, is_loopback
+from nexus_gateway.config import GatewaySettings
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.http.app import build_app
 from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
@@ -51,7 +52,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     )
     _advertise(mesh, http)
     ending = [mesh.spawn(_drain(mesh, http), name="http drain")]
-    if settings.announce and not is_loopback(http.host):
+    if settings.announce and not addresses.is_loopback(http.host):
         announcing = announce(settings, http.host, http.port, mesh.draining)
         ending.append(mesh.spawn(announcing, name="announcement"))
     try:
@@ -110,8 +111,7 @@ def _advertise(mesh: Mesh[GatewaySettings], http: HttpServer) -> None:
     """Tells the registry where clients find the HTTP endpoint."""
     status = instance_pb2.Status()
     status.CopyFrom(mesh.status.get())
-    host = f"[{http.host}]" if ":" in http.host else http.host
-    status.endpoints["http"] = f"{host}:{http.port}"
+    status.endpoints["http"] = addresses.join(http.host, http.port)
     mesh.status.set(status)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Literal, Self
 
+from nexus_mesh.addresses import is_loopback
 from nexus_mesh.config import ServiceSettings, service_config
 from pydantic import Field, model_validator
 
 from nexus_gateway.limits import ModelSettings, TimeLimits
 from nexus_gateway.queueing.settings import QueueSettings
 
-__all__ = ["GatewaySettings", "is_loopback"]
+__all__ = ["GatewaySettings"]
 
 
 class GatewaySettings(ServiceSettings):
@@ -59,11 +59,3 @@ class GatewaySettings(ServiceSettings):
     def needs_key(self) -> bool:
         """Whether a client of the HTTP endpoint must show an API key."""
         return self.auth == "keys" or (self.auth == "auto" and not is_loopback(self.http_host))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address. A name other than localhost may point anywhere."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -12,6 +12,8 @@ import signal
 import sys
 from typing import Any
 
+from nexus_mesh.addresses import loopback
+
 __all__ = ["main"]
 
 MEAN_POOLING = 1
@@ -47,7 +49,7 @@ def _start(order: dict[str, Any]) -> Any:
     params = CommonParams()
     params.model.path = order["path"]
     params.model_alias = {order["name"]}
-    params.hostnames = ["127.0.0.1"]
+    params.hostnames = [loopback()]
     params.port = 0
     params.api_keys = [order["key"]]
     params.n_parallel = order["slots"]

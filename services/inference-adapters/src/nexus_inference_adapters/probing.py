@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 
 import aiohttp
+from nexus_mesh import addresses
 from nexus_mesh.errors import MeshError
 
 from nexus_inference_adapters.config import BackendConfig
@@ -22,8 +23,7 @@ UNKNOWN = "other"
 
 async def probe(session: aiohttp.ClientSession, address: str, port: int) -> BackendConfig | None:
     """The engine at an IP address, as a backend; None when none we know answers there within a second."""
-    host = f"[{address}]" if ":" in address else address
-    url = f"http://{host}:{port}"
+    url = f"http://{addresses.join(address, port)}"
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             http = Http(session, url, lambda: None, connect=PROBE_SECONDS, most=PROBE_BYTES)

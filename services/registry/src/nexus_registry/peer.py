@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import unquote
 
+from nexus_mesh import addresses
 from nexus_mesh.errors import MeshError, Reason
 
 
@@ -30,4 +31,4 @@ def join_address(host: str, port: int, loopback_host: str = "") -> str:
     """host:port as others dial it; `loopback_host`, if given, stands in for a loopback address."""
     if loopback_host and ipaddress.ip_address(host).is_loopback:
         host = loopback_host
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return addresses.join(host, port)

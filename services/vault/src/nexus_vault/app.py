@@ -12,7 +12,7 @@ from nexus.vault.v1.identity_pb2_grpc import (
 )
 from nexus.vault.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
 from nexus.vault.v1.tenants_pb2_grpc import add_TenantServiceServicer_to_server
-from nexus_mesh import telemetry
+from nexus_mesh import addresses, telemetry
 from nexus_mesh.errors import MeshError
 from nexus_mesh.exclusive import exclusive
 from nexus_mesh.server import Servicer, serve_public
@@ -60,7 +60,7 @@ async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Seque
     join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
     door = [Servicer(join, add_JoinServiceServicer_to_server)]
     async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
-        address = settings.join_address or _address(settings.host, port)
+        address = settings.join_address or addresses.join(settings.host, port)
         log.info("join port open", address=address)
         server_name = role_server_name("vault", settings.trust_domain)
         identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
@@ -105,7 +105,3 @@ def _operator(settings: VaultSettings, core: Core) -> OperatorIdentity | None:
         return None
     spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, "operator", "local")
     return OperatorIdentity(settings.operator_dir, core.authority, spiffe)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from nexus_mesh.addresses import WILDCARDS
 from nexus_mesh.config import ServiceSettings, service_config
 from pydantic import Field, model_validator
 from sqlalchemy import URL, make_url
 
 __all__ = ["VaultSettings"]
-
-WILDCARDS = frozenset({"0.0.0.0", "::"})  # to listen on, never to advertise
 
 
 class VaultSettings(ServiceSettings):

@@ -21,7 +21,10 @@ MAX_TTL = datetime.timedelta(hours=24)
 CONTROL_ROLES = frozenset({"registry", "router", "vault", "gateway", "etcd"})
 
 # etcd's own gateway dials etcd at the loopback address.
-LOOPBACK_NAMES = (x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("localhost"))
+LOOPBACK_NAMES = (
+    *(x509.IPAddress(ipaddress.ip_address(host)) for host in ("127.0.0.1", "::1")),
+    x509.DNSName("localhost"),
+)
 EXTRA_NAMES: dict[str, tuple[x509.GeneralName, ...]] = {"etcd": LOOPBACK_NAMES}
 
 LEAF_USAGE = x509.KeyUsage(
