@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from pathlib import Path
@@ -104,6 +105,19 @@ async def test_ipv6_works_whole(tmp_path: Path, listen: str) -> None:
         for arguments in (("models",), ("explain", "nexus-demo"), ("doctor",)):
             ran = await nexus(tmp_path, *arguments)
             assert ran.code == 0, ran.out + ran.err
+
+
+async def test_a_machine_without_ipv4_is_a_machine_too(tmp_path: Path) -> None:
+    """E5: nobody says anything about addresses; there is only ::1."""
+    if not has_ipv6() or os.geteuid() != 0:
+        pytest.skip("needs root, to make a network without IPv4")
+    without = "ip link set lo up && ip address delete 127.0.0.1/8 dev lo && exec \"$@\""
+    via = ("unshare", "--net", "sh", "-c", without, "sh")
+    async with running(tmp_path, *UP, "--home", str(tmp_path), via=via) as mesh:
+        assert mesh.said["endpoint"].startswith("http://[::1]:")
+        assert [row["id"] for row in mesh.said["models"]] == ["nexus-demo"]
+        assert await mesh.stop() == 0
+        await mesh.assert_gone()
 
 
 def has_ipv6() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 import tomllib
@@ -122,7 +123,7 @@ class Plan:
 
     def registry(self) -> UnitSpec:
         endpoint = addresses.join(addresses.loopback(), self.mesh.ports["etcd"])
-        return self._service("registry", "nexus_registry", "--etcd-endpoints", endpoint)
+        return self._service("registry", "nexus_registry", "--etcd-endpoints", json.dumps([endpoint]))
 
     def router(self) -> UnitSpec:
         return self._service("router", "nexus_router")
