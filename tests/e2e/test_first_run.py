@@ -76,7 +76,9 @@ async def test_a_dead_proxy_of_the_environment_is_nobody_s_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E4: the mesh comes up and every command reaches it, whatever proxy is named for the web."""
-    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"), DEAD)
+    dead = dict.fromkeys(
+        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"), DEAD
+    )
     monkeypatch.setattr("support.e2e_cli.environment", lambda home: {**environment(home), **dead})
     async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
         await assert_answers(mesh)
@@ -111,7 +113,7 @@ async def test_a_machine_without_ipv4_is_a_machine_too(tmp_path: Path) -> None:
     """E5: nobody says anything about addresses; there is only ::1."""
     if not has_ipv6() or os.geteuid() != 0:
         pytest.skip("needs root, to make a network without IPv4")
-    without = "ip link set lo up && ip address delete 127.0.0.1/8 dev lo && exec \"$@\""
+    without = 'ip link set lo up && ip address delete 127.0.0.1/8 dev lo && exec "$@"'
     via = ("unshare", "--net", "sh", "-c", without, "sh")
     async with running(tmp_path, *UP, "--home", str(tmp_path), via=via) as mesh:
         assert mesh.said["endpoint"].startswith("http://[::1]:")

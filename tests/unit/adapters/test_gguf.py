@@ -17,11 +17,25 @@ ENTRY = b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k"
 def test_a_chat_model(tmp_path: Path) -> None:
     facts = read_gguf(write_tiny_gguf(tmp_path / "x.gguf", name="my-model"))
     assert (facts.name, facts.context_tokens, facts.embeds, facts.has_chat_template) == (
-        "my-model",
+        "x",
         2048,
         False,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct.Q4_1"),
+        ("my model  of May.gguf", "my-model-of-May"),
+        ("qwen3-00001-of-00003.gguf", "qwen3"),
+        ("tiny.GGUF", "tiny"),
+    ],
+)
+def test_a_model_is_called_by_its_file(tmp_path: Path, file: str, name: str) -> None:
+    """E15: never by the metadata, which names the run that trained it; never with spaces."""
+    assert read_gguf(write_tiny_gguf(tmp_path / file, name="Smollm2 135M 8k Lc100K Mix1 Ep2")).name == name
 
 
 def test_an_embedding_model_named_by_its_file(tmp_path: Path) -> None:
@@ -59,7 +73,7 @@ def test_a_file_that_lacks_a_single_byte_is_told_how_long_it_must_be(tmp_path: P
     needed = int(last.data_offset) + int(last.n_bytes)
     path = tmp_path / "cut.gguf"
     path.write_bytes(whole.read_bytes()[:needed])
-    assert read_gguf(path).name == "tiny"
+    assert read_gguf(path).name == "cut"
     path.write_bytes(whole.read_bytes()[: needed - 1])
     with pytest.raises(ValueError, match=f"cut short, for it has {needed - 1:,} bytes.* {needed:,}$"):
         read_gguf(path)

@@ -17,7 +17,9 @@ from nexus_cli.ports import USUAL, Ports
 from nexus_cli.up import describe
 
 HOST = "127.0.0.1"
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a bound port can't be another's to listen at")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere a bound port can't be another's to listen at"
+)
 
 
 def free_port() -> int:
@@ -101,5 +103,5 @@ def test_the_port_clients_know_is_not_exchanged_for_another(tmp_path: Path) -> N
 
 
 def test_an_address_of_another_machine_is_told_as_such(tmp_path: Path) -> None:
-    with Ports() as ports, pytest.raises(Failure, match="192.0.2.1 is no address of this machine"):
+    with Ports() as ports, pytest.raises(Failure, match=r"192\.0\.2\.1 is no address of this machine"):
         describe(Options(tmp_path, port=0, listen="192.0.2.1"), Layout(tmp_path), ports)

@@ -25,7 +25,9 @@ def test_what_is_joined_is_split_again(host: str, port: int, text: str) -> None:
     assert addresses.split(text) == (host.strip("[]"), port)
 
 
-@pytest.mark.parametrize("text", ["", "7410", ":7410", "host", "host:", "host:x", "host:-1", "host:65536", "::1:7410", "host:٣"])
+@pytest.mark.parametrize(
+    "text", ["", "7410", ":7410", "host", "host:", "host:x", "host:-1", "host:65536", "::1:7410", "host:٣"]
+)
 def test_what_is_no_address_is_not_guessed_at(text: str) -> None:
     with pytest.raises(ValueError, match="must look like"):
         addresses.split(text)

@@ -21,7 +21,14 @@ __all__ = ["join"]
 
 
 async def join(
-    layout: Layout, text: str, listen: str | None, discovery: bool, model: Path | None, *, as_json: bool
+    layout: Layout,
+    text: str,
+    listen: str | None,
+    discovery: bool,
+    model: Path | None,
+    name: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Redeems the token, then serves this machine's engines until Ctrl-C."""
     try:
@@ -38,7 +45,14 @@ async def join(
             print_json({"state": "joined", "identity": str(identity.spiffe), "control": control})
         else:
             console.print(f"Joined as [bold]{identity.spiffe.instance_id}[/bold]. Ctrl-C stops serving.")
-        await _serve(layout, mesh, address, discovery, model, as_json=as_json)
+        flags = ["--discovery", str(discovery).lower()]
+        flags += [
+            part
+            for flag, value in (("--model", model), ("--model-name", name))
+            if value
+            for part in (flag, str(value))
+        ]
+        await _serve(layout, mesh, address, flags, as_json=as_json)
 
 
 async def _redeem(layout: Layout, token: JoinToken) -> tuple[Identity, dict[str, str]]:
@@ -50,12 +64,9 @@ async def _redeem(layout: Layout, token: JoinToken) -> tuple[Identity, dict[str,
     return identity, dict(joined.control_plane)
 
 
-async def _serve(
-    layout: Layout, mesh: MeshFile, address: str, discovery: bool, model: Path | None, *, as_json: bool
-) -> None:
+async def _serve(layout: Layout, mesh: MeshFile, address: str, flags: list[str], *, as_json: bool) -> None:
     control = [part for role in ("registry", "router", "vault") for part in (f"--{role}", mesh.control[role])]
     where = ["--home", str(layout.home), "--node", mesh.node, "--host", address]
-    flags = ["--discovery", str(discovery).lower()] + (["--model", str(model)] if model else [])
     command = [sys.executable, "-m", "nexus_inference_adapters", *where, *control, *flags]
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -65,6 +65,7 @@ def up(
         str, typer.Option(help="Address to listen on. Beyond loopback, API keys are demanded.")
     ] = "localhost",
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call its model. [the file's name]")] = None,
     discovery: Annotated[
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
@@ -75,7 +76,7 @@ def up(
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
-    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level)
+    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level, name)
     run(start(options, as_json=as_json), as_json=as_json)
 
 
@@ -92,6 +93,7 @@ def join(
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call its model. [the file's name]")] = None,
     as_json: Json = False,
 ) -> None:
     """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
@@ -99,7 +101,10 @@ def join(
 
     layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
     address = None if listen is None else host_of(listen)
-    run(join_command.join(layout, join_token, address, discovery, chosen, as_json=as_json), as_json=as_json)
+    run(
+        join_command.join(layout, join_token, address, discovery, chosen, name, as_json=as_json),
+        as_json=as_json,
+    )
 
 
 @app.command()

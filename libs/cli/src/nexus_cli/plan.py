@@ -36,6 +36,7 @@ class Options:
     model: Path | None = None
     discovery: bool = True
     log_level: str = "info"
+    name: str | None = None
 
     @property
     def config_path(self) -> Path | None:
@@ -141,6 +142,8 @@ class Plan:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
                 if self.options.model is not None:
                     flags += ["--model", str(self.options.model)]
+                if self.options.name is not None:
+                    flags += ["--model-name", self.options.name]
             name = "main" if zone == DEFAULT_ZONE else zone
             spec = self._service("adapter", "nexus_inference_adapters", *flags, name=name)
             environment = (*spec.environment, *key_variables(self.options.config_path))

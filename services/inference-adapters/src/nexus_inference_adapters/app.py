@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
@@ -20,7 +21,9 @@ from nexus_inference_adapters.service import CatalogServicer, InferenceServicer,
 
 __all__ = ["open_adapter"]
 
-DEMO_PRIORITY = 1000  # anything real is preferred
+DEMO = "demo"
+DEMO_PRIORITY = 1000  # anything real is preferred, until the demo has left
+DEMO_LOOK_SECONDS = 0.5
 FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
 log = telemetry.logger("adapter")
@@ -35,10 +38,12 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             if _belongs_here(config, mesh.settings, spiffe.zone):
                 host.add(config)
         if mesh.settings.model is not None:
-            host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=mesh.settings.model))
+            given, name = mesh.settings.model, mesh.settings.model_name
+            host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=given, model_name=name))
         async with _discovery(mesh, host):
-            if mesh.settings.demo and not host.backends:
-                host.add(BackendConfig(name="demo", kind="embedded", priority=DEMO_PRIORITY))
+            if mesh.settings.demo and not mesh.settings.backends and not host.backends:
+                host.add(BackendConfig(name=DEMO, kind="embedded", priority=DEMO_PRIORITY))
+                mesh.spawn(_leave_when_there_are_others(host), name="demo")
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -64,6 +69,15 @@ async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[N
     mesh.spawn(rescan.run(), name="discovery")
     async with nullcontext() if settings.mdns == "off" else browsing(holdings, settings):
         yield
+
+
+async def _leave_when_there_are_others(host: Host) -> None:
+    """A toy that answers beside real engines would be taken for one of them."""
+    while (names := {backend.config.name for backend in host.backends}) == {DEMO}:  # noqa: ASYNC110 - they come untold
+        await asyncio.sleep(DEMO_LOOK_SECONDS)
+    if DEMO in names:
+        log.info("demo model leaves: there is an engine now")
+        await host.drop(DEMO)
 
 
 def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:

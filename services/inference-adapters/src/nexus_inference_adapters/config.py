@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 DEFAULT_ZONE = "default"
+MODEL_NAME = re.compile(r"[!-~]{1,128}")
 GIB = 2**30
 """Bytes of what the settings call a gigabyte, as makers of cards do."""
 
@@ -65,6 +67,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/").removesuffix("/v1")
 
 
+def _model_name(value: str) -> str:
+    if not MODEL_NAME.fullmatch(value):
+        raise ValueError("must be 1 to 128 printable characters without spaces")
+    return value
+
+
 class BackendConfig(BaseModel):
     """One engine, as [[backends]] of nexus.toml describes it or as discovery found it."""
 
@@ -94,6 +102,10 @@ class BackendConfig(BaseModel):
     path: Path | None = Field(
         default=None, description="embedded: the GGUF file. Unset = the model that comes with NEXUS."
     )
+    model_name: Annotated[str, AfterValidator(_model_name)] | None = Field(
+        default=None,
+        description="embedded: what to call the model. Unset = the file's name without its ending.",
+    )
     context_tokens: int | None = Field(
         default=None, ge=1, description="Context of its models, where it does not tell."
     )
@@ -114,8 +126,8 @@ class BackendConfig(BaseModel):
             raise ValueError(f'backend {self.name!r} needs a url, for example "http://127.0.0.1:8000"')
         if self.kind == "embedded" and self.url is not None:
             raise ValueError(f"backend {self.name!r} is embedded: it has a path, not a url")
-        if self.kind != "embedded" and self.path is not None:
-            raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path")
+        if self.kind != "embedded" and (self.path is not None or self.model_name is not None):
+            raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path or model_name")
         return self
 
     @property
@@ -200,7 +212,12 @@ class AdapterSettings(ServiceSettings):
     timeouts: Timeouts = Field(default_factory=Timeouts, json_schema_extra={"toml": "timeouts"})
     models: dict[str, ModelSettings] = Field(default_factory=dict, json_schema_extra={"toml": "models"})
     model: Path | None = Field(None, description="A GGUF file to serve.")
-    demo: bool = Field(False, description="Serve the model that comes with NEXUS when there is nothing else.")
+    model_name: Annotated[str, AfterValidator(_model_name)] | None = Field(
+        None, description="What to call that file's model. Unset = the file's name without its ending."
+    )
+    demo: bool = Field(
+        False, description="Serve the model that comes with NEXUS while no backend is configured or found."
+    )
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     mdns: Literal["off", "browse", "adopt"] = Field(

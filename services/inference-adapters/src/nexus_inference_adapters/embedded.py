@@ -110,7 +110,7 @@ class Embedded(OpenAICompatible):
         context = self.config.context_tokens or min(facts.context_tokens or MAX_CONTEXT, MAX_CONTEXT)
         order = {
             "path": str(path),
-            "name": facts.name,
+            "name": self.config.model_name or facts.name,
             "context_tokens": context,
             "slots": self.config.max_concurrency or SLOTS,
             "key": self._key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 import struct
 from collections.abc import Mapping
@@ -78,9 +79,14 @@ UNKNOWN_BLOCK = (1, 0)
 """A tensor type newer than this table: llama.cpp judges it, we hold the file only to its start."""
 
 
+SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+"""How the files of a model in several are told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class GgufFacts:
-    """`pooling` is set for embedding models; `context_tokens` is what the model was trained for, 0 = unsaid."""
+    """`name` is the file's. `pooling` is set for embedding models; `context_tokens` is what the model was trained for,
+    0 = unsaid."""
 
     name: str
     architecture: str
@@ -106,12 +112,17 @@ def read_gguf(path: Path) -> GgufFacts:
         _see_that_it_is_whole(file, tensors, _told(values, "general.alignment", 0) or ALIGNMENT)
     architecture = _told(values, "general.architecture", "")
     return GgufFacts(
-        name=_told(values, "general.name", "") or path.stem,
+        name=model_id(path),
         architecture=architecture,
         context_tokens=_told(values, f"{architecture}.context_length", 0),
         pooling=_told(values, f"{architecture}.pooling_type", 0),
         has_chat_template=bool(values.get("tokenizer.chat_template")),
     )
+
+
+def model_id(path: Path) -> str:
+    """What a model file is called: by its own name, which people know and chose, not by what its metadata says."""
+    return re.sub(r"\s+", "-", SHARD.sub("", path.stem).strip())
 
 
 T = TypeVar("T", int, str)
