@@ -14,12 +14,13 @@ from nexus_routing import Explanation, Plan, Requirements, explain, plan
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
+from nexus_gateway.context_length import reword
 from nexus_gateway.costing import Costs
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
-from nexus_gateway.models import ModelRow, list_models
+from nexus_gateway.models import ModelRow, find_model, list_models
 from nexus_gateway.passage import Passage
 from nexus_gateway.permissions import may_manage
 from nexus_gateway.principals import Authenticator
@@ -94,6 +95,7 @@ class Pipeline:
             passage.sign(response)
             passage.finished = True
         except MeshError as error:
+            reword(error, passage)
             passage.error = error
             raise
         finally:
@@ -118,6 +120,7 @@ class Pipeline:
             await live.open(self._commit_after)
             yield live
         except MeshError as error:
+            reword(error, passage)
             passage.error = error
             raise
         finally:
@@ -156,6 +159,12 @@ class Pipeline:
     def models(self) -> list[ModelRow]:
         """The models a request can go to now, by id."""
         return list_models(self.table.table)
+
+    def model(self, name: str, principal: Principal) -> ModelRow:
+        """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
+        return find_model(
+            self.table.table, Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
+        )
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
 
+from nexus_gateway.context_length import too_long
+
 __all__ = ["HOSTS", "refuse"]
 
 RETRY_AFTER = 2.0
@@ -123,12 +125,8 @@ def _absent(_: Refusal, requirements: Requirements) -> MeshError:
 
 def _too_long(refusal: Refusal, requirements: Requirements) -> MeshError:
     longest = max(_context_of(verdict) for verdict in refusal.verdicts)
-    return MeshError(
-        Reason.CONTEXT_LENGTH,
-        f"The request needs {requirements.tokens} tokens of context, prompt and answer together, but "
-        f"'{requirements.model[:128]}' has {longest}. Shorten the prompt, or choose a model with a larger context.",
-        metadata={"param": "messages", "context_tokens": str(longest)},
-    )
+    answer = int(requirements.operation != Operation.EMBEDDING)
+    return too_long(requirements.operation, longest, requirements.tokens - answer)
 
 
 def _context_of(verdict: Verdict) -> int:

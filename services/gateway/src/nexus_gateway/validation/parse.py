@@ -16,7 +16,7 @@ from nexus_gateway.validation.embedding import check_embedding
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import decode_object
 from nexus_gateway.validation.params import Rule, check_object, mapping
-from nexus_gateway.validation.refusals import invalid, shown
+from nexus_gateway.validation.refusals import bad_value, invalid, shown
 from nexus_gateway.validation.sampling import streaming
 
 Check = Callable[[dict[str, Any]], tuple[dict[int, str], int]]
@@ -34,13 +34,22 @@ ANYWHERE: dict[str, Rule] = {**embedding.RULES, **completion.RULES, **chat.RULES
 
 
 def parse_request(
-    operation: int, body: bytes, *, request_id: str, credential: str | None, strict: bool = False
+    operation: int,
+    body: bytes,
+    *,
+    request_id: str,
+    credential: str | None,
+    strict: bool = False,
+    model: str = "",
 ) -> InferenceRequest:
     """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param).
 
-    `strict` refuses parameters that are not known here, instead of handing them to the backend.
+    `strict` refuses parameters that are not known here, instead of handing them to the backend. `model`: its name
+    where it is said beside the body, which may then leave it out but not say another.
     """
     parsed = decode_object(body)
+    if model and parsed.setdefault("model", model) != model:
+        raise bad_value("model", "be the same in the body as beside it, or be left out of one of them")
     refuse_denied(parsed)
     if type(parsed.get("metadata")) is dict:
         refuse_denied(parsed["metadata"], "metadata")
