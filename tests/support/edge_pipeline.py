@@ -101,6 +101,14 @@ class EdgePipeline:
     def models(self) -> Sequence[Row]:
         return self.rows
 
+    def model(self, name: str, principal: Any) -> Row:
+        found = next((row for row in self.rows if row.id == name), None)
+        if found is None:
+            raise MeshError(
+                Reason.MODEL_NOT_FOUND, "No backend offers that model.", metadata={"param": "model"}
+            )
+        return found
+
     def readiness(self) -> State:
         return self.state
 

@@ -32,11 +32,14 @@ class GatewayBench:
         self.home = home
         self.pipeline: Pipeline
         self.mesh: Mesh[GatewaySettings]
+        self.boxes: list[ScriptedAdapter] = []
         self._stack = stack
 
     async def adapter(self, name: str) -> ScriptedAdapter:
         """A new running adapter, not yet in any snapshot."""
-        return await self._stack.enter_async_context(serve_adapter(self.ca.identity("adapter", name)))
+        box = await self._stack.enter_async_context(serve_adapter(self.ca.identity("adapter", name)))
+        self.boxes.append(box)
+        return box
 
     def settings(self, **changes: Any) -> GatewaySettings:
         ports = self.control.ports
@@ -64,6 +67,9 @@ class GatewayBench:
 
     async def ask(self, **changes: Any) -> inference_pb2.CompleteResponse:
         return await self.pipeline.complete(chat(**changes))
+
+    async def count(self, **changes: Any) -> inference_pb2.CountTokensResponse:
+        return await self.pipeline.count(chat(**changes))
 
     @asynccontextmanager
     async def stream(self, **changes: Any) -> AsyncIterator[AsyncIterator[inference_pb2.StreamResponse]]:

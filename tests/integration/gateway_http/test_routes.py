@@ -251,7 +251,7 @@ BAD_BODIES = {
     "array": (b"[1]", "invalid_type"),
     "NaN": (b'{"temperature":NaN}', "invalid_number"),
     "deep": (b"[" * 100_000, "too_deep"),
-    "complex": (b'{"a":[' + b"1," * 100_000 + b"1]}", "too_complex"),
+    "complex": (b'{"a":[' + b"{}," * 100_000 + b"1]}", "too_complex"),
 }
 
 

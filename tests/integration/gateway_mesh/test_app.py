@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,30 @@ async def test_openai_client_gets_whole_and_streamed_answers(bench: GatewayBench
         assert "".join(parts) == "one two three"
 
 
+async def test_a_model_has_the_same_names_everywhere(bench: GatewayBench) -> None:
+    """D12: what a chat takes, GET /v1/models/{name} knows; and what neither knows has a hint."""
+    async with gateway(bench) as served, served.client() as client:
+        box = await bench.adapter("box")
+        bench.control.router.show(box.target("demo:latest"), aliases={"gpt-4o": "demo:latest"})
+
+        async def listed() -> bool:
+            return bool((await client.models.list()).data)
+
+        await eventually(listed, what="the model")
+        for name in ("demo", "demo:latest", "gpt-4o"):
+            assert (await client.models.retrieve(name)).id == name
+            answer = await client.chat.completions.create(
+                model=name, messages=[{"role": "user", "content": "hi"}]
+            )
+            assert answer.choices[0].message.content == "one two three"
+        for name in ("DEMO", "demmo"):
+            with pytest.raises(openai.NotFoundError, match="Did you mean 'demo:latest'") as unknown:
+                await client.models.retrieve(name)
+            with pytest.raises(openai.NotFoundError, match="Did you mean 'demo:latest'") as asked:
+                await client.chat.completions.create(model=name, messages=[{"role": "user", "content": "hi"}])
+            assert unknown.value.body == asked.value.body
+
+
 async def test_key_is_wanted_when_keys_are(bench: GatewayBench) -> None:
     bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine")
     async with (
@@ -71,11 +96,12 @@ async def test_internal_callers_take_the_same_way(bench: GatewayBench) -> None:
     async with gateway(bench, auth="keys") as served:
         box = await bench.adapter("box")
         bench.control.router.show(box.target("m"), aliases={"alias": "m"})
+        body = BODY.replace('"model": "m", ', "")
         peer = Peer(
             served.grpc_address, bench.ca.spiffe("gateway").server_name, bench.ca.identity("operator")
         )
         envelope = inference_pb2.Envelope(
-            operation=model_pb2.OPERATION_CHAT, model="alias", body=BODY, request_id="req_mine"
+            operation=model_pb2.OPERATION_CHAT, model="alias", body=body, request_id="req_mine"
         )
         await eventually(lambda: "http" in served.mesh.status.get().endpoints, what="the endpoint")
         answer = await until_known(peer, envelope)
@@ -84,6 +110,45 @@ async def test_internal_callers_take_the_same_way(bench: GatewayBench) -> None:
             received = [message async for message in call]
         assert "".join(map(text_of, received)) == "one two three"
         assert received[-1].HasField("finish")
+        await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("named", "in_body", "param"),
+    [
+        ("m", "m", ""),
+        ("m", None, ""),
+        ("", "m", ""),
+        ("m", "other", "model"),
+        ("", None, "model"),
+        ("m", 5, "model"),
+    ],
+)
+async def test_the_model_is_named_once_or_twice_alike(
+    bench: GatewayBench, named: str, in_body: object, param: str
+) -> None:
+    """E10: the envelope's name fills the body; two different ones are refused, for one would lose in silence."""
+    async with gateway(bench) as served:
+        box = await bench.adapter("box")
+        bench.control.router.show(box.target())
+        name = bench.ca.spiffe("gateway").server_name
+        peer = Peer(served.grpc_address, name, bench.ca.identity("operator"))
+        known = inference_pb2.Envelope(operation=model_pb2.OPERATION_CHAT, model="m", body=BODY)
+        await until_known(peer, known)
+        body = {"messages": [{"role": "user", "content": "hi"}]} | (
+            {} if in_body is None else {"model": in_body}
+        )
+        envelope = inference_pb2.Envelope(
+            operation=model_pb2.OPERATION_CHAT, model=named, body=json.dumps(body)
+        )
+        request = inference_pb2.CompleteRequest(envelope=envelope)
+        if not param:
+            assert (await peer.unary(COMPLETE, request, timeout=5)).served.model == "m"
+            assert json.loads(box.seen[-1].body)["model"] == "m"
+        else:
+            with pytest.raises(MeshError) as caught:
+                await peer.unary(COMPLETE, request, timeout=5)
+            assert (caught.value.reason, caught.value.metadata["param"]) == (Reason.INVALID_REQUEST, param)
         await peer.close()
 
 

@@ -53,7 +53,11 @@ async def test_what_is_too_long_everywhere_is_refused_and_nobody_asked(
     with pytest.raises(MeshError) as caught:
         await (bench.ask_stream if stream else bench.ask)(model="small", body=LONG)
     assert caught.value.reason is Reason.CONTEXT_LENGTH
-    assert "2001" in caught.value.message
+    assert caught.value.message.startswith(
+        "This model's maximum context length is 1000 tokens. However, your messages resulted in 2000 tokens. "
+        "Please reduce the length of the messages."
+    )
+    assert caught.value.metadata["param"] == "messages"
     assert [box.seen for box in found] == [[], []]
 
 
@@ -65,9 +69,16 @@ async def test_an_estimate_refuses_nothing_and_what_fits_is_run(
     small.counts, small.estimates = counts, estimates
     assert (await bench.ask(model="small", body=LONG)).served.backend == "small"
     small.mode, small.reason = "fail", Reason.CONTEXT_LENGTH
-    with pytest.raises(MeshError) as caught:
-        await bench.ask(model="small", body=LONG)
-    assert (caught.value.reason, len(small.seen)) == (Reason.CONTEXT_LENGTH, 2)
+    for ask in (bench.ask, bench.ask_stream):
+        with pytest.raises(MeshError) as caught:
+            await ask(model="small", body=LONG)
+        assert caught.value.reason is Reason.CONTEXT_LENGTH
+        assert caught.value.message == (
+            "This model's maximum context length is 1000 tokens. However, your messages resulted in more tokens. "
+            "Please reduce the length of the messages."
+        )
+        assert caught.value.metadata["param"] == "messages"
+    assert len(small.seen) == 3
 
 
 @pytest.mark.parametrize("counts", [None, Reason.UPSTREAM_ERROR, Reason.MODEL_NOT_FOUND, Reason.INTERNAL])

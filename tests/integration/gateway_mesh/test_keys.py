@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -54,6 +55,33 @@ async def test_key_is_asked_for_once(guarded: GatewayBench) -> None:
 async def test_no_good_key_no_answer(guarded: GatewayBench, credential: str | None) -> None:
     await guarded.ask(credential=KEY)
     assert await refused(guarded, credential) is Reason.CALLER_KEY
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("sent", [{"keep_alive": 0}, {"options": {"num_gpu": 0}}, {"lora": []}, {"bogus": 1}])
+async def test_an_ordinary_key_moves_no_model_and_sends_nothing_unknown(
+    guarded: GatewayBench, sent: dict[str, Any]
+) -> None:
+    """A12: refused whole, streamed, and when only counted; a key that manages may, and the operator's list widens."""
+    box = guarded.boxes[0]
+    for ask in (guarded.ask, guarded.ask_stream, guarded.count):
+        with pytest.raises(MeshError) as caught:
+            await ask(credential=KEY, body=sent)
+        assert caught.value.reason in (Reason.CALLER_SCOPE, Reason.UNSUPPORTED_PARAMETER)
+    assert (box.seen, box.counted) == ([], [])
+    await guarded.ask(credential=KEY, body={"top_k": 5, "chat_template_kwargs": {"enable_thinking": False}})
+    guarded.control.vault.keys["manager"] = keys_pb2.Key(id="manager00000", name="boss", manage=True)
+    await guarded.ask(credential="manager", body=sent)
+    assert json.loads(box.seen[-1].body).keys() >= sent.keys()
+
+
+async def test_the_operator_lets_a_parameter_through(bench: GatewayBench) -> None:
+    """A12: [gateway] passthrough."""
+    box = await bench.adapter("box")
+    bench.control.vault.keys[KEY] = keys_pb2.Key(id="abcdefghijkl", name="mine")
+    await bench.start(box.target(), auth="keys", passthrough=["bogus"])
+    await bench.ask(credential=KEY, body={"bogus": 1})
+    assert json.loads(box.seen[-1].body)["bogus"] == 1
 
 
 async def test_wrong_key_is_not_asked_for_again_at_once(guarded: GatewayBench) -> None:

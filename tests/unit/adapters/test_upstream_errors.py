@@ -44,6 +44,27 @@ def test_the_limit_is_told_when_known() -> None:
     assert error.metadata["context_tokens"] == "512"
 
 
+SAID = "This model's maximum context length is 8192 tokens"
+
+
+@pytest.mark.parametrize(
+    ("error", "prompt"),
+    [
+        ({"type": "exceed_context_size_error", "n_ctx": 8192, "n_prompt_tokens": 9000}, "9000"),
+        ({"message": f"{SAID}. However, your messages resulted in 9000 tokens."}, "9000"),
+        ({"message": f"{SAID}. However, you requested 9010 tokens (9000 in the messages, 10 in"}, "9000"),
+        ({"message": f"{SAID}, however you requested 9010 tokens (9000 in your prompt; 10 for"}, "9000"),
+        ({"message": f"'max_tokens' is too large: 9000. {SAID} and your request has 20 input tokens"}, "20"),
+        ({"message": f"{SAID}."}, None),
+    ],
+)  # fmt: skip
+def test_the_tokens_of_the_prompt_are_told_when_known(error: Any, prompt: str | None) -> None:
+    """D14: both numbers reach the client."""
+    told = from_answer(400, {}, json.dumps({"error": error}).encode())
+    assert (told.reason, told.metadata["context_tokens"]) == (Reason.CONTEXT_LENGTH, "8192")
+    assert told.metadata.get("prompt_tokens") == prompt
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [

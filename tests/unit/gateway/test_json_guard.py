@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, decode_object
+from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS, decode_object
 from nexus_mesh.errors import MeshError, Reason
 
 
@@ -53,6 +53,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "too_deep",
     ),
     "a million strings": (b'{"a":[' + b'"x",' * 999_999 + b'"x"]}', "too_complex"),
+    "a million numbers": (b'{"a":[' + b"1," * 999_999 + b"1]}", "too_complex"),
+    "numbers among strings": (b'{"a":[' + b'1,"x",' * 49_999 + b"1]}", "too_complex"),
+    "a million words": (b'{"a":[' + b"null," * 999_999 + b"1]}", "too_complex"),
     "a million arrays": (b'{"a":[' + b"[]," * 999_999 + b"[]]}", "too_complex"),
     "100000 keys": (json.dumps({str(n): n for n in range(100_000)}).encode(), "too_complex"),
     "1001 keys": (json.dumps({"a": [{str(n): n for n in range(MAX_KEYS + 1)}]}).encode(), "too_complex"),
@@ -77,6 +80,8 @@ ACCEPTED: dict[str, bytes] = {
     "commas in a string": json.dumps({"a": "," * 200_000}).encode(),
     "escaped backslash before a quote": b'{"a":"\\\\","b":"' + b"[" * 200 + b'"}',
     "many nodes": json.dumps({"a": [0] * (MAX_NODES - 10)}).encode(),
+    "as many numbers as there may be": json.dumps({"a": [0] * MAX_NUMBERS}).encode(),
+    "numbers in lists": json.dumps({"a": [[-1.5e3, 17] * 50] * 2000}).encode(),
     "1000 keys": json.dumps({str(n): n for n in range(MAX_KEYS)}).encode(),
     "siblings are not depth": json.dumps({"a": [[[]]] * 500}).encode(),
     "white space": b' \n{"a" : 1}\t ',

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+import pytest
 from nexus_routing import (
     Capability,
     Conditions,
@@ -17,6 +19,7 @@ from nexus_routing import (
     Table,
     Target,
     plan,
+    similar,
 )
 from support.routing_targets import model, target
 
@@ -152,6 +155,28 @@ def test_unknown_model_names_its_neighbours() -> None:
     table = Table([target("a", model("llama3.1:70b"), model("qwen3:32b"))])
     found = refusal(table, Requirements(Operation.CHAT, "llama3.1:7b"))
     assert (found.stage, found.suggestions) == ("model", ("llama3.1:70b",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("DEMO", ("demo:latest",)),
+        ("Demo:Latest", ("demo:latest",)),
+        ("dmeo", ("demo:latest",)),
+        ("QWEN3:32B", ("qwen3:32b",)),
+        ("GPT-4O", ("gpt-4o",)),
+        ("secert", ()),
+        ("zzz", ()),
+    ],
+)
+def test_near_misses_are_told_and_only_of_what_one_may_use(asked: str, told: tuple[str, ...]) -> None:
+    """D12: capitals are no difference to a hint; a model of another zone is not given away."""
+    near = target("a", model("demo:latest"), model("qwen3:32b"), zone="home")
+    far = target("b", model("secret"), zone="away")
+    table = Table([near, far], Policy(aliases={"gpt-4o": "qwen3:32b"}))
+    asker = Requirements(Operation.CHAT, asked, zones=frozenset({"home"}))
+    assert similar(table, asker) == told
+    assert similar(table, replace(asker, model="secert", zones=frozenset())) == ("secret",)
 
 
 def test_no_targets_at_all_is_an_unknown_model() -> None:

@@ -1,6 +1,6 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
-from nexus_routing.explaining import explain
+from nexus_routing.explaining import explain, similar
 from nexus_routing.planning import plan
 from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
 from nexus_routing.price import FREE, Price
@@ -52,4 +52,5 @@ __all__ = [
     "read_policy",
     "read_snapshot",
     "read_target",
+    "similar",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nexus_routing.demand import NO_DEMAND, Demand, Step
 from nexus_routing.ordering import order
 from nexus_routing.stages import STAGES, Case, first_refusal
 from nexus_routing.standing import standings
-from nexus_routing.table import Table
+from nexus_routing.table import LATEST, Table
 from nexus_routing.types import (
     Conditions,
     Explanation,
@@ -18,9 +19,10 @@ from nexus_routing.types import (
     Requirements,
     Target,
     Verdict,
+    zone_of,
 )
 
-__all__ = ["diagnose", "explain"]
+__all__ = ["diagnose", "explain", "similar"]
 
 NO_CONDITIONS = Conditions()
 DEPTH = {stage.name: depth for depth, stage in enumerate(STAGES)}
@@ -57,7 +59,7 @@ def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -
         return Refusal(
             "absent" if known else "model",
             (),
-            suggestions=_similar(table, requirements.model),
+            suggestions=similar(table, requirements),
             fallbacks=fallbacks,
         )
     explanation = explain(table, requirements, conditions)
@@ -109,6 +111,23 @@ def _offer(target: Target, model: str) -> Model | None:
     return next((each for each in target.models if each.id == model), None)
 
 
-def _similar(table: Table, name: str) -> tuple[str, ...]:
-    known = sorted({*table.offers, *table.aliases})[:COMPARED_NAMES]
-    return tuple(difflib.get_close_matches(name[:COMPARED_LENGTH], known, SUGGESTIONS, cutoff=0.5))
+def similar(table: Table, requirements: Requirements) -> tuple[str, ...]:
+    """Names like the one that was asked for, whatever their capitals: of models the asker may use, nearest first."""
+    known = {_folded(name): name for name in sorted({*table.offers, *table.aliases})[:COMPARED_NAMES]}
+    asked = _folded(requirements.model[:COMPARED_LENGTH])
+    near = difflib.get_close_matches(asked, known, SUGGESTIONS, cutoff=0.5)
+    return tuple(known[name] for name in near if _may_use(table, replace(requirements, model=known[name])))
+
+
+def _folded(name: str) -> str:
+    return name.casefold().removesuffix(LATEST)
+
+
+def _may_use(table: Table, requirements: Requirements) -> bool:
+    """Whether zones and rules let anybody at all serve it."""
+    return any(
+        step.demand.zones <= {zone_of(target, model)}
+        and all(table.policy.rules[place].refuse(target) is None for place in step.demand.rules)
+        for step in table.steps(requirements)
+        for target, model in table.offers[step.model]
+    )

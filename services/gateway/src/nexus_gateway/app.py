@@ -90,6 +90,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,
         draining=mesh.draining,
+        passthrough=settings.passthrough,
     )
 
 

@@ -39,6 +39,10 @@ class GatewaySettings(ServiceSettings):
     queue: QueueSettings = Field(
         QueueSettings(), description="Waiting for a place.", json_schema_extra={"toml": "queue"}
     )
+    passthrough: list[str] = Field(
+        default_factory=list,
+        description="Parameters beyond those known here that any key may send to the engines.",
+    )
     commit_after: float = Field(
         10.0,
         gt=0,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nexus_routing import Table
+from nexus_routing import Refusal, Requirements, Table, similar
 
-__all__ = ["ModelRow", "list_models"]
+from nexus_gateway.refusals import refuse
+
+__all__ = ["ModelRow", "find_model", "list_models"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,18 @@ def list_models(table: Table) -> list[ModelRow]:
         if model is not None and model in rows:
             rows[alias] = _row(table, alias, model)
     return [rows[name] for name in sorted(rows)]
+
+
+def find_model(table: Table, requirements: Requirements) -> ModelRow:
+    """The row of the model a request by this name would go to, under the name it was asked by.
+
+    Raises MODEL_NOT_FOUND, which tells the names like it.
+    """
+    name = requirements.model
+    model = table.resolve(name)
+    if model is None or not table.operations(model):
+        raise refuse(Refusal("model", (), suggestions=similar(table, requirements)), requirements)
+    return _row(table, name, model)
 
 
 def _row(table: Table, name: str, model: str) -> ModelRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -14,13 +14,15 @@ from nexus_routing import Explanation, Plan, Requirements, explain, plan
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
+from nexus_gateway.context_length import reword
 from nexus_gateway.costing import Costs
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
-from nexus_gateway.models import ModelRow, list_models
+from nexus_gateway.models import ModelRow, find_model, list_models
 from nexus_gateway.passage import Passage
+from nexus_gateway.permissions import may_manage
 from nexus_gateway.principals import Authenticator
 from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.admission import Admission
@@ -33,6 +35,7 @@ from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_gateway.settling import settle
 from nexus_gateway.traffic import Traffic
+from nexus_gateway.validation.permits import refuse_unpermitted
 
 __all__ = ["Pipeline"]
 
@@ -56,6 +59,7 @@ class Pipeline:
         model_limits: Mapping[str, TimeLimits],
         commit_after: float,
         draining: asyncio.Event,
+        passthrough: Collection[str] = (),
     ) -> None:
         self.table = table
         self.traffic = traffic
@@ -68,6 +72,7 @@ class Pipeline:
         self._model_limits = model_limits
         self._commit_after = commit_after
         self._draining = draining
+        self._passthrough = frozenset(passthrough)
         self._crossings = Crossings()
         self._costs = Costs()
 
@@ -90,6 +95,7 @@ class Pipeline:
             passage.sign(response)
             passage.finished = True
         except MeshError as error:
+            reword(error, passage)
             passage.error = error
             raise
         finally:
@@ -114,6 +120,7 @@ class Pipeline:
             await live.open(self._commit_after)
             yield live
         except MeshError as error:
+            reword(error, passage)
             passage.error = error
             raise
         finally:
@@ -153,6 +160,12 @@ class Pipeline:
         """The models a request can go to now, by id."""
         return list_models(self.table.table)
 
+    def model(self, name: str, principal: Principal) -> ModelRow:
+        """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
+        return find_model(
+            self.table.table, Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
+        )
+
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""
         return readiness(self.table, draining=self._draining.is_set())
@@ -167,12 +180,17 @@ class Pipeline:
         """What everything that sends a prompt anywhere must pass."""
         telemetry.set_request_id(passage.request.request_id)
         await self._authenticate(passage)
+        self._permit(passage.request)
         self._require(passage)
         await self._plan(passage)
 
     async def _authenticate(self, passage: Passage) -> None:
         if passage.request.principal is None:
             passage.request.principal = await self.authenticate(passage.request.credential)
+
+    def _permit(self, request: InferenceRequest) -> None:
+        if not may_manage(request.principal):
+            refuse_unpermitted(request.body, self._passthrough)
 
     def _require(self, passage: Passage) -> None:
         passage.requirements = _requirements(passage.request)
@@ -197,7 +215,9 @@ class Pipeline:
     def _adopt(self, passage: Passage, chosen: Plan) -> None:
         """Goes by a plan. Raises what one without candidates means."""
         if chosen.refusal is not None:
-            raise refuse(chosen.refusal, passage.requirements, self.traffic.soonest)
+            raise refuse(
+                chosen.refusal, passage.requirements, self.traffic.soonest, asked=passage.request.asked
+            )
         passage.plan = chosen
         passage.hedge_after = self.table.table.policy.hedge_after(passage.request.model, chosen.model or "")
         limits = self._model_limits

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
+
+from nexus_gateway.context_length import too_long
 
 __all__ = ["HOSTS", "refuse"]
 
@@ -16,7 +19,7 @@ NAMED = 5
 HOSTS = 32
 """That are named at most: an error travels in headers between services."""
 
-# The request parameter behind a capability; the others are asked for by what the messages hold.
+# The usual parameter behind a capability; the others are asked for by what the messages hold.
 PARAMS: dict[int, str] = {
     Capability.TOOLS: "tools",
     Capability.JSON: "response_format",
@@ -25,6 +28,7 @@ PARAMS: dict[int, str] = {
     Capability.TOOL_CHOICE: "tool_choice",
     Capability.TOKEN_INPUT: "input",
 }
+NOT_SAID: Mapping[int, str] = MappingProxyType({})
 CONTENT: dict[int, str] = {
     Capability.VISION: "images",
     Capability.AUDIO: "audio",
@@ -42,11 +46,21 @@ class Kind:
 
 
 def refuse(
-    refusal: Refusal, requirements: Requirements, soonest: Callable[[Iterable[str]], float] = lambda _: 0.0
+    refusal: Refusal,
+    requirements: Requirements,
+    soonest: Callable[[Iterable[str]], float] = lambda _: 0.0,
+    asked: Mapping[int, str] = NOT_SAID,
 ) -> MeshError:
-    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried."""
+    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried.
+
+    `asked`: which parameter, as it was sent, asks for a capability.
+    """
     kind = BY_STAGE[refusal.stage]
-    error = kind.tell(refusal, requirements)
+    error = (
+        _missing_capability(refusal, requirements, asked)
+        if refusal.missing
+        else kind.tell(refusal, requirements)
+    )
     if refusal.fallbacks:
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
@@ -111,12 +125,8 @@ def _absent(_: Refusal, requirements: Requirements) -> MeshError:
 
 def _too_long(refusal: Refusal, requirements: Requirements) -> MeshError:
     longest = max(_context_of(verdict) for verdict in refusal.verdicts)
-    return MeshError(
-        Reason.CONTEXT_LENGTH,
-        f"The request needs {requirements.tokens} tokens of context, prompt and answer together, but "
-        f"'{requirements.model[:128]}' has {longest}. Shorten the prompt, or choose a model with a larger context.",
-        metadata={"param": "messages", "context_tokens": str(longest)},
-    )
+    answer = int(requirements.operation != Operation.EMBEDDING)
+    return too_long(requirements.operation, longest, requirements.tokens - answer)
 
 
 def _context_of(verdict: Verdict) -> int:
@@ -141,11 +151,14 @@ def _against_rules(refusal: Refusal, requirements: Requirements) -> MeshError:
     )
 
 
-def _missing_capability(refusal: Refusal, requirements: Requirements) -> MeshError:
+def _missing_capability(
+    refusal: Refusal, requirements: Requirements, asked: Mapping[int, str] = NOT_SAID
+) -> MeshError:
     capability = min(refusal.missing)
     model = requirements.model[:128]
     if capability in PARAMS:
-        param = "prompt" if _is_prompt(capability, requirements) else PARAMS[capability]
+        usual = "prompt" if _is_prompt(capability, requirements) else PARAMS[capability]
+        param = asked.get(capability, usual)
         return MeshError(
             Reason.UNSUPPORTED_PARAMETER,
             f"No usable backend of '{model}' honours '{param}' as it was sent: {_reasons(refusal.verdicts)}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ class InferenceRequest:
     priority: Priority = Priority.NORMAL
     principal: Principal | None = None
     """Who asks, once the pipeline has said so."""
+    asked: Mapping[int, str] = field(default_factory=dict)
+    """Which parameter, as it was sent, asks for a capability."""
     answers: int = 1
     """How many choices, or embedding vectors, a whole answer has."""
     base64: bool = False

@@ -46,7 +46,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
 
 def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceRequest:
-    """The request an HTTP client would have made. The envelope's fields win over the body's."""
+    """The request an HTTP client would have made, but for what the envelope says in its own fields."""
     if envelope.operation not in CHECKS:
         raise MeshError(
             Reason.INVALID_REQUEST,
@@ -58,9 +58,9 @@ def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceReques
         envelope.body.encode(),
         request_id=envelope.request_id or telemetry.current_request_id() or telemetry.new_request_id(),
         credential=None,
+        model=envelope.model,
     )
     spiffe = caller().spiffe
-    request.model = envelope.model or request.model
     request.zone = check_zone(envelope.zone, "zone")
     if envelope.priority:
         request.priority = _priority(envelope.priority)

@@ -42,6 +42,9 @@ TOO_LONG = (
     r"context_length_exceeded|exceed_context_size|maximum context length|context (length|size|window)"
     r"|exceeds the (available )?context|input length exceeds"
 )
+PROMPT_TOKENS = re.compile(
+    r"messages resulted in (\d{1,10})|\((\d{1,10}) in (?:the|your) (?:messages|prompt)|has (\d{1,10}) input tokens"
+)
 # A verdict on the prompt, whatever status it comes with: another backend must not be asked for a kinder one.
 FILTERED = r"content_filter|content_policy_violation|content management policy|ResponsibleAIPolicyViolation"
 ANY = ""
@@ -102,6 +105,8 @@ def _judge(status: int, body: Any, retry_after: str | None) -> MeshError:
     metadata = {"upstream_status": str(status)} | ({"code": rule.code} if rule.code else {})
     if rule.reason is Reason.CONTEXT_LENGTH and (limit := _context_limit(details)):
         metadata["context_tokens"] = limit
+        if prompt := _prompt_tokens(details):
+            metadata["prompt_tokens"] = prompt
     if rule.reason is Reason.UNSUPPORTED_PARAMETER:
         metadata["param"] = "tools"
     elif isinstance(details.get("param"), str):
@@ -134,6 +139,14 @@ def _context_limit(details: dict[str, Any]) -> str | None:
         return str(details["n_ctx"])
     found = re.search(r"maximum context length is (\d{1,10})", str(details.get("message")))
     return found[1] if found else None
+
+
+def _prompt_tokens(details: dict[str, Any]) -> str | None:
+    """Of the prompt alone, where the backend tells them apart from the answer's."""
+    if isinstance(details.get("n_prompt_tokens"), int):
+        return str(details["n_prompt_tokens"])
+    found = PROMPT_TOKENS.search(str(details.get("message")))
+    return next(filter(None, found.groups())) if found else None
 
 
 def _quoted(message: str, details: dict[str, Any]) -> str:

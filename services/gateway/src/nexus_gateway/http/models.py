@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
-from nexus_mesh.errors import MeshError, Reason
 
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
@@ -28,6 +27,8 @@ class Catalog(Protocol):
 
     def models(self) -> Iterable[ModelRow]: ...
 
+    def model(self, name: str, principal: Any) -> ModelRow: ...
+
 
 class ModelRoutes:
     """The two handlers."""
@@ -43,15 +44,8 @@ class ModelRoutes:
         wanted = exchange.scope["path_params"]["model_id"]
         if not wanted:
             raise unknown_url()
-        for model in self._catalog.models():
-            if model.id == wanted:
-                await exchange.respond(200, msgspec.json.encode(_row(model)))
-                return
-        raise MeshError(
-            Reason.MODEL_NOT_FOUND,
-            "No backend offers that model. GET /v1/models lists those there are.",
-            metadata={"param": "model"},
-        )
+        model = self._catalog.model(wanted, exchange.principal)
+        await exchange.respond(200, msgspec.json.encode(_row(model)))
 
 
 def _row(model: ModelRow) -> dict[str, Any]:

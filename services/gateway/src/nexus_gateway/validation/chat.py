@@ -7,9 +7,19 @@ from typing import Any
 from nexus.types.v1 import model_pb2
 
 from nexus_gateway.validation.messages import check_messages
-from nexus_gateway.validation.params import Rule, array, boolean, check_object, integer, mapping, one_of
+from nexus_gateway.validation.params import (
+    Rule,
+    array,
+    boolean,
+    check_object,
+    drop_nothings,
+    integer,
+    mapping,
+    one_of,
+    string,
+)
 from nexus_gateway.validation.refusals import bad_value, unsupported
-from nexus_gateway.validation.sampling import MAX_TOKENS, SAMPLING
+from nexus_gateway.validation.sampling import MAX_ALTERNATIVES, SAMPLING, SAYS_NOTHING, token_limit
 from nexus_gateway.validation.tools import (
     check_function_call,
     check_functions,
@@ -31,35 +41,43 @@ def _modalities(value: Any, path: str) -> None:
 RULES: dict[str, Rule] = {
     **SAMPLING,
     "messages": lambda _value, _path: None,  # checked once the cheap parameters are known to be good
-    "max_completion_tokens": integer(1, MAX_TOKENS),
+    "max_completion_tokens": token_limit,
     "logprobs": boolean,
-    "top_logprobs": integer(0, 20),
+    "top_logprobs": integer(0, MAX_ALTERNATIVES),
     "tools": check_tools,
     "tool_choice": check_tool_choice,
     "functions": check_functions,
     "function_call": check_function_call,
     "parallel_tool_calls": boolean,
     "response_format": check_response_format,
-    "reasoning_effort": one_of("none", "minimal", "low", "medium", "high", "xhigh", "max"),
-    "verbosity": one_of("low", "medium", "high"),
+    "reasoning_effort": string(64),
+    "verbosity": string(64),
     "modalities": _modalities,
-    "service_tier": one_of("auto", "default", "flex", "scale", "priority", "fast"),
+    "service_tier": string(64),
     "store": boolean,
     "prediction": mapping,
     "web_search_options": mapping,
 }
+NOTHING: dict[str, tuple[Any, ...]] = {
+    **SAYS_NOTHING,
+    "max_tokens": (-1,),
+    "max_completion_tokens": (-1,),
+    "top_logprobs": (0,),
+}
+"""Values that ask for what comes without the parameter."""
 
 
-def check_chat(body: dict[str, Any]) -> tuple[set[int], int]:
+def check_chat(body: dict[str, Any]) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for. MeshError INVALID_REQUEST or UNSUPPORTED_PARAMETER."""
     check_object(body, RULES, ("model", "messages"))
+    drop_nothings(body, NOTHING)
     needs = tool_needs(body)
     check_messages(body["messages"], needs)
     if body.get("logprobs"):
-        needs.add(model_pb2.CAPABILITY_LOGPROBS)
+        needs[model_pb2.CAPABILITY_LOGPROBS] = "logprobs"
     elif "top_logprobs" in body:
         raise bad_value("top_logprobs", "only be sent with 'logprobs': true")
     choices = body.get("n", 1)
     if choices > 1:
-        needs.add(model_pb2.CAPABILITY_CHOICES)
+        needs[model_pb2.CAPABILITY_CHOICES] = "n"
     return needs, choices

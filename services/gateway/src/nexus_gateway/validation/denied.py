@@ -1,5 +1,5 @@
-"""Parameters a client may never hand to a backend: they redirect the request, carry credentials, or replace
-the model's template. Whatever else is unknown here travels on, for people rely on their engine's options."""
+"""Parameters no client may ever hand to a backend: they redirect the request, carry credentials, or replace the
+model's template. Everything else is a matter of who asks: see `permits`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ ROUTING = (
 )
 TEMPLATE = (
     "chat_template",
-    "chat_template_kwargs",
     "add_generation_prompt",
     "continue_final_message",
     "add_special_tokens",

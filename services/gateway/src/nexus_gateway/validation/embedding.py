@@ -21,6 +21,7 @@ def _never_streamed(value: Any, path: str) -> None:
 
 RULES: dict[str, Rule] = {
     "model": string(65_536),
+    "input": lambda _value, _path: None,  # counted and checked in one go
     "encoding_format": one_of("float", "base64"),
     "dimensions": integer(1, MAX_DIMENSIONS),
     "user": string(512),
@@ -28,10 +29,10 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check_embedding(body: dict[str, Any]) -> tuple[set[int], int]:
+def check_embedding(body: dict[str, Any]) -> tuple[dict[int, str], int]:
     """Capabilities needed and vectors asked for."""
     check_object(body, RULES, ("model", "input"))
     inputs, tokens = check_texts_or_tokens(body["input"], "input", MAX_INPUTS)
     if body["input"] == "" or (type(body["input"]) is list and "" in body["input"]):
         raise bad_value("input", "not hold an empty string")
-    return ({model_pb2.CAPABILITY_TOKEN_INPUT} if tokens else set()), inputs
+    return ({model_pb2.CAPABILITY_TOKEN_INPUT: "input"} if tokens else {}), inputs

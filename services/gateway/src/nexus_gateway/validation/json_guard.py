@@ -12,7 +12,11 @@ from nexus_gateway.validation.refusals import invalid, wrong_type
 
 MAX_DEPTH = 64
 MAX_NODES = 50_000
+MAX_NUMBERS = 300_000
+"""In lists of nothing but numbers: as many token ids as OpenAI takes in one request. They are data, not structure."""
 MAX_KEYS = 1_000
+FLAT = ("logit_bias",)
+"""Parameters that are a plain map of numbers: bounded by MAX_NODES alone."""
 
 _decoder = msgspec.json.Decoder()
 _POSITION = re.compile(r"byte (\d+)")
@@ -20,6 +24,7 @@ _NOT_A_NUMBER = (b"NaN", b"Infinity", b"-NaN", b"-Infinity")
 _NOT_UTF8 = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]+\]")
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
         got = wrong_type("body", "a JSON object", value)
         raise invalid("invalid_type", got.message.replace("'body'", "The body", 1))
     if check_keys:
-        _check_keys(value)
+        _check_keys([item for name, item in value.items() if name not in FLAT or type(item) is not dict])
+        _check_keys_of(value)
     return value
 
 
@@ -48,15 +54,20 @@ def _check_shape(body: bytes) -> bool:
     structure = _outside_strings(body)
     if _deeper_than(MAX_DEPTH, structure):
         raise invalid("too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
-    if structure.count(b",") + structure.count(b"[") + structure.count(b"{") > MAX_NODES:
+    numbers = sum(found[0].count(b",") for found in _NUMBERS.finditer(structure))
+    if numbers > MAX_NUMBERS:
+        raise invalid(
+            "too_complex", f"The body has more than {MAX_NUMBERS} numbers in lists. Send less at once."
+        )
+    if structure.count(b",") - numbers + structure.count(b"[") + structure.count(b"{") > MAX_NODES:
         raise invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
     return structure.count(b":") > MAX_KEYS
 
 
 def _outside_strings(body: bytes) -> bytes:
-    """The body without its strings: exact up to the first syntax error, where the decoder stops too."""
+    """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too."""
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    return b"".join(unescaped.split(b'"')[::2])
+    return b'"'.join(unescaped.split(b'"')[::2])
 
 
 def _deeper_than(limit: int, structure: bytes) -> bool:
@@ -74,11 +85,15 @@ def _check_keys(value: Any) -> None:
     while pending:
         item = pending.pop()
         if type(item) is dict:
-            if len(item) > MAX_KEYS:
-                raise invalid("too_complex", f"An object in the body has more than {MAX_KEYS} keys.")
+            _check_keys_of(item)
             pending.extend(item.values())
         elif type(item) is list:
             pending.extend(item)
+
+
+def _check_keys_of(item: dict[str, Any]) -> None:
+    if len(item) > MAX_KEYS:
+        raise invalid("too_complex", f"An object in the body has more than {MAX_KEYS} keys.")
 
 
 def _explain(body: bytes, error: Exception) -> MeshError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus.types.v1 import model_pb2
 
-from nexus_gateway.validation.images import check_image_url
+from nexus_gateway.validation.images import clean_image_url
 from nexus_gateway.validation.params import array, mapping, one_of, string, text
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
@@ -19,8 +19,11 @@ _name = string(256)
 _audio_format = one_of("wav", "mp3")
 
 
-def check_messages(messages: Any, needs: set[int]) -> None:
-    """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`."""
+def check_messages(messages: Any, needs: dict[int, str]) -> None:
+    """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`.
+
+    Images are put under their true names on the way.
+    """
     array(messages, "messages")
     if not messages:
         raise missing("messages")
@@ -44,7 +47,7 @@ def _refuse_role(message: dict[str, Any], path: str) -> None:
     _role(message["role"], path)
 
 
-def _check_content(message: dict[str, Any], path: str, needs: set[int]) -> None:
+def _check_content(message: dict[str, Any], path: str, needs: dict[int, str]) -> None:
     content = message.get("content")
     if content is None:
         if message["role"] in _MAY_LACK_CONTENT:
@@ -56,7 +59,7 @@ def _check_content(message: dict[str, Any], path: str, needs: set[int]) -> None:
         _check_part(part, f"{path}[{index}]", needs)
 
 
-def _check_part(part: Any, path: str, needs: set[int]) -> None:
+def _check_part(part: Any, path: str, needs: dict[int, str]) -> None:
     mapping(part, path)
     kind = part.get("type")
     if kind is None:
@@ -66,37 +69,39 @@ def _check_part(part: Any, path: str, needs: set[int]) -> None:
         raise bad_value(f"{path}.type", f"be one of {', '.join(_PARTS)}")
     if kind not in part:
         raise missing(f"{path}.{kind}")
+    if kind == "image_url" and type(part[kind]) is str:
+        part[kind] = {"url": part[kind]}
     check(part[kind], f"{path}.{kind}", needs)
 
 
-def _text_part(value: Any, path: str, _: set[int]) -> None:
+def _text_part(value: Any, path: str, _: dict[int, str]) -> None:
     text(value, path)
 
 
-def _image_part(value: Any, path: str, needs: set[int]) -> None:
+def _image_part(value: Any, path: str, needs: dict[int, str]) -> None:
     mapping(value, path)
     if "url" not in value:
         raise missing(f"{path}.url")
     text(value["url"], f"{path}.url")
-    check_image_url(value["url"], f"{path}.url")
-    needs.add(model_pb2.CAPABILITY_VISION)
+    value["url"] = clean_image_url(value["url"], f"{path}.url")
+    needs[model_pb2.CAPABILITY_VISION] = "messages"
 
 
-def _audio_part(value: Any, path: str, needs: set[int]) -> None:
+def _audio_part(value: Any, path: str, needs: dict[int, str]) -> None:
     mapping(value, path)
     for name in ("data", "format"):
         if name not in value:
             raise missing(f"{path}.{name}")
     text(value["data"], f"{path}.data")
     _audio_format(value["format"], f"{path}.format")
-    needs.add(model_pb2.CAPABILITY_AUDIO)
+    needs[model_pb2.CAPABILITY_AUDIO] = "messages"
 
 
-def _file_part(_: Any, path: str, __: set[int]) -> None:
+def _file_part(_: Any, path: str, __: dict[int, str]) -> None:
     raise unsupported(path, "no backend of the mesh reads files. Send their text, or pages as images.")
 
 
-_PARTS: dict[str, Callable[[Any, str, set[int]], None]] = {
+_PARTS: dict[str, Callable[[Any, str, dict[int, str]], None]] = {
     "text": _text_part,
     "refusal": _text_part,
     "image_url": _image_part,

@@ -7,6 +7,8 @@ from typing import Any
 
 from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
 
+MAX_WEIGHT = 1e6
+
 Rule = Callable[[Any, str], None]
 """Takes a value and its path; raises MeshError when the value will not do."""
 
@@ -27,6 +29,13 @@ def check_object(body: dict[str, Any], rules: Mapping[str, Rule], required: Iter
             rule(value, name)
     for name in nulls:
         del body[name]
+
+
+def drop_nothings(body: dict[str, Any], nothings: Mapping[str, tuple[Any, ...]]) -> None:
+    """Takes out the parameters whose value asks for what comes without them."""
+    for name in nothings.keys() & body.keys():
+        if body[name] in nothings[name]:
+            del body[name]
 
 
 def boolean(value: Any, path: str) -> None:
@@ -94,14 +103,14 @@ def one_of(*words: str) -> Rule:
     return check
 
 
-def text_or_texts(most: int) -> Rule:
+def text_or_texts(most: int, least: int = 1) -> Rule:
     def check(value: Any, path: str) -> None:
         if type(value) is str:
             return
         if type(value) is not list:
             raise wrong_type(path, "a string or an array of strings", value)
-        if not 1 <= len(value) <= most:
-            raise bad_value(path, f"have 1 to {most} entries")
+        if not least <= len(value) <= most:
+            raise bad_value(path, f"have {least} to {most} entries")
         for index, item in enumerate(value):
             text(item, f"{path}[{index}]")
 
@@ -109,18 +118,18 @@ def text_or_texts(most: int) -> Rule:
 
 
 def labels(value: Any, path: str) -> None:
-    """OpenAI `metadata`: at most 16 pairs of short strings."""
+    """`metadata`: pairs of short strings."""
     mapping(value, path)
-    if len(value) > 16:
-        raise bad_value(path, "have at most 16 keys")
+    if len(value) > 64:
+        raise bad_value(path, "have at most 64 keys")
     for key, item in value.items():
-        string(64)(key, f"{path}.{key[:64]}")
-        string(512)(item, f"{path}.{key}")
+        string(256)(key, f"{path}.{key[:64]}")
+        string(4096)(item, f"{path}.{key[:64]}")
 
 
 def token_weights(value: Any, path: str) -> None:
-    """OpenAI `logit_bias`: token id -> weight."""
+    """`logit_bias`: token id -> weight."""
     mapping(value, path)
-    weight = number(-100, 100)
+    weight = number(-MAX_WEIGHT, MAX_WEIGHT)
     for key, item in value.items():
         weight(item, f"{path}.{key[:64]}")

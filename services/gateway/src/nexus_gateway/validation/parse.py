@@ -13,12 +13,14 @@ from nexus_gateway.validation.chat import check_chat
 from nexus_gateway.validation.completion import check_completion
 from nexus_gateway.validation.denied import refuse_denied
 from nexus_gateway.validation.embedding import check_embedding
+from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import decode_object
-from nexus_gateway.validation.params import Rule
-from nexus_gateway.validation.refusals import invalid, shown
+from nexus_gateway.validation.params import Rule, check_object, mapping
+from nexus_gateway.validation.refusals import bad_value, invalid, shown
 from nexus_gateway.validation.sampling import streaming
 
-Check = Callable[[dict[str, Any]], tuple[set[int], int]]
+Check = Callable[[dict[str, Any]], tuple[dict[int, str], int]]
+"""What a body needs (capability -> the parameter that asks for it), and how many answers."""
 
 CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     model_pb2.OPERATION_CHAT: (check_chat, chat.RULES),
@@ -27,14 +29,27 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
 }
 
 
+ANYWHERE: dict[str, Rule] = {**embedding.RULES, **completion.RULES, **chat.RULES, **ENGINE}
+"""What may stand beside an endpoint's own parameters. Engines take at one what OpenAI takes at another only."""
+
+
 def parse_request(
-    operation: int, body: bytes, *, request_id: str, credential: str | None, strict: bool = False
+    operation: int,
+    body: bytes,
+    *,
+    request_id: str,
+    credential: str | None,
+    strict: bool = False,
+    model: str = "",
 ) -> InferenceRequest:
     """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param).
 
-    `strict` refuses parameters that are not known here, instead of handing them to the backend.
+    `strict` refuses parameters that are not known here, instead of handing them to the backend. `model`: its name
+    where it is said beside the body, which may then leave it out but not say another.
     """
     parsed = decode_object(body)
+    if model and parsed.setdefault("model", model) != model:
+        raise bad_value("model", "be the same in the body as beside it, or be left out of one of them")
     refuse_denied(parsed)
     if type(parsed.get("metadata")) is dict:
         refuse_denied(parsed["metadata"], "metadata")
@@ -42,6 +57,7 @@ def parse_request(
     if strict:
         _refuse_unknown(parsed, known)
     needs, answers = check(parsed)
+    _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
 
     return InferenceRequest(
@@ -51,12 +67,28 @@ def parse_request(
         stream=stream,
         include_usage=include_usage,
         needs=frozenset(needs),
+        asked=needs,
         request_id=request_id,
         credential=credential,
         answers=answers,
         base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
         size=len(body),
     )
+
+
+def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+    """The types of what engines take beyond the endpoint's own parameters; who may send it is decided later."""
+    extra = body.keys() - known.keys()
+    if not extra:
+        return
+    for name in [name for name in extra if body[name] is None]:
+        del body[name]
+    check_object(body, {name: ANYWHERE[name] for name in extra & ANYWHERE.keys()}, ())
+    if body.get("options") is not None:
+        mapping(body["options"], "options")
+        for name, rule in OPTIONS.items():
+            if body["options"].get(name) is not None:
+                rule(body["options"][name], f"options.{name}")
 
 
 def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 from nexus_mesh.errors import MeshError
 
 from nexus_gateway.validation.params import array, mapping
-from nexus_gateway.validation.pattern import is_risky
+from nexus_gateway.validation.pattern import states, trouble
 from nexus_gateway.validation.refusals import invalid
 
-MAX_PATTERN = 512
-MAX_PATTERNS = 64
+MAX_PATTERN = 4096
+MAX_PATTERNS = 1000
+MAX_STATES = 1_000_000
+"""Of all patterns of a schema, with their counted repetitions written out."""
 
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -23,7 +25,7 @@ def check_schema(schema: Any, path: str) -> None:
     """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`."""
     mapping(schema, path)
     pending: list[tuple[Any, str]] = [(schema, path)]
-    patterns = 0
+    patterns = size = 0
     while pending:
         node, here = pending.pop()
         if type(node) is bool:
@@ -31,9 +33,11 @@ def check_schema(schema: Any, path: str) -> None:
         if type(node) is not dict:
             raise _refuse(here, "must be an object or a boolean")
         _check_types(node, here)
-        patterns += _check_patterns(node, here)
-        if patterns > MAX_PATTERNS:
-            raise _refuse(path, f"must have at most {MAX_PATTERNS} patterns")
+        for pattern in _patterns(node):
+            size += check_pattern(pattern, f"{here}.pattern")
+            patterns += 1
+        if patterns > MAX_PATTERNS or size > MAX_STATES:
+            raise _refuse(path, f"must have at most {MAX_PATTERNS} patterns, with {MAX_STATES} parts in all")
         pending.extend(_children(node, here))
 
 
@@ -44,16 +48,20 @@ def _check_types(node: dict[str, Any], path: str) -> None:
             raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
 
 
-def _check_patterns(node: dict[str, Any], path: str) -> int:
+def check_pattern(pattern: Any, path: str) -> int:
+    """The size of a regular expression written out. MeshError INVALID_REQUEST invalid_schema when it is none."""
+    if type(pattern) is not str or len(pattern) > MAX_PATTERN:
+        raise _refuse(path, f"must be a string of at most {MAX_PATTERN} characters")
+    if wrong := trouble(pattern):
+        raise _refuse(path, f"must {wrong}")
+    return states(pattern)
+
+
+def _patterns(node: dict[str, Any]) -> list[Any]:
     patterns = [node["pattern"]] if "pattern" in node else []
     if type(node.get("patternProperties")) is dict:
         patterns += node["patternProperties"]
-    for pattern in patterns:
-        if type(pattern) is not str or len(pattern) > MAX_PATTERN:
-            raise _refuse(f"{path}.pattern", f"must be a string of at most {MAX_PATTERN} characters")
-        if is_risky(pattern):
-            raise _refuse(f"{path}.pattern", "must be a regular expression without nested repetition")
-    return len(patterns)
+    return patterns
 
 
 def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:

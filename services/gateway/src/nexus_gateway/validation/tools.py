@@ -12,6 +12,7 @@ from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
 from nexus_gateway.validation.schema import check_schema
 
 MAX_TOOLS = 512
+_OF_TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"})
 
 _tool_name = string(128, shortest=1)
 _tool_type = one_of("function", "custom")
@@ -78,20 +79,24 @@ def check_response_format(value: Any, path: str) -> None:
         check_schema(spec["schema"], f"{here}.schema")
 
 
-def tool_needs(body: dict[str, Any]) -> set[int]:
-    """The capabilities the parameters of this file call for. MeshError if they contradict each other."""
-    needs: set[int] = set()
-    tools = body.get("tools") or body.get("functions")
-    choice = body.get("tool_choice", body.get("function_call"))
+def tool_needs(body: dict[str, Any]) -> dict[int, str]:
+    """The capabilities the parameters of this file call for, and which of them does. MeshError if they contradict
+    each other. Tools that may not be called are taken out: nothing of them is needed."""
+    needs: dict[int, str] = {}
+    name = "tool_choice" if "tool_choice" in body else "function_call"
+    choice = body.get(name)
+    if choice == "none":
+        for unused in _OF_TOOLS & body.keys():
+            del body[unused]
+    tools = "tools" if body.get("tools") else "functions" if body.get("functions") else ""
     if tools:
-        needs.add(model_pb2.CAPABILITY_TOOLS)
+        needs[model_pb2.CAPABILITY_TOOLS] = tools
     if choice not in (None, "auto", "none"):
         if not tools:
-            name = "tool_choice" if "tool_choice" in body else "function_call"
             raise bad_value(name, "come with the tools to choose from")
-        needs.add(model_pb2.CAPABILITY_TOOL_CHOICE)
+        needs[model_pb2.CAPABILITY_TOOL_CHOICE] = name
     if body.get("response_format", {}).get("type", "text") != "text":
-        needs.add(model_pb2.CAPABILITY_JSON)
+        needs[model_pb2.CAPABILITY_JSON] = "response_format"
     return needs
 
 
