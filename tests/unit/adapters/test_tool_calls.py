@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from nexus_inference_adapters.openai_types import Function, ToolCall
@@ -37,17 +39,46 @@ def test_pieces_without_index_follow_the_last_call() -> None:
     calls.check()
 
 
+def arguments_of(pieces: list[ToolCall]) -> dict[int, str]:
+    said: dict[int, str] = {}
+    for piece in plain(pieces):
+        function: Any = piece["function"]
+        said[int(str(piece["index"]))] = said.get(int(str(piece["index"])), "") + function.get(
+            "arguments", ""
+        )
+    return said
+
+
+def test_pieces_with_fresh_ids_are_one_call() -> None:
+    """C1: the index holds them together, and the first id is kept."""
+    pieces = [
+        ToolCall(0, f"c{at}", "function", Function("f", part)) for at, part in enumerate(('{"a"', ":1", "}"))
+    ]
+    taken = ToolCallPieces().take(pieces)
+    assert [piece.get("id") for piece in plain(taken)] == ["c0", None, None]
+    assert arguments_of(taken) == {0: '{"a":1}'}
+
+
 @pytest.mark.parametrize(
-    "pieces",
-    [
-        [ToolCall(1, "a", function=Function("f"))],
-        [ToolCall(0, "a", function=Function("f")), ToolCall(2, "b", function=Function("g"))],
-        [ToolCall(0, "a", function=Function("f")), ToolCall(0, "b", function=Function("g"))],
-    ],
+    "indexes", [(1, 2), (7, 3), (0, 5), ("x", "y"), (None, None), (True, False), (-4, 2.5)]
 )
-def test_gaps_and_collisions_are_malformed(pieces: list[ToolCall]) -> None:
-    with pytest.raises(MeshError):
-        ToolCallPieces().take(pieces)
+def test_indexes_are_counted_in_order_of_appearance(indexes: tuple[Any, Any]) -> None:
+    """C2: the first call may have any index."""
+    pieces = [ToolCall(index, f"c{index}{at}", "function", Function(name, "{")) for at, (index, name) in
+              enumerate(zip(indexes, "fg", strict=True))]  # fmt: skip
+    more = [ToolCall(index, piece.id, function=Function(arguments="}")) for index, piece in
+            zip(indexes, pieces, strict=True)]  # fmt: skip
+    taken = ToolCallPieces().take(pieces + more)
+    assert [piece.index for piece in taken] == [0, 1, 0, 1]
+    assert arguments_of(taken) == {0: "{}", 1: "{}"}
+
+
+def test_two_calls_under_one_index_are_two() -> None:
+    """C2: by their names, or because the first was whole before the second began."""
+    others = [ToolCall(0, "a", function=Function("f")), ToolCall(0, "b", function=Function("g"))]
+    assert [piece.index for piece in ToolCallPieces().take(others)] == [0, 1]
+    twins = [ToolCall(0, each, function=Function("f", f'{{"x": "{each}"}}')) for each in "ab"]
+    assert arguments_of(ToolCallPieces().take(twins)) == {0: '{"x": "a"}', 1: '{"x": "b"}'}
 
 
 def test_a_call_without_a_name_is_malformed() -> None:

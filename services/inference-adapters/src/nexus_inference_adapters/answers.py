@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,7 +11,7 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
-__all__ = ["answer_id", "decoded", "expected_rows", "finish_reason", "logprobs_of", "prompts"]
+__all__ = ["answer_id", "decoded", "expected_rows", "finish_reason", "logprobs_of", "prompts", "text_of"]
 
 T = TypeVar("T")
 
@@ -21,37 +22,46 @@ FINISH_REASONS = {
     "tool_calls": "tool_calls",
     "content_filter": "content_filter",
     "function_call": "function_call",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "end_turn": "stop",
     "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
     "max_tokens": "length",
+    "max_length": "length",
+    "max_new_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "context_length": "length",
     "repetition": "length",
+    "safety": "content_filter",
+    "refusal": "content_filter",
 }
 FAILED = frozenset({"abort", "error", "cancelled", "load", "unload"})
+OTHERWISE = "stop"
+"""eos, eos_token, stop_sequence, end_turn, and whatever else a backend says at the end of an answer that is there."""
 PREFIXES: dict[int, str] = {CHAT: "chatcmpl-", COMPLETION: "cmpl-"}
 
 
-def finish_reason(said: str | None) -> str | None:
-    """OpenAI's word for a backend's finish reason; None while there is none.
-
-    A reason of failure raises UPSTREAM_ERROR, an unknown one UPSTREAM_MALFORMED: it can't be told from a failure.
-    """
+def finish_reason(said: Any) -> str | None:
+    """OpenAI's word for a backend's finish reason; None while there is none. Raises UPSTREAM_ERROR for a failure."""
     if not said:
         return None
-    known = FINISH_REASONS.get(said)
-    if known is None and said in FAILED:
+    if isinstance(said, dict):
+        said = said.get("type")  # SGLang's own form
+    word = said.lower() if isinstance(said, str) else ""
+    if word in FAILED:
         raise MeshError(Reason.UPSTREAM_ERROR, "The backend stopped before the answer was complete.")
-    if known is None:
-        raise malformed("The backend ended its answer for a reason that is not known.")
-    return known
+    return FINISH_REASONS.get(word, OTHERWISE)
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
     """Decodes and checks types. Raises UPSTREAM_MALFORMED, or what the backend reported in place of an answer."""
     try:
         return decoder.decode(raw)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # NaN and its like are no JSON, and no reason to lose what stands beside them.
+        loose = json.loads(raw, parse_constant=lambda _: None)
+        return msgspec.convert(loose, decoder.type)
     except (ValueError, RecursionError):
         raise _reported(raw) or malformed("The backend's answer is not what its API promises.") from None
 
@@ -64,33 +74,47 @@ def _reported(raw: bytes) -> MeshError | None:
     return from_event(body) if isinstance(body, dict) and body.get("error") else None
 
 
-def logprobs_of(operation: int, said: dict[str, Any]) -> dict[str, Any] | None:
-    """Log probabilities with every key OpenAI requires; text completions have another form and keep theirs."""
+def logprobs_of(operation: int, said: Any) -> dict[str, Any] | None:
+    """Log probabilities with every key OpenAI requires; text completions have another form and keep theirs.
+
+    None where they are not what they should be: whether that breaks a promise is judged elsewhere.
+    """
+    if not isinstance(said, dict):
+        return None
     if operation != CHAT:
         return said
     tokens = said.get("content")
     if not isinstance(tokens, list):
         return None
-    return {"content": [_token(token) for token in tokens], "refusal": None}
+    normal = [_token(token) for token in tokens]
+    return None if None in normal else {"content": normal, "refusal": None}
 
 
-def _token(said: Any) -> dict[str, Any]:
-    if not isinstance(said, dict) or not isinstance(said.get("logprob"), int | float):
-        raise malformed("The backend sent a log probability that is no number.")
-    top = said.get("top_logprobs") or []
-    return {**_bare(said), "top_logprobs": [_bare(other) for other in top if isinstance(other, dict)]}
+def _token(said: Any) -> dict[str, Any] | None:
+    if not isinstance(said, dict) or (token := _bare(said)) is None:
+        return None
+    top = said.get("top_logprobs")
+    others = [_bare(other) for other in top if isinstance(other, dict)] if isinstance(top, list) else []
+    return {**token, "top_logprobs": [other for other in others if other is not None]}
 
 
-def _bare(said: dict[str, Any]) -> dict[str, Any]:
-    token = said.get("token")
-    if not isinstance(token, str):
-        raise malformed("The backend sent a log probability without its token.")
-    raw = said.get("bytes")
+def _bare(said: dict[str, Any]) -> dict[str, Any] | None:
+    token, value, raw = said.get("token"), said.get("logprob"), said.get("bytes")
+    if not isinstance(token, str) or not isinstance(value, int | float):
+        return None
     return {
         "token": token,
-        "logprob": said.get("logprob"),
-        "bytes": raw if isinstance(raw, list) else list(token.encode()),
+        "logprob": value,
+        "bytes": raw if isinstance(raw, list) else list(token.encode("utf-8", "replace")),
     }
+
+
+def text_of(content: Any) -> Any:
+    """Content as one text: some backends send it in parts."""
+    if not isinstance(content, list):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def prompts(given: Any) -> int:

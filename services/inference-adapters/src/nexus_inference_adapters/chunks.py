@@ -9,10 +9,11 @@ from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.errors import MeshError, Reason
 
-from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of
-from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta, UsageFields
+from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of, text_of
+from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta
 from nexus_inference_adapters.tool_calls import ToolCallPieces
 from nexus_inference_adapters.upstream_errors import from_event, malformed
+from nexus_inference_adapters.usage import usage_of
 from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["ChunkNormaliser"]
@@ -39,7 +40,8 @@ class ChunkNormaliser:
         self._operation = operation
         self._choices: list[_Choice] = [_Choice() for _ in range(expected_rows(operation, body))]
         self._open = len(self._choices)
-        self._usage: UsageFields | None = None
+        self._places: dict[int, int] = {}
+        self._usage: inference_pb2.Usage | None = None
         self.has_content = False
         """Whether anything but a role has come."""
 
@@ -51,12 +53,10 @@ class ChunkNormaliser:
         if chunk.error:
             raise from_event({"error": chunk.error})
         if chunk.usage is not None:
-            self._usage = chunk.usage
-        if chunk.choices is UNSET:
-            if chunk.usage is None:
-                raise malformed("The backend sent an event without choices.")
-            return None
-        kept = [choice for choice in chunk.choices if self._normalise(choice)]
+            self._usage = usage_of(chunk.usage) or self._usage
+        if chunk.choices is UNSET and chunk.usage is None and not self.finished:
+            raise malformed("The backend sent an event without choices.")
+        kept = [choice for choice in chunk.choices or () if self._normalise(choice)]
         return ENCODER.encode({"choices": kept}).decode() if kept else None
 
     def finish(self) -> inference_pb2.Usage | None:
@@ -64,7 +64,7 @@ class ChunkNormaliser:
         if self._open:
             missing = f"{self._open} of {len(self._choices)} choices have no finish reason"
             raise MeshError(Reason.BACKEND_LOST, f"The backend's stream ended early: {missing}.")
-        return self._usage.message() if self._usage else None
+        return self._usage
 
     @property
     def saw_tools(self) -> bool:
@@ -77,24 +77,42 @@ class ChunkNormaliser:
 
     def _normalise(self, choice: ChunkChoice) -> bool:
         """Changes a choice to its normal form; whether anything is left to hand on."""
-        if choice.index >= len(self._choices):
-            raise malformed("The backend sent more choices than were asked for.")
-        state = self._choices[choice.index]
+        place = choice.index = self._place(choice.index)
+        state = self._choices[place]
         choice.finish_reason = finish_reason(choice.finish_reason)
-        if choice.logprobs is None or choice.logprobs is UNSET:
-            choice.logprobs = UNSET
-        else:
-            choice.logprobs = logprobs_of(self._operation, choice.logprobs) or UNSET
+        choice.logprobs = logprobs_of(self._operation, choice.logprobs) or UNSET
         content = self._delta(choice, state) if self._operation == CHAT else self._text(choice)
+        if state.finished:
+            if content:
+                raise malformed("The backend went on after the end of its answer.")
+            return False  # said twice
         says = content or choice.finish_reason is not None or choice.logprobs is not UNSET
-        if says and state.finished:
-            raise malformed("The backend went on after the end of its answer.")
         if choice.finish_reason:
             state.finished = True
             self._open -= 1
         self.has_content = self.has_content or says
         is_first, state.begun = not state.begun, True
         return is_first or says
+
+    def _place(self, said: Any) -> int:
+        """Which choice an index means. One that is out of range is as good a name as any other."""
+        if len(self._choices) == 1 and type(said) is not int:
+            return 0
+        if type(said) is not int:
+            raise malformed("The backend did not say which choice a piece of its answer belongs to.")
+        if 0 <= said < len(self._choices):
+            place = self._places.setdefault(said, said)
+        else:
+            taken = set(self._places.values())
+            free = (place for place in range(len(self._choices)) if place not in taken)
+            place = (
+                self._places.setdefault(said, next(free, -1))
+                if said not in self._places
+                else self._places[said]
+            )
+        if place < 0 or (len(self._choices) == 1 and len(self._places) > 1):
+            raise malformed("The backend sent more choices than were asked for.")
+        return place
 
     def _text(self, choice: ChunkChoice) -> bool:
         if choice.delta:
@@ -108,6 +126,7 @@ class ChunkNormaliser:
             raise malformed("The backend answered a chat with the chunks of a text completion.")
         choice.text = UNSET
         delta = choice.delta = choice.delta or Delta()
+        delta.content = text_of(delta.content)
         delta.role = UNSET if state.begun else "assistant"
         if delta.tool_calls:
             delta.tool_calls = state.tools.take(delta.tool_calls)

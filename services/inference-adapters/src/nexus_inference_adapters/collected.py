@@ -16,16 +16,14 @@ from nexus_inference_adapters.openai_types import (
     Choice,
     Chunk,
     ChunkChoice,
-    CompletionDetails,
     Delta,
     Function,
     Message,
-    PromptDetails,
     ToolCall,
-    UsageFields,
     Whole,
 )
 from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.usage import usage_fields
 
 __all__ = ["Collected", "collect"]
 
@@ -108,7 +106,7 @@ class Collected:
 
     def whole(self, usage: inference_pb2.Usage | None) -> Whole:
         choices = [growing.choice(index) for index, growing in self._choices.items()]
-        return Whole(choices=choices, usage=_fields(usage) if usage is not None else None)
+        return Whole(choices=choices, usage=None if usage is None else usage_fields(usage))
 
 
 async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Patience) -> Completed:
@@ -122,9 +120,3 @@ async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Pat
             elif type(event) is Finish:
                 usage = event.usage
     return from_whole(work, collected.whole(usage))
-
-
-def _fields(usage: inference_pb2.Usage) -> UsageFields:
-    prompt = PromptDetails(usage.cached_tokens) if usage.HasField("cached_tokens") else None
-    said = CompletionDetails(usage.reasoning_tokens) if usage.HasField("reasoning_tokens") else None
-    return UsageFields(usage.prompt_tokens, usage.completion_tokens, prompt, said)

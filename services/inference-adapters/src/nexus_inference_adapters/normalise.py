@@ -12,10 +12,18 @@ from msgspec import UNSET
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Completed, Work
-from nexus_inference_adapters.answers import answer_id, decoded, expected_rows, finish_reason, logprobs_of
-from nexus_inference_adapters.openai_types import Choice, Embeddings, Message, UsageFields, Whole
+from nexus_inference_adapters.answers import (
+    answer_id,
+    decoded,
+    expected_rows,
+    finish_reason,
+    logprobs_of,
+    text_of,
+)
+from nexus_inference_adapters.openai_types import Choice, Embeddings, Message, Whole
 from nexus_inference_adapters.tool_calls import arguments_text, whole_calls
 from nexus_inference_adapters.upstream_errors import from_event, malformed
+from nexus_inference_adapters.usage import usage_fields, usage_of
 from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
 __all__ = ["completed", "embedded_rows", "from_whole", "whole_answer"]
@@ -38,41 +46,35 @@ def whole_answer(work: Work, raw: bytes) -> Completed:
 
 def from_whole(work: Work, whole: Whole) -> Completed:
     """Checks a chat or text completion and completes it."""
-    choices = sorted(whole.choices or [], key=lambda choice: choice.index)
-    if [choice.index for choice in choices] != list(range(expected_rows(work.operation, work.body))):
+    choices = _in_order(whole.choices or [])
+    if len(choices) != expected_rows(work.operation, work.body):
         raise malformed("The backend's answer does not have one choice for each that was asked for.")
     body: dict[str, Any] = {
         "id": answer_id(work.operation, work.request_id),
         "object": OBJECTS.get(work.operation, "text_completion"),
         "created": int(time.time()),
         "model": work.offered,
-        "choices": [_choice(work.operation, choice) for choice in choices],
+        "choices": [_choice(work.operation, choice, index) for index, choice in enumerate(choices)],
     }
     if isinstance(whole.system_fingerprint, str):
         body["system_fingerprint"] = whole.system_fingerprint
     return completed(body, whole.usage)
 
 
-def completed(body: dict[str, Any], usage: UsageFields | None) -> Completed:
+def completed(body: dict[str, Any], usage: Any) -> Completed:
     """Adds the usage, if the backend gave one, and writes the body down."""
-    message = usage.message() if usage else None
+    message = usage_of(usage)
     if message is not None:
-        body["usage"] = _usage_object(message)
+        body["usage"] = usage_fields(message)
     return Completed(msgspec.json.encode(body).decode(), message)
 
 
-def _usage_object(usage: Any) -> dict[str, Any]:
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    counts: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if usage.HasField("cached_tokens"):
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.HasField("reasoning_tokens"):
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
+def _in_order(choices: list[Choice]) -> list[Choice]:
+    """By their indexes where those are a numbering, else as they came."""
+    indexes = [choice.index for choice in choices]
+    if all(type(index) is int for index in indexes) and len(set(indexes)) == len(indexes):
+        return sorted(choices, key=lambda choice: choice.index)
+    return choices
 
 
 def _refuse_error(error: Any) -> None:
@@ -80,17 +82,17 @@ def _refuse_error(error: Any) -> None:
         raise from_event({"error": error})
 
 
-def _choice(operation: int, choice: Choice) -> dict[str, Any]:
+def _choice(operation: int, choice: Choice, index: int) -> dict[str, Any]:
     reason = finish_reason(choice.finish_reason)
     if reason is None:
         raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend's answer has no finish reason.")
-    logprobs = logprobs_of(operation, choice.logprobs) if choice.logprobs else None
-    said: dict[str, Any] = {"index": choice.index, "logprobs": logprobs, "finish_reason": reason}
+    logprobs = logprobs_of(operation, choice.logprobs)
+    said: dict[str, Any] = {"index": index, "logprobs": logprobs, "finish_reason": reason}
     if operation != CHAT:
         if not isinstance(choice.text, str):
             raise malformed("The backend's answer has no text.")
         return {**said, "text": choice.text}
-    if choice.message is UNSET:
+    if not choice.message:
         raise malformed("The backend's answer has no message.")
     return {**said, "message": _message(choice.message)}
 
@@ -106,6 +108,7 @@ def _message(message: Message) -> Message:
     message.function_call = message.function_call or UNSET
     message.audio = message.audio or UNSET
     message.annotations = message.annotations or UNSET
+    message.content = text_of(message.content)
     stands_in = message.tool_calls or message.function_call or message.audio or message.refusal
     message.content = message.content or (None if stands_in else "")
     return message
@@ -114,15 +117,19 @@ def _message(message: Message) -> Message:
 def embedded_rows(work: Work, answer: Embeddings) -> Completed:
     """Embeddings in the order of the inputs, floats or base64 as the request asked."""
     rows = answer.data or []
-    indexes = [place if row.index is None else row.index for place, row in enumerate(rows)]
-    if sorted(indexes) != list(range(expected_rows(work.operation, work.body))):
+    told = [row.index for row in rows]
+    # Rows without a numbering come in the order of the inputs; a wrong numbering would give inputs another's vector.
+    indexes = told if any(type(index) is int for index in told) else list(range(len(rows)))
+    if not all(type(index) is int for index in indexes) or sorted(indexes) != list(
+        range(expected_rows(work.operation, work.body))
+    ):
         raise malformed("The backend's answer does not have one embedding for each input.")
     encode = _as_base64 if work.body.get("encoding_format") == "base64" else _as_floats
     data = [
         {"object": "embedding", "index": index, "embedding": encode(row.embedding)}
         for index, row in sorted(zip(indexes, rows, strict=True), key=lambda pair: pair[0])
     ]
-    usage = answer.usage.message() if answer.usage else None
+    usage = usage_of(answer.usage)
     counts = usage.prompt_tokens if usage else 0
     body: dict[str, Any] = {"object": "list", "data": data, "model": work.offered}
     # OpenAI requires the key; without the backend's word it says zero, and metering goes by the typed field.

@@ -1,4 +1,8 @@
-"""Tool calls in their normal form: an index, one id, one name, arguments as JSON text."""
+"""Tool calls in their normal form: an index, one id, one name, arguments as JSON text.
+
+Indexes and ids are bookkeeping, and engines keep those books in many ways: by them a call is found again, none is lost
+for them.
+"""
 
 from __future__ import annotations
 
@@ -26,56 +30,79 @@ def arguments_text(said: Any) -> str:
 class ToolCallPieces:
     """The calls of one streamed choice, put together from pieces."""
 
-    __slots__ = ("_ids", "_named")
+    __slots__ = ("_arguments", "_by_id", "_by_index", "_names")
 
     def __init__(self) -> None:
-        self._ids: list[str] = []
-        self._named: list[bool] = []
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}
+        self._names: list[str | None] = []
+        self._arguments: list[list[str]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._ids)
+        return bool(self._names)
 
     def take(self, pieces: list[ToolCall]) -> list[ToolCall]:
         """The pieces with an index each, and with id, type and name only where a call begins."""
         for piece in pieces:
-            index = self._place(piece)
-            if index == len(self._ids):
-                self._begin(piece)
+            name = _name(piece)
+            place = self._place(piece, name)
+            if place is None:
+                place = self._begin(piece)
             else:
-                self._continue(piece, index)
-            piece.index = index
-            self._normalise(piece, index)
+                piece.id = piece.type = UNSET
+            self._remember(piece, place)
+            piece.index = place
+            self._normalise(piece, place, name)
         return pieces
 
     def check(self) -> None:
         """Raises UPSTREAM_MALFORMED when a call never got its name."""
-        if not all(self._named):
+        if None in self._names:
             raise malformed("The backend called a tool without naming it.")
 
-    def _place(self, piece: ToolCall) -> int:
-        if isinstance(piece.index, int):
-            if piece.index > len(self._ids):
-                raise malformed("The backend left out a tool call: their indexes have a gap.")
-            return piece.index
-        if piece.id in self._ids:
-            return self._ids.index(str(piece.id))
-        begins = bool(piece.id or (piece.function and piece.function.name)) or not self._ids
-        return len(self._ids) if begins else len(self._ids) - 1
+    def _place(self, piece: ToolCall, name: str | None) -> int | None:
+        """The call that a piece goes on with, counted in order of appearance; None when it begins another."""
+        call_id = piece.id if isinstance(piece.id, str) and piece.id else None
+        if call_id in self._by_id:
+            return self._by_id[call_id]
+        if type(piece.index) is int:
+            known = self._by_index.get(piece.index)
+            return (
+                None
+                if known is None or (call_id and name and self._is_another(known, piece, name))
+                else known
+            )
+        if name or piece.custom or not self._names:
+            return None  # what names nothing goes on with the last
+        return len(self._names) - 1
 
-    def _begin(self, piece: ToolCall) -> None:
-        piece.id = piece.id or new_call_id()
-        piece.type = piece.type or "function"
-        self._ids.append(piece.id)
-        self._named.append(False)
+    def _is_another(self, place: int, piece: ToolCall, name: str) -> bool:
+        """Whether a named piece with a fresh id under a known index begins a call: of another tool, or after a whole one."""
+        if self._names[place] not in (None, name):
+            return True
+        return bool(piece.function and piece.function.arguments) and _is_object(
+            "".join(self._arguments[place])
+        )
 
-    def _continue(self, piece: ToolCall, index: int) -> None:
-        if piece.id and piece.id != self._ids[index]:
-            raise malformed("The backend gave two tool calls the same index.")
-        piece.id = piece.type = UNSET
+    def _begin(self, piece: ToolCall) -> int:
+        self._names.append(None)
+        self._arguments.append([])
+        place = len(self._names) - 1
+        if isinstance(piece.id, str) and piece.id:
+            self._by_id[piece.id] = place
+        else:
+            piece.id = new_call_id()
+        if not isinstance(piece.type, str) or not piece.type:
+            piece.type = "function"
+        return place
 
-    def _normalise(self, piece: ToolCall, index: int) -> None:
+    def _remember(self, piece: ToolCall, place: int) -> None:
+        if type(piece.index) is int:
+            self._by_index[piece.index] = place
+
+    def _normalise(self, piece: ToolCall, place: int, name: str | None) -> None:
         if piece.custom:
-            self._named[index] = True
+            self._names[place] = self._names[place] or str(piece.custom.get("name"))
             piece.function = UNSET
             return
         piece.custom = UNSET
@@ -84,21 +111,36 @@ class ToolCallPieces:
             function.arguments = UNSET
         elif isinstance(function.arguments, dict):
             function.arguments = arguments_text(function.arguments)
-        if self._named[index] or not function.name:
+        if function.arguments:
+            self._arguments[place].append(function.arguments)
+        if self._names[place] is not None or not name:
             function.name = UNSET
         else:
-            self._named[index] = True
+            self._names[place] = name
 
 
 def whole_calls(calls: list[ToolCall]) -> list[ToolCall]:
-    """The calls of a whole message in their normal form."""
-    pieces = ToolCallPieces()
-    for place, call in enumerate(calls):
-        call.index = place
-    taken = pieces.take(calls)
-    pieces.check()
-    for call in taken:
+    """The calls of a whole message in their normal form. Each is one, whatever its index and id."""
+    seen: set[Any] = set()
+    for call in calls:
+        pieces = ToolCallPieces()
+        if not isinstance(call.id, str) or call.id in seen:
+            call.id = UNSET
+        pieces.take([call])
+        pieces.check()
+        seen.add(call.id)
         call.index = UNSET
         if call.function:
             call.function.arguments = call.function.arguments or "{}"
-    return taken
+    return calls
+
+
+def _name(piece: ToolCall) -> str | None:
+    return piece.function.name or None if piece.function else None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Struct
 
 from nexus_inference_adapters.openai_types import (
     Chunk,
@@ -14,24 +14,21 @@ from nexus_inference_adapters.openai_types import (
     Embeddings,
     Function,
     ToolCall,
-    UsageFields,
 )
 from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["Embedded", "Line", "chunk_of", "embeddings_of"]
 
-Count = Annotated[int, Meta(ge=0, le=2**53)]
-
 
 class NativeFunction(Struct):
     name: str
     arguments: dict[str, Any] | None = None
-    index: int | None = None
+    index: Any = None
 
 
 class NativeCall(Struct):
     function: NativeFunction
-    id: str | None = None
+    id: Any = None
 
 
 class NativeMessage(Struct):
@@ -47,9 +44,9 @@ class Line(Struct):
     response: str | None = None
     thinking: str | None = None
     done: bool = False
-    done_reason: str | None = None
-    prompt_eval_count: Count = 0
-    eval_count: Count = 0
+    done_reason: Any = None
+    prompt_eval_count: Any = 0
+    eval_count: Any = 0
     error: Any = None
 
 
@@ -57,7 +54,7 @@ class Embedded(Struct):
     """The answer of /api/embed."""
 
     embeddings: list[list[float]]
-    prompt_eval_count: Count = 0
+    prompt_eval_count: Any = 0
 
 
 def chunk_of(line: Line, operation: int, *, saw_tools: bool) -> Chunk:
@@ -78,7 +75,7 @@ def chunk_of(line: Line, operation: int, *, saw_tools: bool) -> Chunk:
 def embeddings_of(answer: Embedded) -> Embeddings:
     return Embeddings(
         data=[EmbeddingRow(vector) for vector in answer.embeddings],
-        usage=UsageFields(prompt_tokens=answer.prompt_eval_count),
+        usage={"prompt_tokens": answer.prompt_eval_count},
     )
 
 
@@ -102,5 +99,5 @@ def _calls(message: NativeMessage) -> list[ToolCall]:
     ]
 
 
-def _usage(line: Line) -> UsageFields:
-    return UsageFields(prompt_tokens=line.prompt_eval_count, completion_tokens=line.eval_count)
+def _usage(line: Line) -> dict[str, Any]:
+    return {"prompt_tokens": line.prompt_eval_count, "completion_tokens": line.eval_count}
