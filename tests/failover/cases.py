@@ -35,7 +35,12 @@ LATE = 90.0
 """Seconds. Longer than any client of the exam waits."""
 AGAIN = 8
 """Requests of a case in which A fails again and again: more than eject it, at the pace of a person who tries again."""
-LIMITED = {"message": "Rate limit reached.", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
+LIMITED = {
+    "message": "Rate limit reached.",
+    "type": "rate_limit_error",
+    "param": None,
+    "code": "rate_limit_exceeded",
+}
 TOO_LONG = {
     "message": "This model's maximum context length is 2048 tokens. However, your messages resulted in 3000 tokens.",
     "type": "invalid_request_error",
@@ -129,6 +134,11 @@ class Case:
         if not (self.streamed and row.mid_stream) or self.resume:
             return "whole"
         return "whole or told" if row.flaps else "told"
+
+    @property
+    def stands_for_kind(self) -> bool:
+        """Whether its row is the first of its kind: the others are variants, of interest once."""
+        return self.row is next(row for row in ROWS if row.kind == self.row.kind)
 
     @property
     def form(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -28,7 +27,8 @@ async def play(stage: Stage, seat: Seat, readers: Sequence[Reader] = READERS) ->
     """Each reader asks at least once, one after the other."""
     row, verdict = seat.case.row, Verdict(seat.case)
     async with _failing(seat):
-        for number, reader in zip(range(max(row.requests, len(readers))), itertools.cycle(readers), strict=False):
+        for number in range(max(row.requests, len(readers))):
+            reader = readers[number % len(readers)]
             if row.times is not None:
                 seat.a.arm(row.fault, row.times)
             asked = await _ask(stage, seat, reader, number)
@@ -45,10 +45,10 @@ async def burst(stage: Stage, seat: Seat, requests: int, rate: float) -> Verdict
     clock = asyncio.get_running_loop().time
     async with _failing(seat), asyncio.TaskGroup() as group:
         began, tasks = clock(), []
-        for number, reader in zip(range(requests), itertools.cycle(READERS), strict=False):
+        for number in range(requests):
             await asyncio.sleep(max(0.0, began + number / rate - clock()))
             body = _body(seat, number)
-            tasks.append((body, group.create_task(stage.clients.ask(reader, body))))
+            tasks.append((body, group.create_task(stage.clients.ask(READERS[number % len(READERS)], body))))
     for body, task in tasks:
         asked = Asked(body, task.result())
         verdict.asked.append(asked)

@@ -112,7 +112,9 @@ async def staged(home: Path, setting: Setting, cases: Sequence[Case]) -> AsyncIt
         mesh = await stack.enter_async_context(serving(home, config, *models))
         clients = await stack.enter_async_context(Clients(mesh.base_url, setting.patience))
         for seat in seats:
-            await eventually(lambda seat=seat: _knows_both(mesh, seat), timeout=30, what=f"both of {seat.model}")
+            await eventually(
+                lambda seat=seat: _knows_both(mesh, seat), timeout=30, what=f"both of {seat.model}"
+            )
         yield Stage(mesh, setting, seats, clients)
 
 
@@ -128,4 +130,7 @@ async def _knows_both(mesh: LiveMesh, seat: Seat) -> bool:
     url = f"{mesh.base_url}/route/explain"
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
         found = (await answer.json()).get("candidates", [])
-    return [row["backend"][0] for row in sorted(found, key=lambda row: row["rank"]) if row["rank"]] == ["a", "b"]
+    return [row["backend"][0] for row in sorted(found, key=lambda row: row["rank"]) if row["rank"]] == [
+        "a",
+        "b",
+    ]

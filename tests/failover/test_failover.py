@@ -29,4 +29,4 @@ async def test_a_failing_backend_costs_nobody_an_answer(stage: Stage, number: in
     """B1-B5, B8, B10, C: as the table of cases has it."""
     client: Reader = "sdk" if number % 2 else "sync"
     verdict = await play(stage, stage.seats[number], ("raw", client))
-    assert not verdict.wrong, (verdict.what_came, verdict.wrong)
+    assert not verdict.wrong, "\n".join([verdict.what_came, *verdict.wrong])

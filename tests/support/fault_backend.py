@@ -24,10 +24,10 @@ from http import HTTPStatus
 from typing import Any, Self
 
 __all__ = [
+    "FILTERED",
     "TOKENS",
     "Call",
     "Fault",
-    "FILTERED",
     "FaultBackend",
     "Wire",
     "answer_to",
@@ -57,7 +57,12 @@ MAX_BODY = 1 << 20
 NO_LINGER = struct.pack("ii", 1, 0)
 FILTERED = {"message": "The response was filtered.", "type": "invalid_request_error", "param": "prompt",
             "code": "content_filter"}  # fmt: skip
-DIED = {"message": "CUDA error: an illegal memory access", "type": "server_error", "param": None, "code": None}
+DIED = {
+    "message": "CUDA error: an illegal memory access",
+    "type": "server_error",
+    "param": None,
+    "code": None,
+}
 
 Messages = Sequence[Mapping[str, Any]]
 Usage = dict[str, int]
@@ -122,8 +127,11 @@ class Call:
         choice = {"index": 0, "message": message, "finish_reason": finish or self.finish}
         return self._envelope("chat.completion", choices=[choice], usage=usage or self.usage)
 
-    def chunk(self, delta: Mapping[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    def chunk(
+        self, delta: Mapping[str, Any], finish: str | None = None, usage: Usage | None = None
+    ) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        more = {} if usage is None else {"usage": usage}
         return self._envelope("chat.completion.chunk", choices=[choice], **more)
 
     def usage_chunk(self, usage: Usage | None = None) -> dict[str, Any]:
@@ -176,7 +184,9 @@ class Wire:
 
     async def _head(self, status: int, headers: Mapping[str, str]) -> None:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in {"Content-Type": "application/json", **headers}.items()]
+        lines += [
+            f"{name}: {value}" for name, value in {"Content-Type": "application/json", **headers}.items()
+        ]
         await self._write("\r\n".join([*lines, "", ""]).encode())
 
     async def _write(self, data: bytes) -> None:
@@ -194,7 +204,7 @@ async def begin(call: Call, wire: Wire, after: int, *, counting: bool = False) -
     await wire.event(call.chunk({"role": "assistant", "content": ""}))
     for number, token in enumerate(call.tokens[:after], 1):
         await asyncio.sleep(INTERVAL)
-        await wire.event(call.chunk({"content": token}, **({"usage": call.usage_of(number)} if counting else {})))
+        await wire.event(call.chunk({"content": token}, usage=call.usage_of(number) if counting else None))
 
 
 async def finish(call: Call, wire: Wire, usage: Usage | None = None) -> None:
