@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ __all__ = ["READERS", "Clients", "Reader", "Seen"]
 
 Reader = Literal["raw", "sdk", "sync"]
 READERS: tuple[Reader, ...] = ("raw", "sdk", "sync")
+THREADS = 256
+"""At once, of the blocking client: it must not wait where nobody measures it."""
 State = Literal["whole", "told", "hung", "cut", "lied"]
 """`whole`: an answer that ends well; `told`: an explicit error, before or in mid-answer; the others are failures."""
 
@@ -60,12 +63,14 @@ class Clients:
         )
         self._sdk = openai.AsyncOpenAI(**self._options)
         self._blocking = openai.OpenAI(**self._options)
+        self._threads = ThreadPoolExecutor(THREADS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
         await self._sdk.close()
         self._blocking.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def ask(self, reader: Reader, body: dict[str, Any]) -> Seen:
         """What became of the request; it never raises for what the mesh did."""
@@ -125,7 +130,7 @@ class Clients:
                     _take(chunk.model_dump(), seen)
             _ended(seen)
 
-        await asyncio.to_thread(talk)
+        await asyncio.get_running_loop().run_in_executor(self._threads, talk)
 
 
 def _read_stream(data: bytes, seen: Seen) -> None:

@@ -381,6 +381,11 @@ class FaultBackend:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """That are open now."""
+        return len(self._serving)
+
     def arm(self, fault: Fault, times: int | None = None) -> None:
         """The next so many chats meet the fault, or all of them."""
         self._fault, self._left = fault, times
