@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto faults bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto faults failover soak bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 
 faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--seeds 11-20", "--switches" or "--mid-stream 1000")
 	@$(RUN)/pytest tests/faults -x -s $(ARGS)
+
+failover: .venv/.dev/stamp ## Every public kind of failure of a backend, alone and in bursts (half an hour; flags: --help)
+	@PYTHONPATH=tests $(RUN)/python -m failover $(ARGS)
+
+soak: .venv/.dev/stamp ## Requests and restarts of backends for twenty minutes: nothing may grow (flags: --help)
+	@PYTHONPATH=tests $(RUN)/python -m soak $(ARGS)
 
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
 	@$(RUN)/python -m bench $(ARGS)

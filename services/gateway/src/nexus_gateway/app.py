@@ -77,7 +77,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     table.subscribe(traffic.retain)
     table.subscribe(admission.refresh)
     mesh.spawn(admission.drain(), name="queue drain")
-    metering.observe(table.age, lambda: len(traffic.reachability.unreachable))
+    metering.observe(table.age, lambda: len(traffic.reachability.unreachable), lambda: traffic.breakers.open)
     _follow_router(mesh, table)
     return Pipeline(
         table,

@@ -52,6 +52,11 @@ class Breakers:
         self._breakers: dict[str, Breaker] = {}
         self._paused: dict[str, float] = {}
 
+    @property
+    def open(self) -> int:
+        """How many targets have been ejected and not yet proved themselves."""
+        return sum(breaker.until > 0 for breaker in self._breakers.values())
+
     def ejected(self) -> dict[str, str]:
         """Who gets nothing now, and why."""
         if not self._breakers:

@@ -55,6 +55,10 @@ SCRUBBED = prometheus_client.Counter(
 UNREACHABLE = prometheus_client.Gauge(
     "nexus_gateway_unreachable_instances", "Instances without a connection."
 )
+BREAKERS_OPEN = prometheus_client.Gauge(
+    "nexus_gateway_breakers_open",
+    "Targets that get nothing, or one request to prove themselves, for failing.",
+)
 SNAPSHOT_AGE = prometheus_client.Gauge(
     "nexus_gateway_snapshot_age_seconds", "Since the router was last heard; 0 while its watch is open."
 )
@@ -69,8 +73,11 @@ _seconds = lru_cache(maxsize=16)(SECONDS.labels)
 _cost = lru_cache(maxsize=1024)(COST.labels)
 
 
-def observe(snapshot_age: Callable[[], float], unreachable: Callable[[], float]) -> None:
+def observe(
+    snapshot_age: Callable[[], float], unreachable: Callable[[], float], breakers_open: Callable[[], float]
+) -> None:
     """Where the gauges of the gateway's own knowledge are read from."""
+    BREAKERS_OPEN.set_function(breakers_open)
     SNAPSHOT_AGE.set_function(snapshot_age)
     UNREACHABLE.set_function(unreachable)
 
