@@ -34,9 +34,10 @@ class GatewayBench:
         self.mesh: Mesh[GatewaySettings]
         self._stack = stack
 
-    async def adapter(self, name: str) -> ScriptedAdapter:
+    async def adapter(self, name: str, zone: str = "default") -> ScriptedAdapter:
         """A new running adapter, not yet in any snapshot."""
-        return await self._stack.enter_async_context(serve_adapter(self.ca.identity("adapter", name)))
+        identity = self.ca.identity("adapter", name, zone=zone)
+        return await self._stack.enter_async_context(serve_adapter(identity))
 
     def settings(self, **changes: Any) -> GatewaySettings:
         ports = self.control.ports

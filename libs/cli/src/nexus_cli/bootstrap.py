@@ -132,5 +132,6 @@ def _named_by_role(node: str) -> MeshFile:
     """Where things are when the network gives each process its role's name: registry:7410, vault:7430."""
     control = {role: f"{role}:{ports.USUAL[role]}" for role in ("registry", "router", "vault", "gateway")}
     control["join"] = f"vault:{ports.USUAL['join']}"
+    control["etcd"] = "etcd:2379"
     http = f"http://gateway:{ports.USUAL['http']}"
     return MeshFile(node=node, control=control, http=http, pid=os.getpid())
