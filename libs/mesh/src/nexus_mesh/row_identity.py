@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Protocol
 
 import prometheus_client
 from nexus.registry.v1 import instance_pb2
+from nexus.router.v1 import snapshot_pb2
 
 from nexus_mesh import telemetry
 from nexus_mesh.spiffe import SpiffeId
@@ -20,21 +20,6 @@ REFUSED = prometheus_client.Counter(
     "nexus_mesh_rows_refused_total", "Rows whose names do not follow from one identity.", ["source"]
 )
 log = telemetry.logger("rows")
-
-
-class TargetRow(Protocol):
-    """What nexus.router.v1.Target says of where a backend is."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def instance(self) -> str: ...
-    @property
-    def backend(self) -> str: ...
-    @property
-    def zone(self) -> str: ...
-    @property
-    def server_name(self) -> str: ...
 
 
 class RowGuard:
@@ -57,13 +42,13 @@ class RowGuard:
         self._refuse(row.id, row.zone, row.server_name, row.address)
         return False
 
-    def admits_target(self, target: TargetRow, address: str) -> bool:
+    def admits_target(self, target: snapshot_pb2.Target) -> bool:
         """Whether a router could have made the target of such a row."""
         spiffe = self._identity(target.instance, target.zone, target.server_name)
         place = f"{target.instance}#{target.backend}"
         if spiffe is not None and spiffe.role == "adapter" and target.id == place:
             return True
-        self._refuse(target.id, target.zone, target.server_name, address)
+        self._refuse(target.id, target.zone, target.server_name, target.address)
         return False
 
     def _identity(self, instance_id: str, zone: str, server_name: str) -> SpiffeId | None:

@@ -50,7 +50,7 @@ class RoutingTable:
             listener(self.table)
 
     def _admits(self, raw: bytes, target: snapshot_pb2.Target) -> bool:
-        return raw in self._known or self._guard.admits_target(target, target.address)
+        return raw in self._known or self._guard.admits_target(target)
 
     def set_connected(self, connected: bool) -> None:
         """Whether the router's watch is open."""

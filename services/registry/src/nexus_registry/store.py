@@ -38,7 +38,8 @@ class Rows(Protocol):
 class Store:
     """A Keeper. What it promises is done in tasks of its own, until `close`.
 
-    `admits` tells which rows follow from an identity; the others are as if they were not there. `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds.
+    `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds. `admits` tells which rows
+    follow from an identity; the others are as if they were not there.
     """
 
     def __init__(
