@@ -98,6 +98,8 @@ async def test_doctor_finds_nothing_wrong(home: Path) -> None:
     rows = await nexus(home, "doctor", "--json")
     assert [row for row in rows.json if not row["ok"]] == []
     assert rows.code == 0
+    (door,) = [row for row in rows.json if row["check"] == "etcd's door"]
+    assert "refuses the operator" in door["detail"], "A1"
     table = await nexus(home, "doctor")
     assert table.code == 0
     assert "bad" not in table.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from collections.abc import Sequence
 
 from cryptography import x509
@@ -45,16 +46,21 @@ class MeshCA:
         started: datetime.timedelta = datetime.timedelta(minutes=1),
         uris: Sequence[str] | None = None,
         client_auth: bool = True,
+        dns: Sequence[str] | None = None,
+        loopback: bool = False,
     ) -> Material:
-        """Key and certificate for an identity. `uris` replaces the one URI; `life` may be negative: expired."""
+        """Key and certificate for an identity. `uris` replaces the one URI; `life` may be negative: expired.
+
+        `dns` replaces the names it is dialled by. `loopback`: it names that address too, as the vault does for etcd.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [
             x509.UniformResourceIdentifier(uri) for uri in ([str(spiffe)] if uris is None else uris)
         ]
-        names += [
-            x509.DNSName(spiffe.server_name),
-            x509.DNSName(role_server_name(spiffe.role, self.trust_domain)),
-        ]
+        own = (spiffe.server_name, role_server_name(spiffe.role, self.trust_domain))
+        names += [x509.DNSName(name) for name in (own if dns is None else dns)]
+        if loopback:
+            names.append(x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH] + (
             [ExtendedKeyUsageOID.CLIENT_AUTH] if client_auth else []
         )

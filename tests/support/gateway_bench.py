@@ -35,9 +35,10 @@ class GatewayBench:
         self.boxes: list[ScriptedAdapter] = []
         self._stack = stack
 
-    async def adapter(self, name: str) -> ScriptedAdapter:
+    async def adapter(self, name: str, zone: str = "default") -> ScriptedAdapter:
         """A new running adapter, not yet in any snapshot."""
-        box = await self._stack.enter_async_context(serve_adapter(self.ca.identity("adapter", name)))
+        identity = self.ca.identity("adapter", name, zone=zone)
+        box = await self._stack.enter_async_context(serve_adapter(identity))
         self.boxes.append(box)
         return box
 

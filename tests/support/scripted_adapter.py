@@ -76,6 +76,7 @@ class ScriptedAdapter(InferenceServiceServicer):
             instance=spiffe.instance_id,
             address=address or self.address,
             server_name=spiffe.server_name,
+            zone=spiffe.zone,
             backend=self.name,
             kind="scripted",
             priority=priority,

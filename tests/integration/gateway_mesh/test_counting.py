@@ -121,9 +121,9 @@ async def test_counting_is_bound_by_zones_as_running_is(bench: GatewayBench) -> 
 
 async def test_what_is_too_long_inside_a_zone_does_not_leave_it_for_more_room(bench: GatewayBench) -> None:
     """Though policy lets it out, scrubbed, when nobody inside offers the model."""
-    inside, outside = await bench.adapter("inside"), await bench.adapter("outside")
+    inside = await bench.adapter("inside", zone="restricted")
+    outside = await bench.adapter("outside", zone="open")
     near, far = inside.target(context=1000), outside.target(context=9000)
-    near.zone, far.zone = "restricted", "open"
     await bench.start(near, far, policy={"zones": {"m": "restricted"}, "crossing": {"restricted": "scrub"}})
     inside.counts = 3000
     with pytest.raises(MeshError) as caught:

@@ -45,9 +45,8 @@ async def outside(bench: GatewayBench) -> ScriptedAdapter:
     return await bench.adapter("box")
 
 
-def offer(box: ScriptedAdapter, *models: str, zone: str = "default", **more: Any) -> snapshot_pb2.Target:
+def offer(box: ScriptedAdapter, *models: str, **more: Any) -> snapshot_pb2.Target:
     target = box.target(*models, **more)
-    target.zone = zone
     for model in target.models:
         model.operations[:] = list(SHAPES)
         model.capabilities[:] = [model_pb2.CAPABILITY_VISION, model_pb2.CAPABILITY_TOKEN_INPUT]
@@ -177,8 +176,8 @@ async def test_whoever_is_inside_comes_first_even_when_down(
     bench: GatewayBench, outside: ScriptedAdapter
 ) -> None:
     """Only a zone where nobody offers the model is left: a fault inside is no reason to."""
-    inside = await bench.adapter("inside")
-    await start(bench, offer(outside, priority=1), offer(inside, zone="restricted"), crossing=SCRUB)
+    inside = await bench.adapter("inside", zone="restricted")
+    await start(bench, offer(outside, priority=1), offer(inside), crossing=SCRUB)
     served = await ask(bench, key=KEYED)
     assert (served.backend, served.HasField("scrubbed")) == ("inside", False)
     inside.mode = "fail"

@@ -71,12 +71,11 @@ async def test_at_most_a_fifth_of_the_requests_is_asked_twice(bench: GatewayBenc
 
 
 async def test_never_outside_the_zone(bench: GatewayBench) -> None:
-    inside, outside = await bench.adapter("inside"), await bench.adapter("outside")
+    inside = await bench.adapter("inside", zone="home")
+    outside = await bench.adapter("outside", zone="open")
     inside.delay = 0.3
     policy = {**HEDGE, "zones": {"m": "home"}}
-    targets = [inside.target(), outside.target()]
-    targets[0].zone, targets[1].zone = "home", "open"
-    await bench.start(*targets, policy=policy)
+    await bench.start(inside.target(), outside.target(), policy=policy)
     answer = await bench.ask()
     assert (answer.served.backend, answer.served.attempts, outside.seen) == ("inside", 1, [])
 

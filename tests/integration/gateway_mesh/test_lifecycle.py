@@ -43,13 +43,15 @@ async def endpoint(bench: GatewayBench, fake: FakeOllama, **changes: Any) -> Asy
 
 
 def _targets(peer: Peer, adapter: Mesh[Any]) -> list[snapshot_pb2.Target]:
-    instance = adapter.identity.spiffe.instance_id
+    spiffe = adapter.identity.spiffe
+    instance = spiffe.instance_id
     return [
         snapshot_pb2.Target(
             id=f"{instance}#{one.name}",
             instance=instance,
             address=peer.address,
             server_name=peer.server_name,
+            zone=spiffe.zone,
             backend=one.name,
             kind=one.kind,
             state=one.state,

@@ -38,9 +38,8 @@ SILENT = {"/models", "/models/{model_id:path}", "/healthz", "/readyz", "/metrics
 @pytest_asyncio.fixture
 async def outside(bench: GatewayBench) -> ScriptedAdapter:
     """The only backend: it can do everything, and is in no zone but the open one."""
-    box = await bench.adapter("box")
+    box = await bench.adapter("box", zone="open")
     target = box.target("m")
-    target.zone = "open"
     target.models[0].operations[:] = list(SHAPES)
     vault = bench.control.vault
     vault.tenants["clinic"] = tenants_pb2.Tenant(id="t1", name="clinic", zone="restricted", weight=1)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.mesh import Mesh
@@ -228,3 +229,26 @@ async def test_garbage_in_etcd_is_passed_over(start: OpenRegistry, crowd: Crowd,
     member = await crowd.member(address)
     await eventually(lambda: watcher.connected(member.id))
     assert set(watcher.rows) == {member.id}
+
+
+@pytest.mark.security
+async def test_a_forged_row_in_etcd_is_passed_over(
+    start: OpenRegistry, crowd: Crowd, client: EtcdClient, mesh_ca: MeshCA
+) -> None:
+    """A1: as if etcd were open. Neither under a name of its own nor in the place of one that is registered."""
+    address = await start()
+    member, watcher = await crowd.member(address), await crowd.watcher(address)
+    await stored(client, member.id, connected)
+    true = watcher.rows[member.id]
+    forged = instance_pb2.Instance()
+    forged.CopyFrom(true)
+    forged.zone, forged.address = "restricted", "10.6.6.6:666"
+    forged.register_time.seconds += 3600
+    await client.put(key_of(forged.id), forged.SerializeToString())
+    forged.id, forged.name = "n1/adapter/forged", "forged"
+    await client.put(key_of(forged.id), forged.SerializeToString())
+    again = await stored(client, member.id, lambda item: b"10.6.6.6" not in item.value)
+    assert instance_pb2.Instance.FromString(again.value).address == true.address
+    late = await crowd.watcher(address)
+    assert set(late.rows) == {member.id}
+    assert all(b"10.6.6.6" not in message.SerializeToString() for message in watcher.told + late.told)

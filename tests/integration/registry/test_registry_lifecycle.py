@@ -68,7 +68,7 @@ def refused(reason: Reason, param: str | None = None) -> pytest.RaisesExc[MeshEr
 async def test_a_row_is_what_the_certificate_and_the_connection_say(member: Member, watcher: Watcher) -> None:
     row = watcher.rows["n1/adapter/box"]
     assert (row.role, row.node, row.zone, row.name) == ("adapter", "n1", "default", "box")
-    assert row.server_name == "box.n1.adapter.nexus.internal"
+    assert row.server_name == "box.n1.default.zone.adapter.nexus.internal"
     assert row.address.startswith("127.0.0.1:")
     assert row.register_time.seconds > 0
 

@@ -43,9 +43,9 @@ async def _reads_hello(server: ssl.SSLContext, client: ssl.SSLContext, name: str
 @pytest.mark.parametrize(
     ("role", "name"),
     [
-        ("registry", "main.box.registry.nexus.internal"),
+        ("registry", "main.box.default.zone.registry.nexus.internal"),
         ("registry", "registry.nexus.internal"),
-        ("adapter", "main.box.adapter.nexus.internal"),
+        ("adapter", "main.box.default.zone.adapter.nexus.internal"),
         ("etcd", "localhost"),
         ("etcd", "127.0.0.1"),
     ],

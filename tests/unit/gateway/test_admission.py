@@ -27,6 +27,8 @@ from support.gateway_bench import chat
 
 LONG: dict[str, Any] = {"wait": 60, "stretch": 1000}
 
+SERVER_NAME = "a.node.default.zone.adapter.nexus.internal"
+
 
 class Door:
     """An admission in front of targets named by letters, and those who went in by it."""
@@ -34,7 +36,7 @@ class Door:
     def __init__(self, **settings: Any) -> None:
         queue = QueueSettings(**settings)
         self.now = 0.0
-        self.table, self.places = RoutingTable(), Places(clock=lambda: self.now)
+        self.table, self.places = RoutingTable("nexus.internal"), Places(clock=lambda: self.now)
         reachability = Reachability(_never, asyncio.create_task)  # type: ignore[arg-type]
         self.traffic = Traffic(reachability, Breakers(), self.places)
         self.admission = Admission(queue, self.table, self.traffic, asyncio.Event())
@@ -47,7 +49,13 @@ class Door:
         snapshot = snapshot_pb2.Snapshot()
         for name, capacity in places.items():
             target = snapshot.targets.add(
-                id=name, instance="node/adapter/a", address=name, state=instance_pb2.STATE_ACTIVE
+                id=f"node/adapter/a#{name}",
+                instance="node/adapter/a",
+                zone="default",
+                server_name=SERVER_NAME,
+                backend=name,
+                address=name,
+                state=instance_pb2.STATE_ACTIVE,
             )
             target.load.capacity = capacity
             target.models.add(id="m", operations=[model_pb2.OPERATION_CHAT], loaded=True)
@@ -193,7 +201,7 @@ async def test_whoever_waits_for_nobody_in_service_is_told_so(door: Callable[...
     first = await there.come("first")
     waiting = [there.send(str(number)) for number in range(3)]
     await settle()
-    there.traffic.reachability.unreachable["x", ""] = "lost"
+    there.traffic.reachability.unreachable["x", SERVER_NAME] = "lost"
     first.close()
     assert [(await refusal(task)).reason for task in waiting] == [Reason.BACKEND_DOWN] * 3
 

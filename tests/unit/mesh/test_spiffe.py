@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nexus_mesh.join_token import JoinToken
-from nexus_mesh.spiffe import ROLES, SpiffeId
+from nexus_mesh.spiffe import ROLES, SpiffeId, role_server_name
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+FEW = st.sampled_from(("a", "b", "zone", "adapter"))
+IDENTITIES = st.builds(
+    SpiffeId, st.just("nexus.internal"), FEW | LABELS, FEW | LABELS, st.sampled_from(ROLES), FEW | LABELS
+)
 
 
 @given(LABELS, LABELS, st.sampled_from(ROLES), LABELS)
@@ -17,13 +21,23 @@ def test_a_name_survives_its_text(zone: str, node: str, role: str, name: str) ->
     assert SpiffeId.parse(str(spiffe)) == spiffe
 
 
-@given(LABELS, LABELS, LABELS, LABELS)
-def test_two_identities_never_share_a_server_name(
-    node: str, name: str, other_node: str, other_name: str
-) -> None:
-    one = SpiffeId("nexus.internal", "z", node, "adapter", name)
-    other = SpiffeId("nexus.internal", "z", other_node, "adapter", other_name)
+@given(IDENTITIES, IDENTITIES)
+def test_two_identities_never_share_a_server_name(one: SpiffeId, other: SpiffeId) -> None:
+    """A1: nor do those of one instance in two zones."""
     assert (one.server_name == other.server_name) == (one == other)
+    for role in ROLES:
+        assert one.server_name != role_server_name(role, "nexus.internal")
+
+
+@given(IDENTITIES)
+def test_an_identity_follows_from_its_instance_id_and_zone(one: SpiffeId) -> None:
+    assert SpiffeId.of_instance(one.instance_id, one.zone, one.trust_domain) == one
+
+
+def test_the_longest_names_make_a_name_certificates_take() -> None:
+    SpiffeId("nexus.internal", "z" * 63, "n" * 63, "registry", "a" * 63)
+    with pytest.raises(ValueError, match="253"):
+        SpiffeId(f"{'d' * 60}.internal", "z" * 63, "n" * 63, "registry", "a" * 63)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def adapter(
     name: str, *backends: registry.Backend, state: registry.State = ACTIVE, connected: bool = True
 ) -> registry.Instance:
     row = registry.Instance(id=f"n1/adapter/{name}", role="adapter", zone="home", connected=connected)
-    row.address, row.server_name = "10.0.0.7:7450", f"{name}.n1.adapter.nexus.internal"
+    row.address, row.server_name = "10.0.0.7:7450", f"{name}.n1.home.zone.adapter.nexus.internal"
     row.status.state = state
     row.status.backends.extend(backends)
     return row
@@ -63,7 +63,7 @@ def test_a_target_says_all_a_gateway_needs() -> None:
         "ollama",
         "home",
     )
-    assert (target.address, target.server_name) == ("10.0.0.7:7450", "a.n1.adapter.nexus.internal")
+    assert (target.address, target.server_name) == ("10.0.0.7:7450", "a.n1.home.zone.adapter.nexus.internal")
     assert (list(target.models), target.load, target.priority, target.tier) == ([model], load, 7, "fast")
     assert (target.state, target.state_reason) == (ACTIVE, "")
 

@@ -9,6 +9,10 @@ from nexus_router.mirror import Effect, Mirror
 GRACE = 15.0
 
 
+def mirroring() -> Mirror:
+    return Mirror(GRACE, lambda row: row.zone != "forged")
+
+
 def row(name: str, *, active: int = 0, version: str = "1") -> Instance:
     instance = Instance(id=name, role="adapter", version=version)
     instance.status.backends.append(Backend(name="b", load=Load(active=active)))
@@ -30,7 +34,7 @@ def snapshot(mirror: Mirror, *names: str, epoch: str = "e1", revision: int = 5, 
 
 
 def test_a_snapshot_counts_only_from_its_marker() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     mirror.request()
     mirror.apply(put(row("a"), 0), 0.0)
     assert not mirror.synced
@@ -41,7 +45,7 @@ def test_a_snapshot_counts_only_from_its_marker() -> None:
 
 
 def test_it_resumes_from_the_last_message() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a")
     mirror.apply(put(row("b"), 6), 0.0)
     assert mirror.request() == WatchRequest(epoch="e1", revision=6)
@@ -50,7 +54,7 @@ def test_it_resumes_from_the_last_message() -> None:
 
 
 def test_cut_off_in_the_middle_of_the_first_snapshot_it_starts_over() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     mirror.request()
     mirror.apply(put(row("a"), 0), 0.0)
     assert mirror.request() == WatchRequest()
@@ -59,7 +63,7 @@ def test_cut_off_in_the_middle_of_the_first_snapshot_it_starts_over() -> None:
 
 
 def test_how_much_a_change_changes() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a")
     assert mirror.apply(put(row("a"), 6), 0.0) is Effect.NOTHING
     assert mirror.apply(put(row("a", active=3), 7), 0.0) is Effect.LOAD
@@ -79,7 +83,7 @@ def test_how_much_a_change_changes() -> None:
 
 
 def test_a_new_registry_is_given_time_to_hear_of_everybody() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a", "b", "c")
     snapshot(mirror, "a", epoch="e2", now=100.0)
     assert set(mirror.instances) == {"a", "b", "c"}
@@ -91,7 +95,7 @@ def test_a_new_registry_is_given_time_to_hear_of_everybody() -> None:
 
 
 def test_a_second_restart_does_not_prolong_the_doubt() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a", "b")
     snapshot(mirror, "a", epoch="e2", now=100.0)
     snapshot(mirror, "a", epoch="e3", now=110.0)
@@ -99,7 +103,7 @@ def test_a_second_restart_does_not_prolong_the_doubt() -> None:
 
 
 def test_the_same_registry_is_believed_at_once() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a", "b")
     snapshot(mirror, "a", now=100.0)
     assert mirror.expire(100.0) is None
@@ -107,9 +111,24 @@ def test_the_same_registry_is_believed_at_once() -> None:
 
 
 def test_a_deletion_that_is_announced_is_believed_at_once() -> None:
-    mirror = Mirror(GRACE)
+    mirror = mirroring()
     snapshot(mirror, "a", "b")
     snapshot(mirror, "a", epoch="e2", now=100.0)
     mirror.apply(WatchResponse(epoch="e2", revision=9, delete="b"), 101.0)
     assert set(mirror.instances) == {"a"}
     assert mirror.expire(115.0) is None
+
+
+def test_a_row_that_does_not_follow_from_an_identity_is_as_if_it_were_not_there() -> None:
+    """A1: neither in the first snapshot nor later, and it does not take the place of the true one."""
+    mirror = mirroring()
+    forged = row("a")
+    forged.zone, forged.address = "forged", "10.6.6.6:1"
+    mirror.request()
+    mirror.apply(put(forged, 0), 0.0)
+    mirror.apply(WatchResponse(epoch="e1", revision=5, synced=Synced()), 0.0)
+    assert mirror.instances == {}
+    mirror.apply(put(row("a"), 6), 0.0)
+    assert mirror.apply(put(forged, 7), 0.0) is Effect.NOTHING
+    assert mirror.instances["a"].address == ""
+    assert mirror.request() == WatchRequest(epoch="e1", revision=7)

@@ -134,5 +134,6 @@ def _named_by_role(node: str) -> MeshFile:
         role: addresses.join(role, ports.USUAL[role]) for role in ("registry", "router", "vault", "gateway")
     }
     control["join"] = addresses.join("vault", ports.USUAL["join"])
+    control["etcd"] = "etcd:2379"
     http = f"http://{addresses.join('gateway', ports.USUAL['http'])}"
     return MeshFile(node=node, control=control, http=http, pid=os.getpid())

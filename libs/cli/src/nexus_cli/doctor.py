@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,14 @@ import typer
 from nexus_mesh import tls
 from nexus_mesh.errors import MeshError
 
-from nexus_cli import etcd, policy_calls
+from nexus_cli import etcd, etcd_door, policy_calls
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
 from nexus_cli.output import Failure, console, print_json
 from nexus_cli.supervisor import healths
 
-__all__ = ["doctor"]
+__all__ = ["doctor", "etcd_doors"]
 
 LEAST_FREE = 512 * 1024 * 1024
 
@@ -73,6 +74,34 @@ async def _etcd(_: Layout) -> list[Finding]:
         return [Finding("etcd", True, etcd.binary())]
     except Failure as failure:
         return [Finding("etcd", False, failure.message, failure.hint)]
+
+
+async def etcd_doors(layout: Layout) -> list[Finding]:
+    """That etcd takes registries alone: it must refuse the operator, and whoever shows no certificate."""
+    mesh, material, check = layout.read(), tls.load(layout.operator), "etcd's door"
+    address = _etcd_address(mesh) if mesh is not None else ""
+    if mesh is None or not address or material is None:  # a joined machine has no etcd
+        return []
+    roots = material.bundle_pem.decode()
+    operator, nobody = ssl.create_default_context(cadata=roots), ssl.create_default_context(cadata=roots)
+    operator.load_cert_chain(layout.operator / "chain.pem", layout.operator / "key.pem")
+    try:
+        shown = {"the operator": operator, "a caller without a certificate": nobody}
+        admitted = [
+            who
+            for who, context in shown.items()
+            if await etcd_door.admits(address, context, mesh.trust_domain)
+        ]
+    except OSError as error:
+        return [Finding(check, False, f"{address}: {error}", "Is `nexus up` running? Its log tells more.")]
+    if admitted:
+        advice = "Anybody in the mesh can forge rows. Start it as `nexus up` or compose does: every flag."
+        return [Finding(check, False, f"{address} lets in {' and '.join(admitted)}", advice)]
+    return [Finding(check, True, f"{address} refuses the operator, and who shows no certificate")]
+
+
+def _etcd_address(mesh: MeshFile) -> str:
+    return mesh.control.get("etcd") or (f"127.0.0.1:{mesh.ports['etcd']}" if "etcd" in mesh.ports else "")
 
 
 async def _supervisor(layout: Layout) -> list[Finding]:
@@ -155,6 +184,7 @@ async def _endpoint(layout: Layout) -> list[Finding]:
 CHECKS: tuple[Callable[[Layout], Awaitable[list[Finding]]], ...] = (
     _home,
     _etcd,
+    etcd_doors,
     _supervisor,
     _certificates,
     _processes,

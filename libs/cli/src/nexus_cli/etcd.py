@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from nexus_mesh import addresses
-from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.etcd_flags import EtcdPlaces, etcd_flags
 from nexus_mesh.tls import Material
 
 from nexus_cli.output import Failure
@@ -50,28 +50,7 @@ def write_certificate(folder: Path, material: Material) -> None:
 
 
 def command(data: Path, certificates: Path, client_port: int, peer_port: int, trust_domain: str) -> list[str]:
-    """One member on loopback, mutual TLS on both ports; of the whole mesh only registries may be clients."""
-    client, peer = (
-        f"https://{addresses.join(addresses.loopback(), port)}" for port in (client_port, peer_port)
-    )
-    files = (("cert-file", "chain.pem"), ("key-file", "key.pem"), ("trusted-ca-file", "ca.pem"))
-    tls = [f"--{prefix}{flag}={certificates / name}" for prefix in ("", "peer-") for flag, name in files]
-    return [
-        binary(),
-        "--name=nexus",
-        f"--data-dir={data}",
-        f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=nexus={peer}",
-        "--client-cert-auth",
-        f"--client-cert-allowed-hostname={role_server_name('registry', trust_domain)}",
-        "--peer-client-cert-auth",
-        *tls,
-        "--enable-grpc-gateway=false",
-        "--auto-compaction-mode=periodic",
-        "--auto-compaction-retention=1h",
-        f"--quota-backend-bytes={512 * 1024 * 1024}",
-        "--log-level=warn",
-    ]
+    """One member on loopback."""
+    client, peer = (addresses.join(addresses.loopback(), port) for port in (client_port, peer_port))
+    places = EtcdPlaces(str(data), str(certificates), client, client, peer)
+    return [binary(), *etcd_flags(places, trust_domain)]

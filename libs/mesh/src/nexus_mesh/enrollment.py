@@ -68,7 +68,7 @@ def renew_with(vault: Peer) -> Issuer:
 
 
 async def keep_fresh(identity: Identity, folder: Path, issue: Issuer) -> None:
-    """Renews at half-life, with jitter, and tries until it succeeds. Never ends."""
+    """Renews at half-life, with jitter, or at once if it lacks its name; tries until it succeeds. Never ends."""
     while True:
         await asyncio.sleep(_until_renewal(identity))
         backoff = Backoff(0.2, 30.0)
@@ -92,6 +92,8 @@ async def _issue(folder: Path, issue: Issuer) -> Material:
 
 
 def _until_renewal(identity: Identity) -> float:
+    if not identity.carries_its_name:
+        return 0.0
     now = datetime.datetime.now(datetime.UTC)
     life = (identity.expires_at - max(identity.starts_at, now - datetime.timedelta(days=400))).total_seconds()
     half = min(life, (identity.expires_at - now).total_seconds()) / 2

@@ -11,6 +11,8 @@ ROLES = ("gateway", "registry", "router", "vault", "adapter", "operator", "etcd"
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 DOMAIN = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")
+LONGEST_NAME = 253
+"""Characters of a DNS name, in certificates too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class SpiffeId:
                 )
         if self.role not in ROLES:
             raise ValueError(f"role {self.role[:64]!r} is not one of {', '.join(ROLES)}")
+        if len(self.server_name) > LONGEST_NAME:
+            raise ValueError(
+                f"name, node, zone and trust domain make a DNS name of more than {LONGEST_NAME} characters: "
+                "choose shorter ones"
+            )
 
     @classmethod
     def parse(cls, uri: str) -> SpiffeId:
@@ -42,6 +49,14 @@ class SpiffeId:
         if not uri.startswith("spiffe://") or len(parts) != 7 or parts[1] != "zone" or parts[3] != "node":
             raise ValueError("not a SPIFFE id of this mesh")
         return cls(parts[0], parts[2], parts[4], parts[5], parts[6])
+
+    @classmethod
+    def of_instance(cls, instance_id: str, zone: str, trust_domain: str) -> SpiffeId:
+        """The one identity that may go by an instance id in a zone. Raises ValueError."""
+        parts = instance_id.split("/")
+        if len(parts) != 3:
+            raise ValueError("not an instance id of this mesh: <node>/<role>/<name>")
+        return cls(trust_domain, zone, *parts)
 
     def __str__(self) -> str:
         return f"spiffe://{self.trust_domain}/zone/{self.zone}/node/{self.node}/{self.role}/{self.name}"
@@ -53,8 +68,8 @@ class SpiffeId:
 
     @property
     def server_name(self) -> str:
-        """The DNS name only this identity's certificate carries."""
-        return f"{self.name}.{self.node}.{self.role}.{self.trust_domain}"
+        """The DNS name only this identity's certificate carries: whoever dials it has the zone verified too."""
+        return f"{self.name}.{self.node}.{self.zone}.zone.{self.role}.{self.trust_domain}"
 
 
 def role_server_name(role: str, trust_domain: str) -> str:

@@ -48,6 +48,8 @@ class Identity:
         self.spiffe = SpiffeId.parse(names.get_values_for_type(x509.UniformResourceIdentifier)[0])
         self.starts_at = leaf.not_valid_before_utc
         self.expires_at = leaf.not_valid_after_utc
+        # One of an earlier release may carry a name nobody dials any more.
+        self.carries_its_name = self.spiffe.server_name in names.get_values_for_type(x509.DNSName)
 
     @property
     def key_pem(self) -> bytes:

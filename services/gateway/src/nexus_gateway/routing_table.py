@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from nexus.router.v1 import snapshot_pb2
 from nexus_mesh import telemetry
+from nexus_mesh.row_identity import RowGuard
 from nexus_routing import Table, Target, read_policy, read_target
 
 __all__ = ["RoutingTable"]
@@ -15,9 +16,13 @@ log = telemetry.logger("routing")
 
 
 class RoutingTable:
-    """`snapshot` is None until the first one came; `saved` tells that it came from the disk, not from a router."""
+    """`snapshot` is None until the first one came; `saved` tells that it came from the disk, not from a router.
 
-    def __init__(self) -> None:
+    Targets that do not follow from an identity of `trust_domain` are as if they were not there.
+    """
+
+    def __init__(self, trust_domain: str) -> None:
+        self._guard = RowGuard(trust_domain, "router")
         self.table = Table()
         self.snapshot: snapshot_pb2.Snapshot | None = None
         self.saved = False
@@ -33,13 +38,19 @@ class RoutingTable:
     def replace(self, snapshot: snapshot_pb2.Snapshot, *, saved: bool = False, age: float = 0.0) -> None:
         """Makes the snapshot the one to decide by. `age`: seconds since a router last stood by it."""
         # Of a thousand targets few change between two snapshots: those that did not are not read again.
-        known = {raw: self._known.get(raw) or read_target(target) for raw, target in _by_bytes(snapshot)}
+        admitted = [(raw, target) for raw, target in _by_bytes(snapshot) if self._admits(raw, target)]
+        if len(admitted) < len(snapshot.targets):
+            snapshot = _with_targets(snapshot, [target for _, target in admitted])
+        known = {raw: self._known.get(raw) or read_target(target) for raw, target in admitted}
         self.table = Table(known.values(), read_policy(snapshot))
         self._known, self.snapshot, self.saved = known, snapshot, saved
         self._heard = time.monotonic() - age
         log.debug("snapshot", version=snapshot.version, targets=len(known), saved=saved)
         for listener in self._listeners:
             listener(self.table)
+
+    def _admits(self, raw: bytes, target: snapshot_pb2.Target) -> bool:
+        return raw in self._known or self._guard.admits_target(target)
 
     def set_connected(self, connected: bool) -> None:
         """Whether the router's watch is open."""
@@ -49,6 +60,17 @@ class RoutingTable:
     def age(self) -> float:
         """Seconds since the router was last heard; 0 while its watch is open."""
         return 0.0 if self.connected else time.monotonic() - self._heard
+
+
+def _with_targets(
+    snapshot: snapshot_pb2.Snapshot, targets: Iterable[snapshot_pb2.Target]
+) -> snapshot_pb2.Snapshot:
+    kept = snapshot_pb2.Snapshot(targets=targets)
+    rest = snapshot_pb2.Snapshot()
+    rest.CopyFrom(snapshot)
+    del rest.targets[:]
+    kept.MergeFrom(rest)
+    return kept
 
 
 def _by_bytes(snapshot: snapshot_pb2.Snapshot) -> list[tuple[bytes, snapshot_pb2.Target]]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from nexus.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from nexus_mesh.row_identity import RowGuard
 from nexus_mesh.service import Mesh, Servicer
 from nexus_mesh.spiffe import role_server_name
 
@@ -22,7 +23,10 @@ async def open_registry(mesh: Mesh[RegistrySettings]) -> AsyncIterator[Sequence[
     """Serves at once, whether etcd is there or not."""
     settings, identity = mesh.settings, mesh.identity
     etcd_name = role_server_name("etcd", identity.spiffe.trust_domain)
-    store = Store(settings.etcd_endpoints, identity.channel_credentials, settings.lease_ttl, etcd_name)
+    guard = RowGuard(identity.spiffe.trust_domain, "etcd")
+    store = Store(
+        settings.etcd_endpoints, identity.channel_credentials, settings.lease_ttl, guard.admits, etcd_name
+    )
     table = Table()
     reserved = frozenset(settings.etcd_endpoints)
     directory = Directory(table, store, settings.lease_ttl + settings.grace, reserved)

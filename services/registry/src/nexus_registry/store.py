@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from nexus.registry.v1.instance_pb2 import Instance
@@ -38,7 +38,8 @@ class Rows(Protocol):
 class Store:
     """A Keeper. What it promises is done in tasks of its own, until `close`.
 
-    `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds.
+    `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds. `admits` tells which rows
+    follow from an identity; the others are as if they were not there.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Store:
         endpoints: Sequence[str],
         credentials: Credentials,
         lease_ttl: int,
+        admits: Callable[[Instance], bool],
         server_name: str | None = None,
     ) -> None:
         self._etcd = EtcdClient(
             endpoints, credentials, server_name=server_name, on_lease_lost=self._lease_lost
         )
         self._ttl = lease_ttl
+        self._admits = admits
         self._writers: dict[str, RowWriter] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[None]] = set()
@@ -132,8 +135,11 @@ class Store:
         instance = decode(item.key, item.value)
         if instance is None:
             log.error("row in etcd is not an instance", key=repr(item.key)[:256])
-        else:
+        elif self._admits(instance):
             rows.stored(instance, item.mod_revision)
+            return
+        # Whatever stood there is gone: who registered it here writes it again.
+        rows.unstored(id_of(item.key), item.mod_revision)
 
     def _chore(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)

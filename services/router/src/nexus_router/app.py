@@ -14,6 +14,7 @@ from nexus_mesh.client import Method
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.exclusive import exclusive
 from nexus_mesh.files import private_folder
+from nexus_mesh.row_identity import RowGuard
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_router.compiling import compile_snapshot
@@ -60,7 +61,8 @@ async def _policies(settings: RouterSettings) -> AsyncIterator[Policies]:
 
 def _publisher(mesh: Mesh[RouterSettings], policies: Policies) -> Publisher:
     """Publishes when the registry's table or the policy has changed."""
-    mirror, health = Mirror(mesh.settings.resync_grace), Health()
+    guard = RowGuard(mesh.identity.spiffe.trust_domain, "registry")
+    mirror, health = Mirror(mesh.settings.resync_grace, guard.admits), Health()
 
     def compile_now() -> tuple[Snapshot, float | None]:
         now = asyncio.get_running_loop().time()

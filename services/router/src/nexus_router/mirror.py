@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 from nexus.registry.v1.instance_pb2 import Instance
@@ -17,16 +18,17 @@ class Effect(Enum):
 
 
 class Mirror:
-    """Instances by id.
+    """Instances by id. `admits` tells which rows follow from an identity; the others are as if they were not there.
 
     A registry that has just restarted may not have heard of everybody yet, so absence from its first snapshot
     is believed only after `grace` seconds; a deletion it announces is believed at once.
     """
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, admits: Callable[[Instance], bool]) -> None:
         self.instances: dict[str, Instance] = {}
         self.synced = False
         self._grace = grace
+        self._admits = admits
         self._epoch = ""
         self._revision = 0
         self._incarnation = ""
@@ -48,7 +50,8 @@ class Mirror:
         event = message.WhichOneof("event")
         if self._arriving is not None:
             if event == "put":
-                self._arriving[message.put.id] = message.put
+                if self._admits(message.put):
+                    self._arriving[message.put.id] = message.put
                 return Effect.NOTHING
             if event != "synced":
                 return Effect.NOTHING
@@ -69,6 +72,8 @@ class Mirror:
         return min(self._doubted.values(), default=None)
 
     def _put(self, instance: Instance) -> Effect:
+        if not self._admits(instance):
+            return Effect.NOTHING
         known = self.instances.get(instance.id)
         self._doubted.pop(instance.id, None)
         self.instances[instance.id] = instance

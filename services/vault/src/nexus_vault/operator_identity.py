@@ -56,6 +56,7 @@ class OperatorIdentity:
         return (
             self._clock() < leaf.not_valid_after_utc - life / 2
             and names.get_values_for_type(x509.UniformResourceIdentifier) == [str(self._spiffe)]
+            and self._spiffe.server_name in names.get_values_for_type(x509.DNSName)
             and _public_key(stored.key_pem) == leaf.public_key()
         )
 
