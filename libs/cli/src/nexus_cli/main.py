@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from nexus_mesh.files import guard_process
 from nexus_mesh.version import VERSION
 
 from nexus_cli.command import Home, Json, run
@@ -220,4 +221,6 @@ def token_create(
 
 
 def main() -> None:
+    """The console script."""
+    guard_process()
     app()

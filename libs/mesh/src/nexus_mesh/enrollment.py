@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from nexus_mesh.backoff import Backoff
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
 from nexus_mesh.join_token import JoinToken
+from nexus_mesh.root_pin import pinned_root
 from nexus_mesh.status import from_rpc_error
 from nexus_mesh.tls import Identity, Material
 
@@ -40,8 +40,8 @@ async def enroll(folder: Path, issue: Issuer) -> Identity:
 
 
 async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
-    """Redeems a join token at the address it names, trusting only the CA it carries. Raises MeshError."""
-    root = ssl.DER_cert_to_PEM_cert(token.root).encode()
+    """Redeems a join token at the address it names, trusting only the root it pins. Raises MeshError."""
+    root = await pinned_root(token.address, token.root_sha256, CALL_TIMEOUT)
     options = (("grpc.ssl_target_name_override", token.server_name), ("grpc.enable_retries", 0))
     async with grpc.aio.secure_channel(token.address, grpc.ssl_channel_credentials(root), options) as channel:
         call = channel.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)

@@ -11,13 +11,14 @@ import grpc
 import grpc.aio
 from grpc import ChannelConnectivity
 from nexus.etcd.v1 import rpc_pb2_grpc
+from nexus_mesh.options import Options, merged
 
 from nexus_registry.etcd.errors import UnavailableError, translate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-OPTIONS: list[tuple[str, Any]] = [
+OPTIONS: Options = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
@@ -28,7 +29,7 @@ OPTIONS: list[tuple[str, Any]] = [
     # Shared subchannels would hand a new channel the old connection, with the old certificate.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", 64 << 20),
-]
+)
 
 # Without it a member that lost the others keeps streams open and silently stale; with it, it ends them.
 REQUIRE_LEADER = (("hasleader", "true"),)
@@ -95,10 +96,11 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
+        options = merged(OPTIONS, named)
         self._channel = (
-            grpc.aio.insecure_channel(endpoint, options=OPTIONS)
+            grpc.aio.insecure_channel(endpoint, options=options)
             if credentials is None
-            else grpc.aio.secure_channel(endpoint, credentials, options=OPTIONS + named)
+            else grpc.aio.secure_channel(endpoint, credentials, options=options)
         )
         self.kv = rpc_pb2_grpc.KVStub(self._channel)
         self.lease = rpc_pb2_grpc.LeaseStub(self._channel)
