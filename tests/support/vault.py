@@ -29,6 +29,12 @@ WATCH_TRUST = Method(IDENTITY, "WatchTrust", identity_pb2.WatchTrustRequest, ide
 CREATE_TOKEN = Method(
     IDENTITY, "CreateJoinToken", identity_pb2.CreateJoinTokenRequest, identity_pb2.CreateJoinTokenResponse
 )
+ALLOW = Method(
+    IDENTITY, "AllowIdentity", identity_pb2.AllowIdentityRequest, identity_pb2.AllowIdentityResponse
+)
+LIST_IDENTITIES = Method(
+    IDENTITY, "ListIdentities", identity_pb2.ListIdentitiesRequest, identity_pb2.ListIdentitiesResponse
+)
 DENY = Method(IDENTITY, "DenyIdentity", identity_pb2.DenyIdentityRequest, identity_pb2.DenyIdentityResponse)
 CREATE_KEY = Method(KEYS, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
 LIST_KEYS = Method(KEYS, "ListKeys", keys_pb2.ListKeysRequest, keys_pb2.ListKeysResponse)

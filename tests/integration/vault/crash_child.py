@@ -34,7 +34,7 @@ async def _work(home: Path) -> None:
             secret, _ = await tokens.create(spiffe, DEFAULT_TTL)
             await tokens.redeem(secret)
             _promised("redeemed", secret)
-            await trust.deny(spiffe)
+            await trust.deny(spiffe, "", "operator")
             _promised("denied", str(spiffe))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from nexus_mesh.claims import UNLIMITED
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.spiffe import SpiffeId
 from nexus_vault.core import Core, open_core
@@ -19,14 +20,14 @@ WORKER = spiffe("adapter", "ollama", node="worker", zone="restricted")
 
 async def _outcome(tokens: JoinTokens, secret: str) -> SpiffeId | Reason:
     try:
-        return await tokens.redeem(secret)
+        return (await tokens.redeem(secret))[0]
     except MeshError as error:
         return error.reason
 
 
 async def test_a_token_stands_for_the_identity_it_was_made_for(tokens: JoinTokens) -> None:
     secret, _ = await tokens.create(WORKER, DEFAULT_TTL)
-    assert await tokens.redeem(secret) == WORKER
+    assert await tokens.redeem(secret) == (WORKER, UNLIMITED)
 
 
 async def test_of_a_thousand_at_once_one_gets_in(tokens: JoinTokens) -> None:

@@ -17,7 +17,7 @@ from support.vault import TurnableClock, vault_settings
 
 async def _root(home: Path, **changes: object) -> bytes:
     async with open_core(vault_settings(home, **changes)) as core:
-        return core.authority.root_der
+        return core.authority.root_sha256
 
 
 async def _refusal(home: Path, **changes: object) -> str:

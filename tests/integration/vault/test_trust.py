@@ -18,7 +18,7 @@ async def test_a_denial_is_told_stored_and_told_again_after_a_restart(core: Core
     await trust.load()
     watch = trust.current.follow()
     first = await anext(watch)
-    await trust.deny(WORKER)
+    await trust.deny(WORKER, "", "operator")
     second = await asyncio.wait_for(anext(watch), 5)
     assert (first.denied, second.denied) == (frozenset(), {str(WORKER)})
     assert second.revision > first.revision
@@ -30,7 +30,7 @@ async def test_a_denial_is_told_stored_and_told_again_after_a_restart(core: Core
 
 async def test_a_denied_identity_is_refused_and_others_are_not(core: Core) -> None:
     trust = Trust(core.database, core.authority)
-    await trust.deny(WORKER)
+    await trust.deny(WORKER, "", "operator")
     with pytest.raises(MeshError) as refusal:
         trust.check(WORKER)
     assert refusal.value.reason is Reason.MESH_IDENTITY
@@ -39,5 +39,7 @@ async def test_a_denied_identity_is_refused_and_others_are_not(core: Core) -> No
 
 async def test_denying_twice_is_one_change(core: Core) -> None:
     trust = Trust(core.database, core.authority)
-    await asyncio.gather(*(trust.deny(WORKER) for _ in range(10)))
-    assert trust.current.value.revision == 1 + len(core.authority.roots)
+    await asyncio.gather(*(trust.deny(WORKER, "", "operator") for _ in range(10)))
+    first = trust.current.value
+    await trust.deny(WORKER, "again", "operator")
+    assert trust.current.value is first

@@ -13,6 +13,7 @@ from nexus.vault.v1 import identity_pb2
 from nexus_mesh import addresses, enrollment, tls
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
+from nexus_mesh.files import write_private
 from nexus_mesh.healthcheck import CHECK
 from nexus_mesh.join_token import JoinToken
 from nexus_mesh.spiffe import role_server_name
@@ -90,11 +91,7 @@ async def leave_token(
 ) -> None:
     """Writes a new join token for one identity to a file that appears whole, readable by its owner only."""
     text = await _token(vault, role, node, name, zone)
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    part.touch(mode=0o600)
-    part.write_text(text)
-    part.replace(path)
+    await asyncio.to_thread(write_private, path, text.encode())
 
 
 async def certify_etcd(layout: Layout, mesh: MeshFile, vault: Peer | None, files: Path) -> asyncio.Task[None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nexus_mesh import addresses
 from nexus_mesh.etcd_flags import EtcdPlaces, etcd_flags
+from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.tls import Material
 
 from nexus_cli.output import Failure
@@ -37,16 +38,13 @@ def binary() -> str:
 
 def write_certificate(folder: Path, material: Material) -> None:
     """Writes the files etcd is told of; the key before the chain that needs it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     for name, content in (
         ("ca.pem", material.bundle_pem),
         ("key.pem", material.key_pem),
         ("chain.pem", material.chain_pem),
     ):
-        part = folder / f"{name}.part"
-        part.touch(mode=0o600)
-        part.write_bytes(content)
-        part.replace(folder / name)
+        write_private(folder / name, content)
 
 
 def command(data: Path, certificates: Path, client_port: int, peer_port: int, trust_domain: str) -> list[str]:

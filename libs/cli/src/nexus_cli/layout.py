@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from nexus_mesh.files import private_folder, write_private
+
 from nexus_cli.output import Failure
 
 __all__ = ["Layout", "MeshFile"]
@@ -51,13 +53,13 @@ class Layout:
         return self.home / "run" / f"{unit}.token"
 
     def prepare(self) -> None:
-        """Makes the folders, readable by the owner only."""
+        """Makes the folders, readable by the owner only; those that are there are closed to others."""
         for folder in (self.home, self.home / "run", self.home / "logs", self.home / "identities"):
             try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                private_folder(folder)
             except OSError as error:
                 raise Failure(
-                    f"The data directory {folder} cannot be made: {error.strerror}.",
+                    f"The data directory {folder} cannot be made or closed to others: {error.strerror}.",
                     "Choose another one with --home DIR or NEXUS_HOME.",
                 ) from None
 
@@ -69,9 +71,7 @@ class Layout:
             return None
 
     def write(self, mesh: MeshFile) -> None:
-        part = self.mesh_file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(mesh), indent=1))
-        part.replace(self.mesh_file)
+        write_private(self.mesh_file, json.dumps(asdict(mesh), indent=1).encode())
 
     @contextmanager
     def only_one(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from nexus_mesh import addresses
+from nexus_mesh.files import guard_process
 from nexus_mesh.version import VERSION
 
 from nexus_cli.command import Home, Json, run
@@ -232,4 +233,6 @@ def token_create(
 
 
 def main() -> None:
+    """The console script."""
+    guard_process()
     app()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import grpc
+
+from nexus_mesh.options import Options, merged
 
 __all__ = ["DIRECT", "channel"]
 
-Options = Sequence[tuple[str, Any]]
-
-DIRECT: tuple[tuple[str, Any], ...] = (("grpc.enable_http_proxy", 0),)
+DIRECT: Options = (("grpc.enable_http_proxy", 0),)
 """A proxy that is meant for the web does not reach the members of a mesh, and is not to see who talks to whom."""
 
 
@@ -19,7 +16,7 @@ def channel(
     address: str, credentials: grpc.ChannelCredentials | None, options: Options = ()
 ) -> grpc.aio.Channel:
     """A channel to host:port, over TLS where there are credentials. Options stand above ours."""
-    told = dict((*DIRECT, *options))  # gRPC takes the first of two equal ones
+    told = merged(DIRECT, options)
     if credentials is None:
-        return grpc.aio.insecure_channel(address, tuple(told.items()))  # noqa: TID251 - it is here
-    return grpc.aio.secure_channel(address, credentials, tuple(told.items()))  # noqa: TID251 - it is here
+        return grpc.aio.insecure_channel(address, told)  # noqa: TID251 - it is here
+    return grpc.aio.secure_channel(address, credentials, told)  # noqa: TID251 - it is here

@@ -55,6 +55,14 @@ class Peer:
             return await link.unary(method)(request, timeout=limit, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            # The library raises this for a call whose channel we closed too; only a cancelled task may pass it on.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise MeshError(
+                Reason.BACKEND_LOST, "The connection was closed.", metadata={"transport": "1"}
+            ) from None
         finally:
             link.leave()
 

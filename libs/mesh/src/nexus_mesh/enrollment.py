@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from nexus_mesh.channels import channel
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
 from nexus_mesh.join_token import JoinToken
+from nexus_mesh.root_pin import pinned_root
 from nexus_mesh.status import from_rpc_error
 from nexus_mesh.tls import Identity, Material
 
@@ -41,8 +41,8 @@ async def enroll(folder: Path, issue: Issuer) -> Identity:
 
 
 async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
-    """Redeems a join token at the address it names, trusting only the CA it carries. Raises MeshError."""
-    root = ssl.DER_cert_to_PEM_cert(token.root).encode()
+    """Redeems a join token at the address it names, trusting only the root it pins. Raises MeshError."""
+    root = await pinned_root(token.address, token.root_sha256, CALL_TIMEOUT)
     options = (("grpc.ssl_target_name_override", token.server_name), ("grpc.enable_retries", 0))
     async with channel(token.address, grpc.ssl_channel_credentials(root), options) as opened:
         call = opened.unary_unary(JOIN.path, JOIN.request.SerializeToString, JOIN.response.FromString)

@@ -1,19 +1,39 @@
-"""Files only this user may read, written whole or not at all."""
+"""Files only this user may read, written whole or not at all; and nothing of our memory on any disk."""
 
 from __future__ import annotations
 
 import os
+import resource
+import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["create_private", "private_folder", "remove_parts", "write_private"]
+__all__ = ["create_private", "guard_process", "private_folder", "remove_parts", "write_private"]
 
 PART = ".part"
+PRIVATE = 0o700
+OTHERS = 0o077
+
+
+def guard_process() -> None:
+    """Whatever this process and its children make is their user's alone, and no crash leaves keys in a core dump."""
+    os.umask(OTHERS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def private_folder(path: Path) -> None:
-    """Makes the folder, mode 0700, unless it is there."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Makes the folder and the missing ones above it, mode 0700 whatever the umask. One that is there is closed to
+    others, unless it is the user's own home directory or the root. Raises OSError.
+    """
+    if path.exists():
+        shared = path.resolve() in (Path("/"), Path(os.path.expanduser("~")).resolve())
+        if stat.S_IMODE(path.stat().st_mode) & OTHERS and not shared:
+            path.chmod(PRIVATE)
+        return
+    if not path.parent.exists():
+        private_folder(path.parent)
+    path.mkdir(exist_ok=True, mode=PRIVATE)
+    path.chmod(PRIVATE)
 
 
 def create_private(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import grpc
 from cryptography import x509
 
+from nexus_mesh.claims import UNLIMITED, Claims, in_certificate
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.spiffe import SpiffeId
 
@@ -24,6 +25,7 @@ class Caller:
     expires_at: datetime.datetime
     expires_timestamp: float
     serial: str
+    claims: Claims = UNLIMITED
 
 
 CALLER: ContextVar[Caller] = ContextVar("caller")
@@ -49,10 +51,11 @@ def _from_certificate(pem: bytes) -> Caller:
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         (uri,) = uris
         spiffe = SpiffeId.parse(uri)
+        claims = in_certificate(certificate)
     except (x509.ExtensionNotFound, ValueError):
         raise MeshError(
             Reason.MESH_IDENTITY,
-            "The certificate must name exactly one identity of this mesh (one SPIFFE URI).",
+            "The certificate must name exactly one identity of this mesh (one SPIFFE URI) and no claims but ours.",
         ) from None
     expires = certificate.not_valid_after_utc
-    return Caller(spiffe, expires, expires.timestamp(), format(certificate.serial_number, "x"))
+    return Caller(spiffe, expires, expires.timestamp(), format(certificate.serial_number, "x"), claims)

@@ -1,29 +1,49 @@
-"""The text of a join token: where to join, which CA to expect there, and a secret that works once."""
+"""The text of a join token: where to join, the SHA-256 of the root to expect there, and a secret that works once."""
 
 from __future__ import annotations
 
 import base64
-import json
+import binascii
+import hashlib
 from dataclasses import dataclass
 
-__all__ = ["JoinToken"]
+from nexus_mesh.spiffe import role_server_name
+
+__all__ = ["LONGEST", "SECRET_BYTES", "JoinToken"]
 
 PREFIX = "nxj_"
-FIELDS = ("address", "server_name", "root", "secret")
+VERSION = 2
+LONGEST = 200
+SECRET_BYTES = 24
+ROOT_BYTES = hashlib.sha256().digest_size
+CHECK_BYTES = 4
+USUAL_DOMAIN = "nexus.internal"
+SEPARATOR = "|"
 
 
 @dataclass(frozen=True, slots=True)
 class JoinToken:
-    """`root` is the mesh's root certificate, DER: the token pins the CA by carrying it."""
+    """`root_sha256` pins the mesh's root certificate (of its DER); `secret`: SECRET_BYTES random bytes, base64url."""
 
     address: str
-    server_name: str
-    root: bytes
+    trust_domain: str
+    root_sha256: bytes
     secret: str
 
+    @property
+    def server_name(self) -> str:
+        """The DNS name the vault's certificate must carry."""
+        return role_server_name("vault", self.trust_domain)
+
     def encode(self) -> str:
-        values = [self.address, self.server_name, base64.b64encode(self.root).decode(), self.secret]
-        return PREFIX + base64.urlsafe_b64encode(json.dumps([1, *values]).encode()).decode().rstrip("=")
+        """At most LONGEST characters. Raises ValueError when the address is too long for that."""
+        domain = "" if self.trust_domain == USUAL_DOMAIN else SEPARATOR + self.trust_domain
+        secret = base64.urlsafe_b64decode(self.secret)
+        body = bytes([VERSION]) + self.root_sha256 + secret + (self.address + domain).encode()
+        text = PREFIX + base64.urlsafe_b64encode(body + _check(body)).decode().rstrip("=")
+        if len(text) > LONGEST:
+            raise ValueError(f"{self.address} is too long an address for a join token")
+        return text
 
     @classmethod
     def decode(cls, text: str) -> JoinToken:
@@ -31,16 +51,37 @@ class JoinToken:
         text = text.strip()
         if not text.startswith(PREFIX):
             raise ValueError(f"a join token starts with {PREFIX}")
+        encoded = text.removeprefix(PREFIX)
         try:
-            body = text.removeprefix(PREFIX)
-            version, *values = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-            address, server_name, root, secret = values
-            decoded = base64.b64decode(root, validate=True)
-        except (ValueError, TypeError):
-            raise ValueError("the join token is damaged: copy it again, whole") from None
-        if version != 1:
-            raise ValueError("the join token is of another version of NEXUS: update the older side")
-        return cls(address, server_name, decoded, secret)
+            whole = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise _damaged() from None
+        if whole.startswith(b"["):
+            raise ValueError("the join token is of an older version of NEXUS: update the control host")
+        body, check = whole[:-CHECK_BYTES], whole[-CHECK_BYTES:]
+        if len(text) > LONGEST or check != _check(body) or body[0] != VERSION:
+            raise _damaged()
+        return cls._read(body[1:])
+
+    @classmethod
+    def _read(cls, fields: bytes) -> JoinToken:
+        root, rest = fields[:ROOT_BYTES], fields[ROOT_BYTES:]
+        secret, where = rest[:SECRET_BYTES], rest[SECRET_BYTES:]
+        try:
+            address, _, domain = where.decode().partition(SEPARATOR)
+        except UnicodeDecodeError:
+            raise _damaged() from None
+        if not address:
+            raise _damaged()
+        return cls(address, domain or USUAL_DOMAIN, root, base64.urlsafe_b64encode(secret).decode())
 
     def __repr__(self) -> str:
         return f"JoinToken(address={self.address!r}, secret=***)"
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()[:CHECK_BYTES]
+
+
+def _damaged() -> ValueError:
+    return ValueError("the join token is damaged: copy it again, whole")

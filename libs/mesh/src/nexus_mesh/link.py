@@ -7,13 +7,14 @@ from typing import Any
 
 from nexus_mesh.channels import channel
 from nexus_mesh.methods import Method
+from nexus_mesh.options import Options, merged
 from nexus_mesh.server import MAX_MESSAGE
 from nexus_mesh.tls import Identity
 from nexus_mesh.tunnel.client import OPEN, Tunnel
 
 __all__ = ["Link"]
 
-OPTIONS: tuple[tuple[str, Any], ...] = (
+OPTIONS: Options = (
     # A cable that is pulled says nothing: after so long a silence, and as long again without an answer, it is cut.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -39,7 +40,7 @@ class Link:
         self.channel = channel(
             address,
             identity.channel_credentials(),
-            (*OPTIONS, ("grpc.ssl_target_name_override", server_name)),
+            merged(OPTIONS, [("grpc.ssl_target_name_override", server_name)]),
         )
         self.retired = asyncio.Event()
         self._active = 0

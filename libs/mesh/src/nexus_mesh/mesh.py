@@ -9,6 +9,8 @@ from typing import Any, Generic, Literal, Self, TypeVar
 from nexus_mesh import telemetry
 from nexus_mesh.client import Peer
 from nexus_mesh.config import ServiceSettings
+from nexus_mesh.denials import Denials
+from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.registration import StatusBoard
 from nexus_mesh.spiffe import role_server_name
 from nexus_mesh.tls import Identity
@@ -27,7 +29,8 @@ class Mesh(Generic[S]):
         self.identity = identity
         self.status = StatusBoard()
         self.draining = asyncio.Event()
-        self.denied: set[str] = set()
+        self.denied = Denials()
+        self.denied.subscribe(self._hang_up_on_denied)
         self._peers: dict[tuple[str, str], Peer] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -41,16 +44,30 @@ class Mesh(Generic[S]):
         await asyncio.gather(*(peer.close() for peer in self._peers.values()), return_exceptions=True)
 
     def dial(self, address: str, server_name: str) -> Peer:
-        """The peer at an address, whose certificate must carry the name. One per pair; connects on first use."""
+        """The peer at an address, whose certificate must carry the name. One per pair; connects on first use.
+
+        Raises MeshError BACKEND_DOWN when the identity of that name was withdrawn.
+        """
         key = (address, server_name)
+        if self.denied.has_server(server_name):
+            raise MeshError(Reason.BACKEND_DOWN, "The identity of this service has been withdrawn.")
         if key not in self._peers:
             self._peers[key] = Peer(address, server_name, self.identity)
         return self._peers[key]
 
     async def hang_up(self, peer: Peer, grace: float) -> None:
         """Forgets a peer and closes it once its calls have ended."""
-        self._peers.pop((peer.address, peer.server_name), None)
+        key = (peer.address, peer.server_name)
+        if self._peers.get(key) is peer:
+            del self._peers[key]
         await peer.close(grace)
+
+    def _hang_up_on_denied(self) -> None:
+        """Ends at once what runs at peers that were withdrawn."""
+        for key in [key for key in self._peers if self.denied.has_server(key[1])]:
+            peer = self._peers.pop(key)
+            log.warning("hung up on a withdrawn identity", address=peer.address, server_name=peer.server_name)
+            self.spawn(peer.close(), name=f"hang up {peer.address}")
 
     def control(self, role: Literal["registry", "router", "vault"]) -> Peer:
         """The control service of a role, at the address the settings give."""

@@ -40,6 +40,8 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.vault.v1.IdentityService/WatchTrust": ANYONE,
     "/nexus.vault.v1.IdentityService/CreateJoinToken": OPERATOR,
     "/nexus.vault.v1.IdentityService/DenyIdentity": OPERATOR,
+    "/nexus.vault.v1.IdentityService/AllowIdentity": OPERATOR,
+    "/nexus.vault.v1.IdentityService/ListIdentities": OPERATOR,
     "/nexus.vault.v1.KeyService/CreateKey": OPERATOR,
     "/nexus.vault.v1.KeyService/ListKeys": OPERATOR,
     "/nexus.vault.v1.KeyService/UpdateKey": OPERATOR,

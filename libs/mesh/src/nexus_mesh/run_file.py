@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nexus_mesh import addresses
 from nexus_mesh.config import ServiceSettings
+from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.spiffe import SpiffeId
 
 __all__ = ["RunFile", "read_all", "write"]
@@ -30,15 +31,13 @@ class RunFile:
 def write(home: Path, role: str, settings: ServiceSettings, port: int, metrics_port: int | None) -> Path:
     """Describes this process; the file's path, to be removed at the end."""
     folder = home / "run"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     spiffe = SpiffeId(settings.trust_domain, settings.zone, settings.node, role, settings.name)
     identity = str(home / "identities" / f"{role}-{settings.name}")
     address = addresses.join(addresses.local(settings.host), port)
     entry = RunFile(role, settings.name, os.getpid(), address, spiffe.server_name, identity, metrics_port)
     path = folder / f"{role}-{settings.name}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(entry)))
-    part.replace(path)
+    write_private(path, json.dumps(asdict(entry)).encode())
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,14 @@ from nexus_mesh import addresses, middleware
 from nexus_mesh.handlers import HandlerTable, OpenStreams
 from nexus_mesh.health import HealthServicer
 from nexus_mesh.middleware import Guard
+from nexus_mesh.options import Options, merged
 from nexus_mesh.tls import Identity
 from nexus_mesh.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
 
 MAX_MESSAGE = 20 * 1024 * 1024
-OPTIONS: tuple[tuple[str, Any], ...] = (
+OPTIONS: Options = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -36,6 +38,23 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),
+)
+
+# What anybody may send. A request to join has some hundred bytes; nothing is reserved for more before it is read.
+PUBLIC_MESSAGE = 64 * 1024
+PUBLIC_CALLS = 64
+PUBLIC_CONNECTIONS = 128
+PUBLIC_OPTIONS: Options = (
+    ("grpc.max_receive_message_length", PUBLIC_MESSAGE),
+    ("grpc.max_send_message_length", PUBLIC_MESSAGE),
+    ("grpc.max_concurrent_streams", 4),
+    ("grpc.http2.lookahead_bytes", PUBLIC_MESSAGE),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.max_allowed_incoming_connections", PUBLIC_CONNECTIONS),
+    ("grpc.max_connection_idle_ms", 10_000),
+    ("grpc.max_connection_age_ms", 60_000),
+    ("grpc.max_connection_age_grace_ms", 5_000),
+    ("grpc.server_handshake_timeout_ms", 5_000),
 )
 
 
@@ -74,10 +93,10 @@ class MeshServer:
 
 
 async def start_server(
-    servicers: Sequence[Servicer], *, host: str, port: int, identity: Identity, denied: set[str]
+    servicers: Sequence[Servicer], *, host: str, port: int, identity: Identity, denied: AbstractSet[str]
 ) -> MeshServer:
     """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
-    server, streams = grpc.aio.server(options=OPTIONS), OpenStreams()
+    server, streams = grpc.aio.server(options=merged(OPTIONS)), OpenStreams()
     table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
@@ -97,7 +116,7 @@ async def serve_public(
     servicers: Sequence[Servicer], host: str, port: int, identity: Identity
 ) -> AsyncIterator[int]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
-    server = grpc.aio.server(options=(*OPTIONS, ("grpc.max_receive_message_length", 64 * 1024)))
+    server = grpc.aio.server(options=merged(OPTIONS, PUBLIC_OPTIONS), maximum_concurrent_rpcs=PUBLIC_CALLS)
     table = HandlerTable(
         server, middleware.PUBLIC_EDGE, OpenStreams(), Guard(identity.spiffe.trust_domain, frozenset())
     )

@@ -15,7 +15,7 @@ from typing import TypeVar
 import uvloop
 from nexus.vault.v1 import identity_pb2
 
-from nexus_mesh import enrollment, run_file, telemetry, tls, tracing
+from nexus_mesh import enrollment, files, run_file, telemetry, tls, tracing
 from nexus_mesh.addresses import loopback
 from nexus_mesh.config import ServiceSettings, load
 from nexus_mesh.errors import ConfigError, MeshError
@@ -25,7 +25,7 @@ from nexus_mesh.registration import Registration
 from nexus_mesh.server import MeshServer, Servicer, start_server
 from nexus_mesh.spiffe import SpiffeId
 from nexus_mesh.tls import Identity
-from nexus_mesh.trust import follow_trust
+from nexus_mesh.trust import cut_denied, follow_trust
 from nexus_mesh.version import VERSION
 
 __all__ = ["Enroll", "Mesh", "Servicer", "run"]
@@ -44,6 +44,7 @@ log = telemetry.logger("service")
 
 def run(role: str, settings: type[S], open_service: Open[S], *, enroll: Enroll[S] | None = None) -> int:
     """Runs a service until SIGTERM or SIGINT; the process's exit code. `enroll` replaces the vault as issuer."""
+    files.guard_process()
     try:
         loaded = load(settings, sys.argv[1:])
     except ConfigError as error:
@@ -69,6 +70,7 @@ async def _main(role: str, settings: S, open_service: Open[S], enroll: Enroll[S]
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
+        await asyncio.to_thread(files.private_folder, settings.home)
         await serve(role, settings, open_service, enroll, stop)
     except (ConfigError, MeshError, OSError) as error:
         log.error("cannot run", detail=str(error))
@@ -90,15 +92,16 @@ async def serve(
         return
     identity = starting.result()
     async with Mesh(settings, identity) as mesh:
+        # Before anything is served: the vault may be away, and who was withdrawn must not come back with us.
+        mesh.denied.load(folder)
         tracing.start(role, settings.otel_endpoint)
         mesh.spawn(enrollment.keep_fresh(identity, folder, _renewer(mesh, enroll)), name="renewal")
         async with open_service(mesh) as servicers:
             server = await start_server(
                 servicers, host=settings.host, port=settings.port, identity=identity, denied=mesh.denied
             )
-            mesh.spawn(
-                follow_trust(mesh.control("vault"), identity, mesh.denied, server.streams), name="trust"
-            )
+            cut_denied(mesh.denied, server.streams)
+            mesh.spawn(follow_trust(mesh.control("vault"), identity, mesh.denied, folder), name="trust")
             await _serve_until(stop, mesh, server, role)
 
 
@@ -126,6 +129,7 @@ async def _serve_until(stop: asyncio.Event, mesh: Mesh[S], server: MeshServer, r
 
 async def _identity(role: str, settings: S, folder: Path, enroll: Enroll[S] | None) -> Identity:
     """The stored identity, else one from the service's own issuer, else one for the join token."""
+    await asyncio.to_thread(files.remove_parts, folder)
     stored = await asyncio.to_thread(tls.load, folder)
     if stored is not None:
         return Identity(stored)

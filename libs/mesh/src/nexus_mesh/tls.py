@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.spiffe import SpiffeId
 
 __all__ = ["Identity", "Material", "certificate_request", "load", "new_key", "store"]
@@ -70,15 +70,23 @@ class Identity:
             callback()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back after each replacement; the result unsubscribes."""
+        """Calls back after each replacement; the result unsubscribes, and may be called twice."""
         self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+
+        def unsubscribe() -> None:
+            if callback in self._subscribers:
+                self._subscribers.remove(callback)
+
+        return unsubscribe
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         return grpc.ssl_channel_credentials(self.bundle_pem, self.key_pem, self.chain_pem)
 
     def server_credentials(self, *, client_certificate: bool = True) -> grpc.ServerCredentials:
-        """Credentials that hand each new connection the newest certificate."""
+        """Credentials that hand each new connection the newest certificate.
+
+        Who has none to show cannot know the roots yet: they are shown to it, for it to compare with a join token.
+        """
         served = self.material
 
         def fetch() -> Any:  # None = no change, which the stub does not know
@@ -98,7 +106,7 @@ class Identity:
 def _server_configuration(
     material: Material, client_certificate: bool
 ) -> grpc.ServerCertificateConfiguration:
-    pair = [(material.key_pem, material.chain_pem)]
+    pair = [(material.key_pem, material.chain_pem + (b"" if client_certificate else material.bundle_pem))]
     return grpc.ssl_server_certificate_configuration(
         pair, material.bundle_pem if client_certificate else None
     )
@@ -141,20 +149,9 @@ def load(folder: Path) -> Material | None:
 
 def store(folder: Path, material: Material) -> None:
     """Writes an identity so that a crash leaves the old one or the new one, never a mix. Key file mode 0600."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / BUNDLE_FILE, material.bundle_pem)
-    _write(folder / ONE_FILE, material.key_pem + material.chain_pem)
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    part.replace(path)
+    private_folder(folder)
+    write_private(folder / BUNDLE_FILE, material.bundle_pem)
+    write_private(folder / ONE_FILE, material.key_pem + material.chain_pem)
 
 
 def _split(content: bytes) -> tuple[bytes, bytes]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-import functools
+from pathlib import Path
 
 from nexus.vault.v1 import identity_pb2
 
 from nexus_mesh import telemetry
 from nexus_mesh.client import Method, Peer
+from nexus_mesh.denials import Denials
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.handlers import OpenStreams
 from nexus_mesh.middleware import Call
 from nexus_mesh.tls import Identity
 
-__all__ = ["follow_trust"]
+__all__ = ["cut_denied", "follow_trust"]
 
 WATCH = Method(
     "nexus.vault.v1.IdentityService",
@@ -25,20 +27,42 @@ WATCH = Method(
 log = telemetry.logger("trust")
 
 
-async def follow_trust(vault: Peer, identity: Identity, denied: set[str], streams: OpenStreams) -> None:
-    """Keeps the bundle and the deny-list as the vault has them, and cuts the streams of who is denied."""
+async def follow_trust(vault: Peer, identity: Identity, denied: Denials, folder: Path) -> None:
+    """Keeps the bundle and the deny-list as the vault has them, the latter also in `folder`."""
+    saved = denied.revision
     async for told in vault.follow(WATCH, identity_pb2.WatchTrustRequest):
         if told.bundle_pem and told.bundle_pem != identity.bundle_pem:
             identity.replace(dataclasses.replace(identity.material, bundle_pem=told.bundle_pem))
-        now = set(told.denied_spiffe_ids)
-        fresh = now - denied
-        denied.clear()
-        denied.update(now)
+        if told.revision < denied.revision:
+            log.warning("an older list of withdrawn identities was not taken", told=told.revision)
+        fresh = denied.replace(told.denied_spiffe_ids, told.revision)
         if fresh:
-            gone = MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
-            cut = streams.end(functools.partial(_belongs_to, fresh), gone)
-            log.warning("identities withdrawn", identities=sorted(fresh), streams_cut=cut)
+            log.warning("identities withdrawn", identities=sorted(fresh))
+        if denied.revision != saved:
+            saved = await _save(denied, folder, saved)
 
 
-def _belongs_to(identities: set[str], call: Call) -> bool:
-    return call.caller is not None and str(call.caller.spiffe) in identities
+async def _save(denied: Denials, folder: Path, before: int) -> int:
+    """The revision that is on the disk afterwards."""
+    revision = denied.revision
+    try:
+        await asyncio.to_thread(denied.save, folder)
+    except OSError as error:
+        log.error("withdrawn identities not saved: they would come back with a restart", cause=error.strerror)
+        return before
+    return revision
+
+
+def cut_denied(denied: Denials, streams: OpenStreams) -> None:
+    """Ends the streams being served to whoever is denied, now and after every change."""
+
+    def is_denied(call: Call) -> bool:
+        return call.caller is not None and str(call.caller.spiffe) in denied
+
+    def cut() -> None:
+        gone = MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
+        if count := streams.end(is_denied, gone):
+            log.warning("streams of withdrawn identities cut", streams=count)
+
+    denied.subscribe(cut)
+    cut()

@@ -68,7 +68,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
 
 def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     """The pipeline with all that feeds it, running as tasks of the mesh."""
-    settings, table = mesh.settings, RoutingTable(mesh.identity.spiffe.trust_domain)
+    settings, table = mesh.settings, RoutingTable(mesh.identity.spiffe.trust_domain, mesh.denied)
     peers = Peers(mesh, settings.timeouts.connect)
     places = Places(settings.queue.bulkhead)
     traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers(), places)

@@ -27,13 +27,18 @@ class Peers:
         self._peers: dict[Endpoint, Peer] = {}
 
     def get(self, endpoint: Endpoint) -> Peer:
+        """Raises MeshError BACKEND_DOWN when its identity was withdrawn."""
         if endpoint not in self._peers:
             self._peers[endpoint] = self._mesh.dial(*endpoint)
         return self._peers[endpoint]
 
     async def connects(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's connection stands, or can be made in time. Sends no request."""
-        return await self.get(endpoint).wait_ready(self._connect_timeout)
+        try:
+            peer = self.get(endpoint)
+        except MeshError:
+            return False
+        return await peer.wait_ready(self._connect_timeout)
 
     def retain(self, table: Table) -> None:
         """Hangs up on whoever is not in the table, once running requests have ended."""

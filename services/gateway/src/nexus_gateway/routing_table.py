@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from nexus.router.v1 import snapshot_pb2
 from nexus_mesh import telemetry
+from nexus_mesh.denials import Denials
 from nexus_mesh.row_identity import RowGuard
 from nexus_routing import Table, Target, read_policy, read_target
 
@@ -18,11 +19,15 @@ log = telemetry.logger("routing")
 class RoutingTable:
     """`snapshot` is None until the first one came; `saved` tells that it came from the disk, not from a router.
 
-    Targets that do not follow from an identity of `trust_domain` are as if they were not there.
+    Targets that do not follow from an identity of `trust_domain`, or whose identity is withdrawn, are as if they
+    were not there.
     """
 
-    def __init__(self, trust_domain: str) -> None:
+    def __init__(self, trust_domain: str, denied: Denials | None = None) -> None:
         self._guard = RowGuard(trust_domain, "router")
+        self._denied = denied or Denials()
+        self._denied.subscribe(self._sift_again)
+        self._told: snapshot_pb2.Snapshot | None = None
         self.table = Table()
         self.snapshot: snapshot_pb2.Snapshot | None = None
         self.saved = False
@@ -37,6 +42,7 @@ class RoutingTable:
 
     def replace(self, snapshot: snapshot_pb2.Snapshot, *, saved: bool = False, age: float = 0.0) -> None:
         """Makes the snapshot the one to decide by. `age`: seconds since a router last stood by it."""
+        self._told = snapshot
         # Of a thousand targets few change between two snapshots: those that did not are not read again.
         admitted = [(raw, target) for raw, target in _by_bytes(snapshot) if self._admits(raw, target)]
         if len(admitted) < len(snapshot.targets):
@@ -49,7 +55,16 @@ class RoutingTable:
         for listener in self._listeners:
             listener(self.table)
 
+    def _sift_again(self) -> None:
+        """Who is denied has changed: what the router said last is looked at again."""
+        if self._told is not None:
+            self.replace(self._told, saved=self.saved, age=self.age())
+
     def _admits(self, raw: bytes, target: snapshot_pb2.Target) -> bool:
+        """Whatever registry and router still say of a withdrawn identity, and of one that nobody can have."""
+        if self._denied.has_server(target.server_name):
+            log.warning("target of a withdrawn identity left out", target=target.id)
+            return False
         return raw in self._known or self._guard.admits_target(target)
 
     def set_connected(self, connected: bool) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from nexus.router.v1 import snapshot_pb2
+from nexus_mesh.files import private_folder, write_private
 
 __all__ = ["SnapshotFile"]
 
@@ -22,13 +22,8 @@ class SnapshotFile:
 
     def save(self, snapshot: snapshot_pb2.Snapshot) -> None:
         """Writes so that a crash leaves the old snapshot or the new one. Raises OSError."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = self._path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(snapshot.SerializeToString())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        private_folder(self._path.parent)
+        write_private(self._path, snapshot.SerializeToString())
 
     def load(self) -> tuple[snapshot_pb2.Snapshot, float] | None:
         """The saved snapshot and its age in seconds; None when there is none of the last hour that can be read."""

@@ -12,6 +12,7 @@ from nexus_mesh.spiffe import role_server_name
 
 from nexus_registry import metrics
 from nexus_registry.config import RegistrySettings
+from nexus_registry.denied_rows import DeniedRows
 from nexus_registry.directory import Directory
 from nexus_registry.service import RegistryServicer
 from nexus_registry.store import Store
@@ -30,7 +31,7 @@ async def open_registry(mesh: Mesh[RegistrySettings]) -> AsyncIterator[Sequence[
     table = Table()
     reserved = frozenset(settings.etcd_endpoints)
     directory = Directory(table, store, settings.lease_ttl + settings.grace, reserved)
-    following = mesh.spawn(store.follow(directory), name="etcd watch")
+    following = mesh.spawn(store.follow(DeniedRows(directory, mesh.denied)), name="etcd watch")
     unsubscribe = identity.subscribe(lambda: _refresh(mesh, store))
     metrics.observe(table, store.stale_seconds)
     try:

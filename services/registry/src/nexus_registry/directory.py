@@ -116,6 +116,10 @@ class Directory:
             self._bury(stored)
             self._keeper.erase(instance_id)
 
+    def registered(self) -> list[Instance]:
+        """The instances that registered here."""
+        return [registration.instance for registration in self._local.values()]
+
     def close(self) -> None:
         """Stop all timers; the rows stay in the store until their leases end."""
         for registration in self._local.values():

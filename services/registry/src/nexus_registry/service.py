@@ -14,6 +14,7 @@ from nexus.registry.v1.registry_pb2_grpc import RegistryServiceServicer
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.identity import caller
 
+from nexus_registry.claims import ClaimsGuard
 from nexus_registry.config import RegistrySettings
 from nexus_registry.directory import Directory
 from nexus_registry.limits import check_port, check_status, check_version
@@ -42,6 +43,7 @@ class RegistryServicer(RegistryServiceServicer):
         self._store = store
         self._settings = settings
         self._draining = draining
+        self._claims = ClaimsGuard()
 
     async def Register(
         self, request: pb.RegisterRequest, context: grpc.aio.ServicerContext
@@ -49,6 +51,7 @@ class RegistryServicer(RegistryServiceServicer):
         check_port(request.port)
         check_version(request.version)
         check_status(request.status)
+        self._claims.enforce(caller(), request.status)
         spiffe = caller().spiffe
         address = join_address(peer_host(context.peer()), request.port, self._settings.advertise_host)
         row = Instance(
@@ -71,6 +74,7 @@ class RegistryServicer(RegistryServiceServicer):
                 status = request.status if request.HasField("status") else None
                 if status is not None:
                     check_status(status)
+                    self._claims.enforce(caller(), status)
                 yield pb.KeepAliveResponse(revision=self._directory.beat(instance_id, status))
         finally:
             if not self._draining.is_set():

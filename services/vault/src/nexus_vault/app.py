@@ -17,11 +17,12 @@ from nexus_mesh.errors import MeshError
 from nexus_mesh.exclusive import exclusive
 from nexus_mesh.server import Servicer, serve_public
 from nexus_mesh.service import Mesh
-from nexus_mesh.spiffe import SpiffeId, role_server_name
+from nexus_mesh.spiffe import SpiffeId
 
 from nexus_vault.clock import utc_now
 from nexus_vault.config import VaultSettings
 from nexus_vault.core import Core, open_core
+from nexus_vault.identity_roll import IdentityRoll
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.operator_identity import OperatorIdentity
@@ -56,14 +57,14 @@ async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Seque
     await keys.load()
     tenants = TenantRoll(core.database, keys)
     await tenants.load()
-    tokens = JoinTokens(core.database, core.pepper)
-    join = JoinServicer(core.authority, trust, tokens, settings.control_plane)
+    roll = IdentityRoll(core.database, core.authority.ttl)
+    tokens = JoinTokens(core.database, core.pepper, on_reuse=lambda spiffe: _withdraw(trust, spiffe))
+    join = JoinServicer(core.authority, trust, tokens, roll, settings.control_plane)
     door = [Servicer(join, add_JoinServiceServicer_to_server)]
     async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
         address = settings.join_address or addresses.join(settings.host, port)
         log.info("join port open", address=address)
-        server_name = role_server_name("vault", settings.trust_domain)
-        identity = IdentityServicer(core.authority, trust, tokens, address, server_name)
+        identity = IdentityServicer(core.authority, trust, tokens, roll, address)
         yield [
             Servicer(identity, add_IdentityServiceServicer_to_server),
             Servicer(KeyServicer(keys, tenants), add_KeyServiceServicer_to_server),
@@ -98,6 +99,10 @@ async def _renew_what_is_due(core: Core, operator: OperatorIdentity | None) -> N
     await core.renew_issuing_if_due(utc_now())
     if operator is not None:
         await asyncio.to_thread(operator.refresh)
+
+
+async def _withdraw(trust: Trust, spiffe: SpiffeId) -> None:
+    await trust.deny(spiffe, "its join token was presented a second time", "vault")
 
 
 def _operator(settings: VaultSettings, core: Core) -> OperatorIdentity | None:

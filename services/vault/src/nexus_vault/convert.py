@@ -7,10 +7,13 @@ import datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
+from nexus_mesh.claims import UNLIMITED, Claims
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.join_token import JoinToken
 from nexus_mesh.spiffe import SpiffeId
 
 from nexus_vault.ca.issue import Issued
+from nexus_vault.identity_roll import KnownIdentity
 from nexus_vault.journal import Synced
 from nexus_vault.key_news import KeyNews, Revoked
 from nexus_vault.keys import Key
@@ -19,7 +22,11 @@ from nexus_vault.trust import TrustState
 
 __all__ = [
     "certificate",
+    "claims",
+    "claims_of",
     "duration",
+    "identity",
+    "join_token",
     "key",
     "key_event",
     "moment",
@@ -44,6 +51,48 @@ def trust(state: TrustState) -> identity_pb2.WatchTrustResponse:
     return identity_pb2.WatchTrustResponse(
         bundle_pem=state.bundle_pem, denied_spiffe_ids=sorted(state.denied), revision=state.revision
     )
+
+
+def identity(known: KnownIdentity) -> identity_pb2.Identity:
+    denial = known.denial and identity_pb2.Denial(
+        create_time=timestamp(known.denial.time), reason=known.denial.reason, author=known.denial.author
+    )
+    return identity_pb2.Identity(
+        spiffe_id=known.spiffe_id,
+        create_time=timestamp(known.create_time),
+        issue_time=timestamp(known.issue_time),
+        expire_time=timestamp(known.expire_time),
+        serial=known.serial,
+        renewals=known.renewals,
+        claims=claims(known.claims),
+        denial=denial,
+        alarm_time=timestamp(known.alarm_time),
+    )
+
+
+def claims(given: Claims) -> identity_pb2.Claims | None:
+    """None when it may claim anything."""
+    if given == UNLIMITED:
+        return None
+    return identity_pb2.Claims(models=given.models, priority_floor=given.priority_floor)
+
+
+def claims_of(given: identity_pb2.Claims) -> Claims:
+    """Raises MeshError INVALID_REQUEST."""
+    try:
+        return Claims(tuple(given.models), given.priority_floor)
+    except ValueError as error:
+        raise _invalid("claims", f"do not hold: {error}") from None
+
+
+def join_token(token: JoinToken) -> str:
+    """Raises MeshError INVALID_REQUEST when the vault's address is too long for one."""
+    try:
+        return token.encode()
+    except ValueError as error:
+        raise _invalid(
+            "join_address", f"does not hold: {error}; give the vault a shorter join_address"
+        ) from None
 
 
 def key(given: Key) -> keys_pb2.Key:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
 from nexus_mesh import telemetry
+from nexus_mesh.claims import UNLIMITED, Claims
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.join_token import SECRET_BYTES
 from nexus_mesh.spiffe import SpiffeId
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +23,6 @@ from nexus_vault.tables import join_tokens
 
 __all__ = ["DEFAULT_TTL", "MAX_TTL", "JoinTokens"]
 
-SECRET_BYTES = 32
 MAX_SECRET_CHARACTERS = 256
 DEFAULT_TTL = datetime.timedelta(minutes=10)
 MAX_TTL = datetime.timedelta(hours=24)
@@ -33,14 +35,23 @@ REDEMPTIONS = prometheus_client.Counter(
 
 
 class JoinTokens:
-    """Makes and redeems them."""
+    """Makes and redeems them. `on_reuse` is called with the identity that a token presented twice let in."""
 
-    def __init__(self, database: Database, pepper: Pepper, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pepper: Pepper,
+        clock: Clock = utc_now,
+        on_reuse: Callable[[SpiffeId], Awaitable[None]] | None = None,
+    ) -> None:
         self._database = database
         self._pepper = pepper
         self._clock = clock
+        self._on_reuse = on_reuse
 
-    async def create(self, spiffe: SpiffeId, ttl: datetime.timedelta) -> tuple[str, datetime.datetime]:
+    async def create(
+        self, spiffe: SpiffeId, ttl: datetime.timedelta, claims: Claims = UNLIMITED
+    ) -> tuple[str, datetime.datetime]:
         """A new secret for `spiffe` and when it ends. Raises MeshError INVALID_REQUEST (ttl)."""
         if not datetime.timedelta(0) < ttl <= MAX_TTL:
             raise MeshError(
@@ -54,6 +65,7 @@ class JoinTokens:
             "spiffe_id": str(spiffe),
             "create_time": now,
             "expire_time": now + ttl,
+            "claims": claims.to_json(),
         }
 
         async def store(connection: AsyncConnection) -> None:
@@ -63,8 +75,8 @@ class JoinTokens:
         await self._database.write(store)
         return secret, now + ttl
 
-    async def redeem(self, secret: str) -> SpiffeId:
-        """The identity the secret stands for, which it does once. Raises MeshError JOIN_TOKEN."""
+    async def redeem(self, secret: str) -> tuple[SpiffeId, Claims]:
+        """The identity the secret stands for, once, and what it may claim. Raises MeshError JOIN_TOKEN."""
         digest = self._digest(secret[:MAX_SECRET_CHARACTERS])
         # Read before taking: strangers with invented secrets must not queue for the one place to write.
         found = await self._find(digest)
@@ -74,7 +86,7 @@ class JoinTokens:
                 Reason.JOIN_TOKEN, "This join token is unknown, used or expired. Ask for a new one."
             )
         REDEMPTIONS.labels("ok").inc()
-        return SpiffeId.parse(found.spiffe_id)
+        return SpiffeId.parse(found.spiffe_id), Claims.from_json(found.claims)
 
     async def _find(self, digest: bytes) -> sa.Row[Any] | None:
         rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
@@ -92,12 +104,23 @@ class JoinTokens:
         return await self._database.write(store)
 
     async def _report(self, digest: bytes) -> None:
-        """Tells the operator, not the caller, what was wrong: a second use may mean a stolen token."""
+        """Tells the operator, not the caller, what was wrong.
+
+        A second use means that two had the token. Which of them is the identity's owner cannot be known, so it is
+        withdrawn; unless it has joined again since, by a token of its own.
+        """
         found = await self._find(digest)
         used = found.redeem_time if found else None
         REDEMPTIONS.labels("reused" if used else "expired" if found else "unknown").inc()
         if found and used:
             log.warning("join_token_reuse", identity=found.spiffe_id, first_use=used.isoformat())
+            if self._on_reuse is not None and not await self._joined_since(found):
+                await self._on_reuse(SpiffeId.parse(found.spiffe_id))
+
+    async def _joined_since(self, token: sa.Row[Any]) -> bool:
+        columns = join_tokens.c
+        later = (columns.spiffe_id == token.spiffe_id, columns.redeem_time > token.redeem_time)
+        return bool(await self._database.read(sa.select(columns.digest).where(*later).limit(1)))
 
     def _digest(self, secret: str) -> bytes:
         return self._pepper.digest(b"join", secret)

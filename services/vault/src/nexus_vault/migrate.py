@@ -10,7 +10,7 @@ from nexus_vault.errors import VaultUnusableError
 
 __all__ = ["HEAD", "migrate"]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions; a test holds the two equal."""
 BLOCKING_DRIVERS = {"sqlite+aiosqlite": "sqlite+pysqlite"}
 

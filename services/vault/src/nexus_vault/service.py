@@ -20,6 +20,7 @@ from nexus_mesh.join_token import JoinToken
 from nexus_vault import convert, join_tokens
 from nexus_vault.ca.issue import IssuingAuthority
 from nexus_vault.ca.request import requested_key
+from nexus_vault.identity_roll import IdentityRoll
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.tenant_roll import TenantRoll
@@ -32,31 +33,34 @@ Context = grpc.aio.ServicerContext
 
 
 class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
-    """nexus.vault.v1.IdentityService. `join_address` and `server_name` go into the join tokens it makes."""
+    """nexus.vault.v1.IdentityService. `join_address` goes into the join tokens it makes."""
 
     def __init__(
         self,
         authority: IssuingAuthority,
         trust: Trust,
         tokens: JoinTokens,
+        roll: IdentityRoll,
         join_address: str,
-        server_name: str,
     ) -> None:
         self._authority = authority
         self._trust = trust
         self._tokens = tokens
+        self._roll = roll
         self._join_address = join_address
-        self._server_name = server_name
 
     async def Renew(self, request: identity_pb2.RenewRequest, context: Context) -> identity_pb2.RenewResponse:
-        spiffe = caller().spiffe
-        self._trust.check(spiffe)
-        issued = self._authority.issue(spiffe, request.certificate_request)
+        who = caller()
+        self._trust.check(who.spiffe)
+        await self._roll.check_renewal(who)
+        issued = self._authority.issue(who.spiffe, request.certificate_request, claims=who.claims)
+        await self._roll.renewed(issued)
         return identity_pb2.RenewResponse(certificate=convert.certificate(issued))
 
     async def WatchTrust(
         self, request: identity_pb2.WatchTrustRequest, context: Context
     ) -> AsyncIterator[identity_pb2.WatchTrustResponse]:
+        await self._roll.saw(caller())
         async for state in self._trust.current.follow():
             yield convert.trust(state)
 
@@ -64,40 +68,66 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.CreateJoinTokenRequest, context: Context
     ) -> identity_pb2.CreateJoinTokenResponse:
         spiffe = convert.spiffe_of(request, self._authority.trust_domain)
+        claims = convert.claims_of(request.claims)
         self._trust.check(spiffe)
         ttl = convert.duration(request.ttl, "ttl") if request.HasField("ttl") else join_tokens.DEFAULT_TTL
-        secret, ends = await self._tokens.create(spiffe, ttl)
-        token = JoinToken(self._join_address, self._server_name, self._authority.root_der, secret)
-        return identity_pb2.CreateJoinTokenResponse(token=token.encode(), expire_time=convert.timestamp(ends))
+        secret, ends = await self._tokens.create(spiffe, ttl, claims)
+        domain, root = self._authority.trust_domain, self._authority.root_sha256
+        text = convert.join_token(JoinToken(self._join_address, domain, root, secret))
+        return identity_pb2.CreateJoinTokenResponse(token=text, expire_time=convert.timestamp(ends))
 
     async def DenyIdentity(
         self, request: identity_pb2.DenyIdentityRequest, context: Context
     ) -> identity_pb2.DenyIdentityResponse:
-        spiffe = convert.spiffe_id(request.spiffe_id)
-        if spiffe == caller().spiffe:
+        spiffe, author = convert.spiffe_id(request.spiffe_id), caller().spiffe
+        if spiffe == author:
             raise MeshError(
                 Reason.INVALID_REQUEST, "An operator cannot withdraw the identity it is calling with."
             )
-        await self._trust.deny(spiffe)
+        await self._trust.deny(spiffe, request.reason, str(author))
+        await self._roll.denied(spiffe)
         return identity_pb2.DenyIdentityResponse()
+
+    async def AllowIdentity(
+        self, request: identity_pb2.AllowIdentityRequest, context: Context
+    ) -> identity_pb2.AllowIdentityResponse:
+        spiffe = convert.spiffe_id(request.spiffe_id)
+        await self._roll.allowed(spiffe)
+        await self._trust.allow(spiffe, str(caller().spiffe))
+        return identity_pb2.AllowIdentityResponse()
+
+    async def ListIdentities(
+        self, request: identity_pb2.ListIdentitiesRequest, context: Context
+    ) -> identity_pb2.ListIdentitiesResponse:
+        known, more = await self._roll.page(request.page_size, request.page_token)
+        return identity_pb2.ListIdentitiesResponse(
+            identities=map(convert.identity, known), next_page_token=more
+        )
 
 
 class JoinServicer(identity_pb2_grpc.JoinServiceServicer):
     """nexus.vault.v1.JoinService. `control_plane` is told to who joins: role -> host:port."""
 
     def __init__(
-        self, authority: IssuingAuthority, trust: Trust, tokens: JoinTokens, control_plane: Mapping[str, str]
+        self,
+        authority: IssuingAuthority,
+        trust: Trust,
+        tokens: JoinTokens,
+        roll: IdentityRoll,
+        control_plane: Mapping[str, str],
     ) -> None:
         self._authority = authority
         self._trust = trust
         self._tokens = tokens
+        self._roll = roll
         self._control_plane = dict(control_plane)
 
     async def Join(self, request: identity_pb2.JoinRequest, context: Context) -> identity_pb2.JoinResponse:
         requested_key(request.certificate_request)  # a request that cannot be met must not use the token up
-        spiffe = await self._tokens.redeem(request.secret)
+        spiffe, claims = await self._tokens.redeem(request.secret)
         self._trust.check(spiffe)
-        issued = self._authority.issue(spiffe, request.certificate_request)
+        issued = self._authority.issue(spiffe, request.certificate_request, claims=claims)
+        await self._roll.joined(issued, claims)
         return identity_pb2.JoinResponse(
             certificate=convert.certificate(issued), control_plane=self._control_plane
         )

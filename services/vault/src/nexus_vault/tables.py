@@ -6,7 +6,7 @@ import datetime
 
 import sqlalchemy as sa
 
-__all__ = ["METADATA", "api_keys", "authorities", "denied", "join_tokens", "sealed", "tenants"]
+__all__ = ["METADATA", "api_keys", "authorities", "denied", "identities", "join_tokens", "sealed", "tenants"]
 
 
 class UtcTime(sa.TypeDecorator[datetime.datetime]):
@@ -59,6 +59,22 @@ join_tokens = sa.Table(
     sa.Column("create_time", UtcTime, nullable=False),
     sa.Column("expire_time", UtcTime, nullable=False),
     sa.Column("redeem_time", UtcTime),
+    sa.Column("claims", sa.Text, nullable=False, server_default=""),
+)
+
+# Everybody who was ever let in. `used`: the newest certificate was seen here, so nobody has a reason to show an older.
+identities = sa.Table(
+    "identities",
+    METADATA,
+    sa.Column("spiffe_id", sa.String(512), primary_key=True),
+    sa.Column("create_time", UtcTime, nullable=False),
+    sa.Column("issue_time", UtcTime),
+    sa.Column("expire_time", UtcTime),
+    sa.Column("serial", sa.String(64), nullable=False),
+    sa.Column("used", sa.Boolean, nullable=False),
+    sa.Column("renewals", sa.BigInteger, nullable=False),
+    sa.Column("claims", sa.Text, nullable=False),
+    sa.Column("alarm_time", UtcTime),
 )
 
 denied = sa.Table(
@@ -66,6 +82,11 @@ denied = sa.Table(
     METADATA,
     sa.Column("spiffe_id", sa.String(512), primary_key=True),
     sa.Column("deny_time", UtcTime, nullable=False),
+    sa.Column("reason", sa.String(256), nullable=False, server_default=""),
+    sa.Column("author", sa.String(512), nullable=False, server_default=""),
+    # Set when the denial was taken back. The row stays: revisions must never go back.
+    sa.Column("allow_time", UtcTime),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="1"),
 )
 
 api_keys = sa.Table(

@@ -12,13 +12,14 @@ import grpc.aio
 from grpc import ChannelConnectivity
 from nexus.etcd.v1 import rpc_pb2_grpc
 from nexus_mesh.channels import channel
+from nexus_mesh.options import Options, merged
 
 from nexus_registry.etcd.errors import UnavailableError, translate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-OPTIONS: list[tuple[str, Any]] = [
+OPTIONS: Options = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
@@ -29,7 +30,7 @@ OPTIONS: list[tuple[str, Any]] = [
     # Shared subchannels would hand a new channel the old connection, with the old certificate.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", 64 << 20),
-]
+)
 
 # Without it a member that lost the others keeps streams open and silently stale; with it, it ends them.
 REQUIRE_LEADER = (("hasleader", "true"),)
@@ -96,7 +97,7 @@ class Connection:
     ) -> None:
         self.endpoint = endpoint
         named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
-        self._channel = channel(endpoint, credentials, [*OPTIONS, *named])
+        self._channel = channel(endpoint, credentials, merged(OPTIONS, named))
         self.kv = rpc_pb2_grpc.KVStub(self._channel)
         self.lease = rpc_pb2_grpc.LeaseStub(self._channel)
         self.watch = rpc_pb2_grpc.WatchStub(self._channel)

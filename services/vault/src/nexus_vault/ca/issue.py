@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import prometheus_client
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from nexus_mesh.claims import UNLIMITED, Claims
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.spiffe import SpiffeId
 
@@ -32,6 +34,7 @@ class Issued:
     chain_pem: bytes
     bundle_pem: bytes
     expires_at: datetime.datetime
+    serial: str
 
 
 class IssuingAuthority:
@@ -57,19 +60,32 @@ class IssuingAuthority:
         return b"".join(root.public_bytes(Encoding.PEM) for root in self.roots)
 
     @property
-    def root_der(self) -> bytes:
-        """The newest root: what a join token pins."""
-        return self.roots[-1].public_bytes(Encoding.DER)
+    def root_sha256(self) -> bytes:
+        """Of the newest root: what a join token pins."""
+        return self.roots[-1].fingerprint(hashes.SHA256())
 
-    def issue(self, spiffe: SpiffeId, request: bytes, ttl: datetime.timedelta | None = None) -> Issued:
+    @property
+    def ttl(self) -> datetime.timedelta:
+        """The life of a certificate."""
+        return self._ttl
+
+    def issue(
+        self,
+        spiffe: SpiffeId,
+        request: bytes,
+        ttl: datetime.timedelta | None = None,
+        claims: Claims = UNLIMITED,
+    ) -> Issued:
         """A certificate for `spiffe` over the key of a PKCS#10 (DER). Raises MeshError INVALID_REQUEST."""
         if spiffe.trust_domain != self.trust_domain:
             raise MeshError(Reason.INVALID_REQUEST, f"This vault issues names of {self.trust_domain} only.")
         key = requested_key(request)
         try:
-            leaf = sign_leaf(self.issuing, spiffe, key, self._clock(), self._ttl if ttl is None else ttl)
+            life = self._ttl if ttl is None else ttl
+            leaf = sign_leaf(self.issuing, spiffe, key, self._clock(), life, claims)
         except ValueError as error:
             raise MeshError(Reason.INVALID_REQUEST, f"The certificate was refused: {error}.") from None
         ISSUED.labels(spiffe.role).inc()
         chain = leaf.public_bytes(Encoding.PEM) + self.issuing.certificate.public_bytes(Encoding.PEM)
-        return Issued(spiffe, chain, self.bundle_pem, leaf.not_valid_after_utc)
+        serial = format(leaf.serial_number, "x")
+        return Issued(spiffe, chain, self.bundle_pem, leaf.not_valid_after_utc, serial)

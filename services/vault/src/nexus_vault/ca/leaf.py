@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from nexus_mesh.claims import UNLIMITED, Claims
 from nexus_mesh.spiffe import SpiffeId, role_server_name
 
 from nexus_vault.ca.authorities import SKEW, CertifiedKey
@@ -46,6 +47,7 @@ def sign_leaf(
     key: ec.EllipticCurvePublicKey,
     now: datetime.datetime,
     ttl: datetime.timedelta,
+    claims: Claims = UNLIMITED,
 ) -> x509.Certificate:
     """A certificate for `spiffe` over `key`. It never outlives its issuer. Raises ValueError (ttl)."""
     if not datetime.timedelta(0) < ttl <= MAX_TTL:
@@ -67,6 +69,8 @@ def sign_leaf(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(issuer, critical=False)
     )
+    if claims != UNLIMITED:
+        builder = builder.add_extension(claims.extension(), critical=False)
     return builder.sign(issuing.key, hashes.SHA256())
 
 

@@ -72,18 +72,28 @@ class WatchTrustResponse(_message.Message):
     def __init__(self, bundle_pem: _Optional[bytes] = ..., denied_spiffe_ids: _Optional[_Iterable[str]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class CreateJoinTokenRequest(_message.Message):
-    __slots__ = ("role", "node", "name", "zone", "ttl")
+    __slots__ = ("role", "node", "name", "zone", "ttl", "claims")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
     role: str
     node: str
     name: str
     zone: str
     ttl: _duration_pb2.Duration
-    def __init__(self, role: _Optional[str] = ..., node: _Optional[str] = ..., name: _Optional[str] = ..., zone: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    claims: Claims
+    def __init__(self, role: _Optional[str] = ..., node: _Optional[str] = ..., name: _Optional[str] = ..., zone: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., claims: _Optional[_Union[Claims, _Mapping]] = ...) -> None: ...
+
+class Claims(_message.Message):
+    __slots__ = ("models", "priority_floor")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    priority_floor: int
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., priority_floor: _Optional[int] = ...) -> None: ...
 
 class CreateJoinTokenResponse(_message.Message):
     __slots__ = ("token", "expire_time")
@@ -94,11 +104,71 @@ class CreateJoinTokenResponse(_message.Message):
     def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DenyIdentityRequest(_message.Message):
+    __slots__ = ("spiffe_id", "reason")
+    SPIFFE_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    spiffe_id: str
+    reason: str
+    def __init__(self, spiffe_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DenyIdentityResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class AllowIdentityRequest(_message.Message):
     __slots__ = ("spiffe_id",)
     SPIFFE_ID_FIELD_NUMBER: _ClassVar[int]
     spiffe_id: str
     def __init__(self, spiffe_id: _Optional[str] = ...) -> None: ...
 
-class DenyIdentityResponse(_message.Message):
+class AllowIdentityResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ListIdentitiesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListIdentitiesResponse(_message.Message):
+    __slots__ = ("identities", "next_page_token")
+    IDENTITIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    identities: _containers.RepeatedCompositeFieldContainer[Identity]
+    next_page_token: str
+    def __init__(self, identities: _Optional[_Iterable[_Union[Identity, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("spiffe_id", "create_time", "issue_time", "expire_time", "serial", "renewals", "claims", "denial", "alarm_time")
+    SPIFFE_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    ISSUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    RENEWALS_FIELD_NUMBER: _ClassVar[int]
+    CLAIMS_FIELD_NUMBER: _ClassVar[int]
+    DENIAL_FIELD_NUMBER: _ClassVar[int]
+    ALARM_TIME_FIELD_NUMBER: _ClassVar[int]
+    spiffe_id: str
+    create_time: _timestamp_pb2.Timestamp
+    issue_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    serial: str
+    renewals: int
+    claims: Claims
+    denial: Denial
+    alarm_time: _timestamp_pb2.Timestamp
+    def __init__(self, spiffe_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., issue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., serial: _Optional[str] = ..., renewals: _Optional[int] = ..., claims: _Optional[_Union[Claims, _Mapping]] = ..., denial: _Optional[_Union[Denial, _Mapping]] = ..., alarm_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Denial(_message.Message):
+    __slots__ = ("create_time", "reason", "author")
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    create_time: _timestamp_pb2.Timestamp
+    reason: str
+    author: str
+    def __init__(self, create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reason: _Optional[str] = ..., author: _Optional[str] = ...) -> None: ...

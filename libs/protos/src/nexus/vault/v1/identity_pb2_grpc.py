@@ -55,6 +55,16 @@ class IdentityServiceStub:
                 request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.DenyIdentityRequest.SerializeToString,
                 response_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.DenyIdentityResponse.FromString,
                 _registered_method=True)
+        self.AllowIdentity = channel.unary_unary(
+                '/nexus.vault.v1.IdentityService/AllowIdentity',
+                request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityRequest.SerializeToString,
+                response_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityResponse.FromString,
+                _registered_method=True)
+        self.ListIdentities = channel.unary_unary(
+                '/nexus.vault.v1.IdentityService/ListIdentities',
+                request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
@@ -64,7 +74,8 @@ class IdentityServiceServicer:
     def Renew(self, request, context):
         """Renew issues a new certificate for the caller's own identity: same name, new key, new life.
         The caller must be any identity that is not denied. May fail with INVALID_REQUEST (the request is not a valid
-        PKCS#10 of an accepted key type) or MESH_IDENTITY (denied).
+        PKCS#10 of an accepted key type), MESH_IDENTITY (denied) or RATE_LIMIT (far more often than a certificate's life
+        asks for).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,8 +98,24 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DenyIdentity(self, request, context):
-        """DenyIdentity withdraws an identity: its certificates are refused everywhere within seconds, and it cannot renew.
-        The caller must be an operator. May fail with INVALID_REQUEST.
+        """DenyIdentity withdraws an identity: its certificates are refused everywhere within seconds, nothing is sent to it,
+        and it cannot renew. The caller must be an operator. May fail with INVALID_REQUEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AllowIdentity(self, request, context):
+        """AllowIdentity takes a denial back, and with it the alarm about the identity. Its certificates count again until
+        they expire. The caller must be an operator. May fail with INVALID_REQUEST or OBJECT_NOT_FOUND (not known here).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIdentities(self, request, context):
+        """ListIdentities lists every identity known here, by name. The caller must be an operator.
+        May fail with INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +143,16 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.DenyIdentity,
                     request_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.DenyIdentityRequest.FromString,
                     response_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.DenyIdentityResponse.SerializeToString,
+            ),
+            'AllowIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.AllowIdentity,
+                    request_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityRequest.FromString,
+                    response_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityResponse.SerializeToString,
+            ),
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -237,6 +274,60 @@ class IdentityService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def AllowIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.vault.v1.IdentityService/AllowIdentity',
+            nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityRequest.SerializeToString,
+            nexus_dot_vault_dot_v1_dot_identity__pb2.AllowIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.vault.v1.IdentityService/ListIdentities',
+            nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesRequest.SerializeToString,
+            nexus_dot_vault_dot_v1_dot_identity__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class JoinServiceStub:
     """The door for those who have no certificate yet. Served alone, on its own port, with server-side TLS.
@@ -260,7 +351,8 @@ class JoinServiceServicer:
     """
 
     def Join(self, request, context):
-        """Join redeems a token for a certificate. The caller may be anyone.
+        """Join redeems a token for a certificate. The caller may be anyone. A token that was redeemed before withdraws the
+        identity that was given for it: one of the two who had it had no right to.
         May fail with JOIN_TOKEN (unknown, used, expired) or INVALID_REQUEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
