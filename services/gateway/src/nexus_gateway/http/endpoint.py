@@ -1,4 +1,4 @@
-"""The way of every request through the edge: guard, method, authentication, handler; and of every failure back."""
+"""The way of every request through the edge: host, origin, method, authentication, handler; and of failures back."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.telemetry import logger, set_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.http.errors import EdgeError, envelope, error_object
+from nexus_gateway.http.errors import EdgeError, Header, envelope, error_object
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.guard import HostGuard
 from nexus_gateway.http.metrics import count_stream_failure, observe
+from nexus_gateway.http.origins import Origins
 
 Handler = Callable[[Exchange], Awaitable[None]]
 Authenticate = Callable[[str | None], Awaitable[Any]]
@@ -36,11 +37,13 @@ class Endpoint:
         handlers: Mapping[str, Handler],
         *,
         guard: HostGuard,
+        origins: Origins,
         authenticate: Authenticate | None = None,
     ) -> None:
         self._name = name
         self._handlers = handlers
         self._guard = guard
+        self._origins = origins
         self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +51,10 @@ class Endpoint:
         set_request_id(exchange.request_id)
         try:
             self._guard.check(exchange.fields)
+            exchange.always = self._origins.admit(exchange.fields)
+            if scope["method"] == "OPTIONS" and (told := self._preflight(exchange)) is not None:
+                await exchange.respond_nothing(told)
+                return
             handler = self._handler(scope["method"])
             if self._authenticate is not None:
                 exchange.principal = await self._authenticate(exchange.credential)
@@ -64,6 +71,9 @@ class Endpoint:
         finally:
             status = CLIENT_CLOSED if exchange.client_left else exchange.status
             observe(self._name, status, time.perf_counter() - exchange.started)
+
+    def _preflight(self, exchange: Exchange) -> list[Header] | None:
+        return self._origins.preflight(exchange.fields, self._handlers)
 
     def _handler(self, method: str) -> Handler:
         handler = self._handlers.get(method)

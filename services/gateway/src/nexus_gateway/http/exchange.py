@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import MeshError
 from nexus_mesh.telemetry import new_request_id
 from starlette.types import Receive, Scope, Send
 
@@ -34,6 +34,7 @@ class Exchange:
     __slots__ = (
         "_receive",
         "_send",
+        "always",
         "fields",
         "principal",
         "request_id",
@@ -52,6 +53,8 @@ class Exchange:
         self.request_id = new_request_id()
         self.started = time.perf_counter()
         self.principal: Any = None
+        self.always: tuple[Header, ...] = ()
+        """Headers of whatever is answered: what a browser must be told."""
         self.written_at = 0.0
         """When the last byte of a stream was written, on the loop's clock."""
         self.status = 0
@@ -65,11 +68,8 @@ class Exchange:
 
     @property
     def credential(self) -> str | None:
-        """The bearer text, or None when there is none. MeshError CALLER_KEY when there are several."""
-        given = [value for name, value in self.scope["headers"] if name == b"authorization"]
-        if len(given) > 1:
-            raise MeshError(Reason.CALLER_KEY, "Send one Authorization header, not several.")
-        scheme, _, text = given[0].partition(b" ") if given else (b"", b"", b"")
+        """The bearer text, or None when there is none."""
+        scheme, _, text = self.fields.get(b"authorization", b"").partition(b" ")
         return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
 
     async def body(self) -> bytes:
@@ -91,6 +91,11 @@ class Exchange:
         await self._start(status, [(b"content-type", content_type), length, *headers])
         await self._send({"type": "http.response.body", "body": body})
 
+    async def respond_nothing(self, headers: Sequence[Header]) -> None:
+        """204: all there is to say stands in the headers."""
+        await self._start(204, [*headers])
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def start_events(self, headers: Sequence[Header], tail: Tail) -> None:
         """The head of an event stream; from here on a failure is told by `tail(error)`, not by a status."""
         self.tail = tail
@@ -111,6 +116,7 @@ class Exchange:
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", b"%d" % ((time.perf_counter() - self.started) * 1000)),
             OPENAI_VERSION,
+            *self.always,
         )
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

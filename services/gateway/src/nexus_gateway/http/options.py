@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,12 @@ class Limits:
 class EdgeOptions:
     """How the edge behaves towards clients."""
 
-    allowed_hosts: frozenset[str] | None = None
-    """Names the Host and Origin headers may carry; None = any. Set it to LOOPBACK_NAMES when the edge is open on
-    loopback: a web page that rebinds its own name to 127.0.0.1 is then refused."""
+    allowed_hosts: tuple[str, ...] | None = None
+    """Names the Host header may carry; None = any. Set it to `guard.local_names()` when the edge is open on loopback: a
+    web page that rebinds its own name to 127.0.0.1 is then refused."""
+    origins: tuple[str, ...] | None = None
+    """Web pages that may call, as `origins.Origins` takes them."""
+    needs_key: bool = False
     keep_alive_comment_seconds: float = 15
     expose_metrics: bool = True
     limits: Limits = field(default_factory=Limits)
