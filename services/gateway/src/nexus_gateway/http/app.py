@@ -11,6 +11,7 @@ from nexus.types.v1 import model_pb2
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nexus_gateway.http.budget import BodyBudget
 from nexus_gateway.http.endpoint import Endpoint, Handler
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
@@ -23,6 +24,7 @@ from nexus_gateway.http.models import Catalog, ModelRoutes
 from nexus_gateway.http.options import EdgeOptions
 from nexus_gateway.http.origins import Origins
 from nexus_gateway.http.page import front_page
+from nexus_gateway.http.strangers import Strangers
 
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""
@@ -53,9 +55,20 @@ def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp
     guard = HostGuard(options.allowed_hosts)
     origins = Origins(options.origins, refuses=not options.needs_key)
 
+    limits = options.limits
+    bodies = BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds)
+    strangers = Strangers()
+
     def endpoint(row: Row) -> Endpoint:
-        authenticate = None if row.public else pipeline.authenticate
-        return Endpoint(row.name, row.handlers, guard=guard, origins=origins, authenticate=authenticate)
+        return Endpoint(
+            row.name,
+            row.handlers,
+            guard=guard,
+            origins=origins,
+            bodies=bodies,
+            strangers=strangers,
+            authenticate=None if row.public else pipeline.authenticate,
+        )
 
     routes = [
         Route(prefix + row.path, endpoint(row)) for row in _rows(pipeline, options) for prefix in row.prefixes

@@ -13,6 +13,7 @@ from nexus_mesh.errors import MeshError
 from nexus_mesh.telemetry import new_request_id
 from starlette.types import Receive, Scope, Send
 
+from nexus_gateway.http.budget import Hold
 from nexus_gateway.http.errors import EdgeError, Header
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
@@ -36,6 +37,7 @@ class Exchange:
         "_send",
         "always",
         "fields",
+        "hold",
         "principal",
         "request_id",
         "scope",
@@ -53,6 +55,8 @@ class Exchange:
         self.request_id = new_request_id()
         self.started = time.perf_counter()
         self.principal: Any = None
+        self.hold: Hold | None = None
+        """The bytes of its body that are accounted for."""
         self.always: tuple[Header, ...] = ()
         """Headers of whatever is answered: what a browser must be told."""
         self.written_at = 0.0
@@ -72,16 +76,29 @@ class Exchange:
         scheme, _, text = self.fields.get(b"authorization", b"").partition(b" ")
         return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
 
+    @property
+    def address(self) -> str:
+        """Where the connection comes from."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
     async def body(self) -> bytes:
-        """The whole body; the server has bounded its size and time."""
-        message = await self._receive()
-        if not message.get("more_body"):
-            return message.get("body", b"")
-        pieces = [message["body"]]
-        while message.get("more_body"):
+        """The whole body; the server has bounded its size and time. MeshError when there is no room for it."""
+        hold, read = self.hold, bytearray()
+        if hold is not None:
+            await hold.reach(int(self.fields.get(b"content-length", b"0")))
+        while True:
             message = await self._receive()
-            pieces.append(message.get("body", b""))
-        return b"".join(pieces)
+            piece: bytes = message.get("body", b"")
+            if hold is not None:
+                await hold.reach(len(read) + len(piece))
+            if not message.get("more_body"):
+                break
+            read += piece
+        if not read:
+            return piece
+        read += piece
+        return bytes(read)
 
     async def respond(
         self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON

@@ -23,6 +23,14 @@ class Limits:
     stalled_client_seconds: float = 60
     """How long a client may leave our bytes unread."""
     connections: int = 4096
+    address_share: float = 0.25
+    """Of the connections, for one address that is not this machine's."""
+    bodies_bytes: int = 128 * MIB
+    """Of all bodies under way, from before they are read to the end of their requests."""
+    tenant_share: float = 0.5
+    """Of those, for one tenant."""
+    body_wait_seconds: float = 5
+    """For room for a body."""
 
 
 @dataclass(frozen=True, slots=True)
