@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from nexus_gateway.http.options import EdgeOptions, Limits
 from support.edge_pipeline import chunks, delta
 from support.edge_server import running_edge
@@ -61,20 +59,3 @@ async def test_a_client_that_does_not_read_is_cut() -> None:
         connection.send(request(body=chat(stream=True)))
         await eventually(lambda: edge.pipeline.cancelled == 1, timeout=10, what="the cut")
         assert edge.pipeline.running == 0
-
-
-async def test_connections_have_a_limit() -> None:
-    options = EdgeOptions(limits=Limits(connections=2))
-    async with (
-        running_edge(options) as edge,
-        RawConnection(edge.port) as one,
-        RawConnection(edge.port) as two,
-    ):
-        for connection in (one, two):
-            connection.send(request("GET", "/healthz"))
-            assert (await connection.answer()).status == 200
-        async with RawConnection(edge.port) as three:
-            assert_envelope(await three.answer(), 503, "overloaded")
-        one.writer.transport.abort()
-        await asyncio.sleep(0.05)
-        await assert_serves(edge.port)

@@ -64,3 +64,34 @@ def test_wrong_times_are_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "nexus.toml").write_text(text)
     with pytest.raises(ConfigError):
         settings(tmp_path)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "origin", ["*", "http://*", "https://*", "null", "localhost", "http://a/b", "http://*.example", ""]
+)
+def test_a_list_of_pages_cannot_mean_everybody(tmp_path: Path, origin: str) -> None:
+    """A15."""
+    (tmp_path / "nexus.toml").write_text(f"[gateway]\norigins = ['{origin}']")
+    with pytest.raises(ConfigError, match="is not an origin"):
+        settings(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["*", "http://box", "box:80", "", "*.", "a b"])
+def test_hosts_are_names(tmp_path: Path, host: str) -> None:
+    """D9."""
+    (tmp_path / "nexus.toml").write_text(f"[gateway]\nhosts = ['{host}']")
+    with pytest.raises(ConfigError, match="is not a host name"):
+        settings(tmp_path)
+
+
+def test_pages_and_names_that_may_be_set(tmp_path: Path) -> None:
+    """A15, D9: no list of pages and an empty one differ."""
+    assert settings(tmp_path).origins is None
+    (tmp_path / "nexus.toml").write_text(
+        "[gateway]\norigins = ['chrome-extension://*', 'http://[::1]:*']\nhosts = ['box', '*.home.arpa']"
+    )
+    assert settings(tmp_path).origins == ("chrome-extension://*", "http://[::1]:*")
+    assert settings(tmp_path).hosts == ("box", "*.home.arpa")
+    (tmp_path / "nexus.toml").write_text("[gateway]\norigins = []")
+    assert settings(tmp_path).origins == ()

@@ -17,7 +17,8 @@ from nexus_gateway.breakers import Breakers
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.http.app import build_app
-from nexus_gateway.http.options import LOOPBACK_NAMES, EdgeOptions
+from nexus_gateway.http.guard import local_names
+from nexus_gateway.http.options import EdgeOptions
 from nexus_gateway.http.server import HttpServer, serve_http
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import limits_by_model
@@ -45,7 +46,10 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     pipeline = build_pipeline(mesh)
     # Open means: anyone on this machine. A web page that rebinds its name to loopback is not meant.
     options = EdgeOptions(
-        allowed_hosts=None if settings.needs_key else LOOPBACK_NAMES, expose_metrics=not settings.needs_key
+        allowed_hosts=None if settings.needs_key else local_names(settings.hosts),
+        origins=settings.origins,
+        needs_key=settings.needs_key,
+        expose_metrics=not settings.needs_key,
     )
     http = await serve_http(
         build_app(pipeline, options), settings.http_host, settings.http_port, options.limits

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from nexus_mesh.addresses import is_loopback
 from nexus_mesh.config import ServiceSettings, service_config
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from nexus_gateway.http.origins import ORIGIN, is_too_wide
 from nexus_gateway.limits import ModelSettings, TimeLimits
 from nexus_gateway.queueing.settings import QueueSettings
 
 __all__ = ["GatewaySettings"]
+
+HOST = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 
 
 class GatewaySettings(ServiceSettings):
@@ -26,6 +30,17 @@ class GatewaySettings(ServiceSettings):
         "auto",
         description='Who may use the HTTP endpoint: "keys" = holders of an API key, "open" = anyone on '
         'this machine, "auto" = open on a loopback address, keys elsewhere.',
+    )
+    hosts: tuple[str, ...] = Field(
+        (),
+        description="Host names an open endpoint answers to besides localhost, this machine's own name, *.local and "
+        '*.internal; "*.home.arpa" stands for every name below it.',
+    )
+    origins: tuple[str, ...] | None = Field(
+        None,
+        description="Web pages whose scripts may call. Unset: pages of this machine, on any port. A list adds others "
+        '("https://chat.example", "http://box:*", "chrome-extension://*"); one that is empty, or names pages of this '
+        'machine itself ("http://localhost:3000"), is taken as it stands.',
     )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
@@ -58,6 +73,27 @@ class GatewaySettings(ServiceSettings):
                 'set auth = "keys" (or "auto"), or listen on 127.0.0.1'
             )
         return self
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_host_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if HOST.fullmatch(name.lower()) is None:
+                raise ValueError(
+                    f'{name!r} is not a host name; write "box.example" or "*.example", without a port'
+                )
+        return given
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in given or ():
+            if ORIGIN.fullmatch(origin.lower()) is None or is_too_wide(origin.lower()):
+                raise ValueError(
+                    f'{origin!r} is not an origin; write "https://chat.example", "http://box:*" or '
+                    '"chrome-extension://*"'
+                )
+        return given
 
     @property
     def needs_key(self) -> bool:

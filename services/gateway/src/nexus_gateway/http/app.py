@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nexus.types.v1 import model_pb2
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nexus_gateway.http.budget import BodyBudget
 from nexus_gateway.http.endpoint import Endpoint, Handler
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
@@ -20,9 +22,13 @@ from nexus_gateway.http.inference import Inference, inference_handler
 from nexus_gateway.http.lifecycle import LifecycleRoutes, Lifecycles
 from nexus_gateway.http.models import Catalog, ModelRoutes
 from nexus_gateway.http.options import EdgeOptions
+from nexus_gateway.http.origins import Origins
+from nexus_gateway.http.page import front_page
+from nexus_gateway.http.strangers import Strangers
 
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""
+SLASHES = re.compile("/{2,}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -47,13 +53,40 @@ def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp
     """The edge as an ASGI application. What it answers is always the OpenAI envelope or an OpenAI object."""
     options = options or EdgeOptions()
     guard = HostGuard(options.allowed_hosts)
+    origins = Origins(options.origins, refuses=not options.needs_key)
+
+    limits = options.limits
+    bodies = BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds)
+    strangers = Strangers()
+
+    def endpoint(row: Row) -> Endpoint:
+        return Endpoint(
+            row.name,
+            row.handlers,
+            guard=guard,
+            origins=origins,
+            bodies=bodies,
+            strangers=strangers,
+            authenticate=None if row.public else pipeline.authenticate,
+        )
+
     routes = [
-        Route(prefix + row.path, _endpoint(row, guard, pipeline))
-        for row in _rows(pipeline, options)
-        for prefix in row.prefixes
+        Route(prefix + row.path, endpoint(row)) for row in _rows(pipeline, options) for prefix in row.prefixes
     ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
-    return Router(routes, redirect_slashes=False, default=_endpoint(unknown, guard, pipeline))
+    return _collapsed(Router(routes, redirect_slashes=False, default=endpoint(unknown)))
+
+
+def _collapsed(app: ASGIApp) -> ASGIApp:
+    """Slashes that are doubled, or stand at the end, mean nothing: base URLs are joined with paths by people."""
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if "//" in path or path.endswith("/"):
+            scope["path"] = SLASHES.sub("/", path).rstrip("/") or "/"
+        await app(scope, receive, send)
+
+    return routed
 
 
 def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
@@ -63,7 +96,10 @@ def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
     models, health = ModelRoutes(pipeline), HealthRoutes(pipeline)
     lifecycle = LifecycleRoutes(pipeline, options)
     one_model = {**_reading(models.retrieve), "POST": lifecycle.act, "DELETE": lifecycle.delete}
+    page = _reading(front_page(needs_key=options.needs_key))
     rows = [
+        Row("page", "/", page, public=True, prefixes=("",)),
+        Row("page", "/v1", page, public=True, prefixes=("",)),
         Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
         Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
         Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
@@ -76,11 +112,6 @@ def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
     if options.expose_metrics:
         rows.append(Row("metrics", "/metrics", _reading(health.metrics), public=True, prefixes=("",)))
     return rows
-
-
-def _endpoint(row: Row, guard: HostGuard, pipeline: Pipeline) -> Endpoint:
-    authenticate = None if row.public else pipeline.authenticate
-    return Endpoint(row.name, row.handlers, guard=guard, authenticate=authenticate)
 
 
 def _reading(handler: Handler) -> Mapping[str, Handler]:

@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import MeshError
 from nexus_mesh.telemetry import new_request_id
 from starlette.types import Receive, Scope, Send
 
+from nexus_gateway.http.budget import Hold
 from nexus_gateway.http.errors import EdgeError, Header
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
@@ -34,7 +35,9 @@ class Exchange:
     __slots__ = (
         "_receive",
         "_send",
+        "always",
         "fields",
+        "hold",
         "principal",
         "request_id",
         "scope",
@@ -52,6 +55,10 @@ class Exchange:
         self.request_id = new_request_id()
         self.started = time.perf_counter()
         self.principal: Any = None
+        self.hold: Hold | None = None
+        """The bytes of its body that are accounted for."""
+        self.always: tuple[Header, ...] = ()
+        """Headers of whatever is answered: what a browser must be told."""
         self.written_at = 0.0
         """When the last byte of a stream was written, on the loop's clock."""
         self.status = 0
@@ -65,23 +72,33 @@ class Exchange:
 
     @property
     def credential(self) -> str | None:
-        """The bearer text, or None when there is none. MeshError CALLER_KEY when there are several."""
-        given = [value for name, value in self.scope["headers"] if name == b"authorization"]
-        if len(given) > 1:
-            raise MeshError(Reason.CALLER_KEY, "Send one Authorization header, not several.")
-        scheme, _, text = given[0].partition(b" ") if given else (b"", b"", b"")
+        """The bearer text, or None when there is none."""
+        scheme, _, text = self.fields.get(b"authorization", b"").partition(b" ")
         return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
 
+    @property
+    def address(self) -> str:
+        """Where the connection comes from."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
     async def body(self) -> bytes:
-        """The whole body; the server has bounded its size and time."""
-        message = await self._receive()
-        if not message.get("more_body"):
-            return message.get("body", b"")
-        pieces = [message["body"]]
-        while message.get("more_body"):
+        """The whole body; the server has bounded its size and time. MeshError when there is no room for it."""
+        hold, read = self.hold, bytearray()
+        if hold is not None:
+            await hold.reach(int(self.fields.get(b"content-length", b"0")))
+        while True:
             message = await self._receive()
-            pieces.append(message.get("body", b""))
-        return b"".join(pieces)
+            piece: bytes = message.get("body", b"")
+            if hold is not None:
+                await hold.reach(len(read) + len(piece))
+            if not message.get("more_body"):
+                break
+            read += piece
+        if not read:
+            return piece
+        read += piece
+        return bytes(read)
 
     async def respond(
         self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON
@@ -90,6 +107,11 @@ class Exchange:
         length = (b"content-length", b"%d" % len(body))
         await self._start(status, [(b"content-type", content_type), length, *headers])
         await self._send({"type": "http.response.body", "body": body})
+
+    async def respond_nothing(self, headers: Sequence[Header]) -> None:
+        """204: all there is to say stands in the headers."""
+        await self._start(204, [*headers])
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def start_events(self, headers: Sequence[Header], tail: Tail) -> None:
         """The head of an event stream; from here on a failure is told by `tail(error)`, not by a status."""
@@ -111,6 +133,7 @@ class Exchange:
             (b"x-request-id", self.request_id.encode()),
             (b"openai-processing-ms", b"%d" % ((time.perf_counter() - self.started) * 1000)),
             OPENAI_VERSION,
+            *self.always,
         )
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

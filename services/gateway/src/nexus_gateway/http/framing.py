@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NoReturn
 
 import httptools
 
@@ -26,6 +27,22 @@ _PARSER_TEXTS: tuple[tuple[str, str, str], ...] = (
 )
 """Words in the parser's message -> name in EDGE and our message; the first match counts."""
 
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"x-nexus-strict",
+        b"access-control-request-method",
+    }
+)
+"""Headers that decide something. Of two, somebody before us may have believed the other one."""
+
 
 def check_head(method: bytes, url: bytes, version: str, headers: list[Header], max_body: int) -> None:
     """EdgeError when the head of a request must not be acted on."""
@@ -34,18 +51,27 @@ def check_head(method: bytes, url: bytes, version: str, headers: list[Header], m
         raise EdgeError(name, "This gateway speaks HTTP/1.1.")
     if not _PATH.fullmatch(url):
         raise EdgeError("bad_request", "The request target must be a path, like /v1/models.")
-    hosts = 0
+    seen: set[bytes] = set()
     for name, value in headers:
+        if name in _SINGLE:
+            if name in seen:
+                _refuse_second(name)
+            seen.add(name)
         if name == b"host":
-            hosts += 1
             if _HOST.fullmatch(value) is None:
                 raise EdgeError("bad_host", "The Host header is not a host name.")
         elif name in _CHECKS:
             _CHECKS[name](value, max_body)
-    if hosts != 1 and (hosts or version == "1.1"):
+    if b"host" not in seen and version == "1.1":
         raise EdgeError("bad_host", "Send exactly one Host header.")
     if method == b"CONNECT":
         raise EdgeError("bad_request", "This gateway is not a proxy.")
+
+
+def _refuse_second(name: bytes) -> NoReturn:
+    if name == b"host":
+        raise EdgeError("bad_host", "Send exactly one Host header.")
+    raise EdgeError("bad_header", f"Send one {name.decode().title()} header, not several.")
 
 
 def _content_length(value: bytes, max_body: int) -> None:

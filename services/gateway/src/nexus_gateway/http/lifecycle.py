@@ -72,6 +72,7 @@ class LifecycleRoutes:
         model, _, action = path.rpartition("/")
         if action not in ACTIONS or not model:
             raise unknown_url()
+        await exchange.body()  # says nothing, but only a body that was read lets a client be seen to leave
         done = await self._lifecycle.do(action, exchange.principal, model, _backend(exchange))
         await exchange.respond(200, _encode({**_told(done), "state": ACTIONS[action]}))
 
@@ -79,6 +80,7 @@ class LifecycleRoutes:
         model = exchange.scope["path_params"]["model_id"]
         if not model:
             raise unknown_url()
+        await exchange.body()
         done = await self._lifecycle.do("delete", exchange.principal, model, _backend(exchange))
         await exchange.respond(200, _encode({**_told(done), "deleted": True}))
 

@@ -6,9 +6,28 @@ from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["STREAMS_ACTIVE", "count_refused", "count_stream_failure", "observe"]
+__all__ = [
+    "BODY_BYTES",
+    "BODY_REFUSALS",
+    "EVICTED",
+    "STREAMS_ACTIVE",
+    "WRONG_KEYS",
+    "count_refused",
+    "count_stream_failure",
+    "observe",
+]
 
 STREAMS_ACTIVE = Gauge("nexus_gateway_http_streams_active", "Event streams being sent now.")
+BODY_BYTES = Gauge("nexus_gateway_http_body_bytes", "Bytes of request bodies under way, waiting ones too.")
+BODY_REFUSALS = Counter(
+    "nexus_gateway_http_body_refusals_total",
+    "Bodies there was no room for, by whose requests took it.",
+    ["whose"],
+)
+WRONG_KEYS = Counter(
+    "nexus_gateway_http_wrong_keys_total", "Wrong API keys, by how they were answered.", ["status"]
+)
+EVICTED = Counter("nexus_gateway_http_evicted_total", "Idle connections closed to make room for others.")
 _REQUESTS = Counter(
     "nexus_gateway_http_requests_total",
     "Requests answered; status 499 = the client left first.",

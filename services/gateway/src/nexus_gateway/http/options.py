@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,26 @@ class Limits:
     stalled_client_seconds: float = 60
     """How long a client may leave our bytes unread."""
     connections: int = 4096
+    address_share: float = 0.25
+    """Of the connections, for one address that is not this machine's."""
+    bodies_bytes: int = 128 * MIB
+    """Of all bodies under way, from before they are read to the end of their requests."""
+    tenant_share: float = 0.5
+    """Of those, for one tenant."""
+    body_wait_seconds: float = 5
+    """For room for a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeOptions:
     """How the edge behaves towards clients."""
 
-    allowed_hosts: frozenset[str] | None = None
-    """Names the Host and Origin headers may carry; None = any. Set it to LOOPBACK_NAMES when the edge is open on
-    loopback: a web page that rebinds its own name to 127.0.0.1 is then refused."""
+    allowed_hosts: tuple[str, ...] | None = None
+    """Names the Host header may carry; None = any. Set it to `guard.local_names()` when the edge is open on loopback: a
+    web page that rebinds its own name to 127.0.0.1 is then refused."""
+    origins: tuple[str, ...] | None = None
+    """Web pages that may call, as `origins.Origins` takes them."""
+    needs_key: bool = False
     keep_alive_comment_seconds: float = 15
     expose_metrics: bool = True
     limits: Limits = field(default_factory=Limits)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -17,15 +17,18 @@ from uvicorn.server import ServerState
 from nexus_gateway.http.errors import EdgeError
 from nexus_gateway.http.exchange import CLIENT_LEFT
 from nexus_gateway.http.framing import body_too_large, check_head, explain
-from nexus_gateway.http.metrics import count_refused
+from nexus_gateway.http.metrics import EVICTED, count_refused
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import refusal_bytes
+from nexus_gateway.http.slots import Slots
 
 LINGER_SECONDS = 2
 """After a refusal input is thrown away for so long: closing at once would reset the connection, and the client
 might lose the answer."""
 BODY_CHECK_SECONDS = 5
 MAX_PIPELINED = 8
+MAX_AHEAD_BYTES = 16 * 1024
+"""Of bodies of requests sent ahead: nobody has asked for them yet, nor whose they are."""
 
 
 class Phase(Enum):
@@ -34,6 +37,17 @@ class Phase(Enum):
     IDLE = auto()
     HEAD = auto()
     BODY = auto()
+
+
+class _Door:
+    """A transport as an answer sees it: closing it leaves the client time to read."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -47,9 +61,12 @@ class EdgeProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: Limits,
+        slots: Slots,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._slots = slots
+        self._address = ""
         self._phase = Phase.IDLE
         self._timer: asyncio.TimerHandle | None = None
         self._timed = Phase.IDLE
@@ -58,6 +75,11 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_fields = 0
         self._body_bytes = 0
         self._body_since = 0.0
+        self._ahead_bytes = 0
+        self._new = False
+        """Whether a head was read whole just now."""
+        self._deaf = False
+        """Whether all that is said to the client is said, and what it still sends is thrown away."""
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
         self._refusal: EdgeError | None = None
 
@@ -65,7 +87,11 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self._limits.connections:
+        self._address = self.client[0] if self.client else ""
+        roomy = self._slots.enter(self._address, self)
+        if self._slots.crowded:
+            self.transport.abort()
+        elif not roomy:
             self._refuse(EdgeError("overloaded", "This gateway has too many connections. Come back later."))
         else:
             self._arm(Phase.HEAD, self._limits.head_seconds, self._head_is_late)
@@ -74,7 +100,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._disarm()
         self._unstall()
         self._abandon()
+        self._slots.leave(self._address, self)
         super().connection_lost(exc)
+
+    def evict(self) -> None:
+        """Idle for longer than all others, and there are too many."""
+        EVICTED.inc()
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -85,7 +117,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unstall()
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None or self.parser is None:
+        if self._deaf or self._refusal is not None or self.parser is None:
             return
         try:
             self.parser.feed_data(data)
@@ -99,6 +131,9 @@ class EdgeProtocol(HttpToolsProtocol):
             # to close. So reading stops only while a body waits to be taken, and what is queued is bounded.
             if self._phase is not Phase.BODY or self.pipeline:
                 self.flow.resume_reading()
+            elif self._new:
+                self.flow.pause_reading()  # until somebody asks for the body: first it is asked who sends it
+            self._new = False
 
     # The parser's callbacks
 
@@ -124,15 +159,21 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.parser is not None:
             method, version = self.parser.get_method(), self.parser.get_http_version()
             check_head(method, self.url, version, self.headers, self._limits.body_bytes)
+        self._slots.busy(self._address, self)
         super().on_headers_complete()
-        self._phase = Phase.BODY
+        self.cycle.transport = cast(asyncio.Transport, _Door(self.transport, self._hang_up))
+        self._phase, self._new = Phase.BODY, True
         if len(self.pipeline) > MAX_PIPELINED:
-            raise EdgeError("bad_request", "Too many requests were sent ahead on one connection.")
+            raise _too_much_ahead()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
             raise body_too_large(self._limits.body_bytes)
+        if self.pipeline:
+            self._ahead_bytes += len(body)
+            if self._ahead_bytes > MAX_AHEAD_BYTES:
+                raise _too_much_ahead()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -150,15 +191,28 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._running = None
-        if self.transport.is_closing():
+        if self._deaf or self.transport.is_closing():
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            cycle, app = self.pipeline.pop()
+            self._ahead_bytes -= len(cycle.body)
+            self._start_asgi_task(cycle, app)
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         elif self._phase is Phase.IDLE:
+            self._slots.idle(self._address, self)
             self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
+
+    def _hang_up(self) -> None:
+        """Ends the connection after an answer. With input still on its way, closing at once would lose the answer."""
+        if self._phase is not Phase.BODY or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._deaf = True
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._arm(Phase.IDLE, LINGER_SECONDS, self.transport.abort)
 
     def _abandon(self) -> None:
         """Stops the work for a request whose client cannot be answered any more."""
@@ -218,6 +272,7 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._running is not None:
             self._disarm()
         elif self._timed is Phase.BODY:
+            self._slots.idle(self._address, self)
             self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
 
     def _head_is_late(self) -> None:
@@ -228,7 +283,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _check_body(self) -> None:
         elapsed = self.loop.time() - self._body_since
-        if self.flow.read_paused or self._body_bytes >= self._limits.body_rate * elapsed:
+        if self.flow.read_paused:
+            self._body_since += BODY_CHECK_SECONDS  # it waits for us
+            self._arm(Phase.BODY, BODY_CHECK_SECONDS, self._check_body)
+        elif self._body_bytes >= self._limits.body_rate * elapsed:
             self._arm(Phase.BODY, BODY_CHECK_SECONDS, self._check_body)
         else:
             self._refuse(EdgeError("request_timeout", "The request's body took too long to arrive."))
@@ -249,3 +307,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _too_much_ahead() -> EdgeError:
+    return EdgeError("bad_request", "Too much was sent ahead on one connection. Wait for the answers.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -15,9 +17,13 @@ from starlette.types import ASGIApp
 
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.protocol import EdgeProtocol
+from nexus_gateway.http.slots import SPARE, Slots
 
 BACKLOG = 2048
 START_SECONDS = 10
+KEPT_DESCRIPTORS = 256
+"""For everything but the clients."""
+MIN_SLOTS = 64
 LAST_WORDS_SECONDS = 2
 """For streams that were cut at the end of the grace to write their error event."""
 
@@ -68,10 +74,19 @@ async def serve_http(app: ASGIApp, host: str, port: int, limits: Limits | None =
     return HttpServer(server, sock, task)
 
 
+def _slots(limits: Limits) -> Slots:
+    """No more connections than there are descriptors for: one that cannot be accepted cannot be told so either."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors != resource.RLIM_INFINITY:
+        most = max(MIN_SLOTS, int((descriptors - KEPT_DESCRIPTORS) / (1 + SPARE)))
+        limits = replace(limits, connections=min(limits.connections, most))
+    return Slots(limits.connections, limits.address_share)
+
+
 def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         cast(Any, app),
-        http=cast(Any, partial(EdgeProtocol, limits=limits)),
+        http=cast(Any, partial(EdgeProtocol, limits=limits, slots=_slots(limits))),
         ws="none",
         lifespan="off",
         backlog=BACKLOG,
