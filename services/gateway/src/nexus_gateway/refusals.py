@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
+from nexus_routing import Capability, Offer, Operation, Refusal, Requirements, State, Verdict, names
 
 __all__ = ["HOSTS", "refuse"]
 
@@ -42,17 +42,18 @@ class Kind:
 
 
 def refuse(
-    refusal: Refusal, requirements: Requirements, soonest: Callable[[Iterable[str]], float] = lambda _: 0.0
+    refusal: Refusal, requirements: Requirements, soonest: Callable[[Iterable[Offer]], float] = lambda _: 0.0
 ) -> MeshError:
-    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried."""
+    """The error of a plan without candidates. `soonest`: seconds until the first of some offers may be tried."""
     kind = BY_STAGE[refusal.stage]
     error = kind.tell(refusal, requirements)
     if refusal.fallbacks:
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
         error.metadata |= _context(refusal, requirements, kind)
-    if refusal.stage in ("ejected", "paused"):
-        error.retry_after = max(1.0, soonest(verdict.target.id for verdict in refusal.verdicts))
+    if refusal.stage in ("gone", "ejected", "paused"):
+        offers = ((verdict.target.id, verdict.model) for verdict in refusal.verdicts)
+        error.retry_after = max(1.0, soonest(offers))
     if error.retry_after is not None:
         error.metadata["eta_seconds"] = f"{error.retry_after:g}"
     return error
@@ -204,6 +205,7 @@ BY_STAGE: dict[str, Kind] = {
     "rules": Kind(_against_rules, "forbidden_by_rule", named=False),
     "state": Kind(_not_active, "unhealthy"),
     "reachable": Kind(_down, "unhealthy"),
+    "gone": Kind(_down, "unhealthy"),
     "ejected": Kind(_down, "unhealthy"),
     "paused": Kind(_rate_limited, "rate_limited"),
 }
