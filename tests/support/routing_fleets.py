@@ -141,8 +141,9 @@ def _conditions(random: Random, targets: list[Target]) -> Conditions:
     return Conditions(
         active={each.id: random.randint(1, 3) for each in targets if random.random() < 0.3},
         unreachable={each.endpoint: "gone" for each in targets if random.random() < 0.1},
-        ejected={each.id: "failed" for each in targets if random.random() < 0.1},
-        paused={each.id: "asked" for each in targets if random.random() < 0.05},
+        gone={each.id: "refused" for each in targets if random.random() < 0.05},
+        ejected={(each.id, model): "failed" for each in targets for model in "mn" if random.random() < 0.15},
+        paused={(each.id, model): "asked" for each in targets for model in "mn" if random.random() < 0.05},
         slow={
             model: {each.id: random.random() for each in targets if random.random() < 0.5}
             for model in random.sample("mn", random.choice((0, 0, 1, 2)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
+from nexus_gateway.accounts import ANONYMOUS
 from nexus_gateway.metering import RETRIES
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench, chat
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
@@ -120,21 +122,85 @@ async def test_wrong_identity_at_the_address_gets_no_request(bench: GatewayBench
 
 
 async def test_five_faults_in_a_row_eject_a_backend_and_refusals_do_not(bench: GatewayBench) -> None:
-    box = await bench.adapter("box")
+    box, good = await bench.adapter("box"), await bench.adapter("good")
     box.mode, box.reason = "fail", Reason.INVALID_REQUEST
-    await bench.start(box.target())
+    await bench.start(box.target(priority=1), good.target())
     for _ in range(8):
         with pytest.raises(MeshError):
             await bench.ask()
     assert len(box.seen) == 8
     box.reason = Reason.UPSTREAM_ERROR
     for _ in range(8):
+        assert (await bench.ask()).served.backend == "good"
+    assert len(box.seen) == 8 + 5
+
+
+async def test_the_only_backend_of_a_model_is_never_ejected(bench: GatewayBench) -> None:
+    """A10: it may fail; not to ask it fails for certain."""
+    box = await bench.adapter("box")
+    box.mode, box.reason = "fail", Reason.UPSTREAM_ERROR
+    await bench.start(box.target())
+    for _ in range(12):
         with pytest.raises(MeshError):
             await bench.ask()
-    assert len(box.seen) == 8 + 5
-    with pytest.raises(MeshError) as caught:
-        await bench.ask()
-    assert "failed 5 times lately" in caught.value.message
+    assert len(box.seen) == 12
+    box.mode = "ok"
+    assert (await bench.ask()).served.backend == "box"
+
+
+async def test_a_connection_that_was_refused_is_not_tried_again_at_once(bench: GatewayBench) -> None:
+    """B1: this speaks of the backend, for every model of it, the only one or not; and says when it is looked at."""
+    box = await bench.adapter("box")
+    box.mode, box.reason, box.metadata = "fail", Reason.BACKEND_DOWN, {UNREACHED: "1"}
+    await bench.start(box.target("m", "n"))
+    for model in "mnmn":
+        with pytest.raises(MeshError) as caught:
+            await bench.ask(model=model)
+    assert len(box.seen) == 1
+    assert caught.value.reason is Reason.BACKEND_DOWN
+    assert caught.value.retry_after is not None
+    assert 1 <= caught.value.retry_after <= 1.2
+
+
+async def test_a_model_that_fails_leaves_the_others_of_its_backend_alone(bench: GatewayBench) -> None:
+    """B1: five and more failures of one, whoever else could serve the other."""
+    multi, other = await bench.adapter("multi"), await bench.adapter("other")
+    await bench.start(multi.target("bad", "good", priority=1), other.target("good", "bad"))
+    multi.mode = "fail"
+    for _ in range(6):
+        assert (await bench.ask(model="bad")).served.backend == "other"
+    multi.mode = "ok"
+    assert (await bench.ask(model="good")).served.backend == "multi"
+    assert (await bench.ask(model="bad")).served.backend == "other"
+
+
+async def test_a_rate_limit_of_one_model_is_none_of_another(bench: GatewayBench) -> None:
+    """B1: pauses too."""
+    box = await bench.adapter("box")
+    box.mode, box.reason, box.retry_after = "fail", Reason.RATE_LIMIT, 30.0
+    await bench.start(box.target("m", "n"))
+    for _ in range(2):
+        with pytest.raises(MeshError):
+            await bench.ask(model="m")
+    assert len(box.seen) == 1
+    box.mode = "ok"
+    assert (await bench.ask(model="n")).served.backend == "box"
+
+
+@pytest.mark.security
+async def test_one_tenant_s_poison_is_held_against_nobody_else(bench: GatewayBench) -> None:
+    """A10: prompts that make a backend fail cost their own tenant its turn there, and no other."""
+    box, other = await bench.adapter("box"), await bench.adapter("other")
+    await bench.start(box.target(priority=1), other.target())
+    poisoner, honest = (replace(ANONYMOUS, tenant=name) for name in ("poisoner", "honest"))
+    box.mode = other.mode = "fail"
+    for _ in range(12):
+        with pytest.raises(MeshError):
+            await bench.ask(principal=poisoner)
+    box.mode = other.mode = "ok"
+    box.seen.clear()
+    assert (await bench.ask(principal=honest)).served.attempts == 1
+    assert len(box.seen) == 1
 
 
 async def test_new_address_of_an_instance_is_tried_at_once(bench: GatewayBench) -> None:

@@ -70,7 +70,11 @@ class Door:
         if targets := self.admission.admit(passage):
             await self.admission.wait(passage, targets, self._plan)
         assert passage.plan is not None
-        free = [each for each in passage.plan.candidates if self.traffic.admits(each)]
+        free = [
+            each
+            for each in passage.plan.candidates
+            if self.traffic.admits(each, passage.tenant, last=passage.plan.last)
+        ]
         if not free:
             raise MeshError(Reason.BACKEND_DOWN, "nobody is there")
         self.order.append(name)
@@ -83,7 +87,7 @@ class Door:
 
     async def _plan(self, passage: Passage) -> None:
         passage.requirements = Requirements(model_pb2.OPERATION_CHAT, "m")
-        passage.plan = plan(self.table.table, passage.requirements, self.traffic.conditions())
+        passage.plan = plan(self.table.table, passage.requirements, self.traffic.conditions(passage.tenant))
 
 
 async def _never(_: object) -> bool:

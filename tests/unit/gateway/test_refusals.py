@@ -111,10 +111,10 @@ def test_so_are_the_hosts_a_program_is_told() -> None:
 def test_own_experience_is_told() -> None:
     box = target("box")
     error = refused(
-        Table([box]), Requirements(CHAT, "m"), Conditions(ejected={box.id: "failed 5 times in a row"})
+        Table([box]), Requirements(CHAT, "m"), Conditions(gone={box.id: "refused a connection lately"})
     )
     assert error.reason is Reason.BACKEND_DOWN
-    assert "box failed 5 times in a row" in error.message
+    assert "box refused a connection lately" in error.message
 
 
 def test_unknown_model_is_echoed_only_so_far() -> None:
@@ -168,10 +168,10 @@ def test_models_that_were_to_stand_in_are_named() -> None:
 
 
 def test_when_to_come_back_is_when_the_first_may_be_tried_again() -> None:
-    box, conditions = target("box"), Conditions(ejected={target("box").id: "asked to be left alone"})
+    box, conditions = target("box"), Conditions(paused={(target("box").id, "m"): "asked to be left alone"})
     refusal = plan(Table([box]), Requirements(CHAT, "m"), conditions).refusal
     assert refusal is not None
     error = refuse(
-        refusal, Requirements(CHAT, "m"), lambda targets: 7.0 if list(targets) == [box.id] else 0.0
+        refusal, Requirements(CHAT, "m"), lambda offers: 7.0 if list(offers) == [(box.id, "m")] else 0.0
     )
     assert (error.retry_after, error.metadata["eta_seconds"]) == (7.0, "7")

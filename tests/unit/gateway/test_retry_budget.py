@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from nexus_gateway.breaker import FAILURES
 from nexus_gateway.retries import LEAST, SHARE, WINDOW, RetryBudget
 
 
-def test_three_are_always_allowed_then_a_fifth() -> None:
+def test_twice_what_opens_a_breaker_is_always_allowed_then_a_fifth() -> None:
+    """B3: the floor outlasts the breaker."""
+    assert LEAST >= 2 * FAILURES
     now = 0.0
     budget = RetryBudget(lambda: now)
-    assert [budget.take() for _ in range(5)] == [True] * LEAST + [False] * 2
+    assert [budget.take() for _ in range(LEAST + 2)] == [True] * LEAST + [False] * 2
     for _ in range(100):
         budget.count_request()
     assert sum(budget.take() for _ in range(100)) == 100 * SHARE - LEAST

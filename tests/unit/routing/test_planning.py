@@ -79,7 +79,7 @@ def test_equals_take_turns() -> None:
 
 def test_those_left_in_service_take_turns_too() -> None:
     table = Table([target(name) for name in "abcde"])
-    out = {table.targets[place].id: "failed" for place in (0, 2)}
+    out = {(table.targets[place].id, "m"): "failed" for place in (0, 2)}
     first = Counter(order(plan(table, CHAT, Conditions(turn=turn, ejected=out)))[0] for turn in range(30))
     assert first == {"b": 10, "d": 10, "e": 10}
 
@@ -106,7 +106,7 @@ def test_of_very_many_a_free_one_is_found_wherever_it_stands() -> None:
 
 def test_of_very_many_equals_each_gets_its_turn() -> None:
     targets = [target(f"t{number:03}", load=Load(capacity=4)) for number in range(300)]
-    out = {targets[place].id: "failed" for place in range(0, 300, 3)}
+    out = {(targets[place].id, "m"): "failed" for place in range(0, 300, 3)}
     first = Counter(
         order(plan(Table(targets), CHAT, Conditions(turn=turn, ejected=out)))[0] for turn in range(400)
     )
@@ -220,12 +220,35 @@ def test_the_deepest_stage_explains_the_refusal() -> None:
     ]
 
 
-def test_unreachable_and_ejected_get_nothing() -> None:
-    a, b, c = (target(name) for name in "abc")
-    conditions = Conditions(unreachable={a.endpoint: "gone"}, ejected={b.id: "failed 5 times"})
-    assert order(plan(Table([a, b, c]), CHAT, conditions)) == ["c"]
+def test_unreachable_gone_and_ejected_get_nothing() -> None:
+    a, b, c, d = (target(name) for name in "abcd")
+    conditions = Conditions(
+        unreachable={a.endpoint: "lost"}, gone={d.id: "refused"}, ejected={(b.id, "m"): "failed 5 times"}
+    )
+    assert order(plan(Table([a, b, c, d]), CHAT, conditions)) == ["c"]
     assert refusal(Table([a]), CHAT, conditions).stage == "reachable"
-    assert refusal(Table([b]), CHAT, conditions).verdicts[0].reason == "failed 5 times"
+    assert refusal(Table([d]), CHAT, conditions).stage == "gone"
+
+
+def test_one_model_s_verdict_says_nothing_of_another() -> None:
+    """B1: an ejection and a pause are about one model of a target."""
+    a, b = target("a"), target("b")
+    for conditions in (
+        Conditions(ejected={(a.id, "other"): "failed"}),
+        Conditions(paused={(a.id, "other"): "asked"}),
+    ):
+        assert set(order(plan(Table([a, b]), CHAT, conditions))) == {"a", "b"}
+
+
+def test_the_last_one_is_asked_though_it_is_ejected() -> None:
+    """A10: nobody is passed over for nobody."""
+    a, b = target("a"), target("b")
+    ejected = Conditions(ejected={(a.id, "m"): "failed 5 times", (b.id, "m"): "failed 5 times"})
+    assert order(plan(Table([a]), CHAT, ejected)) == ["a"]
+    both = plan(Table([a, b]), CHAT, ejected)
+    assert (set(order(both)), both.last) == ({"a", "b"}, True)
+    hard = Conditions(ejected=ejected.ejected, paused={(a.id, "m"): "asked"}, gone={b.id: "refused"})
+    assert plan(Table([a, b]), CHAT, hard).refusal is not None
 
 
 def test_every_backend_of_an_unreachable_instance_is_out() -> None:

@@ -86,8 +86,8 @@ def breaks_the_tier(policy: Policy, names: set[str], found: Target) -> bool:
     return bool(demanded) and has < max(demanded) and not names & policy.tier_drop
 
 
-def breach(asked: Question, candidate: Candidate) -> str:
-    """The promise a candidate breaks, or nothing."""
+def breach(asked: Question, candidate: Candidate, *, last: bool) -> str:
+    """The promise a candidate breaks, or nothing. `last`: nobody else is left."""
     found, offer = candidate.target, candidate.model
     requirements, policy = asked.requirements, asked.table.policy
     names = goes_by(asked, candidate)
@@ -102,8 +102,9 @@ def breach(asked: Question, candidate: Candidate) -> str:
         "rule": breaks_a_rule(asked, names, found),
         "state": found.state != State.ACTIVE,
         "reachability": found.endpoint in asked.conditions.unreachable,
-        "ejection": found.id in asked.conditions.ejected,
-        "pause": found.id in asked.conditions.paused,
+        "connection": found.id in asked.conditions.gone,
+        "ejection": (found.id, offer.id) in asked.conditions.ejected and not last,
+        "pause": (found.id, offer.id) in asked.conditions.paused,
         "offer": offer not in found.models,
     }
     return next((promise for promise, is_broken in broken.items() if is_broken), "")
@@ -136,8 +137,9 @@ def decide(asked: Question, limit: int) -> Plan:
 @given(st.integers(0, 2**63))
 def test_nobody_gets_a_request_that_must_not(seed: int) -> None:
     asked = question(seed)
-    chosen = decide(asked, ALL).candidates
-    assert [breach(asked, each) for each in chosen] == [""] * len(chosen)
+    decided = decide(asked, ALL)
+    chosen = decided.candidates
+    assert [breach(asked, each, last=decided.last) for each in chosen] == [""] * len(chosen)
     assert len({(each.id, each.model.id) for each in chosen}) == len(chosen), "one tried twice"
 
 

@@ -98,12 +98,13 @@ class Group:
         return [(scores[i], turns[i]) for i in _smallest(scores, limit)]
 
     def _out(self, conditions: Conditions) -> set[int]:
-        """Places of those that are unreachable, ejected or paused."""
+        """Places of those that are unreachable, gone, ejected or paused."""
         out: set[int] = set()
         for endpoint in conditions.unreachable:
             out.update(self._at.get(endpoint, ()))
-        for name in (*conditions.ejected, *conditions.paused):
-            if name in self._index:
+        out.update(self._index[name] for name in conditions.gone if name in self._index)
+        for name, model in (*conditions.ejected, *conditions.paused):
+            if model == self._model and name in self._index:
                 out.add(self._index[name])
         return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nexus_routing.group import Group
 from nexus_routing.table import Table
@@ -14,14 +14,30 @@ __all__ = ["Order", "order"]
 
 @dataclass(slots=True)
 class Order:
-    """`candidates` best first. `overflow`: the first of them stands first because the preferred are busy."""
+    """`candidates` best first. `overflow`: the first of them stands first because the preferred are busy.
+
+    `last`: all of them are ejected, and nobody else is left.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
     overflow: bool = False
+    last: bool = False
 
 
 def order(table: Table, requirements: Requirements, conditions: Conditions, limit: int) -> Order:
-    """The best `limit` of every step. Of equal demand, a free place comes before a better priority or price."""
+    """The best `limit` of every step, without those that failed lately for as long as there are others.
+
+    Whoever is the last is never passed over: it may fail, but passing it over fails for certain.
+    """
+    found = _in_service(table, requirements, conditions, limit)
+    if not found.candidates and conditions.ejected:
+        found = _in_service(table, requirements, replace(conditions, ejected={}), limit)
+        found.last = bool(found.candidates)
+    return found
+
+
+def _in_service(table: Table, requirements: Requirements, conditions: Conditions, limit: int) -> Order:
+    """Of equal demand, a free place comes before a better priority or price."""
     found, spare = Order(), list[Candidate]()
     for step in table.steps(requirements):
         free, busy = _split(table.pool(step, requirements), requirements, conditions, limit)

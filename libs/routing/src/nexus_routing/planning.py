@@ -30,6 +30,7 @@ def plan(
         tier=demand.tier,
         overflow=found.overflow,
         below_tier=_below(table, demand.tier, found.candidates) if demand.tier else NOBODY,
+        last=found.last,
     )
 
 

@@ -90,12 +90,16 @@ def _is_reachable(case: Case) -> str | None:
     return case.conditions.unreachable.get(case.target.endpoint)
 
 
+def _is_there(case: Case) -> str | None:
+    return case.conditions.gone.get(case.target.id)
+
+
 def _is_not_ejected(case: Case) -> str | None:
-    return case.conditions.ejected.get(case.target.id)
+    return case.conditions.ejected.get((case.target.id, case.offer.id))
 
 
 def _is_not_paused(case: Case) -> str | None:
-    return case.conditions.paused.get(case.target.id)
+    return case.conditions.paused.get((case.target.id, case.offer.id))
 
 
 STAGES: tuple[Stage, ...] = (
@@ -108,6 +112,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("rules", _fits_rules),
     Stage("state", _is_active),
     Stage("reachable", _is_reachable, local=True),
+    Stage("gone", _is_there, local=True),
     Stage("ejected", _is_not_ejected, local=True),
     Stage("paused", _is_not_paused, local=True),
 )

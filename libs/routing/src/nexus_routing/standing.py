@@ -27,6 +27,8 @@ def _own(candidate: Candidate, conditions: Conditions) -> Iterator[str]:
     if price != FREE:
         yield f"${price.input:.15g} and ${price.output:.15g} per million tokens of prompt and answer"
     yield f"{load.active + load.queued + own} running or waiting on {places} places"
+    if failed := conditions.ejected.get((candidate.id, candidate.model.id)):
+        yield f"{failed}, and asked because nobody else is left"
     if not candidate.model.loaded:
         yield "model not in memory"
     if extra := conditions.slow.get(candidate.model.id, {}).get(candidate.id):

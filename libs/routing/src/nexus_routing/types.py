@@ -15,6 +15,7 @@ __all__ = [
     "Explanation",
     "Load",
     "Model",
+    "Offer",
     "Plan",
     "Refusal",
     "Requirements",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 Endpoint = tuple[str, str]
+Offer = tuple[str, str]
+"""Target id and model id: what a verdict is about."""
 OPEN = "open"
 """The zone of whoever may be anybody. Demanding it demands nothing."""
 
@@ -105,16 +108,18 @@ class Requirements:
 class Conditions:
     """What the asking process itself knows, newer than any table.
 
-    `active`: its own running requests by target id. `unreachable`, `ejected` and `paused`: why an endpoint or a target
-    gets nothing now; a paused one asked for that itself. `slow`: by model and target id, how much more loaded than it
-    is a slow target seems, in 0..1 of its places. `turn`: any growing number; equals are tried in an order that
-    rotates with it.
+    `active`: its own running requests by target id. `unreachable`, `gone`, `ejected` and `paused`: why an endpoint, a
+    target, or a model of a target gets nothing now. A target that is gone refused a connection; an ejected model of it
+    failed there, which is overlooked when nobody else is left; a paused one asked for that itself. `slow`: by model and
+    target id, how much more loaded than it is a slow target seems, in 0..1 of its places. `turn`: any growing number;
+    equals are tried in an order that rotates with it.
     """
 
     active: Mapping[str, int] = field(default_factory=dict)
     unreachable: Mapping[Endpoint, str] = field(default_factory=dict)
-    ejected: Mapping[str, str] = field(default_factory=dict)
-    paused: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, str] = field(default_factory=dict)
+    ejected: Mapping[Offer, str] = field(default_factory=dict)
+    paused: Mapping[Offer, str] = field(default_factory=dict)
     slow: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     turn: int = 0
 
@@ -206,7 +211,7 @@ class Plan:
 
     `zones` and `tier`: what was demanded of the candidates, by policy and by the caller. `overflow`: the first
     candidate stands first because those preferred to it have no free place. `below_tier`: ids of candidates of a lower
-    tier than the demanded one.
+    tier than the demanded one. `last`: they are ejected, and asked all the same because nobody else is left.
     """
 
     model: str | None
@@ -216,3 +221,4 @@ class Plan:
     tier: str = ""
     overflow: bool = False
     below_tier: frozenset[str] = frozenset()
+    last: bool = False

@@ -1,139 +1,167 @@
-"""Targets that fail get nothing for a while, then one request to prove themselves."""
+"""Whoever fails gets nothing for a while. A verdict is filed under what caused it, and nothing else suffers for it."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-__all__ = ["Breakers"]
+from nexus_routing import Offer
 
-FAILURES = 5
-"""In a row, to be ejected."""
-LEAST, SHARE, WINDOW = 20, 0.5, 10.0
-"""Or: more than half of at least 20 verdicts within ten seconds."""
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-GONE_PAUSE = 1.0
-"""First pause of a target that is not there at all: to look again costs it nothing."""
-JITTER = 0.2
+from nexus_gateway.breaker import LONGEST_PAUSE, Breaker, Outcome
+
+__all__ = ["Breakers", "Outcome", "Trial"]
+
+SEVERAL = 3
+"""Models of one backend that fail, to speak against the backend itself."""
+TENANTS = 2
+"""Who must have seen a model fail before others are kept from it: one tenant's prompts may be the reason."""
+NO_MODELS: Mapping[str, tuple[str, ...]] = {}
+
+Key = tuple[str, str | None, str | None]
+"""Target, model and tenant; None = all of them."""
 
 
-@dataclass(slots=True)
-class Breaker:
-    """Of one target that failed lately. `until` 0 = not ejected since its last success."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """One request on a model of a target, for a tenant."""
 
-    in_a_row: int = 0
-    ejections: int = 0
-    until: float = 0.0
-    proving: bool = False
-    verdicts: deque[tuple[float, bool]] = field(default_factory=deque)
-    """When, and whether it failed; of the last ten seconds."""
-
-    def judge(self, now: float, failed: bool) -> None:
-        self.verdicts.append((now, failed))
-        while self.verdicts[0][0] <= now - WINDOW:
-            self.verdicts.popleft()
+    target: str
+    model: str
+    tenant: str
 
     @property
-    def failures(self) -> int:
-        return sum(failed for _, failed in self.verdicts)
-
-    def is_outlier(self) -> bool:
-        return len(self.verdicts) >= LEAST and self.failures > SHARE * len(self.verdicts)
+    def keys(self) -> tuple[Key, Key, Key]:
+        """What it may speak of: the backend, the model there for all, the model there for its own tenant."""
+        return (
+            (self.target, None, None),
+            (self.target, self.model, None),
+            (self.target, self.model, self.tenant),
+        )
 
 
 class Breakers:
-    """By target id. Only targets with a failure in the last ten seconds, or an ejection, are remembered."""
+    """Only what failed lately is remembered. A model's last candidate is not passed over: the plan sees to that."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._breakers: dict[str, Breaker] = {}
-        self._paused: dict[str, float] = {}
+        self._breakers: dict[Key, Breaker] = {}
+        self._paused: dict[Offer, float] = {}
 
     @property
     def open(self) -> int:
-        """How many targets have been ejected and not yet proved themselves."""
+        """How many have been ejected and not yet proved themselves."""
         return sum(breaker.until > 0 for breaker in self._breakers.values())
 
-    def ejected(self) -> dict[str, str]:
-        """Who gets nothing now, and why."""
+    def gone(self) -> dict[str, str]:
+        """Targets that refused a connection lately, and why they get nothing now."""
         if not self._breakers:
             return {}
         now = self._clock()
         return {
-            target: f"failed {max(1, breaker.failures)} times lately; tried again in a moment"
-            for target, breaker in self._breakers.items()
-            if breaker.until > now or breaker.proving
+            target: "refused a connection; tried again in a moment"
+            for (target, model, _), breaker in self._breakers.items()
+            if model is None and breaker.is_open(now)
         }
 
-    def paused(self) -> dict[str, str]:
-        """Who asked to get nothing now."""
+    def ejected(self, tenant: str, models: Mapping[str, tuple[str, ...]] = NO_MODELS) -> dict[Offer, str]:
+        """What a tenant is kept from now, and why. `models`: what each target offers."""
+        if not self._breakers:
+            return {}
+        now = self._clock()
+        found = {
+            (target, model): f"failed {max(1, breaker.failures(now))} times lately; tried again in a moment"
+            for (target, model, whose), breaker in self._breakers.items()
+            if model is not None and whose in (None, tenant) and breaker.is_open(now)
+        }
+        for target, count in Counter(target for target, _ in found).items():
+            if count >= SEVERAL:
+                for model in models.get(target, ()):
+                    found.setdefault((target, model), f"failed with {count} other models lately")
+        return found
+
+    def paused(self) -> dict[Offer, str]:
+        """What asked to get nothing now."""
         if not self._paused:
             return {}
         now = self._clock()
-        self._paused = {target: until for target, until in self._paused.items() if until > now}
+        self._paused = {offer: until for offer, until in self._paused.items() if until > now}
         return {
-            target: f"asked to be left alone for another {until - now:.0f} s"
-            for target, until in self._paused.items()
+            offer: f"asked to be left alone for another {until - now:.0f} s"
+            for offer, until in self._paused.items()
         }
 
-    def soonest(self, targets: Iterable[str]) -> float:
-        """Seconds until the first of the targets may be tried again; 0 = now."""
+    def soonest(self, offers: Iterable[Offer]) -> float:
+        """Seconds until the first of the offers may be tried again by everybody; 0 = now."""
         now = self._clock()
         moments = [
             max(
-                self._paused.get(target, 0.0),
-                breaker.until if (breaker := self._breakers.get(target)) else 0.0,
+                self._paused.get(offer, 0.0), self._until((offer[0], None, None)), self._until((*offer, None))
             )
-            for target in targets
+            for offer in offers
         ]
         return max(0.0, min(moments, default=0.0) - now)
 
-    def start(self, target: str) -> bool:
-        """A request goes to the target; whether it is the one that decides after an ejection."""
-        breaker = self._breakers.get(target)
-        if breaker is None or not breaker.until:
-            return False
-        breaker.proving = True
-        return True
+    def start(self, target: str, model: str, tenant: str) -> Trial:
+        """A request goes to a target. What becomes of it must be told, the last word by end()."""
+        trial = Trial(target, model, tenant)
+        if self._breakers:
+            now = self._clock()
+            for key in trial.keys:
+                if (breaker := self._breakers.get(key)) is not None:
+                    breaker.start(trial, now)
+        return trial
 
-    def succeed(self, target: str) -> None:
-        breaker = self._breakers.get(target)
-        if breaker is None:
-            return
-        if breaker.until or breaker.verdicts[-1][0] <= self._clock() - WINDOW:
-            del self._breakers[target]
-            return
-        breaker.in_a_row = 0
-        breaker.judge(self._clock(), failed=False)
+    def judge(self, trial: Trial, outcome: Outcome) -> None:
+        """How a request went, filed under each that it speaks of."""
+        backend, everybody, own = trial.keys
+        self._file(backend, trial, _of_the_backend(outcome))
+        outcome = Outcome.NOTHING if outcome is Outcome.GONE else outcome
+        self._file(everybody, trial, outcome, TENANTS)
+        self._file(own, trial, outcome)
 
-    def fail(self, target: str, *, gone: bool = False) -> None:
-        """`gone`: it could not be reached at all, so the next request would fail too."""
-        breaker = self._breakers.setdefault(target, Breaker())
-        breaker.in_a_row += 1
-        breaker.judge(self._clock(), failed=True)
-        due = gone or breaker.in_a_row >= FAILURES or breaker.is_outlier()
-        if breaker.proving or (due and not breaker.until):
-            first = GONE_PAUSE if gone else FIRST_PAUSE
-            pause = min(LONGEST_PAUSE, first * 2**breaker.ejections)
-            breaker.until = self._clock() + pause * random.uniform(1 - JITTER, 1 + JITTER)
-            breaker.ejections = min(breaker.ejections + 1, 10)
-            breaker.proving = False
+    def end(self, trial: Trial) -> None:
+        """The request is over: if it was to prove something and did not, another may."""
+        if self._breakers:
+            for key in trial.keys:
+                self._file(key, trial, Outcome.NOTHING)
 
-    def pause(self, target: str, seconds: float) -> None:
-        """The target asked to be left alone for so long, at most a minute of which is granted."""
-        self._paused[target] = self._clock() + min(seconds, LONGEST_PAUSE)
+    def pause(self, offer: Offer, seconds: float) -> None:
+        """It asked to be left alone for so long, at most a minute of which is granted."""
+        self._paused[offer] = self._clock() + min(seconds, LONGEST_PAUSE)
 
-    def abandon(self, target: str) -> None:
-        """The request that was to decide ended without telling anything: another may."""
-        breaker = self._breakers.get(target)
-        if breaker is not None:
-            breaker.proving = False
+    def renew(self, targets: set[str]) -> None:
+        """They were away and are back: what was held against them is over."""
+        for key in [key for key in self._breakers if key[0] in targets]:
+            del self._breakers[key]
 
     def retain(self, targets: set[str]) -> None:
-        """Forgets whoever is not among the given."""
-        for kept in (self._breakers, self._paused):
-            for gone in kept.keys() - targets:
-                del kept[gone]
+        """Forgets whoever is not among the given, and what is long ago."""
+        now = self._clock()
+        for key in [
+            key for key, each in self._breakers.items() if key[0] not in targets or each.is_idle(now)
+        ]:
+            del self._breakers[key]
+        for offer in [offer for offer in self._paused if offer[0] not in targets]:
+            del self._paused[offer]
+
+    def _file(self, key: Key, trial: Trial, outcome: Outcome, witnesses: int = 1) -> None:
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            if outcome not in (Outcome.FAULT, Outcome.ODD, Outcome.GONE):
+                return
+            breaker = self._breakers[key] = Breaker(witnesses)
+        now = self._clock()
+        breaker.judge(trial, outcome, trial.tenant, now)
+        if outcome is Outcome.SUCCESS and breaker.is_idle(now):
+            del self._breakers[key]
+
+    def _until(self, key: Key) -> float:
+        breaker = self._breakers.get(key)
+        return breaker.until if breaker else 0.0
+
+
+def _of_the_backend(outcome: Outcome) -> Outcome:
+    """What it says of the backend as such: whoever answers anything at all takes connections."""
+    return outcome if outcome in (Outcome.GONE, Outcome.NOTHING) else Outcome.CONTENT

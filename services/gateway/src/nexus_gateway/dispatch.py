@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.client import Method
@@ -18,14 +20,16 @@ from nexus_gateway.latencies import Measure
 from nexus_gateway.metering import RETRIES
 from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
 from nexus_gateway.passage import Passage
+from nexus_gateway.patience import Kind
 from nexus_gateway.peers import Peers, connecting
 from nexus_gateway.retries import RETRYABLE, RetryBudget
+from nexus_gateway.served import served_by
 from nexus_gateway.traffic import Ride, Traffic
 
 __all__ = ["Dispatcher"]
 
 T = TypeVar("T")
-Answered = tuple[inference_pb2.CompleteResponse, Candidate, inference_pb2.Served]
+Answered = tuple[T, Candidate, inference_pb2.Served]
 
 ATTEMPTS = 3
 MANY_ANSWERS = 16
@@ -35,8 +39,29 @@ COUNT_SECONDS = 3.0
 """For one candidate to count in. An adapter has an estimate well before."""
 
 
+@dataclass(slots=True)
+class Race:
+    """Between a candidate and whoever is asked beside it. `winner`: whose answer came first, "" = nobody's yet."""
+
+    winner: str = ""
+
+    def is_lost_by(self, candidate: Candidate, passage: Passage) -> bool:
+        """Whether a candidate was late. Whoever was asked second is not, when the first is sooner after all."""
+        return self.winner not in ("", candidate.id) and passage.hedged != candidate.id
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Generic[T]):
+    """How one candidate is asked. `kind` None: nobody is ever asked beside it."""
+
+    ask: Callable[[Passage, Candidate, Race], Awaitable[T]]
+    kind: Kind | None
+    discard: Callable[[T], Awaitable[None]]
+    speed: Callable[[T, float], tuple[Measure, float]]
+
+
 class Dispatcher:
-    """Sends a planned request to one candidate after the other; to two at once only where policy hedges."""
+    """Sends a planned request to one candidate after the other; to two at once where policy hedges, or one is late."""
 
     def __init__(self, peers: Peers, traffic: Traffic, budget: RetryBudget) -> None:
         self._peers = peers
@@ -45,23 +70,31 @@ class Dispatcher:
 
     async def complete(self, passage: Passage) -> inference_pb2.CompleteResponse:
         """The whole answer of the first candidate that gives one. Raises MeshError."""
-        attempt = self._complete_hedged if passage.hedge_after else self._complete_at
+        attempt = Attempt(self._complete_at, Kind.WHOLE, _drop, _speed)
         return await self._walk(passage, attempt, lambda: True)
 
     async def open_stream(self, passage: Passage, may_retry: Callable[[], bool]) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
-        return await self._walk(passage, self._open_at, may_retry)
+        attempt = Attempt(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
+        return await self._walk(passage, attempt, may_retry)
 
     async def go_on(self, passage: Passage) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
         if not self._budget.take():
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
-        return await self._walk(passage, self._open_at, lambda: True, again=True)
+        attempt = Attempt(self._open_at, None, BackendStream.close, _beginning)
+        return await self._walk(passage, attempt, lambda: True, again=True)
 
     async def count(self, passage: Passage) -> inference_pb2.CountTokensResponse:
         """The tokens of the prompt by the first candidate that tells. Raises MeshError."""
-        return await self._walk(passage, self.count_at, lambda: True)
+
+        async def counted(
+            passage: Passage, candidate: Candidate, _: Race
+        ) -> inference_pb2.CountTokensResponse:
+            return await self.count_at(passage, candidate)
+
+        return await self._walk(passage, Attempt(counted, None, _drop, _beginning), lambda: True)
 
     async def count_at(
         self, passage: Passage, candidate: Candidate, seconds: float = COUNT_SECONDS
@@ -80,12 +113,7 @@ class Dispatcher:
             ) from None
 
     async def _walk(
-        self,
-        passage: Passage,
-        attempt: Callable[[Passage, Candidate], Awaitable[T]],
-        may_retry: Callable[[], bool],
-        *,
-        again: bool = False,
+        self, passage: Passage, attempt: Attempt[T], may_retry: Callable[[], bool], *, again: bool = False
     ) -> T:
         assert passage.plan is not None  # noqa: S101 - the step before made it
         if not again:
@@ -93,91 +121,136 @@ class Dispatcher:
         failed: MeshError | None = None
         outgrown: dict[str, int] = {}
         for candidate in passage.plan.candidates:
-            if not self._traffic.admits(candidate) or candidate.id == passage.hedged:
+            if not self._admits(passage, candidate) or candidate.id == passage.hedged:
                 continue
             if outgrown and not _is_roomier(candidate, outgrown):
                 continue
             if failed is not None:
-                if passage.attempts >= ATTEMPTS or not self._budget.take():
+                if passage.attempts >= ATTEMPTS or not self._may_follow(candidate, failed):
                     break
                 await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
-            passage.candidate, passage.served = candidate, _served_by(candidate, passage)
+            passage.candidate, passage.served = candidate, served_by(candidate, passage)
             try:
-                return await attempt(passage, candidate)
+                return await self._attempt(passage, candidate, attempt)
             except MeshError as error:
                 failed = error
                 if error.reason is Reason.CONTEXT_LENGTH:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
-                elif error.reason not in RETRYABLE:
+                elif _is_final(error):
                     break
                 if not may_retry():
                     break
         raise failed or unavailable(passage.request.model)
 
-    async def _complete_hedged(
-        self, passage: Passage, candidate: Candidate
-    ) -> inference_pb2.CompleteResponse:
-        started, first = time.monotonic(), passage.served
-        assert first is not None  # noqa: S101 - the step before named it
+    def _admits(self, passage: Passage, candidate: Candidate) -> bool:
+        assert passage.plan is not None  # noqa: S101 - as above
+        return self._traffic.admits(candidate, passage.tenant, last=passage.plan.last)
 
-        def ask(whom: Candidate, served: inference_pb2.Served) -> Ask[Answered]:
-            async def answered() -> Answered:
-                return await self._complete_at(passage, whom), whom, served
+    def _may_follow(self, candidate: Candidate, failed: MeshError) -> bool:
+        """Whether a further attempt is no part of a storm: one that the budget has room for, or that nobody notices.
+
+        A prompt that was too long for others is not a failure that might be everywhere.
+        """
+        granted = self._budget.take()
+        return granted or failed.reason is Reason.CONTEXT_LENGTH or self._traffic.is_spare(candidate)
+
+    async def _attempt(self, passage: Passage, candidate: Candidate, attempt: Attempt[T]) -> T:
+        """At a candidate, and beside it at another one of the same model if the first is late."""
+        assert passage.plan is not None  # noqa: S101 - as above
+        race = Race()
+        if attempt.kind is None or next(equals(passage.plan, candidate), None) is None:
+            return await attempt.ask(passage, candidate, race)
+        started, first = time.monotonic(), passage.served
+        assert first is not None  # noqa: S101 - the caller named it
+
+        def ask(whom: Candidate, served: inference_pb2.Served) -> Ask[Answered[T]]:
+            async def answered() -> Answered[T]:
+                answer = await attempt.ask(passage, whom, race)
+                race.winner = race.winner or whom.id
+                return answer, whom, served
 
             return answered
 
-        def second() -> Ask[Answered] | None:
+        def second() -> Ask[Answered[T]] | None:
             other = self._second(passage, candidate)
-            return other and ask(other, _served_by(other, passage))
+            return other and ask(other, served_by(other, passage))
 
-        answer, who, served = await hedged(ask(candidate, first), second, passage.hedge_after)
+        async def discard(answered: Answered[T]) -> None:
+            await attempt.discard(answered[0])
+
+        after = passage.hedge_after if attempt.kind is Kind.WHOLE else 0.0
+        after = after or self._traffic.patience.limit(candidate, attempt.kind)
+        answer, who, served = await hedged(
+            ask(candidate, first), second, after, is_final=_is_final, discard=discard
+        )
         passage.candidate, passage.served = who, served
         served.attempts = passage.attempts
         if who is not candidate:
             # It took at least so long: who is often late is to be asked later.
-            measure, seconds = _speed(answer, time.monotonic() - started)
+            measure, seconds = attempt.speed(answer, time.monotonic() - started)
             self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
         return answer
 
     def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
-        """Who is asked beside the first; None when nobody can be, or too many requests are asked twice already."""
+        """Who is asked beside the first; None when nobody can be.
+
+        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer.
+        """
         assert passage.plan is not None  # noqa: S101 - the step before made it
-        other = next(filter(self._traffic.admits, equals(passage.plan, first)), None)
-        if other is None or not self._budget.take():
+        others = [each for each in equals(passage.plan, first) if self._admits(passage, each)]
+        if not passage.hedge_after:
+            cheap = (each for each in others if each.price.total <= first.price.total)
+            other = next(filter(self._traffic.is_spare, cheap), None)
+        else:
+            other = next(iter(others), None)
+        if other is None or not (self._budget.take() or not passage.hedge_after):
             return None
-        RETRIES.labels("hedged").inc()
+        RETRIES.labels("hedged" if passage.hedge_after else "late").inc()
         passage.attempts += 1
         passage.hedged = other.id
         return other
 
-    async def _complete_at(self, passage: Passage, candidate: Candidate) -> inference_pb2.CompleteResponse:
+    async def _complete_at(
+        self, passage: Passage, candidate: Candidate, race: Race
+    ) -> inference_pb2.CompleteResponse:
         peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         request = inference_pb2.CompleteRequest(envelope=_envelope(passage, candidate))
         started = time.monotonic()
         try:
             async with connecting(peer, passage.limits.connect):
                 response = await peer.unary(_method(passage), request, timeout=passage.left)
+            took = time.monotonic() - started
             ride.succeed()
-            ride.took(*_speed(response, time.monotonic() - started))
+            ride.took(*_speed(response, took))
+            self._traffic.patience.saw(candidate, Kind.WHOLE, took)
         except MeshError as error:
             ride.fail(error)
             raise told(error, candidate, passage.limits) from None
+        except asyncio.CancelledError:
+            if race.is_lost_by(candidate, passage):
+                ride.lose()
+            raise
         finally:
             ride.close()
         return response
 
-    async def _open_at(self, passage: Passage, candidate: Candidate) -> BackendStream:
+    async def _open_at(self, passage: Passage, candidate: Candidate, race: Race) -> BackendStream:
         peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
         stream = BackendStream(peer, candidate, ride, _envelope(passage, candidate), passage)
         started = time.monotonic()
         try:
             await stream.open()
         except BaseException:
+            if race.is_lost_by(candidate, passage):
+                ride.lose()
             await stream.close()
             raise
-        ride.took(Measure.FIRST_CONTENT, time.monotonic() - started)
+        took = time.monotonic() - started
+        ride.begin()
+        ride.took(Measure.FIRST_CONTENT, took)
+        self._traffic.patience.saw(candidate, Kind.FIRST_CONTENT, took)
         return stream
 
 
@@ -195,6 +268,19 @@ def _speed(answer: inference_pb2.CompleteResponse, seconds: float) -> tuple[Meas
     return (Measure.PER_TOKEN, seconds / tokens) if tokens >= LONG else (Measure.FIRST_CONTENT, seconds)
 
 
+def _beginning(_: object, seconds: float) -> tuple[Measure, float]:
+    return Measure.FIRST_CONTENT, seconds
+
+
+async def _drop(_: object) -> None:
+    """A whole answer needs nothing to be let go."""
+
+
+def _is_final(error: MeshError) -> bool:
+    """Whether nobody else must be asked: a verdict on the request, which another one might only hide."""
+    return error.reason not in RETRYABLE and error.reason is not Reason.CONTEXT_LENGTH
+
+
 def _method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
     return COMPLETE if passage.request.answers <= MANY_ANSWERS else COMPLETE_ALONE
 
@@ -207,36 +293,4 @@ def _envelope(passage: Passage, candidate: Candidate) -> inference_pb2.Envelope:
         backend=candidate.target.backend,
         request_id=passage.request.request_id,
         continues=passage.continued is not None,
-    )
-
-
-def _served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
-    assert passage.plan is not None  # noqa: S101 - the step before made it
-    target, plan = candidate.target, passage.plan
-    stands_in = candidate.model.id != plan.model
-    dropped = candidate.id in plan.below_tier
-    reason = (
-        inference_pb2.ROUTE_REASON_RESUMED
-        if passage.continued is not None
-        else inference_pb2.ROUTE_REASON_PRIVACY_SCRUBBED
-        if passage.scrubbed is not None
-        else inference_pb2.ROUTE_REASON_FAILOVER
-        if passage.attempts > 1 or stands_in
-        else inference_pb2.ROUTE_REASON_CAPACITY_OVERFLOW
-        if plan.overflow
-        else inference_pb2.ROUTE_REASON_PRIVACY_REQUIREMENT
-        if plan.zones
-        else inference_pb2.ROUTE_REASON_CAPABILITY_MATCH
-    )
-    return inference_pb2.Served(
-        model=candidate.model.id,
-        backend=target.backend,
-        instance=target.instance,
-        kind=target.kind,
-        zone=candidate.zone,
-        attempts=passage.attempts,
-        route_reason=reason,
-        fallback_model=candidate.model.id if stands_in else "",
-        dropped_tier=target.tier if dropped else "",
-        scrubbed=None if passage.scrubbed is None else passage.scrubbed.total(),
     )

@@ -6,7 +6,7 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Candidate
 
 from nexus_gateway.limits import TimeLimits
-from nexus_gateway.traffic import TRANSPORT
+from nexus_gateway.outcomes import TRANSPORT
 
 __all__ = ["told", "unavailable"]
 

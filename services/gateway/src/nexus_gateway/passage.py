@@ -60,6 +60,8 @@ class Passage:
     finished: bool = False
     continued: dict[str, Any] | None = None
     """The body that goes on with a cut answer, once it has been."""
+    resuming: bool = False
+    """Whether it is a cut answer that is asked for, its rest or all of it again."""
     resumed: int = 0
     """How often that was done."""
     _bodies: dict[str, str] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from nexus_gateway.principals import Authenticator
 from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.admission import Admission
 from nexus_gateway.queueing.dispatching import QueuedDispatcher
+from nexus_gateway.queueing.tenants import tenant_of
 from nexus_gateway.readiness import Readiness, readiness
 from nexus_gateway.refusals import refuse
 from nexus_gateway.request import InferenceRequest
@@ -145,7 +146,8 @@ class Pipeline:
         `prompt_tokens`: counted and not estimated; 0 = not known.
         """
         self._need_snapshot()
-        table, requirements, now = self.table.table, _requirements(request), self.traffic.look()
+        table, requirements = self.table.table, _requirements(request)
+        now = self.traffic.look(tenant_of(request.principal))
         if prompt_tokens:
             requirements = replace(requirements, tokens=counting.room(request.operation, prompt_tokens))
         inside, refusal = explain(table, requirements, now), plan(table, requirements, now).refusal
@@ -207,7 +209,9 @@ class Pipeline:
         """Chooses who may serve it."""
         self._need_snapshot()
         passage.opened = None
-        chosen = plan(self.table.table, passage.requirements, self.traffic.conditions(), CANDIDATES)
+        chosen = plan(
+            self.table.table, passage.requirements, self.traffic.conditions(passage.tenant), CANDIDATES
+        )
         if chosen.refusal is not None and chosen.refusal.stage == "zone":
             chosen = await self._cross(passage) or chosen
         self._adopt(passage, chosen)
@@ -230,9 +234,8 @@ class Pipeline:
         """
         if needed := await counting.room_missing(self._unqueued, passage):
             passage.requirements = replace(passage.requirements, tokens=needed)
-            self._adopt(
-                passage, plan(self.table.table, passage.requirements, self.traffic.conditions(), CANDIDATES)
-            )
+            conditions = self.traffic.conditions(passage.tenant)
+            self._adopt(passage, plan(self.table.table, passage.requirements, conditions, CANDIDATES))
 
     async def _cross(self, passage: Passage) -> Plan | None:
         """Where it may go outside the zone, now scrubbed; None when policy or the lack of others keeps it inside."""
@@ -240,7 +243,7 @@ class Pipeline:
         way = self._crossings.find(self.table.table, request, passage.requirements)
         if way is None:
             return None
-        chosen = plan(way.table, way.requirements, self.traffic.conditions(), CANDIDATES)
+        chosen = plan(way.table, way.requirements, self.traffic.conditions(passage.tenant), CANDIDATES)
         if chosen.refusal is not None:
             return None
         if passage.scrubbed is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
+from nexus_routing import Capability, Offer, Operation, Refusal, Requirements, State, Verdict, names
 
 from nexus_gateway.context_length import too_long
 
@@ -48,10 +48,10 @@ class Kind:
 def refuse(
     refusal: Refusal,
     requirements: Requirements,
-    soonest: Callable[[Iterable[str]], float] = lambda _: 0.0,
+    soonest: Callable[[Iterable[Offer]], float] = lambda _: 0.0,
     asked: Mapping[int, str] = NOT_SAID,
 ) -> MeshError:
-    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried.
+    """The error of a plan without candidates. `soonest`: seconds until the first of some offers may be tried.
 
     `asked`: which parameter, as it was sent, asks for a capability.
     """
@@ -65,8 +65,9 @@ def refuse(
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
         error.metadata |= _context(refusal, requirements, kind)
-    if refusal.stage in ("ejected", "paused"):
-        error.retry_after = max(1.0, soonest(verdict.target.id for verdict in refusal.verdicts))
+    if refusal.stage in ("gone", "ejected", "paused"):
+        offers = ((verdict.target.id, verdict.model) for verdict in refusal.verdicts)
+        error.retry_after = max(1.0, soonest(offers))
     if error.retry_after is not None:
         error.metadata["eta_seconds"] = f"{error.retry_after:g}"
     return error
@@ -217,6 +218,7 @@ BY_STAGE: dict[str, Kind] = {
     "rules": Kind(_against_rules, "forbidden_by_rule", named=False),
     "state": Kind(_not_active, "unhealthy"),
     "reachable": Kind(_down, "unhealthy"),
+    "gone": Kind(_down, "unhealthy"),
     "ejected": Kind(_down, "unhealthy"),
     "paused": Kind(_rate_limited, "rate_limited"),
 }

@@ -72,7 +72,7 @@ class Resumer:
         assert passage.served is not None  # noqa: S101 - an answer was cut
         served, asked = passage.served, passage.requirements
         needs = replace(asked, needs=asked.needs | {int(Capability.PREFILL)})
-        chosen = plan(self._table.table, needs, self._traffic.conditions(), CANDIDATES)
+        chosen = plan(self._table.table, needs, self._traffic.conditions(passage.tenant), CANDIDATES)
         others = tuple(
             each
             for each in chosen.candidates

@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from nexus_mesh.errors import Reason
 
-__all__ = ["BLAMES_TARGET", "RETRYABLE", "RetryBudget"]
+from nexus_gateway.breaker import FAILURES
+
+__all__ = ["RETRYABLE", "RetryBudget"]
 
 # Generating has no side effects, so it may be repeated for as long as nothing of it reached the client.
 RETRYABLE = frozenset(
@@ -28,27 +30,16 @@ RETRYABLE = frozenset(
     }
 )
 
-# Faults of the backend itself. A refused request, a full house or an orderly end are none.
-BLAMES_TARGET = frozenset(
-    {
-        Reason.BACKEND_DOWN,
-        Reason.BACKEND_LOST,
-        Reason.INTERNAL,
-        Reason.STREAM_IDLE_TIMEOUT,
-        Reason.UPSTREAM_ERROR,
-        Reason.UPSTREAM_MALFORMED,
-    }
-)
-
 WINDOW = 10.0
 SHARE = 0.2
-LEAST = 3
+LEAST = 2 * FAILURES
+"""However quiet it is: whoever fails must be found out before the budget is spent on it, twice over."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Upper ends of the random pause before the third attempt, and before any."""
 
 
 class RetryBudget:
-    """At most a fifth of the last ten seconds' requests may be tried again, or three if that is more."""
+    """At most a fifth of the last ten seconds' requests may be tried again, or ten if that is more."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

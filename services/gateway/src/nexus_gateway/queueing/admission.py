@@ -117,16 +117,16 @@ class Admission:
     def _blocked_by(self, passage: Passage) -> Targets:
         """Nothing when a candidate has room: the plan names it. Else every target it would rather wait for."""
         planned = passage.plan
-        if planned is None or any(map(self._traffic.admits, self._preferred(planned))):
+        if planned is None or any(self._admits(passage, each) for each in self._preferred(planned)):
             return NONE
         every = self._every(passage)
-        serving = replace(every, candidates=tuple(filter(self._serves, every.candidates)))
+        serving = self._serving(passage, every)
         if not serving.candidates:
             return NONE  # all have gone since it was planned: dispatch says so
         wanted = self._preferred(serving)
         free = [each for each in wanted if each.id not in self._places.full]
         if not free:
-            return self._awaited(every)
+            return self._awaited(passage, every)
         others = serving.candidates[
             len(wanted) :
         ]  # who stand in for those that fail, if not for those that are busy
@@ -141,9 +141,9 @@ class Admission:
         first = _step(planned, candidates[0])
         return tuple(itertools.takewhile(lambda each: _step(planned, each) == first, candidates))
 
-    def _awaited(self, every: Plan) -> Targets:
+    def _awaited(self, passage: Passage, every: Plan) -> Targets:
         """Those of a plan whose places it waits for, in service or not."""
-        serving = next(filter(self._serves, every.candidates), None)
+        serving = next(iter(self._serving(passage, every).candidates), None)
         if serving is None or self._table.table.policy.overflow:
             return frozenset(each.id for each in every.candidates)
         step = _step(every, serving)
@@ -194,7 +194,9 @@ class Admission:
             if turn is not None:
                 self._places.give_back(turn)
                 asyncio.get_running_loop().call_soon(self._offer, turn)
-        return self._blocked_by(passage)
+        # A place it could not use is none: to be offered that again at once would go on for ever.
+        targets = self._blocked_by(passage)
+        return targets - {turn} or targets if turn is not None else targets
 
     def _drop(self, waiter: Waiter) -> None:
         """Whoever gives up at the very moment it was given a place hands it on."""
@@ -275,12 +277,25 @@ class Admission:
                     return waiter
         return None
 
-    def _serves(self, candidate: Candidate) -> bool:
-        return self._traffic.is_in_service(candidate.id, candidate.endpoint)
+    def _admits(self, passage: Passage, candidate: Candidate) -> bool:
+        last = passage.plan is not None and passage.plan.last
+        return self._traffic.admits(candidate, passage.tenant, last=last)
+
+    def _serving(self, passage: Passage, every: Plan) -> Plan:
+        """Those in service; those that failed lately only where nobody else is."""
+
+        def those(*, last: bool) -> Plan:
+            found = (
+                each for each in every.candidates if self._traffic.serves(each, passage.tenant, last=last)
+            )
+            return replace(every, candidates=tuple(found), last=last)
+
+        well = those(last=False)
+        return well if well.candidates else those(last=True)
 
     def _is_in_service(self, target: str) -> bool:
         known = self._places.target(target)
-        return known is not None and self._traffic.is_in_service(target, known.endpoint)
+        return known is not None and self._traffic.is_there(target, known.endpoint)
 
     def _look_again(self, line: Line[Waiter], targets: Targets) -> Targets:
         """Sees to it that those who wait for these targets wait for whom the newest table names. Returns those."""
@@ -303,7 +318,7 @@ class Admission:
 
     def _names(self, waiter: Waiter) -> Targets:
         if waiter.passage.opened is None:
-            return self._awaited(self._every(waiter.passage))
+            return self._awaited(waiter.passage, self._every(waiter.passage))
         # Planned on a table of its own, that only its planner can make anew.
         lane = waiter.ticket.lane
         return lane.targets if lane and all(map(self._places.target, lane.targets)) else NONE
