@@ -51,6 +51,8 @@ class FakeOpenAI(FakeServer):
         self.model_modes: dict[str, Mode] = {}
         self.api_key = api_key
         self.healthy = True
+        self.streams = True
+        """False: it answers whole, whatever it is asked."""
         self._scripted: deque[Mode] = deque()
 
     @property
@@ -90,7 +92,7 @@ class FakeOpenAI(FakeServer):
         refused = self._refusal(request) or self._bad_body(body)
         if refused is not None:
             return refused
-        call = Call(kind, body)
+        call = Call(kind, body if self.streams else {**body, "stream": False})
         record.prompt_tokens = call.prompt_tokens
         return await perform(request, self._next_mode(call)(call))
 

@@ -118,6 +118,7 @@ async def test_split_characters_come_out_whole(bench: Bench, fake_openai: FakeOp
 @pytest.mark.parametrize("kind", [kind for kind in WHOLE_KINDS if kind not in ODD_BOOKS])
 async def test_garbage_as_a_whole_answer(bench: Bench, fake_openai: FakeOpenAI, kind: str) -> None:
     fake_openai.mode = garbage(kind)
+    fake_openai.streams = False
     backend = await bench.serve("openai_compatible", fake_openai.url)
     reason = await reason_of(bench, backend, stream=False)
     assert reason is (Reason.UPSTREAM_ERROR if kind == "unknown_finish_reason" else Reason.UPSTREAM_MALFORMED)
@@ -281,6 +282,7 @@ async def test_a_thousand_mutated_streams(impatient: Bench, fake_openai: FakeOpe
 
 
 async def test_mutated_whole_answers(bench: Bench, fake_openai: FakeOpenAI) -> None:
+    fake_openai.streams = False
     backend = await bench.serve("openai_compatible", fake_openai.url)
     outcomes: set[str] = set()
     for seed in range(300):

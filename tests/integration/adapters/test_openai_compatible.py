@@ -46,17 +46,16 @@ async def test_stream_holds_only_choices_and_ends_with_usage(bench: Bench, fake_
     assert (streamed.finish.usage.prompt_tokens, streamed.finish.usage.completion_tokens) == (2, 5)
 
 
-async def test_the_backend_gets_its_own_model_name_and_every_unknown_parameter(
+async def test_the_backend_gets_its_own_model_name_and_every_parameter_of_its_kind(
     bench: Bench, fake_openai: FakeOpenAI
 ) -> None:
     backend = await bench.serve("openai_compatible", fake_openai.url)
-    await bench.complete(
-        backend, {**HELLO, "model": "fake-model", "top_k": 3, "chat_template_kwargs": {"a": 1}}
-    )
+    body = {**HELLO, "model": "fake-model", "top_k": 3, "chat_template_kwargs": {"a": 1}}
+    await bench.complete(backend, {**body, "keep_alive": "5m", "kv_transfer_params": None})
     sent = fake_openai.calls[-1]
+    assert not {"keep_alive", "kv_transfer_params"} & sent.body.keys()
     assert sent.body["top_k"] == 3
     assert sent.body["chat_template_kwargs"] == {"a": 1}
-    assert "stream" not in sent.body
     assert sent.headers["Accept-Encoding"] == "identity"
     assert "Authorization" not in sent.headers
 
@@ -80,7 +79,10 @@ async def test_a_key_goes_to_its_backend_only(
     async with FakeOpenAI("other-model", api_key="sk-box") as locked:
         with_key = await bench.serve("openai_compatible", locked.url, api_key_env="BOX_KEY")
         without = await bench.serve("openai_compatible", fake_openai.url)
-        await bench.complete(with_key, {**HELLO, "base_url": fake_openai.url, "api_base": fake_openai.url})
+        for name in ("base_url", "api_base"):
+            with pytest.raises(MeshError):
+                await bench.complete(with_key, {**HELLO, name: fake_openai.url})
+        await bench.complete(with_key, HELLO)
         await bench.complete(without, HELLO)
     assert locked.calls[-1].headers["Authorization"] == "Bearer sk-box"
     assert all("Authorization" not in record.headers for record in fake_openai.requests)

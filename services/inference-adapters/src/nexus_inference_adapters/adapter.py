@@ -14,6 +14,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.http import Http
+from nexus_inference_adapters.learned import Learned
 from nexus_inference_adapters.patience import Patience
 
 __all__ = [
@@ -128,9 +129,17 @@ class Adapter(ABC):
     instead: ClassVar[str] = "Do it with the backend's own tools."
     """What to do about what it cannot."""
 
+    holds_schemas: ClassVar[bool] = True
+    """Whether it holds answers to a JSON schema where its models can: a tool call can be brought about by one."""
+
     def __init__(self, config: BackendConfig, http: Http) -> None:
         self.config = config
         self.http = http
+        self.learned = Learned()
+
+    async def recognised(self) -> Adapter:
+        """The adapter this engine is spoken to with: another where it has shown itself to be of another kind."""
+        return self
 
     async def open(self) -> None:  # noqa: B027 - most kinds have nothing to open
         """Called once before anything else."""

@@ -11,7 +11,16 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
-__all__ = ["answer_id", "decoded", "expected_rows", "finish_reason", "logprobs_of", "prompts", "text_of"]
+__all__ = [
+    "answer_id",
+    "decoded",
+    "expected_rows",
+    "finish_reason",
+    "logprobs_of",
+    "prompts",
+    "reported",
+    "text_of",
+]
 
 T = TypeVar("T")
 
@@ -63,15 +72,20 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         loose = json.loads(raw, parse_constant=lambda _: None)
         return msgspec.convert(loose, decoder.type)
     except (ValueError, RecursionError):
-        raise _reported(raw) or malformed("The backend's answer is not what its API promises.") from None
+        raise reported(raw) or malformed("The backend's answer is not what its API promises.") from None
 
 
-def _reported(raw: bytes) -> MeshError | None:
+def reported(raw: bytes) -> MeshError | None:
+    """The error a backend sent in place of an answer, if it did."""
     try:
         body = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         return None
-    return from_event(body) if isinstance(body, dict) and body.get("error") else None
+    return from_event(body) if isinstance(body, dict) and _is_error(body) else None
+
+
+def _is_error(body: dict[str, Any]) -> bool:
+    return bool(body.get("error")) or (body.get("object") == "error" and "code" in body)
 
 
 def logprobs_of(operation: int, said: Any) -> dict[str, Any] | None:

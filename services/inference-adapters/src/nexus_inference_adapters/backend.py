@@ -28,8 +28,10 @@ from nexus_inference_adapters.adapter import (
 )
 from nexus_inference_adapters.config import BackendConfig, Timeouts
 from nexus_inference_adapters.gate import Gate
+from nexus_inference_adapters.learned import Broken
 from nexus_inference_adapters.memory.shelf import Shelf
 from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.promises import Promises
 from nexus_inference_adapters.remote import as_remote
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
@@ -43,6 +45,7 @@ SILENCES_TO_UNHEALTHY = 2
 MEMORY_SHARE = 0.9
 """Of the time for the first token, so much at most goes by in waiting for memory: who waits hears of it from us."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
+JSON, TOOL_CHOICE = model_pb2.CAPABILITY_JSON, model_pb2.CAPABILITY_TOOL_CHOICE
 PREFILL = model_pb2.CAPABILITY_PREFILL
 OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
 
@@ -70,6 +73,7 @@ class Backend:
         self.looked_at = asyncio.Event()
         """Set by the first inspection, whatever it showed."""
         self.adapter = adapter
+        self._configured = adapter
         self.shelf = shelf
         self._limits = limits
         self._guess = guess
@@ -84,7 +88,7 @@ class Backend:
         gate = self._gate
         return instance_pb2.Backend(
             name=self.config.name,
-            kind=self.config.kind,
+            kind=self.adapter.kind,
             state=self.inspection.state,
             state_reason=self.inspection.reason,
             models=[offer.model for offer in self.inspection.offers],
@@ -102,6 +106,7 @@ class Backend:
                 with Patience(limits, silence=limits.total) as patience:
                     completed = await self.adapter.complete(work, patience)
             self._count(completed.usage)
+            Promises(work, self._context(work)).check_whole(completed)
         return completed
 
     async def stream(
@@ -115,7 +120,8 @@ class Backend:
                 if waited:
                     yield Progress("loaded")
                 with Patience(limits, silence=limits.first_token) as patience:
-                    async with aclosing(self.adapter.stream(work, patience)) as events:
+                    promises = Promises(work, self._context(work))
+                    async with aclosing(promises.watch(self.adapter.stream(work, patience))) as events:
                         async for event in events:
                             if not begun and type(event) is list:
                                 begun = True
@@ -204,11 +210,14 @@ class Backend:
     async def _inspect(self) -> None:
         begun = time.monotonic()
         try:
+            self.adapter = await self.adapter.recognised()
             inspection = await self.adapter.inspect()
             self._silences = 0
             if self.shelf is not None:
                 self.shelf.observe(inspection, begun)
         except MeshError as error:
+            if error.reason is Reason.UPSTREAM_ERROR:
+                self.adapter = self._configured  # it is not what it was taken for
             self._silences += 1
             late = error.reason is Reason.STREAM_IDLE_TIMEOUT and self._silences < SILENCES_TO_UNHEALTHY
             if late and self.inspection.state == instance_pb2.STATE_ACTIVE:
@@ -224,6 +233,8 @@ class Backend:
         self._adopt(inspection)
 
     def _adopt(self, inspection: Inspection) -> None:
+        for offer in inspection.offers:
+            _believe(offer, self.adapter)
         if self.config.remote:
             inspection = as_remote(inspection, found=self.config.found_elsewhere)
         if inspection.state != self.inspection.state:
@@ -274,6 +285,9 @@ class Backend:
             outcome = error.reason.value
             if error.reason in UNANSWERED:
                 self.look_now.set()
+            if isinstance(error, Broken) and error.capability is not None:
+                self.adapter.learned.miss(work.offered, error.capability)
+                self.look_now.set()
             raise
         except Exception:
             outcome = Reason.INTERNAL.value
@@ -283,7 +297,20 @@ class Backend:
             metrics.requests(name, OPERATION_NAMES[work.operation], outcome).inc()
             metrics.seconds(name).observe(time.monotonic() - started)
 
+    def _context(self, work: Work) -> int:
+        offer = self._offers.get(work.offered)
+        return offer.model.context_tokens if offer else 0
+
     def _count(self, usage: inference_pb2.Usage | None) -> None:
         if usage is not None:
             metrics.tokens(self.config.name, "prompt").inc(usage.prompt_tokens)
             metrics.tokens(self.config.name, "completion").inc(usage.completion_tokens)
+
+
+def _believe(offer: Offer, adapter: Adapter) -> None:
+    """Takes from an offer what its model has shown not to do, and adds the tool calls that a schema can bring about."""
+    told = {*offer.model.capabilities} - adapter.learned.missing(offer.model.id)
+    if adapter.holds_schemas and JSON in told:
+        told.add(TOOL_CHOICE)
+    del offer.model.capabilities[:]
+    offer.model.capabilities.extend(sorted(told))

@@ -7,8 +7,9 @@ from contextlib import aclosing
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Completed, Event, Finish, Work
 from nexus_inference_adapters.normalise import from_whole
@@ -27,6 +28,8 @@ from nexus_inference_adapters.usage import usage_fields
 
 __all__ = ["Collected", "collect"]
 
+MAX_CHUNKS_SIZE = 64 * 1024 * 1024
+"""Of all chunks together: an answer of many tokens is mostly what surrounds them."""
 DECODER = msgspec.json.Decoder(Chunk)
 
 
@@ -39,6 +42,7 @@ class _Growing:
         self._calls: list[ToolCall] = []
         self._arguments: list[list[str]] = []
         self._logprobs: dict[str, Any] = {}
+        self._annotations: list[Any] = []
 
     def add(self, said: ChunkChoice) -> None:
         self.finish_reason = said.finish_reason or self.finish_reason
@@ -58,12 +62,19 @@ class _Growing:
             refusal=self._joined("refusal"),
             reasoning_content=self._joined("reasoning_content"),
             tool_calls=self._whole_calls() or UNSET,
+            function_call=self._function_call(),
+            annotations=self._annotations or UNSET,
         )
         return whole
 
     def _delta(self, delta: Delta) -> None:
         for field in ("content", "refusal", "reasoning_content"):
             self._text(field, getattr(delta, field))
+        if isinstance(delta.annotations, list):
+            self._annotations += delta.annotations
+        if delta.function_call:
+            self._text("function name", delta.function_call.name)
+            self._text("function arguments", delta.function_call.arguments)
         for piece in delta.tool_calls or ():
             assert isinstance(piece.index, int)  # noqa: S101 - normal pieces have one
             if piece.index == len(self._calls):
@@ -83,6 +94,10 @@ class _Growing:
         if text:
             self._texts.setdefault(field, []).append(text)
 
+    def _function_call(self) -> Function | UnsetType:
+        name = self._joined("function name")
+        return UNSET if name is None else Function(name, self._joined("function arguments") or "")
+
     def _joined(self, field: str) -> str | None:
         return "".join(self._texts[field]) if field in self._texts else None
 
@@ -98,9 +113,16 @@ class Collected:
 
     def __init__(self) -> None:
         self._choices: dict[int, _Growing] = {}
+        self._size = 0
 
     def add(self, chunks: list[str]) -> None:
+        """Raises RESPONSE_TOO_LARGE."""
         for text in chunks:
+            self._size += len(text)
+            if self._size > MAX_CHUNKS_SIZE:
+                raise MeshError(
+                    Reason.RESPONSE_TOO_LARGE, "The backend's answer is larger than a whole answer may be."
+                )
             for said in DECODER.decode(text).choices or ():
                 self._choices.setdefault(said.index, _Growing()).add(said)
 

@@ -94,6 +94,17 @@ def _generates(work: Work) -> bool:
     return work.operation != EMBEDDING and not isinstance(work.body.get("prompt"), list)
 
 
+OWN_WAYS = frozenset({
+    "functions", "function_call", "audio", "modalities", "web_search_options", "use_beam_search", "best_of", "echo",
+})  # fmt: skip
+"""What streams of some engines do not hold, or are refused with."""
+
+
+def _plain(work: Work) -> bool:
+    """A silent backend shows itself in a stream long before its total time; not all that is whole comes as one."""
+    return _generates(work) and not any(work.body.get(name) for name in OWN_WAYS)
+
+
 def _llama_cpp_streams_only(work: Work) -> bool:
     """It refuses to stream log probabilities beside tools, and mixes up the streams of several prompts."""
     return _generates(work) and not (work.body.get("tools") and work.body.get("logprobs"))
@@ -151,6 +162,7 @@ DIALECTS = (
         "vllm",
         lambda seen: seen.owned_by("vllm"),
         (*ENGINE, "reasoning", "prefill"),
+        streams_only=_plain,
         prefill={"add_generation_prompt": False, "continue_final_message": True},
         counter=by_vllm,
     ),
@@ -169,8 +181,13 @@ DIALECTS = (
         "",
         streams_only=_generates,
     ),
-    Dialect("openai", lambda seen: seen.owned_by("openai") or seen.owned_by("system"), (*STANDARD, "vision")),
-    Dialect("other", lambda _: True, STANDARD),
+    Dialect(
+        "openai",
+        lambda seen: seen.owned_by("openai") or seen.owned_by("system"),
+        (*STANDARD, "vision"),
+        streams_only=_plain,
+    ),
+    Dialect("other", lambda _: True, STANDARD, streams_only=_plain),
 )
 
 

@@ -16,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from yarl import URL
 
+from nexus_inference_adapters.interim import connector
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.upstream_errors import from_answer, malformed
 
@@ -61,7 +62,7 @@ def _timeout(connect: float) -> aiohttp.ClientTimeout:
 def open_session() -> aiohttp.ClientSession:
     """The session all backends of a process share. No cookies, no proxies, no automatic decompression."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+        connector=connector(KEEP_ALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

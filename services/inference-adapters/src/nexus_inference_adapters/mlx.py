@@ -10,6 +10,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Inspection, Offer, Work
 from nexus_inference_adapters.dialects import public_name
+from nexus_inference_adapters.forwarded import check_forwarded
 from nexus_inference_adapters.openai_compatible import OpenAICompatible
 from nexus_inference_adapters.parameters import check, max_tokens, set_parameters, wants_tools
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
@@ -50,6 +51,8 @@ class Mlx(OpenAICompatible):
     """Sends only names that load nothing new, and only parameters of the right type."""
 
     kind: ClassVar[str] = "mlx"
+    holds_schemas: ClassVar[bool] = False
+    engine = "mlx"
     instead: ClassVar[str] = "Start mlx_lm.server with the model you want; stopping it frees its memory."
 
     async def inspect(self) -> Inspection:
@@ -67,7 +70,7 @@ class Mlx(OpenAICompatible):
         return Inspection(instance_pb2.STATE_ACTIVE, offers=offers, capacity=capacity)
 
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:
-        given = set_parameters(work.body)
+        given = set_parameters(check_forwarded(self.engine, work.body))
         check(given, UNSUPPORTED, "mlx-lm")
         body = {name: value for name, value in given.items() if name not in REPLACED}
         for name in NUMBERS.keys() & body.keys():
@@ -77,9 +80,7 @@ class Mlx(OpenAICompatible):
             body.pop("tools", None)
         if (limit := max_tokens(work.operation, body)) is not None:
             body["max_tokens"] = limit
-        return body | (
-            {"stream": True, "stream_options": {"include_usage": True}} if stream else {"stream": False}
-        )
+        return body if stream else {**body, "stream": False}
 
     def streams_only(self, work: Work) -> bool:  # noqa: ARG002 - of every request
         return True

@@ -18,6 +18,7 @@ from nexus_inference_adapters.answers import (
     expected_rows,
     finish_reason,
     logprobs_of,
+    reported,
     text_of,
 )
 from nexus_inference_adapters.openai_types import Choice, Embeddings, Message, Whole
@@ -37,10 +38,10 @@ def whole_answer(work: Work, raw: bytes) -> Completed:
     """The answer to `work` from a backend that speaks OpenAI. Raises UPSTREAM_MALFORMED, UPSTREAM_ERROR."""
     if work.operation == EMBEDDING:
         answer = decoded(EMBEDDINGS, raw)
-        _refuse_error(answer.error)
+        _refuse_error(answer.error, answer.data, raw)
         return embedded_rows(work, answer)
     whole = decoded(WHOLE, raw)
-    _refuse_error(whole.error)
+    _refuse_error(whole.error, whole.choices, raw)
     return from_whole(work, whole)
 
 
@@ -77,9 +78,12 @@ def _in_order(choices: list[Choice]) -> list[Choice]:
     return choices
 
 
-def _refuse_error(error: Any) -> None:
+def _refuse_error(error: Any, content: Any, raw: bytes) -> None:
+    """Raises what came in place of an answer, in any of the forms errors have."""
     if error:
         raise from_event({"error": error})
+    if not content and (failure := reported(raw)):
+        raise failure
 
 
 def _choice(operation: int, choice: Choice, index: int) -> dict[str, Any]:

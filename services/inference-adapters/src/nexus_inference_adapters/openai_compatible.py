@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
 from nexus.inference.v1 import inference_pb2
+from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import (
@@ -20,13 +21,19 @@ from nexus_inference_adapters.adapter import (
     Progress,
     Work,
 )
+from nexus_inference_adapters.at_once import at_once
 from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.collected import collect
+from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.dialects import Dialect, detect
-from nexus_inference_adapters.http import Answer
+from nexus_inference_adapters.forced_tools import Forced, forced_names
+from nexus_inference_adapters.forwarded import check_forwarded
+from nexus_inference_adapters.http import Answer, Http
 from nexus_inference_adapters.normalise import whole_answer
-from nexus_inference_adapters.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters
+from nexus_inference_adapters.ollama import Ollama
+from nexus_inference_adapters.ollama.catalog import is_ollama
 from nexus_inference_adapters.patience import Patience
+from nexus_inference_adapters.request_differences import STREAM, Differences
 from nexus_inference_adapters.sse import Comment, SseReader
 from nexus_inference_adapters.upstream_errors import malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
@@ -39,14 +46,27 @@ PATHS: dict[int, str] = {
     EMBEDDING: "/v1/embeddings",
 }
 DONE = b"[DONE]"
+UNKNOWN = "other"
+TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
 
 class OpenAICompatible(Adapter):
-    """Bodies pass through but for the model's name and the stream fields; answers are brought to the normal form."""
+    """Bodies pass through as far as the engine's list goes; answers are brought to the normal form."""
 
     kind: ClassVar[str] = "openai_compatible"
     instead: ClassVar[str] = "OpenAI's API has no way to: start and stop the server with the models you want."
     dialect: Dialect | None = None
+
+    def __init__(self, config: BackendConfig, http: Http) -> None:
+        super().__init__(config, http)
+        self.differences = Differences()
+        self._known = False
+        """Whether it has been asked what it is behind this API."""
+
+    @property
+    def engine(self) -> str:
+        """The name under which the tables of requests know it."""
+        return self.dialect.name if self.dialect is not None else UNKNOWN
 
     async def inspect(self) -> Inspection:
         if self.dialect is None:
@@ -54,58 +74,79 @@ class OpenAICompatible(Adapter):
         try:
             return await self.dialect.inspect(self.http, self.config)
         except MeshError:
-            self.dialect = None  # another server may answer at this address next time
+            self._forget()  # another server may answer at this address next time
             raise
 
-    def request(self, work: Work, *, stream: bool) -> dict[str, Any]:
-        """The body to send. Raises UNSUPPORTED_PARAMETER for what this kind would ignore."""
-        body = {key: value for key, value in work.body.items() if key not in ("stream", "stream_options")}
+    async def recognised(self) -> Adapter:
+        if self.kind != OpenAICompatible.kind or self._known:
+            return self
+        self.dialect = self.dialect or await detect(self.http)
+        if self.engine == UNKNOWN and await is_ollama(self.http):
+            return Ollama(self.config, self.http)
+        self._known = True
+        return self
+
+    def request(self, work: Work, *, stream: bool) -> dict[str, Any]:  # noqa: ARG002 - others need to know
+        """What is asked, before the differences. Raises UNSUPPORTED_PARAMETER for what is not for this engine."""
+        body = check_forwarded(self.engine, work.body)
+        if (forced := self._forced(work)) is not None:
+            body = forced.asked(body)
+        body = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
         body["model"] = work.model
         if work.continues and self.dialect is not None:
             body |= self.dialect.prefill
-        if work.operation == COMPLETION and max_tokens(COMPLETION, set_parameters(body)) == TEXT_MAX_TOKENS:
-            body["max_tokens"] = TEXT_MAX_TOKENS
-        if stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body
 
     def judge(self, error: MeshError) -> MeshError:
         """What a refusal by this kind of backend means; the general table has already been asked."""
         return error
 
-    @asynccontextmanager
-    async def _post(self, work: Work, body: dict[str, Any], patience: Patience) -> AsyncIterator[Answer]:
-        keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
-        try:
-            async with self.http.post(PATHS[work.operation], body, patience, keep=keep) as answer:
-                yield answer
-        except MeshError as error:
-            raise self.judge(error) from None
-
     def streams_only(self, work: Work) -> bool:
         """Whether a whole answer is read as a stream."""
-        return self.dialect is not None and self.dialect.streams_only(work)
+        return (
+            self.dialect is not None and self.dialect.streams_only(work) and not self.differences.asks_whole
+        )
 
     async def count(self, work: Work) -> Count | None:
         if self.dialect is None or self.dialect.counter is None:
             return None
-        tokens = await self.dialect.counter(self.http, work.operation, self.request(work, stream=False))
+        asked, _ = self.differences.apply(self.engine, work, self.request(work, stream=False), stream=False)
+        tokens = await self.dialect.counter(self.http, work.operation, asked)
         return None if tokens is None else Count(tokens, self.dialect.name)
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
-        if self.streams_only(work):
-            return await collect(work, self.stream(work, patience), patience)
-        body = self.request(work, stream=False)
-        async with self._post(work, body, patience) as answer:
+        if self.streams_only(work) or self._forced(work) is not None:
+            completed = await collect(work, self._stream(work, patience, whole=True), patience)
+            if completed.usage is None and self.engine == UNKNOWN:
+                self.differences.leave_out([STREAM])  # what it streams it does not count
+            return completed
+        async with self._post(work, patience, stream=False, whole=True) as answer:
             return whole_answer(work, await answer.read())
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        body = self.request(work, stream=True)
-        async with self._post(work, body, patience) as answer:
-            if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+        async with aclosing(self._stream(work, patience, whole=False)) as events:
+            async for event in events:
+                yield event
+
+    def _stream(self, work: Work, patience: Patience, *, whole: bool) -> AsyncGenerator[Event, None]:
+        events = self._events(work, patience, whole=whole)
+        forced = self._forced(work)
+        return events if forced is None else forced.calls(events)
+
+    async def _events(self, work: Work, patience: Patience, *, whole: bool) -> AsyncGenerator[Event, None]:
+        async with self._post(work, patience, stream=True, whole=whole) as answer:
+            kind = answer.headers.get("Content-Type", "")
+            if kind.startswith("application/json"):
+                # It does not stream, or has an error to tell.
+                completed = whole_answer(work, await answer.read())
+                self.differences.leave_out([STREAM])
+                for event in at_once(completed, work.operation):
+                    yield event
+                return
+            if not kind.startswith("text/event-stream"):
                 raise malformed("The backend did not answer with an event stream.")
             events = EventStream(ChunkNormaliser(work.operation, work.body))
-            while not events.done and (part := await answer.part()):
+            while not events.done and (part := await events.next_part(answer)):
                 arrived = events.take(part)
                 if events.chunks.has_content:
                     patience.content_came()
@@ -116,6 +157,61 @@ class OpenAICompatible(Adapter):
             usage = events.finish()
             await answer.drain()
             yield Finish(usage)
+
+    @asynccontextmanager
+    async def _post(
+        self, work: Work, patience: Patience, *, stream: bool, whole: bool
+    ) -> AsyncIterator[Answer]:
+        """The answer to a request; one that was refused for what was added to it is sent once more without."""
+        body = self.request(work, stream=stream)
+        async with AsyncExitStack() as stack:
+            asked, applied = self.differences.apply(self.engine, work, body, stream=stream)
+            try:
+                answer = await self._send(stack, work, asked, patience)
+            except MeshError as error:
+                suspects = self.differences.suspects(error, applied, whole=whole)
+                if not suspects:
+                    raise self.judge(error) from None
+                without, applied = self.differences.apply(
+                    self.engine, work, body, stream=stream, without=suspects
+                )
+                try:
+                    answer = await self._send(stack, work, without, patience)
+                except MeshError as again:
+                    raise self.judge(again) from None
+                self.differences.leave_out(suspects)
+            self.differences.accept(applied)
+            yield answer
+
+    async def _send(
+        self, stack: AsyncExitStack, work: Work, body: dict[str, Any], patience: Patience
+    ) -> Answer:
+        keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
+        return await stack.enter_async_context(
+            self.http.post(PATHS[work.operation], body, patience, keep=keep)
+        )
+
+    def _forced(self, work: Work) -> Forced | None:
+        """A tool call that must be brought about by a schema, as this engine takes no order to call one."""
+        if work.operation != CHAT or not self.holds_schemas or forced_names(work.body) is None:
+            return None
+        known = () if self.dialect is None else self.dialect.capabilities
+        own = known if self.config.capabilities is None else self.config.capabilities
+        if "tool_choice" in own and not self.learned.misses(work.offered, TOOL_CHOICE):
+            return None
+        if "json" not in own or self.learned.misses(work.offered, JSON):
+            raise MeshError(
+                Reason.CAPABILITY_MISSING,
+                "The model cannot be made to call a tool on its backend: it keeps neither tool_choice nor a schema.",
+                metadata={"param": "tool_choice"},
+            )
+        return Forced(work.body)
+
+    def _forget(self) -> None:
+        self.dialect = None
+        self._known = False
+        self.differences.forget()
+        self.learned.forget()
 
 
 class EventStream:
@@ -128,6 +224,16 @@ class EventStream:
         self.failure: MeshError | None = None
         """What a part ended with that had content before it: the content goes out first."""
         self._reader = SseReader()
+
+    async def next_part(self, answer: Answer) -> bytes:
+        """The next bytes; none when they end, and when they break off after every choice has had its end."""
+        try:
+            return await answer.part()
+        except MeshError:
+            if not self.chunks.finished:
+                raise
+            self.done = True
+            return b""
 
     def take(self, part: bytes) -> list[str] | Progress | None:
         ready: list[str] = []

@@ -1,7 +1,7 @@
 """The parts of OpenAI's answers that may travel on. Decoding drops everything else.
 
-Content is checked by its type. Bookkeeping (indexes, ids, counts, reasons) is taken as it comes and put right by those who
-use it: for an oddity there no answer is thrown away.
+Content is checked by its type. Bookkeeping (indexes, ids, counts, reasons) is taken as it comes and put right by those
+who use it: for an oddity there no answer is thrown away.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from nexus_mesh.errors import MeshError
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.dialects import DIALECTS, Listing
 from nexus_inference_adapters.http import Http, Seen
+from nexus_inference_adapters.ollama.catalog import is_ollama
 
 __all__ = ["LOOPBACK", "probe"]
 
@@ -48,10 +49,7 @@ async def _identify(http: Http) -> tuple[str, str] | None:
     models = await http.look("GET", "/v1/models")
     if _is_nexus(models):
         return None
-    version = await http.look("GET", "/api/version")
-    if isinstance(version.dig("version"), str) and isinstance(
-        (await http.look("GET", "/api/tags")).dig("models"), list
-    ):
+    if await is_ollama(http):
         return "ollama", "ollama"
     if models.status != 200 or not isinstance(models.dig("data"), list):
         return None

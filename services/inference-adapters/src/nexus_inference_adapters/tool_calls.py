@@ -77,7 +77,7 @@ class ToolCallPieces:
         return len(self._names) - 1
 
     def _is_another(self, place: int, piece: ToolCall, name: str) -> bool:
-        """Whether a named piece with a fresh id under a known index begins a call: of another tool, or after a whole one."""
+        """Whether a named piece with a fresh id begins a call: it names another tool, or the one before is whole."""
         if self._names[place] not in (None, name):
             return True
         return bool(piece.function and piece.function.arguments) and _is_object(

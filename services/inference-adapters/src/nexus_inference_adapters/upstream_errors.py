@@ -69,6 +69,15 @@ RULES = (
     Rule((400, 409, 411, 422), ANY, Reason.INVALID_REQUEST, "The backend refused the request", quote=True),
     Rule((499,), ANY, Reason.BACKEND_LOST, "The backend gave the request up."),
 )  # fmt: skip
+STATUSES = (
+    (r"rate.?limit|too.many.requests|quota", 429, True),
+    (r"overload|capacity|server busy", 503, True),
+    (r"authentication|permission|api.?key", 401, False),
+    (r"model.?not.?found|not_found", 404, False),
+    (r"timeout", 504, False),
+    (r"invalid.?request|BadRequest|validation", 400, False),
+)
+"""What an error says of itself -> the status it stands for. True: its message counts too, not only type and code."""
 OTHERWISE = Rule((), ANY, Reason.UPSTREAM_ERROR, "The backend failed while working on the request.")
 
 
@@ -87,11 +96,24 @@ def from_answer(status: int, headers: Mapping[str, str], raw: bytes) -> MeshErro
     return _judge(status, body, headers.get("Retry-After"))
 
 
-def from_event(body: Any) -> MeshError:
-    """The error a backend reports inside a stream; `body` is the event's object."""
-    details = _details(body)
-    code = details.get("code")
-    return _judge(code if isinstance(code, int) and 400 <= code < 600 else 500, body, None)
+def from_event(body: Any, headers: Mapping[str, str] | None = None) -> MeshError:
+    """The error a backend reports with status 200, in a stream or in place of an answer; `body` is its object."""
+    return _judge(_status(_details(body)), body, (headers or {}).get("Retry-After"))
+
+
+def _status(details: dict[str, Any]) -> int:
+    """The status an error without one would have had: its code where that is a status, else by its words."""
+    for said in (details.get("code"), details.get("status")):
+        if isinstance(said, str) and re.fullmatch(r"[45]\d\d", said):
+            return int(said)
+        if type(said) is int and 400 <= said < 600:
+            return said
+    words = " ".join(str(details[key]) for key in ("type", "code") if isinstance(details.get(key), str))
+    spoken = f"{words} {details.get('message', '')}"
+    for pattern, status, everywhere in STATUSES:
+        if re.search(pattern, spoken if everywhere else words, re.IGNORECASE):
+            return status
+    return 500
 
 
 def malformed(message: str) -> MeshError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import ClassVar
 
 import msgspec
@@ -23,15 +25,16 @@ from nexus_inference_adapters.adapter import (
 from nexus_inference_adapters.answers import decoded
 from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.collected import collect
+from nexus_inference_adapters.forced_tools import Forced, forced_names
 from nexus_inference_adapters.normalise import embedded_rows
 from nexus_inference_adapters.ollama import lifecycle
 from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of
 from nexus_inference_adapters.ollama.catalog import Catalog
-from nexus_inference_adapters.ollama.request import PATHS, native_request
+from nexus_inference_adapters.ollama.request import PATHS, Room, native_request
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.sse import LineReader
 from nexus_inference_adapters.upstream_errors import from_event
-from nexus_inference_adapters.vocabulary import EMBEDDING
+from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
 __all__ = ["Ollama"]
 
@@ -53,12 +56,23 @@ class Ollama(Adapter):
     async def complete(self, work: Work, patience: Patience) -> Completed:
         if work.operation != EMBEDDING:
             return await collect(work, self.stream(work, patience), patience)
-        body = native_request(work, self.config, stream=False)
+        body = native_request(work, self._room(work), stream=False)
         async with self.http.post(PATHS[work.operation], body, patience) as answer:
             return embedded_rows(work, embeddings_of(decoded(EMBEDDED, await answer.read())))
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        body = native_request(work, self.config, stream=True)
+        events = self._events(work, patience)
+        if work.operation == CHAT and forced_names(work.body) is not None:
+            # It takes no order to call a tool, and holds its answer to a schema.
+            forced = Forced(work.body)
+            held = dataclasses.replace(work, body=forced.asked(work.body))
+            events = forced.calls(self._events(held, patience))
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _events(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
+        body = native_request(work, self._room(work), stream=True)
         lines, chunks = LineReader(), ChunkNormaliser(work.operation, work.body)
         async with self.http.post(PATHS[work.operation], body, patience) as answer:
             while not chunks.finished and (part := await answer.part()):
@@ -72,6 +86,12 @@ class Ollama(Adapter):
             usage = chunks.finish()
             await answer.drain()
         yield Finish(usage)
+
+    def _room(self, work: Work) -> Room:
+        catalog = self._catalog
+        if catalog is None:
+            return Room(self.config)
+        return Room(self.config, catalog.context_of(work.model), catalog.gives_logprobs)
 
     async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:
         return await lifecycle.load(self.http, self.config, offer, keep_alive, patience)

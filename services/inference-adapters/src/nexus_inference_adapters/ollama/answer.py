@@ -47,6 +47,7 @@ class Line(Struct):
     done_reason: Any = None
     prompt_eval_count: Any = 0
     eval_count: Any = 0
+    logprobs: Any = None
     error: Any = None
 
 
@@ -60,6 +61,8 @@ class Embedded(Struct):
 def chunk_of(line: Line, operation: int, *, saw_tools: bool) -> Chunk:
     """A line as a chunk. The line that says `done` may still hold content."""
     choice = ChunkChoice(finish_reason=_finish_reason(line, saw_tools))
+    if isinstance(line.logprobs, list) and line.logprobs:
+        choice.logprobs = {"content": line.logprobs} if operation == CHAT else _text_logprobs(line.logprobs)
     if operation == CHAT:
         said = line.message or NativeMessage()
         choice.delta = Delta(
@@ -97,6 +100,19 @@ def _calls(message: NativeMessage) -> list[ToolCall]:
         )
         for call in message.tool_calls or []
     ]
+
+
+def _text_logprobs(said: list[Any]) -> dict[str, Any]:
+    """Log probabilities in the form that OpenAI's text completions have."""
+    tokens = [token for token in said if isinstance(token, dict)]
+    return {
+        "tokens": [token.get("token") for token in tokens],
+        "token_logprobs": [token.get("logprob") for token in tokens],
+        "top_logprobs": [
+            {each.get("token"): each.get("logprob") for each in token.get("top_logprobs") or ()}
+            for token in tokens
+        ],
+    }
 
 
 def _usage(line: Line) -> dict[str, Any]:

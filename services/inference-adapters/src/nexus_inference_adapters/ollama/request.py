@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Work
 from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.estimate import estimate
+from nexus_inference_adapters.forwarded import check_forwarded
 from nexus_inference_adapters.ollama.messages import native_messages
 from nexus_inference_adapters.parameters import check, max_tokens, set_parameters, wants_tools
+from nexus_inference_adapters.request_differences import OBJECT
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
-__all__ = ["PATHS", "native_request"]
+__all__ = ["PATHS", "Room", "native_request"]
 
 PATHS: dict[int, str] = {CHAT: "/api/chat", COMPLETION: "/api/generate", EMBEDDING: "/api/embed"}
 UNSUPPORTED = frozenset({
-    "n", "best_of", "echo", "logit_bias", "logprobs", "top_logprobs", "tool_choice", "parallel_tool_calls",
+    "n", "best_of", "echo", "logit_bias", "tool_choice", "parallel_tool_calls",
     "functions", "function_call", "modalities", "audio", "web_search_options",
 })  # fmt: skip
+LOGPROBS = frozenset({"logprobs", "top_logprobs"})
+LEAST_SHARE = 8
+"""Of the context at least this part is left to an answer: how long its prompt is, is only guessed."""
 OPTIONS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -41,20 +48,34 @@ THINK_LEVELS: dict[str, bool | str] = {
 }
 
 
-def native_request(work: Work, config: BackendConfig, *, stream: bool) -> dict[str, Any]:
-    """The body for PATHS[work.operation]. Raises UNSUPPORTED_PARAMETER, INVALID_REQUEST."""
-    body = set_parameters(work.body)
-    check(body, UNSUPPORTED, "Ollama")
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is known of where a request goes. `context_tokens`: of the loaded model, 0 = not known."""
+
+    config: BackendConfig
+    context_tokens: int = 0
+    logprobs: bool = False
+    """Whether this version gives them."""
+
+
+def native_request(work: Work, room: Room, *, stream: bool) -> dict[str, Any]:
+    """The body for PATHS[work.operation]. Raises UNSUPPORTED_PARAMETER, INVALID_REQUEST.
+
+    `shift` is never sent: it is how the engine was started for a model, and another value loads the model anew.
+    """
+    body = set_parameters(check_forwarded("ollama", work.body))
+    check(body, UNSUPPORTED if room.logprobs else UNSUPPORTED | LOGPROBS, "Ollama")
     # Without truncate: false an over-long prompt loses its beginning in silence.
     native: dict[str, Any] = {"model": work.model, "truncate": False}
-    keep_alive = body.get("keep_alive", work.keep_alive)
-    if keep_alive is not None:
-        native["keep_alive"] = keep_alive
-    if options := _options(work, body, config):
+    if work.keep_alive is not None:
+        native["keep_alive"] = work.keep_alive
+    if options := _options(work, body, room):
         native["options"] = options
     if work.operation == EMBEDDING:
         return native | _embedding(body)
-    native |= {"stream": stream, "shift": False}
+    native["stream"] = stream
+    if body.get("logprobs"):
+        native |= {"logprobs": True, "top_logprobs": _top(work.operation, body)}
     if (think := _think(body)) is not None:
         native["think"] = think
     return native | (_chat(body) if work.operation == CHAT else _text(body))
@@ -94,25 +115,46 @@ def _embedding(body: dict[str, Any]) -> dict[str, Any]:
     return native
 
 
-def _options(work: Work, body: dict[str, Any], config: BackendConfig) -> dict[str, Any]:
+def _options(work: Work, body: dict[str, Any], room: Room) -> dict[str, Any]:
     options = dict(body["options"]) if isinstance(body.get("options"), dict) else {}
-    if "num_ctx" in options:
-        raise _unsupported(
-            "options.num_ctx", "A request can't set num_ctx, it would reload the model; use context_tokens."
-        )
     options |= {native: body[name] for name, native in OPTIONS.items() if name in body}
-    if (limit := max_tokens(work.operation, body)) is not None and work.operation != EMBEDDING:
-        options["num_predict"] = limit
+    if work.operation != EMBEDDING:
+        limit = max_tokens(work.operation, body)
+        limit = options.get("num_predict") if limit is None else limit
+        if (bound := _bounded(work, limit, room)) is not None:
+            options["num_predict"] = bound
     if "stop" in body:
         options["stop"] = [body["stop"]] if isinstance(body["stop"], str) else body["stop"]
-    if config.context_tokens is not None:
-        options["num_ctx"] = config.context_tokens  # the same for every request: a change reloads the model
+    if room.config.context_tokens is not None:
+        options["num_ctx"] = (
+            room.config.context_tokens
+        )  # the same for every request: a change reloads the model
     return options
+
+
+def _bounded(work: Work, limit: Any, room: Room) -> Any:
+    """The limit on an answer, so that it ends where the context does: beyond it the engine would drop the beginning.
+
+    An answer that fits by any guess is left alone.
+    """
+    if not room.context_tokens or (limit is not None and not isinstance(limit, int)):
+        return limit
+    left = max(room.context_tokens - estimate(work.operation, work.body), room.context_tokens // LEAST_SHARE)
+    return left if limit is None or limit < 0 or limit > left else limit
+
+
+def _top(operation: int, body: dict[str, Any]) -> int:
+    """How many alternatives are told for each token: completions say it by `logprobs` itself."""
+    said = body.get("top_logprobs") if operation == CHAT else body["logprobs"]
+    return said if type(said) is int else 0
 
 
 def _think(body: dict[str, Any]) -> bool | str | None:
     if "think" in body:
         return body["think"]
+    templated = body.get("chat_template_kwargs")
+    if isinstance(templated, dict) and isinstance(templated.get("enable_thinking"), bool):
+        return templated["enable_thinking"]
     effort = body.get("reasoning_effort")
     return None if effort is None else THINK_LEVELS.get(effort, effort)
 
@@ -122,7 +164,7 @@ def _format(body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(wanted, dict) or wanted.get("type") == "text":
         return {}
     if wanted.get("type") == "json_object":
-        return {"format": "json"}
+        return {"format": OBJECT}  # the word `json` is passed over by some versions, a schema is not
     schema = (wanted.get("json_schema") or {}).get("schema")
     if wanted.get("type") != "json_schema" or not isinstance(schema, dict):
         raise _unsupported("response_format", "Ollama takes json_object, or json_schema with a schema.")

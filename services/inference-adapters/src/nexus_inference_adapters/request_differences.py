@@ -1,0 +1,144 @@
+"""How requests must differ from OpenAI's for an engine to take them: one table, as there is one for answers.
+
+Each row is of our making. So an engine's refusal of it is never the caller's mistake: it is asked once more without,
+and the row is left out from then on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nexus_mesh.errors import MeshError, Reason
+
+from nexus_inference_adapters.adapter import Work
+from nexus_inference_adapters.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters
+from nexus_inference_adapters.vocabulary import COMPLETION
+
+__all__ = ["OBJECT", "STREAM", "Differences"]
+
+OBJECT = {"type": "object"}
+"""The schema of any JSON object: kept also by versions that pass over the word `json_object`."""
+STREAM = "stream"
+REFUSED = frozenset({Reason.INVALID_REQUEST, Reason.UNSUPPORTED_PARAMETER, Reason.CAPABILITY_MISSING})
+REFUSALS = frozenset({"400", "422", "501"})
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`engines`: whom it is for; empty = all. `change`: the fields to set, {} where there is nothing to do.
+
+    `words` of a refusal are about this row.
+    """
+
+    name: str
+    engines: frozenset[str]
+    change: Callable[[Work, Body, bool], dict[str, Any]]
+    words: str
+    but: frozenset[str] = frozenset()
+
+    def fits(self, engine: str) -> bool:
+        return engine not in self.but and (not self.engines or engine in self.engines)
+
+
+def _developer_as_system(_: Work, body: Body, __: bool) -> dict[str, Any]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(_is_developer(message) for message in messages):
+        return {}
+    return {"messages": [{**each, "role": "system"} if _is_developer(each) else each for each in messages]}
+
+
+def _is_developer(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") == "developer"
+
+
+def _older_limit(_: Work, body: Body, __: bool) -> dict[str, Any]:
+    limit = body.get("max_completion_tokens")
+    return {} if limit is None or body.get("max_tokens") is not None else {"max_tokens": limit}
+
+
+def _text_limit(work: Work, body: Body, _: bool) -> dict[str, Any]:
+    wanted = work.operation == COMPLETION and max_tokens(COMPLETION, set_parameters(body)) == TEXT_MAX_TOKENS
+    return {"max_tokens": TEXT_MAX_TOKENS} if wanted else {}
+
+
+def _object_as_schema(_: Work, body: Body, __: bool) -> dict[str, Any]:
+    wanted = body.get("response_format")
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_object" or "schema" in wanted:
+        return {}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "object", "schema": OBJECT}}}
+
+
+def _streamed(_: Work, __: Body, stream: bool) -> dict[str, Any]:
+    return {"stream": True} if stream else {}
+
+
+def _counted(_: Work, __: Body, stream: bool) -> dict[str, Any]:
+    return {"stream_options": {"include_usage": True}} if stream else {}
+
+
+OWN = frozenset({"openai"})
+DIFFERENCES = (
+    Difference("developer", frozenset(), _developer_as_system, r"\bsystem\b", but=OWN),
+    Difference("older limit", frozenset({"other", "exo", "lm-studio"}), _older_limit, r"max_tokens"),
+    Difference("text limit", frozenset(), _text_limit, r"max_tokens"),
+    Difference("json object", frozenset({"llama.cpp"}), _object_as_schema, r"schema|response_format|grammar"),
+    Difference("usage", frozenset(), _counted, r"stream_options|include_usage"),
+    Difference(STREAM, frozenset(), _streamed, r"\bstream(ing|ed)?\b"),
+)
+
+
+class Differences:
+    """The rows for one backend, and what it has taught of them until it is another."""
+
+    def __init__(self) -> None:
+        self._refused: set[str] = set()
+        self._accepted: set[str] = set()
+
+    def forget(self) -> None:
+        """Another server may answer at this address from now on."""
+        self._refused.clear()
+        self._accepted.clear()
+
+    @property
+    def asks_whole(self) -> bool:
+        """Whether this backend gives whole answers better than it streams them."""
+        return STREAM in self._refused
+
+    def leave_out(self, names: Iterable[str]) -> None:
+        self._refused |= set(names)
+
+    def accept(self, names: Iterable[str]) -> None:
+        self._accepted |= set(names)
+
+    def apply(
+        self, engine: str, work: Work, body: dict[str, Any], *, stream: bool, without: Collection[str] = ()
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The body as the engine takes it, and the rows that changed it."""
+        applied: list[str] = []
+        skipped = (self._refused - {STREAM}) | {*without}
+        for row in DIFFERENCES:
+            if row.name in skipped or not row.fits(engine):
+                continue
+            if change := row.change(work, body, stream and STREAM not in skipped):
+                body = {**body, **change}
+                applied.append(row.name)
+        return body, applied
+
+    def suspects(self, error: MeshError, applied: Iterable[str], *, whole: bool) -> list[str]:
+        """The rows a refusal may be about: those it names, else those this backend has never accepted.
+
+        `whole`: the answer is wanted whole, so that it need not come as a stream.
+        """
+        if error.reason not in REFUSED or error.metadata.get("upstream_status") not in REFUSALS:
+            return []
+        if "code" in error.metadata:
+            return []  # a verdict on the prompt
+        mine = [row for row in DIFFERENCES if row.name in applied and (whole or row.name != STREAM)]
+        said = f"{error.metadata.get('param', '')} {error.message}"
+        named = [row.name for row in mine if re.search(row.words, said, re.IGNORECASE)]
+        return named or [row.name for row in mine if row.name not in self._accepted]

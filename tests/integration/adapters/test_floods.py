@@ -1,0 +1,137 @@
+"""A11: what a backend sends without end or in masses costs its own request, and nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from nexus_mesh.errors import MeshError, Reason
+from support.adapter_host import HELLO, Bench
+from support.raw_backend import RawBackend
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+GOOD = b'data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+TIMES = 300_000
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def interim_at_once() -> AsyncIterator[bytes]:
+    for _ in range(TIMES // 1000):
+        yield INTERIM * 1000
+
+
+async def interim_one_by_one() -> AsyncIterator[bytes]:
+    while True:
+        yield INTERIM
+        await asyncio.sleep(0)
+
+
+async def headers() -> AsyncIterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n"
+    while True:
+        yield b"".join(b"X-%d: 1\r\n" % number for number in range(1000))
+
+
+async def long_header() -> AsyncIterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nX: "
+    while True:
+        yield b"x" * 65536
+
+
+async def comments() -> AsyncIterator[bytes]:
+    yield STREAM
+    while True:
+        yield chunk(b": x\n" * 10_000)
+        await asyncio.sleep(0)
+
+
+async def endless_line() -> AsyncIterator[bytes]:
+    yield STREAM
+    while True:
+        yield chunk(b"data: " + b"x" * 65536)
+
+
+async def empty_events() -> AsyncIterator[bytes]:
+    yield STREAM
+    while True:
+        yield chunk(b'data: {"choices": []}\n\n' * 1000)
+        await asyncio.sleep(0)
+
+
+async def bytes_one_by_one() -> AsyncIterator[bytes]:
+    yield STREAM + b"".join(chunk(GOOD[at : at + 1]) for at in range(len(GOOD))) + b"0\r\n\r\n"
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (interim_at_once, Reason.UPSTREAM_MALFORMED),
+        (interim_one_by_one, Reason.UPSTREAM_MALFORMED),
+        (headers, Reason.UPSTREAM_MALFORMED),
+        (long_header, Reason.UPSTREAM_MALFORMED),
+        (endless_line, Reason.UPSTREAM_MALFORMED),
+        (comments, Reason.TIMEOUT),
+        (empty_events, Reason.TIMEOUT),
+    ],
+)
+async def test_a_flood_ends_its_own_request(
+    impatient: Bench, script: object, reason: Reason, stream: bool
+) -> None:
+    """A11: it is broken off long before all of it was taken, and the connection with it."""
+    async with RawBackend(script) as backend:  # type: ignore[arg-type]
+        served = await impatient.serve("openai_compatible", backend.url)
+        with pytest.raises(MeshError) as caught:
+            await (impatient.stream if stream else impatient.complete)(served, HELLO)
+        assert caught.value.reason is reason
+        if script is interim_at_once:
+            assert backend.written < len(INTERIM) * TIMES
+
+
+@pytest.mark.security
+async def test_a_flood_leaves_others_alone(impatient: Bench) -> None:
+    """A11: the loop goes round while it comes: other work gets its turn again and again."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.01)
+
+    async with RawBackend(comments) as backend:
+        served = await impatient.serve("openai_compatible", backend.url)
+        task = asyncio.ensure_future(others())
+        with pytest.raises(MeshError):
+            await impatient.stream(served, HELLO)
+        task.cancel()
+    assert turns > 5
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_in_single_bytes_is_an_answer(bench: Bench, stream: bool) -> None:
+    """A11: small pieces are no fault."""
+    async with RawBackend(bytes_one_by_one) as backend:
+        served = await bench.serve("openai_compatible", backend.url)
+        if stream:
+            assert (await bench.stream(served, HELLO)).text() == "hi"
+        else:
+            assert (await bench.complete(served, HELLO))["choices"][0]["message"]["content"] == "hi"
+
+
+async def test_a_few_interim_answers_are_none(bench: Bench) -> None:
+    """A11: HTTP allows them."""
+
+    async def script() -> AsyncIterator[bytes]:
+        yield INTERIM * 5 + STREAM + chunk(GOOD) + b"0\r\n\r\n"
+
+    async with RawBackend(script) as backend:
+        served = await bench.serve("openai_compatible", backend.url)
+        for _ in range(3):
+            assert (await bench.stream(served, HELLO)).text() == "hi"
