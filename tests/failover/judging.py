@@ -10,7 +10,7 @@ from failover.cases import Case
 from failover.clients import Seen
 from support.fault_backend import TOKENS, answer_to, prompt_tokens
 
-__all__ = ["Asked", "Counted", "Verdict", "judge", "sum_up"]
+__all__ = ["Asked", "Counted", "Verdict", "judge", "judge_burst", "sum_up"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,19 @@ def judge(case: Case, asked: Asked, *, first: bool) -> list[str]:
     if asked.counted is not None:
         wrong += _accounts(case, asked, asked.counted, first)
     return [f"{asked.seen.reader}: {each}" for each in wrong]
+
+
+def judge_burst(verdict: Verdict, counted: Counted) -> Iterator[str]:
+    """What is wrong with the sum of a burst."""
+    requests = len(verdict.asked)
+    if not counted.a:
+        yield "void: A was not asked"
+    if not verdict.case.row.asks_b and counted.b:
+        yield f"B was asked {counted.b} times"
+    if counted.requests != requests:
+        yield f"{counted.requests:g} requests counted, of {requests}"
+    if verdict.case.due == "whole" and not verdict.wrong and counted.completion != requests * TOKENS:
+        yield f"{counted.completion:g} tokens counted, of {requests * TOKENS}"
 
 
 def _as_due(case: Case, asked: Asked) -> Iterator[str]:

@@ -47,6 +47,11 @@ class Seat:
     a: FaultBackend
     b: FaultBackend
 
+    @property
+    def calls(self) -> tuple[int, int]:
+        """How often A and B were asked so far."""
+        return self.a.calls[self.model], self.b.calls[self.other]
+
 
 @dataclass(frozen=True)
 class Metrics:
