@@ -22,7 +22,6 @@ from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
 from nexus_gateway.principals import Authenticator
-from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.admission import Admission
 from nexus_gateway.queueing.dispatching import QueuedDispatcher
 from nexus_gateway.readiness import Readiness, readiness
@@ -246,5 +245,5 @@ def _requirements(request: InferenceRequest) -> Requirements:
         request.needs,
         request.zones,
         tenant=request.principal.tenant,
-        affinity=affinity(request.body),
+        affinity=request.affinity,
     )
