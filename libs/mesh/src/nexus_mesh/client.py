@@ -16,11 +16,12 @@ from nexus_mesh.link import Link
 from nexus_mesh.methods import Method, Req, Res
 from nexus_mesh.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.status import from_rpc_error
-from nexus_mesh.streams import RpcStream, StreamCall, TunnelStream
+from nexus_mesh.streams import RpcStream, StreamCall, TunnelStream, UploadStream
 from nexus_mesh.tls import Identity
 from nexus_mesh.tunnel.client import Metadata
+from nexus_mesh.uploads import sent
 
-__all__ = ["Method", "Peer", "StreamCall"]
+__all__ = ["Method", "Peer", "Req", "StreamCall"]
 
 log = telemetry.logger("client")
 HOP_MARGIN = 0.05
@@ -44,15 +45,23 @@ class Peer:
         self._unsubscribe = identity.subscribe(self._renew)
 
     async def unary(
-        self, method: Method[Req, Res], request: Req, *, timeout: float, metadata: Metadata = ()
+        self, method: Method[Req, Res], request: Req | bytes, *, timeout: float, metadata: Metadata = ()
     ) -> Res:
-        """Calls and returns the response. `timeout` in seconds, cut to what is left of the RPC being served."""
+        """Calls and returns the response. `timeout` in seconds, cut to what is left of the RPC being served.
+
+        A request that is serialised already is for those that are large: it is let go of once it has been sent.
+        """
         link, limit, metadata = self._link, _limit(timeout), _correlated(metadata)
         link.enter()
         try:
-            if (serialised := _for_tunnel(method, request)) is not None:
+            serialised = _serialised(method, request)
+            if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
                 return await _in_tunnel(link, method, serialised, limit, metadata)
-            return await link.unary(method)(request, timeout=limit, metadata=metadata)
+            if serialised is None:
+                return await link.unary(method)(request, timeout=limit, metadata=metadata)
+            message = [serialised]
+            del request, serialised
+            return await sent(link.upload(method)(timeout=limit, metadata=metadata), message)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:
@@ -67,12 +76,20 @@ class Peer:
             link.leave()
 
     def stream(
-        self, method: Method[Req, Res], request: Req, *, timeout: float | None, metadata: Metadata = ()
+        self,
+        method: Method[Req, Res],
+        request: Req | bytes,
+        *,
+        timeout: float | None,
+        metadata: Metadata = (),
     ) -> StreamCall[Res]:
         """Opens a server stream: `async with peer.stream(...) as call: async for message in call`."""
         rest = (_limit(timeout), _correlated(metadata))
-        if (serialised := _for_tunnel(method, request)) is not None:
+        serialised = _serialised(method, request)
+        if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
             return TunnelStream(self._link, method, serialised, *rest)
+        if serialised is not None:
+            return UploadStream(self._link, method, serialised, *rest)
         return RpcStream(self._link, method, request, *rest)
 
     @asynccontextmanager
@@ -188,12 +205,11 @@ class Peer:
         return task
 
 
-def _for_tunnel(method: Method[Req, Any], request: Req) -> bytes | None:
-    """The request for the tunnel; None when the call gets an RPC of its own."""
-    if not method.tunnelled:
-        return None
-    serialised: bytes = request.SerializeToString()
-    return serialised if len(serialised) <= LARGEST_IN_TUNNEL else None
+def _serialised(method: Method[Req, Any], request: Req | bytes) -> bytes | None:
+    """The request for the tunnel, or large; None when it travels as a message."""
+    if isinstance(request, bytes):
+        return request
+    return request.SerializeToString() if method.tunnelled else None
 
 
 async def _in_tunnel(

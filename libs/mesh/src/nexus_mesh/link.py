@@ -77,6 +77,14 @@ class Link:
             )
         return found
 
+    def upload(self, method: Method[Any, Any]) -> Any:
+        """A callable of a unary method that is given its request, serialised, after the call has begun."""
+        return self.channel.stream_unary(method.path, None, method.response.FromString)
+
+    def upload_stream(self, method: Method[Any, Any]) -> Any:
+        """The same for a server-streaming method."""
+        return self.channel.stream_stream(method.path, None, method.response.FromString)
+
     def bidi(self, method: Method[Any, Any]) -> Any:
         """A callable of a two-way streaming method."""
         return self.channel.stream_stream(

@@ -14,8 +14,9 @@ from nexus_mesh.link import Link
 from nexus_mesh.methods import Method, Res
 from nexus_mesh.status import from_rpc_error
 from nexus_mesh.tunnel.client import Metadata, TunnelCall
+from nexus_mesh.uploads import send
 
-__all__ = ["RpcStream", "StreamCall", "TunnelStream"]
+__all__ = ["RpcStream", "StreamCall", "TunnelStream", "UploadStream"]
 
 
 class StreamCall(ABC, Generic[Res]):
@@ -77,6 +78,23 @@ class RpcStream(StreamCall[Res]):
             if task is not None and task.cancelling():
                 raise
             raise MeshError(Reason.BACKEND_LOST, "The call was cancelled.") from None
+
+
+class UploadStream(RpcStream[Res]):
+    """The same of a large request, which is serialised and let go of once it has been sent."""
+
+    async def __aenter__(self) -> UploadStream[Res]:
+        self._link.enter()
+        self._call = self._link.upload_stream(self._method)(timeout=self._timeout, metadata=self._metadata)
+        message: list[bytes] = [self._request]
+        del self._request
+        self._sending = asyncio.ensure_future(send(self._call, message))
+        self._sending.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sending.cancel()
+        await super().__aexit__()
 
 
 class TunnelStream(StreamCall[Res]):

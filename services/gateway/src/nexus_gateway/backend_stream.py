@@ -30,7 +30,12 @@ class BackendStream:
     """Open from construction to close(). `early` holds what arrived up to and with the first content."""
 
     def __init__(
-        self, peer: Peer, candidate: Candidate, ride: Ride, envelope: inference_pb2.Envelope, passage: Passage
+        self,
+        peer: Peer,
+        candidate: Candidate,
+        ride: Ride,
+        request: inference_pb2.StreamRequest | bytes,
+        passage: Passage,
     ) -> None:
         self.early: deque[inference_pb2.StreamResponse] = deque()
         self._peer = peer
@@ -40,7 +45,7 @@ class BackendStream:
         self._limit = passage.limits.first_token
         self._begun = False
         self._call: StreamCall[inference_pb2.StreamResponse] = peer.stream(
-            STREAM, inference_pb2.StreamRequest(envelope=envelope), timeout=passage.left
+            STREAM, request, timeout=passage.left
         )
         self._messages: Messages | None = None
         self._watchdog = Watchdog(self._call.cancel)

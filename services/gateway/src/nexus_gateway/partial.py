@@ -20,11 +20,10 @@ LIMITS = ("max_tokens", "max_completion_tokens")
 
 def is_simple(request: InferenceRequest) -> bool:
     """Whether the rest of an answer depends on nothing but the prompt and the text so far."""
-    return (
-        request.operation == model_pb2.OPERATION_CHAT
-        and request.answers == 1
-        and not any(request.body.get(name) for name in SPECIAL)
-    )
+    if request.operation != model_pb2.OPERATION_CHAT or request.answers != 1:
+        return False
+    body = request.body
+    return not any(body.get(name) for name in SPECIAL)
 
 
 class Partial:

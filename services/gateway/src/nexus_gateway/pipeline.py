@@ -24,7 +24,6 @@ from nexus_gateway.models import ModelRow, find_model, list_models
 from nexus_gateway.passage import Passage
 from nexus_gateway.permissions import may_manage
 from nexus_gateway.principals import Authenticator
-from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.admission import Admission
 from nexus_gateway.queueing.dispatching import QueuedDispatcher
 from nexus_gateway.queueing.tenants import tenant_of
@@ -269,5 +268,5 @@ def _requirements(request: InferenceRequest) -> Requirements:
         request.needs,
         request.zones,
         tenant=request.principal.tenant,
-        affinity=affinity(request.body),
+        affinity=request.affinity,
     )

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nexus_gateway.accounts import Principal
+from nexus_gateway.packed import LARGE, Packed
+from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.priority import Priority
 
 
 @dataclass(slots=True)
 class InferenceRequest:
-    """One checked request. `body` is what travels on; it is never read again from the client's bytes."""
+    """One checked request. `body` is what travels on; it is never read again from the client's bytes.
+
+    Of a packed one it is made anew each time it is asked for: ask once, and let go of it.
+    """
 
     operation: int
     """A value of nexus.types.v1.Operation."""
@@ -39,6 +44,33 @@ class InferenceRequest:
     """Whether the client wants embedding vectors as base64; the mesh itself always carries numbers."""
     size: int = 0
     """Bytes of JSON it came in, never fewer than its text has; 0 = not known."""
+
+    packed: Packed | None = field(default=None, init=False, repr=False)
+
+    def pack(self) -> None:
+        """Lets go of a large body's tree."""
+        if self.size >= LARGE:
+            self.packed = Packed(self.body)
+            del self.body
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "body" and self.packed is not None:
+            return self.packed.read(self.model)
+        raise AttributeError(name)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it travels as it was packed; not when its body was replaced since."""
+        try:
+            object.__getattribute__(self, "body")
+        except AttributeError:
+            return True
+        return False
+
+    @property
+    def affinity(self) -> int:
+        """Equal for requests whose prompts begin alike; 0 for short ones."""
+        return affinity(self.body) if self.packed is None else self.packed.affinity
 
     @property
     def zones(self) -> frozenset[str]:

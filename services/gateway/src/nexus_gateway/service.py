@@ -66,6 +66,7 @@ def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceReques
         request.priority = _priority(envelope.priority)
     request.principal = _principal(spiffe)
     request.stream = stream
+    request.pack()
     return request
 
 

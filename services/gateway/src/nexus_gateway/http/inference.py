@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -13,6 +15,7 @@ from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.errors import EdgeError
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.streaming import send_events
+from nexus_gateway.packed import LARGE
 from nexus_gateway.queueing.priority import Priority
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
@@ -42,15 +45,20 @@ class Inference(Protocol):
 def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: float) -> Handler:
     """The handler of one operation's route."""
 
-    async def handle(exchange: Exchange) -> None:
-        check_media_type(exchange.fields)
+    def parsed(exchange: Exchange, body: bytes) -> InferenceRequest:
         request = parse_request(
             operation,
-            await exchange.body(),
+            body,
             request_id=exchange.request_id,
             credential=None,  # already exchanged for a principal; the secret goes no further
             strict=exchange.fields.get(STRICT) == b"1",
         )
+        request.pack()
+        return request
+
+    async def handle(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        request = await one_by_one(parsed, exchange, await exchange.body())
         request.principal = exchange.principal
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
@@ -63,6 +71,23 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
         await exchange.respond(200, answer_body(request, response.body), headers)
 
     return handle
+
+
+_large = asyncio.Lock()
+
+
+async def one_by_one(
+    parsed: Callable[[Exchange, bytes], InferenceRequest], exchange: Exchange, body: bytes
+) -> InferenceRequest:
+    """Parses a body. Large ones stop the loop for a while: one at a time, and others have as long in between."""
+    if len(body) < LARGE:
+        return parsed(exchange, body)
+    async with _large:
+        began = time.perf_counter()
+        request = parsed(exchange, body)
+        del body
+        await asyncio.sleep(time.perf_counter() - began)
+    return request
 
 
 def check_media_type(fields: dict[bytes, bytes]) -> None:

@@ -1,0 +1,29 @@
+"""Sends one large message and lets go of it: a unary call of the library keeps its request until the answer has come.
+
+On the wire a stream of one message is that message, so the peer sees no difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+__all__ = ["send", "sent"]
+
+
+async def send(call: Any, message: list[bytes]) -> None:
+    """Sends the one message, which is taken out of its list. What fails is told by the call itself."""
+    with suppress(asyncio.InvalidStateError):
+        await call.write(message.pop())
+        await call.done_writing()
+
+
+async def sent(call: Any, message: list[bytes]) -> Any:
+    """The answer to one message."""
+    try:
+        await send(call, message)
+        return await call
+    except BaseException:
+        call.cancel()
+        raise
