@@ -25,8 +25,8 @@ from support.schema_instance import instance_of
 BROKEN = "model runner has unexpectedly stopped, this may be due to resource limitations"
 TOO_LONG = "the input length exceeds the context length"
 VERSION = "0.32.15"
-LAUNCH = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
-"""Options a runner is started with: another value of one starts another runner."""
+LAUNCH = ("num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
+"""Options a runner is started with, beside num_ctx: another value of one starts another runner."""
 PROSE = "I would rather talk about it."
 QUEUE_FULL = "server busy, please try again.  maximum pending requests exceeded"
 UNLIMITED = 1_000_000

@@ -291,8 +291,8 @@ async def test_a_whole_answer_without_a_proper_goodbye_is_whole(
 
 NEVER = ("kv_transfer_params", "logits_processors", "lora", "lora_request", "id_slot", "priority", "cache_salt",
          "request_id", "chat_template", "prompt_logprobs", "mm_processor_kwargs", "custom_logit_processor",
-         "session_params", "return_hidden_states", "truncate_prompt_tokens", "vllm_xargs", "options", "add_generation_prompt", "continue_final_message",
-         "add_special_tokens", "chat_template_kwargs", "api_base")  # fmt: skip
+         "session_params", "return_hidden_states", "truncate_prompt_tokens", "vllm_xargs", "options", "api_base",
+         "add_generation_prompt", "continue_final_message", "add_special_tokens", "chat_template_kwargs")  # fmt: skip
 
 
 @pytest.mark.security
