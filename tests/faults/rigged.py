@@ -63,6 +63,10 @@ def _wrong_sums() -> None:
     replace("nexus_gateway.http.events", "usage_object", believing)
 
 
+def _believe_any_count() -> None:
+    replace("nexus_inference_adapters.usage", "count_of", lambda said: said)
+
+
 def _filter_is_stop() -> None:
     reasons = import_module("nexus_inference_adapters.answers").FINISH_REASONS
     assert "content_filter" in reasons
@@ -95,6 +99,7 @@ SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {
     "any end is good": {GATEWAY: _any_end_is_good, ADAPTER: _believe_any_end},
     "no end mark": {GATEWAY: _no_end_mark},
     "wrong sums": {GATEWAY: _wrong_sums},
+    "any number is a count": {ADAPTER: _believe_any_count},
     "a filtered answer is whole": {ADAPTER: _filter_is_stop},
     "no time limits": {GATEWAY: _no_pings, ADAPTER: None},
 }
