@@ -46,7 +46,7 @@ def _any_end_is_good() -> None:
 
 
 def _believe_any_end() -> None:
-    replace("nexus_inference_adapters.openai_compatible", "EventStream.finish", lambda _: None)
+    replace("nexus_inference_adapters.event_stream", "EventStream.finish", lambda _: None)
 
 
 def _no_end_mark() -> None:
