@@ -125,6 +125,7 @@ async def test_parameters_known_and_unknown_reach_the_backend(
         "temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["x"], "max_completion_tokens": 9,
         "logit_bias": {"1": -100}, "presence_penalty": 0.1, "response_format": {"type": "json_object"},
     }  # fmt: skip
+    fake.mode = modes.ok(text="{}")
     await client.chat.completions.create(**ASK, **sent, extra_body={"top_k": 4, "min_p": 0.1})
     body = fake.calls[-1].body
     assert {name: body[name] for name in sent} == sent

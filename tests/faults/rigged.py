@@ -46,7 +46,7 @@ def _any_end_is_good() -> None:
 
 
 def _believe_any_end() -> None:
-    replace("nexus_inference_adapters.openai_compatible", "EventStream.finish", lambda _: None)
+    replace("nexus_inference_adapters.event_stream", "EventStream.finish", lambda _: None)
 
 
 def _no_end_mark() -> None:
@@ -61,6 +61,10 @@ def _wrong_sums() -> None:
         return honest(usage) | ({"total_tokens": 5} if usage.completion_tokens > 10**6 else {})
 
     replace("nexus_gateway.http.events", "usage_object", believing)
+
+
+def _believe_any_count() -> None:
+    replace("nexus_inference_adapters.usage", "count_of", lambda said: said)
 
 
 def _filter_is_stop() -> None:
@@ -95,6 +99,7 @@ SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {
     "any end is good": {GATEWAY: _any_end_is_good, ADAPTER: _believe_any_end},
     "no end mark": {GATEWAY: _no_end_mark},
     "wrong sums": {GATEWAY: _wrong_sums},
+    "any number is a count": {ADAPTER: _believe_any_count},
     "a filtered answer is whole": {ADAPTER: _filter_is_stop},
     "no time limits": {GATEWAY: _no_pings, ADAPTER: None},
 }

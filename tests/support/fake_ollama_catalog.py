@@ -7,7 +7,6 @@ from support.fake_ollama_engine import OllamaEngine
 from support.fake_ollama_lines import answering_errors, body_of, iterate, stream_lines
 from support.fake_ollama_models import Json, canonical
 
-VERSION = "0.32.15"
 PULL_STATUSES = ("verifying sha256 digest", "writing manifest", "success")
 
 
@@ -32,7 +31,7 @@ class Catalog:
         return web.Response(text="Ollama is running")
 
     async def version(self, _: web.Request) -> web.Response:
-        return web.json_response({"version": VERSION})
+        return web.json_response({"version": self.engine.version})
 
     async def tags(self, _: web.Request) -> web.Response:
         return web.json_response({"models": [model.tag_row() for model in self.engine.models.values()]})

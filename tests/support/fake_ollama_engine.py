@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +20,14 @@ from support.fake_ollama_models import (
     keep_alive_seconds,
 )
 from support.fake_openai_script import split_words
+from support.schema_instance import instance_of
 
 BROKEN = "model runner has unexpectedly stopped, this may be due to resource limitations"
 TOO_LONG = "the input length exceeds the context length"
+VERSION = "0.32.15"
+LAUNCH = ("num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
+"""Options a runner is started with, beside num_ctx: another value of one starts another runner."""
+PROSE = "I would rather talk about it."
 QUEUE_FULL = "server busy, please try again.  maximum pending requests exceeded"
 UNLIMITED = 1_000_000
 FAR_FUTURE = timedelta(days=365 * 100)
@@ -43,6 +49,7 @@ class Loaded:
     model: OllamaModel
     num_ctx: int
     expires: float
+    launch: tuple[Any, ...] = ()
 
     def row(self) -> Json:
         """An entry of /api/ps."""
@@ -85,6 +92,8 @@ class OllamaEngine:
     pull_seconds: how long a pull takes between its first line and the next;
     on_load: called when a model has come into memory;
     num_parallel, max_queue, default_num_ctx, cloud: as the OLLAMA_* variables;
+    version: what it says it is; keeps_word: `format: "json"` holds the answer (False: as since 0.30 for models
+    without a Go template); keeps_schema: a schema in `format` does;
     content_in_done: the last word comes in the chunk that says `done: true`;
     loads: (model, num_ctx) of each load; runs: what the engine was given; truncated: silently cut prompts.
     """
@@ -96,6 +105,9 @@ class OllamaEngine:
         self.thought = ""
         self.tool_calls: list[tuple[str, Json]] = []
         self.tool_call_ids = False
+        self.version = VERSION
+        self.keeps_word = True
+        self.keeps_schema = True
         self.interval = 0.0
         self.load_seconds = 0.0
         self.unload_seconds = 0.0
@@ -154,18 +166,22 @@ class OllamaEngine:
             async with self._freed:
                 self._freed.notify_all()  # a woken waiter may be cancelled before it runs
 
-    async def load(self, model: OllamaModel, options: Mapping[str, Any], keep_alive: Any) -> Loaded:
-        """Have `model` in memory with the wanted num_ctx: a different one means loading anew."""
+    async def load(
+        self, model: OllamaModel, options: Mapping[str, Any], keep_alive: Any, shift: bool | None = None
+    ) -> Loaded:
+        """Have `model` in memory as wanted: another launch option, `shift` among them, means loading anew."""
         try:
             seconds = keep_alive_seconds(keep_alive)
         except ValueError as error:
             raise OllamaError(400, str(error)) from None
-        num_ctx = min(options.get("num_ctx") or self.default_num_ctx, model.context_length)
+        wanted = options.get("num_ctx") or model.num_ctx or self.default_num_ctx
+        num_ctx = min(wanted, model.context_length)
+        launch = (shift is not False, *(options.get(name) for name in LAUNCH))
         held = next((entry for entry in self.loaded if entry.model == model), None)
-        if held is None or held.num_ctx != num_ctx:
+        if held is None or held.num_ctx != num_ctx or held.launch != launch:
             await asyncio.sleep(self.load_seconds)
             self.loads.append((model.name, num_ctx))
-        self._loaded[model.name] = Loaded(model, num_ctx, time.monotonic() + seconds)
+        self._loaded[model.name] = Loaded(model, num_ctx, time.monotonic() + seconds, launch)
         self.on_load()
         return self._loaded[model.name]
 
@@ -189,13 +205,29 @@ class OllamaEngine:
         prompt_tokens = self.fit(tokens, loaded.num_ctx, body.get("truncate", True))
         thinks = "thinking" in loaded.model.capabilities and body.get("think") is not False
         thought = split_words(self.thought) if thinks and self.thought else []
-        words = split_words(self.answer) if self.answer else []
+        answer = self._held(body.get("format"))
+        words = split_words(answer) if answer else []
         limit = word_limit(options, body.get("shift", True), loaded.num_ctx - prompt_tokens)
         reason = "length" if len(thought) + len(words) > limit else "stop"
         thought, words = thought[:limit], words[: max(0, limit - len(thought))]
         run = Run(loaded.model, options, messages, prompt_tokens, thought, words, reason)
         self.runs.append(run)
         return run
+
+    def _held(self, wanted: Any) -> str:
+        """What it says, held to a format where it keeps one."""
+        if isinstance(wanted, dict):
+            try:
+                return json.dumps(instance_of(wanted)) if self.keeps_schema else self.answer
+            except ValueError as error:
+                raise OllamaError(500, f"failed to parse grammar: {error}") from None
+        if wanted == "json":
+            return json.dumps({}) if self.keeps_word else PROSE
+        return self.answer
+
+    @property
+    def gives_logprobs(self) -> bool:
+        return tuple(int(part) for part in self.version.split(".")) >= (0, 12, 11)
 
     async def speak(self, run: Run) -> AsyncGenerator[tuple[str, str]]:
         """Pairs of ("thought" | "word", text); breaks with an OllamaError as `fail_after` says."""

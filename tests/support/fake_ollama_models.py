@@ -27,6 +27,8 @@ class OllamaModel:
     size: int = 2_019_393_189
     remote_host: str = ""
     remote_model: str = ""
+    num_ctx: int = 0
+    """Of its Modelfile, 0 = none."""
 
     @property
     def digest(self) -> str:
@@ -59,12 +61,16 @@ class OllamaModel:
             "details": self.details(),
         }
 
+    def parameters(self) -> str:
+        own = [f"num_ctx                        {self.num_ctx}"] if self.num_ctx else []
+        return "\n".join([*own, 'stop                           "<|eot_id|>"'])
+
     def show(self) -> Json:
         """The answer of /api/show."""
         return {
             "license": "",
             "modelfile": f"FROM {self.name}\n",
-            "parameters": 'stop                           "<|eot_id|>"',
+            "parameters": self.parameters(),
             "template": "{{ .Prompt }}",
             "details": self.details(),
             "model_info": {

@@ -95,7 +95,9 @@ class Inference:
             return await self._preload(body, wrap)
         async with self.engine.slot():
             started = time.monotonic_ns()
-            loaded = await self.engine.load(model, body.get("options") or {}, body.get("keep_alive"))
+            loaded = await self.engine.load(
+                model, body.get("options") or {}, body.get("keep_alive"), body.get("shift")
+            )
             run = self.engine.plan(loaded, body, messages, count_words(messages))
             request[RECORD].prompt_tokens = run.prompt_tokens
             lines = self._lines(request, body, run, wrap, started)
@@ -110,7 +112,9 @@ class Inference:
         if unload:
             self.engine.unload(model)
         else:
-            await self.engine.load(model, body.get("options") or {}, body.get("keep_alive"))
+            await self.engine.load(
+                model, body.get("options") or {}, body.get("keep_alive"), body.get("shift")
+            )
         reason = "unload" if unload else "load"
         return web.json_response({**header(body), **wrap("", ""), "done_reason": reason, "done": True})
 
@@ -120,7 +124,8 @@ class Inference:
         """The last word is held back, to come with the closing line if `content_in_done`."""
 
         def line(pair: tuple[str, str], **more: Any) -> Json:
-            return {**header(body), **run.model.remote, **fields(wrap, pair), **more}
+            likely = logprobs(pair, body) if self.engine.gives_logprobs else {}
+            return {**header(body), **run.model.remote, **fields(wrap, pair), **likely, **more}
 
         held = SILENCE
         async with aclosing(self.engine.speak(run)) as pairs:
@@ -150,6 +155,16 @@ class Inference:
         ]
 
 
+def logprobs(pair: tuple[str, str], body: Json) -> Json:
+    """Of the word of a line, where they are asked for."""
+    if not body.get("logprobs") or not pair[1]:
+        return {}
+    top = [{"token": pair[1], "logprob": -0.5}, {"token": "other", "logprob": -1.5}][
+        : body.get("top_logprobs", 0)
+    ]
+    return {"logprobs": [{"token": pair[1], "logprob": -0.5, **({"top_logprobs": top} if top else {})}]}
+
+
 def normalised(vector: list[float]) -> list[float]:
     """/api/embed gives unit vectors, the older /api/embeddings does not."""
     length = math.hypot(*vector)
@@ -168,6 +183,8 @@ def check_messages(messages: list[Json]) -> None:
 
 def needed_capabilities(body: Json, messages: list[Json], wrap: Wrap) -> list[tuple[str, str]]:
     """(capability, word for it in the error) that this request needs."""
+    if not 0 <= body.get("top_logprobs", 0) <= 20:
+        raise OllamaError(400, "top_logprobs must be between 0 and 20")
     needs = [("completion", "chat" if wrap is chat_message else "generate")]
     needs += [("tools", "tools")] if body.get("tools") else []
     needs += [("thinking", "thinking")] if body.get("think") else []

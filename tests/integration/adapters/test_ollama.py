@@ -41,12 +41,15 @@ async def test_catalog(bench: Bench, fake_ollama: FakeOllama) -> None:
     assert model_pb2.CAPABILITY_REASONING in models["qwen3:8b"].capabilities
     assert model_pb2.CAPABILITY_VISION in models["llava:latest"].capabilities
     assert list(models["all-minilm:latest"].operations) == [model_pb2.OPERATION_EMBEDDING]
-    assert models["qwen3:8b"].context_tokens == 40960
+    assert models["gpt-oss:120b-cloud"].context_tokens == 131_072
     assert {name for name, model in models.items() if model.remote} == {"gpt-oss:120b-cloud"}
     assert not any(model.loaded for model in models.values())
     for model in models.values():
         assert model_pb2.CAPABILITY_CHOICES not in model.capabilities
-        assert model_pb2.CAPABILITY_TOOL_CHOICE not in model.capabilities
+        # D15: a schema brings the call about.
+        generates = model_pb2.OPERATION_CHAT in model.operations
+        assert (model_pb2.CAPABILITY_TOOL_CHOICE in model.capabilities) == generates
+        assert (model_pb2.CAPABILITY_LOGPROBS in model.capabilities) == generates
         assert model_pb2.CAPABILITY_TOKEN_INPUT not in model.capabilities
 
 
@@ -87,7 +90,7 @@ async def test_parameters_reach_the_engine_by_their_native_names(
     )
     sent = fake_ollama.requests[-1].body
     assert sent["options"] == {"num_predict": 9, "temperature": 0, "stop": ["x"], "seed": 7}
-    assert (sent["stream"], sent["truncate"], sent["shift"]) == (True, False, False)
+    assert (sent["stream"], sent["truncate"]) == (True, False)
 
 
 async def test_num_ctx_stays_constant(bench: Bench, fake_ollama: FakeOllama) -> None:
@@ -115,9 +118,8 @@ async def test_a_long_embedding_is_refused_not_cut(bench: Bench, fake_ollama: Fa
     [
         ("n", 2),
         ("logit_bias", {"1": 5}),
-        ("tool_choice", "required"),
-        ("tool_choice", {"type": "function", "function": {"name": "weather"}}),
-        ("logprobs", True),
+        ("top_a", 0.5),
+        ("prompt_logprobs", 1),
         ("response_format", {"type": "grammar"}),
         ("functions", [{"name": "f"}]),
         ("audio", {"voice": "a"}),
@@ -254,10 +256,10 @@ async def test_a_model_that_cannot_is_a_missing_capability(bench: Bench, fake_ol
 @pytest.mark.parametrize(
     ("response_format", "native"),
     [
-        ({"type": "json_object"}, "json"),
+        ({"type": "json_object"}, {"type": "object"}),
         (
-            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
-            {"type": "object"},
+            {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "title": "x"}}},
+            {"type": "object", "title": "x"},
         ),
     ],
 )

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Completed, Event, Finish, Work
+from nexus_inference_adapters.http import MAX_ANSWER_BYTES, too_large
 from nexus_inference_adapters.normalise import from_whole
 from nexus_inference_adapters.openai_types import (
     Choice,
@@ -120,9 +120,7 @@ class Collected:
         for text in chunks:
             self._size += len(text)
             if self._size > MAX_CHUNKS_SIZE:
-                raise MeshError(
-                    Reason.RESPONSE_TOO_LARGE, "The backend's answer is larger than a whole answer may be."
-                )
+                raise too_large(MAX_ANSWER_BYTES)
             for said in DECODER.decode(text).choices or ():
                 self._choices.setdefault(said.index, _Growing()).add(said)
 
@@ -141,4 +139,7 @@ async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Pat
                 collected.add(event)
             elif type(event) is Finish:
                 usage = event.usage
-    return from_whole(work, collected.whole(usage))
+    completed = from_whole(work, collected.whole(usage))
+    if len(completed.body) > MAX_ANSWER_BYTES:
+        raise too_large(MAX_ANSWER_BYTES)
+    return completed

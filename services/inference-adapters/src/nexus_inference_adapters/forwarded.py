@@ -33,13 +33,13 @@ LLAMA_CPP = SAMPLING | {
     "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n",
     "dry_sequence_breakers", "mirostat", "mirostat_tau", "mirostat_eta", "samplers", "min_keep", "n_probs",
     "grammar", "grammar_lazy", "json_schema", "reasoning_format", "reasoning_budget", "thinking_budget_tokens",
-    "parse_tool_calls", "add_generation_prompt",
+    "parse_tool_calls",
 }  # fmt: skip
 VLLM = SAMPLING | {
     "use_beam_search", "length_penalty", "bad_words", "allowed_token_ids", "include_stop_str_in_output",
-    "skip_special_tokens", "spaces_between_special_tokens", "add_generation_prompt", "continue_final_message",
-    "add_special_tokens", "include_reasoning", "thinking_token_budget", "documents", "structured_outputs",
-    "guided_json", "guided_regex", "guided_choice", "guided_grammar", "repetition_detection",
+    "skip_special_tokens", "spaces_between_special_tokens", "include_reasoning", "thinking_token_budget",
+    "documents", "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+    "repetition_detection",
 }  # fmt: skip
 MLX = SAMPLING | {"repetition_context_size", "xtc_probability", "xtc_threshold", "num_draft_tokens"}
 OLLAMA = frozenset(
@@ -64,10 +64,20 @@ def check_forwarded(engine: str, body: Mapping[str, Any]) -> dict[str, Any]:
     for name in sorted(body.keys() - known - LEFT_OUT):
         if body[name] is not None:
             raise _refused(name)
+    if not _is_flat(body.get("chat_template_kwargs")):
+        raise _refused("chat_template_kwargs")
     if engine == "ollama" and isinstance(body.get("options"), dict):
         for name in sorted(body["options"].keys() - OLLAMA_OPTIONS):
             raise _refused(f"options.{name}")
     return {name: value for name, value in body.items() if name in known}
+
+
+def _is_flat(given: Any) -> bool:
+    """Switches of a template are words and numbers; what is more could be more than a switch."""
+    values = given.values() if isinstance(given, dict) else ()
+    return given is None or (
+        isinstance(given, dict) and not any(isinstance(each, dict | list) for each in values)
+    )
 
 
 def _refused(name: str) -> MeshError:

@@ -20,7 +20,7 @@ from nexus_inference_adapters.interim import connector
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.upstream_errors import from_answer, malformed
 
-__all__ = ["Answer", "Http", "Seen", "open_session"]
+__all__ = ["MAX_ANSWER_BYTES", "Answer", "Http", "Seen", "open_session", "too_large"]
 
 T = TypeVar("T")
 
@@ -83,6 +83,10 @@ def _translated(error: BaseException) -> MeshError:
     return MeshError(Reason.BACKEND_LOST, "The backend closed the connection before its answer was complete.")
 
 
+def too_large(limit: int) -> MeshError:
+    return MeshError(Reason.RESPONSE_TOO_LARGE, f"The backend's answer is larger than {limit} bytes.")
+
+
 class Answer:
     """A response whose head has arrived. Read it whole, or part by part until a part is empty."""
 
@@ -99,9 +103,7 @@ class Answer:
         while part := await self.part():
             size += len(part)
             if size > limit:
-                raise MeshError(
-                    Reason.RESPONSE_TOO_LARGE, f"The backend's answer is larger than {limit} bytes."
-                )
+                raise too_large(limit)
             parts.append(part)
         return b"".join(parts)
 

@@ -59,5 +59,6 @@ class _Bounded(ResponseHandler):
 def connector(keepalive: float) -> aiohttp.TCPConnector:
     """Connections to backends. How many there are at once is bounded by the places of each backend."""
     made = aiohttp.TCPConnector(limit=0, keepalive_timeout=keepalive)
-    made._factory = partial(_Bounded, loop=asyncio.get_running_loop())
+    factory: partial[ResponseHandler] = partial(_Bounded, loop=asyncio.get_running_loop())
+    made._factory = factory  # the library has no other way to choose the class of its connections
     return made

@@ -52,7 +52,11 @@ class Mlx(OpenAICompatible):
 
     kind: ClassVar[str] = "mlx"
     holds_schemas: ClassVar[bool] = False
-    engine = "mlx"
+
+    @property
+    def engine(self) -> str:
+        return "mlx"
+
     instead: ClassVar[str] = "Start mlx_lm.server with the model you want; stopping it frees its memory."
 
     async def inspect(self) -> Inspection:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
-from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
 
@@ -18,7 +16,6 @@ from nexus_inference_adapters.adapter import (
     Event,
     Finish,
     Inspection,
-    Progress,
     Work,
 )
 from nexus_inference_adapters.at_once import at_once
@@ -26,6 +23,7 @@ from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.collected import collect
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.dialects import Dialect, detect
+from nexus_inference_adapters.event_stream import EventStream
 from nexus_inference_adapters.forced_tools import Forced, forced_names
 from nexus_inference_adapters.forwarded import check_forwarded
 from nexus_inference_adapters.http import Answer, Http
@@ -34,7 +32,6 @@ from nexus_inference_adapters.ollama import Ollama
 from nexus_inference_adapters.ollama.catalog import is_ollama
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.request_differences import STREAM, Differences
-from nexus_inference_adapters.sse import Comment, SseReader
 from nexus_inference_adapters.upstream_errors import malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
@@ -45,7 +42,6 @@ PATHS: dict[int, str] = {
     COMPLETION: "/v1/completions",
     EMBEDDING: "/v1/embeddings",
 }
-DONE = b"[DONE]"
 UNKNOWN = "other"
 TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
@@ -212,61 +208,3 @@ class OpenAICompatible(Adapter):
         self._known = False
         self.differences.forget()
         self.learned.forget()
-
-
-class EventStream:
-    """An SSE answer on its way to normal chunks: what arrived together goes on together."""
-
-    def __init__(self, chunks: ChunkNormaliser) -> None:
-        self.chunks = chunks
-        self.done = False
-        """Whether the backend said [DONE]: it does so after errors too."""
-        self.failure: MeshError | None = None
-        """What a part ended with that had content before it: the content goes out first."""
-        self._reader = SseReader()
-
-    async def next_part(self, answer: Answer) -> bytes:
-        """The next bytes; none when they end, and when they break off after every choice has had its end."""
-        try:
-            return await answer.part()
-        except MeshError:
-            if not self.chunks.finished:
-                raise
-            self.done = True
-            return b""
-
-    def take(self, part: bytes) -> list[str] | Progress | None:
-        ready: list[str] = []
-        try:
-            return self._take(part, ready)
-        except MeshError as error:
-            if not ready:
-                raise
-            self.failure = error
-            return ready
-
-    def _take(self, part: bytes, ready: list[str]) -> list[str] | Progress | None:
-        progress: Progress | None = None
-        for event in self._reader.feed(part):
-            if type(event) is Comment:
-                progress = _progress(event)
-            elif event == DONE:
-                self.done = True
-                break
-            elif (chunk := self.chunks.feed(event)) is not None:
-                ready.append(chunk)
-        return ready or progress
-
-    def finish(self) -> inference_pb2.Usage | None:
-        """The usage. Raises UPSTREAM_MALFORMED or BACKEND_LOST when the stream only looks finished."""
-        if self.done and not self.chunks.finished:
-            raise malformed("The backend ended its stream without a finish reason.")
-        if not self.done and self._reader.incomplete():
-            raise MeshError(Reason.BACKEND_LOST, "The backend's stream ended in the middle of an event.")
-        return self.chunks.finish()
-
-
-def _progress(comment: bytes) -> Progress:
-    """mlx-lm's keep-alives count prompt tokens: `keepalive 512/4096`; others say nothing of use."""
-    counted = re.fullmatch(rb"keepalive (\d{1,12})/(\d{1,12})", comment)
-    return Progress("prompt", int(counted[1]), int(counted[2])) if counted else Progress("waiting")

@@ -23,6 +23,11 @@ OBJECT = {"type": "object"}
 """The schema of any JSON object: kept also by versions that pass over the word `json_object`."""
 STREAM = "stream"
 REFUSED = frozenset({Reason.INVALID_REQUEST, Reason.UNSUPPORTED_PARAMETER, Reason.CAPABILITY_MISSING})
+UNKNOWN_FIELD = (
+    r"extra|unknown|unrecogni[sz]ed|unexpected|additional|not (permitted|allowed|supported|valid)|unsupported"
+    r"|\b(field|parameter|argument|propert(y|ies)|key)s?\b|schema|refused the request\.$"
+)
+"""A refusal of something in the body without saying what, or without a word."""
 REFUSALS = frozenset({"400", "422", "501"})
 
 Body = Mapping[str, Any]
@@ -130,7 +135,7 @@ class Differences:
         return body, applied
 
     def suspects(self, error: MeshError, applied: Iterable[str], *, whole: bool) -> list[str]:
-        """The rows a refusal may be about: those it names, else those this backend has never accepted.
+        """The rows a refusal may be about: those it names, or of an unnamed field those that were never accepted.
 
         `whole`: the answer is wanted whole, so that it need not come as a stream.
         """
@@ -141,4 +146,6 @@ class Differences:
         mine = [row for row in DIFFERENCES if row.name in applied and (whole or row.name != STREAM)]
         said = f"{error.metadata.get('param', '')} {error.message}"
         named = [row.name for row in mine if re.search(row.words, said, re.IGNORECASE)]
-        return named or [row.name for row in mine if row.name not in self._accepted]
+        if not named and re.search(UNKNOWN_FIELD, said, re.IGNORECASE):
+            return [row.name for row in mine if row.name not in self._accepted]
+        return named

@@ -71,7 +71,7 @@ RULES = (
 )  # fmt: skip
 STATUSES = (
     (r"rate.?limit|too.many.requests|quota", 429, True),
-    (r"overload|capacity|server busy", 503, True),
+    (r"overload|server.?busy|too.busy", 503, True),
     (r"authentication|permission|api.?key", 401, False),
     (r"model.?not.?found|not_found", 404, False),
     (r"timeout", 504, False),
@@ -96,9 +96,9 @@ def from_answer(status: int, headers: Mapping[str, str], raw: bytes) -> MeshErro
     return _judge(status, body, headers.get("Retry-After"))
 
 
-def from_event(body: Any, headers: Mapping[str, str] | None = None) -> MeshError:
+def from_event(body: Any) -> MeshError:
     """The error a backend reports with status 200, in a stream or in place of an answer; `body` is its object."""
-    return _judge(_status(_details(body)), body, (headers or {}).get("Retry-After"))
+    return _judge(_status(_details(body)), body, None)
 
 
 def _status(details: dict[str, Any]) -> int:

@@ -22,7 +22,7 @@ __all__ = ["Embedded", "Line", "chunk_of", "embeddings_of"]
 
 class NativeFunction(Struct):
     name: str
-    arguments: dict[str, Any] | None = None
+    arguments: dict[str, Any] | str | None = None
     index: Any = None
 
 
