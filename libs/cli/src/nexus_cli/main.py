@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,15 @@ app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
+
+
+class Level(StrEnum):
+    """What is logged at least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def host_of(listen: str) -> str:
@@ -69,14 +79,14 @@ def up(
     discovery: Annotated[
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[Level, typer.Option(help="Least level logged.")] = Level.INFO,
     as_json: Json = False,
 ) -> None:
     """Start a whole mesh on this machine, until Ctrl-C."""
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
-    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level, name)
+    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name)
     run(start(options, as_json=as_json), as_json=as_json)
 
 

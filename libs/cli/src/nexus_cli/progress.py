@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
-from nexus_cli.output import console
+from nexus_cli.output import console, on_terminal
 from nexus_cli.unit import Unit
 
 __all__ = ["Progress"]
 
 LINE_SECONDS = 5.0
-MARKS = {"running": "[green]●[/green]", "stopped": "[dim]○[/dim]"}
+MARKS = {"running": ("●", "green"), "stopped": ("○", "dim")}
 
 
 class Progress:
@@ -31,7 +31,7 @@ class Progress:
         self._status: Status | None = None
         self._up = False
         self.missing: list[str] = []
-        if not quiet and console.is_terminal:
+        if not quiet and on_terminal():
             self._status = console.status("Starting")
             self._status.start()
 
@@ -39,7 +39,7 @@ class Progress:
         """Tells of a unit that has started or ended; of one that ends again and again for the same reason, once."""
         self._units[unit.spec.name] = unit
         if not self._quiet and unit.state not in ("stopped", "held") and self._is_news(unit):
-            console.print(f"{unit.spec.name}: {_described(unit)}", style="dim")
+            console.print(Text(f"{unit.spec.name}: {_described(unit)}", "dim"))
         self._draw()
 
     def waiting(self, missing: Sequence[str]) -> None:
@@ -81,11 +81,11 @@ class Progress:
 
     def _draw(self) -> None:
         if self._status is not None:
-            marks = "  ".join(
-                f"{MARKS.get(unit.state, '[red]●[/red]')} {name}" for name, unit in self._units.items()
-            )
-            hint = f"  [dim]{escape('; '.join(self.missing))}[/dim]" if self.missing else ""
-            self._status.update(f"Starting  {marks}{hint}")
+            line = Text("Starting")
+            for name, unit in self._units.items():
+                mark, style = MARKS.get(unit.state, ("●", "red"))
+                line.append("  ").append(mark, style).append(f" {name}")
+            self._status.update(line.append(f"  {'; '.join(self.missing)}", "dim"))
 
 
 def _described(unit: Unit) -> str:

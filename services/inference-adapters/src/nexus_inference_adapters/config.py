@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from nexus_mesh.config import ServiceSettings, service_config
+from nexus_mesh.problems import near
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
@@ -52,7 +53,7 @@ def _known(what: str, known: Iterable[str]) -> AfterValidator:
 
     def check(value: str) -> str:
         if value not in names:
-            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}")
+            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}{near(value, names)}")
         return value
 
     return AfterValidator(check)
