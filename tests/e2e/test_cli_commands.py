@@ -176,6 +176,30 @@ async def test_token_create(home: Path) -> None:
     (await nexus(home, "token", "create", "--node", "No Such Name")).assert_refused("--node", "a-z")
 
 
+@pytest.mark.parametrize("habit", [("--version",), ("-V",)])
+async def test_the_version_by_habit(home: Path, habit: tuple[str, ...]) -> None:
+    """E17"""
+    assert (await command(home, *habit)).out == (await command(home, "version")).out
+
+
+HELP = {("-h",): "keys", ("help",): "keys", ("keys", "-h"): "revoke", ("help", "keys"): "revoke",
+        ("help", "keys", "create"): "--tenant", ("up", "-h"): "--listen"}  # fmt: skip
+
+
+@pytest.mark.parametrize("habit", HELP)
+async def test_help_by_habit(home: Path, habit: tuple[str, ...]) -> None:
+    """E17"""
+    told = await command(home, *habit)
+    assert told.code == 0, told.err
+    assert HELP[habit] in told.out
+    assert "Usage: nexus" in told.out
+
+
+async def test_help_of_what_is_none_says_so(home: Path) -> None:
+    """E17"""
+    (await command(home, "help", "statsu")).assert_refused("statsu", "status")
+
+
 async def test_version(home: Path) -> None:
     told = (await command(home, "version", "--json")).json
     assert (await command(home, "version")).out == f"nexus {told['version']}\n"

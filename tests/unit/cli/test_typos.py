@@ -71,7 +71,9 @@ TYPOS: list[tuple[str, str, int, str]] = [
 def problems(home: Path, text: str) -> list[str]:
     (home / "nexus.toml").write_text(text)
     ports = {"http": 1, "join": 2, "etcd": 3, "etcd-peer": 4}
-    control = dict.fromkeys(("registry", "router", "vault", "gateway", "join"), "127.0.0.1:1")
+    control: dict[str, str] = {}
+    for role in ("registry", "router", "vault", "gateway", "join"):
+        control[role] = "127.0.0.1:1"
     with pytest.raises(ConfigError) as raised:
         check_settings(Plan(Options(home), Layout(home), MeshFile("n", ports=ports, control=control)))
     return raised.value.problems

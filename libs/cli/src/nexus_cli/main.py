@@ -21,12 +21,46 @@ from nexus_cli.tenant_commands import tenants
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One OpenAI-compatible endpoint in front of the machines you own.",
+)
 token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nexus {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=_tell_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """What may stand before the command."""
+
+
+@app.command("help")
+def help_(
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Of which command; of all if not given.")
+    ] = None,
+) -> None:
+    """Show what a command does and takes."""
+    app([*(command or []), "--help"], prog_name="nexus")
 
 
 class Level(StrEnum):
