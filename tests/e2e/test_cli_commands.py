@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,10 +89,53 @@ async def test_explain_tells_why_a_candidate_lost(home: Path) -> None:
 
 
 async def test_explain_of_a_model_nobody_has(home: Path) -> None:
-    told = await nexus(home, "explain", "fake-modle", "--json")
-    assert all(row["rank"] == 0 for row in told.json["candidates"])
-    table = await nexus(home, "explain", "fake-modle")
-    assert "Traceback" not in table.out + table.err
+    """E13"""
+    refused = await nexus(home, "explain", "fake-modle")
+    refused.assert_refused("No backend offers 'fake-modle'", "Did you mean 'fake-model'?", "nexus models")
+    assert refused.code == 1
+    assert refused.out == ""
+    told = await nexus(home, "explain", "zzz", "--json")
+    assert told.code == 1
+    assert json.loads(told.err)["error"]["message"] == "No backend offers 'zzz'."
+
+
+PLAIN = (
+    "models",
+    "status",
+    "keys list",
+    "tenants list",
+    "explain gpt-4o",
+    "doctor",
+    "policy show",
+    "policy history",
+)
+
+
+@pytest.mark.parametrize("line", PLAIN)
+async def test_in_a_pipe_a_record_is_a_line(home: Path, line: str) -> None:
+    """E14: whatever COLUMNS says; nothing is folded, and no escape is written."""
+    assert (await nexus(home, "keys", "create", "a-key-with-a-rather-long-name-" + "x" * 30)).code == 0
+    narrow, wide = [
+        await nexus(home, *line.split(), environment={"COLUMNS": columns}) for columns in ("20", "500")
+    ]
+    assert narrow.code == wide.code == 0
+    assert len(narrow.out.splitlines()) == len(wide.out.splitlines())
+    assert "\x1b" not in narrow.out + narrow.err
+
+
+async def test_a_row_can_be_found_by_a_word_and_cut(home: Path) -> None:
+    """E14: `nexus models | grep other` gives the whole row."""
+    (row,) = [line for line in (await nexus(home, "models")).out.splitlines() if "other" in line]
+    assert row.split()[0] == "org/other:7b"
+    assert "box on" in row
+    assert "chat" in row
+
+
+async def test_a_secret_stands_alone_on_standard_output(home: Path) -> None:
+    """E14: KEY=$(nexus keys create k)"""
+    made = await nexus(home, "keys", "create", "script")
+    assert re.fullmatch(r"nx_live_[a-z0-9]+_\S+\n", made.out)
+    assert "not shown again" in made.err
 
 
 async def test_doctor_finds_nothing_wrong(home: Path) -> None:
@@ -132,6 +176,30 @@ async def test_token_create(home: Path) -> None:
     assert shown.out.startswith("nxj_")
     assert "loopback only" in shown.out
     (await nexus(home, "token", "create", "--node", "No Such Name")).assert_refused("--node", "a-z")
+
+
+@pytest.mark.parametrize("habit", [("--version",), ("-V",)])
+async def test_the_version_by_habit(home: Path, habit: tuple[str, ...]) -> None:
+    """E17"""
+    assert (await command(home, *habit)).out == (await command(home, "version")).out
+
+
+HELP = {("-h",): "keys", ("help",): "keys", ("keys", "-h"): "revoke", ("help", "keys"): "revoke",
+        ("help", "keys", "create"): "--tenant", ("up", "-h"): "--listen"}  # fmt: skip
+
+
+@pytest.mark.parametrize("habit", HELP)
+async def test_help_by_habit(home: Path, habit: tuple[str, ...]) -> None:
+    """E17"""
+    told = await command(home, *habit)
+    assert told.code == 0, told.err
+    assert HELP[habit] in told.out
+    assert "Usage: nexus" in told.out
+
+
+async def test_help_of_what_is_none_says_so(home: Path) -> None:
+    """E17"""
+    (await command(home, "help", "statsu")).assert_refused("statsu", "status")
 
 
 async def test_version(home: Path) -> None:

@@ -31,7 +31,7 @@ BAD_FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a model that is not there": (("up", "--model", "missing.gguf"), ("missing.gguf", "GGUF")),
     "a file that is not there": (("up", "--config", "missing.toml"), ("missing.toml", "cannot be read")),
     "an address of nobody": (("up", "--port", "0", "--listen", "192.0.2.1"), ("192.0.2.1",)),
-    "a level of nothing": (("up", "--port", "0", "--log-level", "loud"), ("log_level", "debug")),
+    "a level of nothing": (("up", "--port", "0", "--log-level", "loud"), ("--log-level", "debug")),
     "a token that is none": (("join", "nxj_rubbish"), ("token", "nexus token create")),
 }
 

@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import sysconfig
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -42,17 +43,17 @@ class Ran:
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.defpath, "HOME": str(home), "COLUMNS": "200", "TERM": "dumb"}
+    return {"PATH": os.defpath, "HOME": str(home), "TERM": "dumb"}
 
 
-async def nexus(home: Path, *arguments: str) -> Ran:
+async def nexus(home: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
     """Runs `nexus ARGUMENTS --home HOME` to its end."""
-    return await command(home, *arguments, "--home", str(home))
+    return await command(home, *arguments, "--home", str(home), environment=environment)
 
 
-async def command(home: Path, *arguments: str) -> Ran:
-    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`."""
-    process = await _spawn(home, *arguments)
+async def command(home: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
+    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`, and more variables."""
+    process = await _spawn(home, *arguments, more=environment or {})
     try:
         async with asyncio.timeout(BOUND):
             out, err = await process.communicate()
@@ -107,9 +108,11 @@ async def running(home: Path, *arguments: str, via: Sequence[str] = ()) -> Async
             orphan.kill()
 
 
-async def _spawn(home: Path, *arguments: str, via: Sequence[str] = ()) -> asyncio.subprocess.Process:
+async def _spawn(
+    home: Path, *arguments: str, via: Sequence[str] = (), more: Mapping[str, str] = MappingProxyType({})
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *via, NEXUS, *arguments, env=environment(home), stdin=asyncio.subprocess.DEVNULL,
+        *via, NEXUS, *arguments, env={**environment(home), **more}, stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -49,7 +49,7 @@ class Catalog:
         model = self.engine.pullable.get(canonical(str(body.get("model"))))
         lines: list[Json] = [{"status": "pulling manifest"}]
         if model is None:
-            lines.append({"error": "pull model manifest: file does not exist"})
+            lines.append({"error": self.engine.pull_error})
         else:
             layer = {"status": f"pulling {model.digest[:12]}", "digest": f"sha256:{model.digest}"}
             sizes = (model.size // 2, model.size)

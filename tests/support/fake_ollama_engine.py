@@ -90,6 +90,7 @@ class OllamaEngine:
     interval, load_seconds: how long words and loads take; fail_after: words before the runner dies;
     unload_seconds: how long a model stays in memory after the answer that it is being unloaded;
     pull_seconds: how long a pull takes between its first line and the next;
+    pull_error: what it says of a pull that fails;
     on_load: called when a model has come into memory;
     num_parallel, max_queue, default_num_ctx, cloud: as the OLLAMA_* variables;
     version: what it says it is; keeps_word: `format: "json"` holds the answer (False: as since 0.30 for models
@@ -112,6 +113,7 @@ class OllamaEngine:
         self.load_seconds = 0.0
         self.unload_seconds = 0.0
         self.pull_seconds = 0.0
+        self.pull_error = "pull model manifest: file does not exist"
         self.on_load: Callable[[], None] = lambda: None
         self.fail_after: int | None = None
         self.num_parallel = 1

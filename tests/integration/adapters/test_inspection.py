@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
+from nexus_inference_adapters.adapter import Inspection
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import KINDS, BackendConfig
 from support.adapter_host import HELLO, Bench
@@ -54,6 +57,53 @@ async def test_nonsense_is_survived(bench: Bench, kind: str, words: Any) -> None
         if not backend.inspection.offers:
             assert backend.inspection.state != instance_pb2.STATE_ACTIVE or kind == "ollama"
         await bench.host.drop("o")
+
+
+@pytest.mark.parametrize("spoiled", ["sk-123\n", " sk-123", "sk-123\r\n"])
+async def test_a_line_end_is_no_part_of_a_key(
+    bench: Bench, fake_openai: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    """E8: BOX_KEY=$(printf ...) or a file leaves one."""
+    fake_openai.api_key = "sk-123"
+    monkeypatch.setenv("BOX_KEY", spoiled)
+    backend = await bench.serve("openai_compatible", fake_openai.url, api_key_env="BOX_KEY")
+    assert backend.inspection.state == instance_pb2.STATE_ACTIVE
+
+
+@pytest.mark.parametrize("spoiled", ["sk-123\nX-Evil: 1", "sk 123", "sk-\u00fc", "sk-\x00"])
+async def test_what_can_be_no_key_names_its_variable(
+    bench: Bench, fake_openai: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    """E8: and not the key."""
+    box = BackendConfig(name="o", kind="openai_compatible", url=fake_openai.url, api_key_env="BOX_KEY")
+    monkeypatch.setattr("os.environ", {**os.environ, "BOX_KEY": spoiled})
+    backend = bench.host.add(box)
+    await eventually(lambda: "BOX_KEY" in backend.inspection.reason, what="the reason")
+    assert "sk" not in backend.inspection.reason
+    assert not fake_openai.calls
+
+
+async def test_a_look_that_fails_is_logged_once_and_not_at_every_look(
+    bench: Bench, fake_openai: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E8: a traceback every few seconds fills the disk and says nothing new."""
+    backend = await bench.serve("openai_compatible", fake_openai.url)
+    logged: list[str] = []
+    monkeypatch.setattr(
+        "nexus_inference_adapters.backend.log.exception", lambda text, **_: logged.append(text)
+    )
+    looks = 0
+
+    async def fails() -> Inspection:
+        nonlocal looks
+        looks += 1
+        raise ValueError("unthought of")
+
+    monkeypatch.setattr(backend.adapter, "inspect", fails)
+    while looks < 5:
+        backend.look_now.set()
+        await asyncio.sleep(0.01)
+    assert logged == ["inspection failed"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 503])

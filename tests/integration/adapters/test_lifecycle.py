@@ -64,6 +64,29 @@ def loaded(fake: FakeOllama) -> set[str]:
     return {entry.model.name for entry in fake.engine.loaded}
 
 
+PULL_ERRORS = {
+    'pull model manifest: Get "https://registry.ollama.ai/v2/library/x/manifests/latest": dial tcp: '
+    "lookup registry.ollama.ai: no such host": "online",
+    "max retries exceeded: read tcp 10.0.0.5:51044->104.21.75.227:443: i/o timeout": "online",
+    "write /home/me/.ollama/models/blobs/sha256-1-partial: no space left on device": "disk",
+    "pull model manifest: 412: The model you are attempting to pull requires a newer version of Ollama.": "update",
+    "pull model manifest: 401: unauthorized": "sign the engine in",
+}
+
+
+@pytest.mark.parametrize("text", PULL_ERRORS)
+async def test_why_a_pull_failed_is_told_in_our_words(
+    adapter: Peer, fake_ollama: FakeOllama, text: str
+) -> None:
+    """E13: of Ollama's own ones none is passed on."""
+    fake_ollama.engine.pull_error = text
+    with pytest.raises(MeshError, match=PULL_ERRORS[text]) as raised:
+        await pull(adapter, "mistral")
+    assert raised.value.reason is Reason.UPSTREAM_ERROR
+    assert "ollama" not in raised.value.message
+    assert "tcp" not in raised.value.message
+
+
 @pytest.mark.parametrize(
     ("asked", "name"), [("llama3.2", "llama3.2:latest"), ("all-minilm", "all-minilm:latest")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -48,6 +49,22 @@ async def test_cold_gateway_starts_from_the_saved_snapshot(bench: GatewayBench) 
     bench.control.router.show(box.target("fresh"))
     await eventually(lambda: not bench.pipeline.readiness().from_saved_snapshot, what="the router to be back")
     assert [row.id for row in bench.pipeline.models()] == ["fresh"]
+
+
+async def test_ready_means_that_a_request_would_be_served(bench: GatewayBench) -> None:
+    """E22: after a restart from the saved snapshot too, whose adapter may be gone."""
+    box = await bench.adapter("box")
+    await bench.start(box.target())
+    await eventually(lambda: bench.pipeline.readiness().ready, what="readiness")
+    gone = box.target()
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes the connection and says nothing
+        gone.address = f"127.0.0.1:{mute.getsockname()[1]}"
+        bench.control.router.show(gone)
+        await eventually(lambda: not bench.pipeline.readiness().ready, what="the lost adapter to be noticed")
+        assert bench.pipeline.readiness().missing == [f"no connection to {gone.instance} yet"]
+        bench.control.router.show(gone, box.target())
+        await eventually(lambda: bench.pipeline.readiness().ready, what="one that can be reached")
+    assert (await bench.ask()).served.backend == "box"
 
 
 async def test_old_or_broken_file_is_not_started_from(bench: GatewayBench) -> None:

@@ -32,7 +32,7 @@ def test_aliases(toml: Path) -> None:
         ('[routing.aliases]\na = ""\n', "empty"),
         ("[routing.aliases]\na = 1\n", "routing.aliases.a"),
         ('[routing.alias]\na = "b"\n', "routing.alias"),
-        ('[[routing.rules]]\nname = "r"\nzone = "No Zone"\n', "routing.rules.0.zone"),
+        ('[[routing.rules]]\nname = "r"\nzone = "No Zone"\n', "routing.rules.r.zone"),
         ("[routing.hedge]\nm = 0\n", "routing.hedge.m"),
         ('[routing.hedge]\nm = "soon"\n', "routing.hedge.m"),
         ("[[routing.prices]]\ninput = nan\n", "routing.prices.0.input: must be a finite number"),

@@ -68,22 +68,41 @@ async def _prepare(layout: Layout, node: str, join: Path, etcd_files: Path) -> N
         await vault.close()
 
 
-async def reach_vault(layout: Layout, mesh: MeshFile, check: Callable[[], None] = lambda: None) -> Peer:
-    """The vault, called as its operator, once it answers. `check` may raise at each try that it never will."""
+async def reach_vault(
+    layout: Layout, mesh: MeshFile, check: Callable[[], None] = lambda: None, until: float | None = None
+) -> Peer:
+    """The vault, called as its operator, once it answers. `check` may raise at each try that it never will.
+
+    `until` is on the loop's clock; START_SECONDS from now if it is not given.
+    """
+    try:
+        async with asyncio.timeout_at(until or asyncio.get_running_loop().time() + START_SECONDS):
+            while (peer := await _answering(layout, mesh)) is None:
+                check()
+                await asyncio.sleep(POLL)
+            return peer
+    except TimeoutError:
+        raise Failure(
+            f"The vault at {mesh.control['vault']} did not answer within {START_SECONDS:.0f} s.",
+            f"Its log tells why: {layout.log('vault')}",
+        ) from None
+
+
+async def _answering(layout: Layout, mesh: MeshFile) -> Peer | None:
+    material = tls.load(layout.operator)
+    if material is None:
+        return None
     server_name = role_server_name("vault", mesh.trust_domain)
-    for _ in range(int(START_SECONDS / POLL)):
-        check()
-        material = tls.load(layout.operator)
-        if material is not None:
-            peer = Peer(mesh.control["vault"], server_name, Identity(material))
-            try:
-                await peer.unary(CHECK, CHECK.request(), timeout=1.0)
-            except MeshError:
-                await peer.close()
-            else:
-                return peer
-        await asyncio.sleep(POLL)
-    raise Failure(f"The vault at {mesh.control['vault']} does not answer.", "Its log tells why.")
+    peer = Peer(mesh.control["vault"], server_name, Identity(material))
+    try:
+        await peer.unary(CHECK, CHECK.request(), timeout=1.0)
+    except MeshError:
+        await peer.close()
+        return None
+    except BaseException:
+        await peer.close()
+        raise
+    return peer
 
 
 async def leave_token(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,16 @@ Demanded = Annotated[
 ]
 
 
+ADVICE = {
+    errno.ENOSPC: "The disk is full: make room on it, or choose another data directory with --home DIR or NEXUS_HOME.",
+    errno.EDQUOT: "Your share of the disk is used up: make room, or choose another data directory with --home DIR.",
+    errno.EROFS: "That disk can only be read: choose another data directory with --home DIR or NEXUS_HOME.",
+    errno.EACCES: "It belongs to somebody else: see to its owner and mode, or choose another one with --home DIR.",
+    errno.EPERM: "It belongs to somebody else: see to its owner and mode, or choose another one with --home DIR.",
+    errno.EMFILE: "Too many files are open: raise the limit with `ulimit -n`.",
+}
+
+
 def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
     """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
     try:
@@ -36,8 +47,17 @@ def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
     except ConfigError as error:
         failure = Failure("The settings do not hold.", "\n".join(error.problems))
         raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
+    except OSError as error:
+        raise fail(_of_the_system(error), as_json=as_json) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _of_the_system(error: OSError) -> Failure:
+    """What a disk or a network did not do for us, and what its owner can do about that."""
+    where = f"{error.filename}: " if error.filename else ""
+    advice = ADVICE.get(error.errno or 0, "See to it, and try again.")
+    return Failure(f"{where}{error.strerror or type(error).__name__}.", advice)
 
 
 def demanded(zone: str | None) -> str | None:

@@ -14,12 +14,13 @@ import aiohttp
 import typer
 from nexus_mesh import tls
 from nexus_mesh.errors import MeshError
+from rich.text import Text
 
 from nexus_cli import etcd, etcd_door, policy_calls
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
-from nexus_cli.output import Failure, console, print_json
+from nexus_cli.output import Failure, console, print_json, shown
 from nexus_cli.supervisor import healths
 
 __all__ = ["doctor", "etcd_doors"]
@@ -45,10 +46,10 @@ async def doctor(layout: Layout, *, as_json: bool) -> None:
         print_json(rows)
     else:
         for finding in findings:
-            mark = "[green]ok[/green]  " if finding.ok else "[red]bad[/red] "
-            console.print(f"{mark} {finding.check}: {finding.detail}", soft_wrap=True)
+            mark = ("ok  ", "green") if finding.ok else ("bad ", "red")
+            console.print(Text.assemble(mark, " ", shown(f"{finding.check}: {finding.detail}")))
             if finding.advice:
-                console.print(f"      {finding.advice}", markup=False, soft_wrap=True)
+                console.print(f"      {finding.advice}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 

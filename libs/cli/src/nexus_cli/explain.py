@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+
 from nexus.router.v1 import router_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.client import Method
 
+from nexus_cli.instances import listed
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import Failure, console, print_json, print_rows
@@ -38,6 +41,8 @@ async def explain(
         }
         for one in answer.candidates
     ]
+    if not answer.model:
+        raise await _unknown(layout, model)
     if as_json:
         print_json(
             {
@@ -49,7 +54,7 @@ async def explain(
         )
         return
     if answer.model != model:
-        console.print(f"{model} stands for {answer.model}\n", markup=False)
+        console.print(f"{model} stands for {answer.model}\n")
     cells = [
         [row["rank"] or "-", row["target"], row["model"] or "-", row["stage"] or "chosen", row["reason"]]
         for row in rows
@@ -57,6 +62,18 @@ async def explain(
     print_rows(
         ["RANK", "TARGET", "MODEL", "STAGE", "WHY"], cells, empty="The mesh has no backends yet: nexus status"
     )
+
+
+async def _unknown(layout: Layout, model: str) -> Failure:
+    known = {
+        offered.id
+        for instance in await listed(layout, "adapter")
+        for backend in instance.status.backends
+        for offered in backend.models
+    }
+    near = difflib.get_close_matches(model, sorted(known), 3, 0.5)
+    guess = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return Failure(f"No backend offers {model!r}.", f"{guess}`nexus models` lists what there is.")
 
 
 def _value(items: list[tuple[str, int]], prefix: str, name: str, flag: str) -> int:

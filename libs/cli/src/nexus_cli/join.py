@@ -44,7 +44,7 @@ async def join(
         if as_json:
             print_json({"state": "joined", "identity": str(identity.spiffe), "control": control})
         else:
-            console.print(f"Joined as [bold]{identity.spiffe.instance_id}[/bold]. Ctrl-C stops serving.")
+            console.print(f"Joined as {identity.spiffe.instance_id}. Ctrl-C stops serving.")
         flags = ["--discovery", str(discovery).lower()]
         flags += [
             part

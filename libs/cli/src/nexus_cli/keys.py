@@ -12,7 +12,7 @@ from nexus_mesh.client import Method
 
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
-from nexus_cli.output import console, print_json, print_rows
+from nexus_cli.output import advise, console, print_json, print_rows
 
 __all__ = ["create", "list_keys", "revoke", "update", "zone_name"]
 
@@ -34,8 +34,8 @@ async def create(
     if as_json:
         print_json({**_row(made.key), "secret": made.secret})
         return
-    console.print(made.secret, markup=False, soft_wrap=True)
-    console.print("\nKeep it now: it is not shown again.", style="dim")
+    console.print(made.secret)
+    advise("Keep it now: it is not shown again.")
 
 
 async def list_keys(layout: Layout, *, as_json: bool) -> None:
@@ -64,7 +64,7 @@ async def update(layout: Layout, request: keys_pb2.UpdateKeyRequest, *, as_json:
         print_json(_row(changed))
     else:
         may = "may manage models" if changed.manage else "may not manage models"
-        console.print(f"{changed.name} demands {zone_name(changed.zone)}, {may}.", markup=False)
+        console.print(f"{changed.name} demands {zone_name(changed.zone)}, {may}.")
 
 
 async def revoke(layout: Layout, key: str, *, as_json: bool) -> None:
@@ -73,7 +73,7 @@ async def revoke(layout: Layout, key: str, *, as_json: bool) -> None:
     if as_json:
         print_json(_row(ended.key))
     else:
-        console.print(f"{ended.key.name} ({ended.key.id}) is revoked.", markup=False)
+        console.print(f"{ended.key.name} ({ended.key.id}) is revoked.")
 
 
 def zone_name(zone: str) -> str:

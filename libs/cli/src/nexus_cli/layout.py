@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -15,6 +16,10 @@ from nexus_mesh.files import private_folder, write_private
 from nexus_cli.output import Failure
 
 __all__ = ["Layout", "MeshFile"]
+
+ETCD_BYTES = 160_000_000
+"""etcd sets two files of 64 MB aside at its first start."""
+LEAST_BYTES = 16_000_000
 
 
 @dataclass(slots=True)
@@ -62,6 +67,23 @@ class Layout:
                     f"The data directory {folder} cannot be made or closed to others: {error.strerror}.",
                     "Choose another one with --home DIR or NEXUS_HOME.",
                 ) from None
+
+    def see_that_it_can_be_used(self) -> None:
+        """Raises Failure, or OSError with the path, when a mesh could not keep its files here."""
+        probe = self.home / "run" / ".probe"
+        with probe.open("wb") as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+        needed = ETCD_BYTES if not (self.home / "etcd" / "data").exists() else LEAST_BYTES
+        free = shutil.disk_usage(self.home).free
+        if free < needed:
+            told = f"{free / 1e6:.0f} MB free, and a mesh needs {needed / 1e6:.0f} MB to start"
+            raise Failure(
+                f"The disk of {self.home} has {told}.",
+                "Make room on it, or choose another data directory with --home DIR or NEXUS_HOME.",
+            )
 
     def read(self) -> MeshFile | None:
         """What is known of the mesh; None before the first start."""

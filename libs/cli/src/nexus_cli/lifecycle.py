@@ -10,10 +10,11 @@ from nexus.router.v1 import router_pb2
 from nexus_gateway.lifecycle import ABILITIES, Chosen, choose, perform, pulled
 from nexus_mesh.client import Method, Peer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.text import Text
 
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control, dialled
-from nexus_cli.output import Failure, console, print_json
+from nexus_cli.output import Failure, console, on_terminal, print_json, shown
 
 __all__ = ["do", "pull"]
 
@@ -32,23 +33,21 @@ GIB = 2**30
 async def do(layout: Layout, what: str, model: str, backend: str, *, as_json: bool) -> None:
     """Loads, unloads or deletes."""
     async with _reached(layout, what, model, backend) as (peer, chosen):
-        shown = (
-            nullcontext() if as_json or not console.is_terminal else console.status(f"{DOING[what]} {model}")
-        )
-        with shown:
+        waiting = Text(f"{DOING[what]} {shown(model)}")
+        with nullcontext() if as_json or not on_terminal() else console.status(waiting):
             done = await perform(peer, chosen, ABILITIES[what])
     if as_json:
         told = {"model": done.model, "backend": done.backend, "instance": done.instance, "state": DONE[what]}
         print_json({**told, "memory_bytes": done.size} if done.size else told)
         return
     memory = f", in {done.size / GIB:.1f} GB" if done.size else ""
-    console.print(f"{done.model} is {DONE[what]} at {done.backend}{memory}.", markup=False)
+    console.print(f"{done.model} is {DONE[what]} at {done.backend}{memory}.")
 
 
 async def pull(layout: Layout, model: str, backend: str, *, as_json: bool) -> None:
     """Shows how it gets on: bars on a terminal, a line for each phase elsewhere."""
     async with _reached(layout, "pull", model, backend) as (peer, chosen):
-        show = Quiet() if as_json else Bars() if console.is_terminal else Lines()
+        show = Quiet() if as_json else Bars() if on_terminal() else Lines()
         async with aclosing(pulled(peer, chosen)) as steps:
             with show:
                 async for step in steps:
@@ -56,7 +55,7 @@ async def pull(layout: Layout, model: str, backend: str, *, as_json: bool) -> No
     if as_json:
         print_json({"model": model, "backend": chosen.target.backend, "state": "pulled"})
     else:
-        console.print(f"{model} is at {chosen.target.backend}.", markup=False)
+        console.print(f"{model} is at {chosen.target.backend}.")
 
 
 class Quiet:
@@ -78,7 +77,7 @@ class Lines(Quiet):
     def step(self, step: lifecycle_pb2.PullProgress) -> None:
         if step.phase != self._last:
             self._last = step.phase
-            console.print(step.phase, markup=False)
+            console.print(shown(step.phase))
 
 
 class Bars(Quiet):

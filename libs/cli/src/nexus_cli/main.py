@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,55 @@ from nexus_cli.tenant_commands import tenants
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="One OpenAI-compatible endpoint in front of the machines you own.",
+)
 token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
 app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nexus {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", is_eager=True, callback=_tell_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """What may stand before the command."""
+
+
+@app.command("help")
+def help_(
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Of which command; of all if not given.")
+    ] = None,
+) -> None:
+    """Show what a command does and takes."""
+    app([*(command or []), "--help"], prog_name="nexus")
+
+
+class Level(StrEnum):
+    """What is logged at least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def host_of(listen: str) -> str:
@@ -70,14 +114,14 @@ def up(
     discovery: Annotated[
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[Level, typer.Option(help="Least level logged.")] = Level.INFO,
     as_json: Json = False,
 ) -> None:
     """Start a whole mesh on this machine, until Ctrl-C."""
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
-    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level, name)
+    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name)
     run(start(options, as_json=as_json), as_json=as_json)
 
 

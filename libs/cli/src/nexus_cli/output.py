@@ -1,24 +1,47 @@
-"""What the command prints: tables for people, JSON for programs, and failures that say what to do."""
+"""What the command prints: tables for people, lines for other programs, JSON, and failures that say what to do.
+
+Results go to standard output, advice to standard error. What is printed is data: nothing in it is markup, nor the name
+of an emoji, nor a command to the terminal.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["CONFIG_EXIT", "Failure", "console", "fail", "print_json", "print_rows"]
+__all__ = [
+    "CONFIG_EXIT",
+    "Failure",
+    "advise",
+    "console",
+    "fail",
+    "on_terminal",
+    "print_json",
+    "print_rows",
+    "shown",
+]
 
 CONFIG_EXIT = 2
 """The exit code of settings and flags that do not hold, for services and for the command."""
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Terminals wrap for themselves, and nothing else is to wrap."""
+    return Console(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
+
+
+console = _console()
+errors = _console(stderr=True)
 
 
 class Failure(Exception):
@@ -35,9 +58,9 @@ def fail(failure: Failure, *, as_json: bool, code: int = 1) -> typer.Exit:
     if as_json:
         sys.stderr.write(json.dumps({"error": {"message": failure.message, "hint": failure.hint}}) + "\n")
     else:
-        errors.print(f"[red]Error:[/red] {escape(failure.message)}", soft_wrap=True)
+        errors.print(Text.assemble(("Error: ", "red"), failure.message))
         if failure.hint:
-            errors.print(failure.hint, markup=False, soft_wrap=True)
+            errors.print(failure.hint)
     return typer.Exit(code)
 
 
@@ -47,15 +70,40 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def on_terminal() -> bool:
+    """Whether people read the output; colours may be wanted elsewhere too, tables that fold are not."""
+    return sys.stdout.isatty()
+
+
+def advise(text: str, style: str = "dim") -> None:
+    """Words about a result, for whoever reads along: they are no part of it."""
+    errors.print(Text(text, style))
+
+
+def shown(value: object) -> str:
+    """A value on one line; what would move the cursor or break the line is a question mark."""
+    return CONTROL.sub("?", str(value))
+
+
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table, or a sentence when there is nothing to show."""
-    listed = [[str(cell) for cell in row] for row in rows]
+    """A table on a terminal, else one line for each row; a sentence on standard error when there is nothing."""
+    listed = [[shown(cell) for cell in row] for row in rows]
     if not listed:
-        console.print(empty, markup=False)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in listed:
-        table.add_row(*map(Text, row))  # a cell is data: what looks like markup in it is not meant as such
-    console.print(table, soft_wrap=not sys.stdout.isatty())
+        errors.print(empty)
+    elif on_terminal():
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in listed:
+            table.add_row(*map(Text, row))
+        console.print(table, soft_wrap=False)
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in _lines([list(columns), *listed])))
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Columns as wide as their widest cell."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(padded).rstrip()

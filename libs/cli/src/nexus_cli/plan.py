@@ -7,18 +7,29 @@ import json
 import os
 import sys
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nexus_mesh import addresses
 from nexus_mesh.errors import ConfigError
+from nexus_mesh.problems import near, path_of
+from nexus_mesh.toml_places import line_of
 
 from nexus_cli import etcd
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.unit import UnitSpec
 
-__all__ = ["Options", "Plan", "misnamed_tables", "misshapen_tables", "own_variables", "zones_of"]
+__all__ = [
+    "Options",
+    "Plan",
+    "misnamed_of_models",
+    "misnamed_tables",
+    "misshapen_tables",
+    "own_variables",
+    "zones_of",
+]
 
 SERVICE_TABLES = frozenset({"gateway", "registry", "router", "vault", "adapter"})
 KNOWN_TABLES = SERVICE_TABLES | {"backends", "devices", "routing", "timeouts", "models", "queue"}
@@ -64,9 +75,28 @@ def own_variables(role: str) -> tuple[tuple[str, str], ...]:
 
 def misnamed_tables(config: Path | None) -> list[str]:
     """What is wrong with the names of the file's tables. Raises ConfigError when it cannot be read."""
-    unknown = sorted(set(_document(config)) - KNOWN_TABLES)
+    unknown = [name for name in _document(config) if name not in KNOWN_TABLES]
     known = ", ".join(sorted(KNOWN_TABLES))
-    return [f"{config} has unknown tables: {', '.join(unknown)}; known are {known}"] if unknown else []
+    return [
+        f"{path_of(name)}: is not a known table{near(name, KNOWN_TABLES) or f'; known are {known}'}{_at(config, name)}"
+        for name in unknown
+    ]
+
+
+def misnamed_of_models(config: Path | None, known: Collection[str]) -> list[str]:
+    """What is wrong with the names in [models."..."], whose keys are several services': each passes over others'."""
+    models = _document(config).get("models")
+    return [
+        f"{path_of('models', model, key)}: is not a known setting{near(key, known)}{_at(config, 'models', model, key)}"
+        for model, settings in (models.items() if isinstance(models, dict) else ())
+        for key in (settings if isinstance(settings, dict) else ())
+        if key not in known
+    ]
+
+
+def _at(config: Path | None, *path: str) -> str:
+    number = line_of(config.read_text("utf-8"), path) if config else None
+    return f" ({config.name}, line {number})" if config and number else ""
 
 
 def misshapen_tables(config: Path | None) -> list[str]:

@@ -89,4 +89,4 @@ def _tell(policy: pb.Policy, what: str, *, as_json: bool) -> None:
         return
     name = name_of(policy.revision)
     comment = f": {policy.revision.comment}" if policy.revision.comment else ""
-    console.print(Text(f"{name} {what}{comment}"), soft_wrap=True)
+    console.print(Text(f"{name} {what}{comment}"))

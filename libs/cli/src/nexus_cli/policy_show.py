@@ -127,7 +127,7 @@ def _print_head(got: pb.GetPolicyResponse) -> None:
 
 def _print(line: str, style: str = "") -> None:
     """As it is: nothing in it is markup or the name of an emoji."""
-    console.print(Text(line, style), soft_wrap=True)
+    console.print(Text(line, style))
 
 
 def _who(author: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,26 +30,37 @@ POLLS_PER_LOOK = 10
 
 async def until_ready(plan: Plan, supervisor: Supervisor, progress: Progress) -> list[dict[str, Any]]:
     """The models, once the gateway can route to one, and to the file that was asked for. Raises Failure."""
-    missing: list[str] = []
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2), trust_env=False) as session:
-        for poll in range(1, int(START_SECONDS / POLL) + 1):
-            if unit := supervisor.broken():
-                raise broken_unit(unit)
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-                async with session.get(f"{plan.mesh.http}/readyz") as response:
-                    told = await response.json()
-                    if response.status == 200 and await _has_what_was_asked_for(plan):
-                        return await welcome.models(session, plan.mesh.http)
-                missing = [str(one) for one in told.get("missing", ())]
-                progress.waiting(missing)
-            if poll % POLLS_PER_LOOK == 0:
-                await _see_that_a_model_can_come(plan, supervisor)
-            await asyncio.sleep(POLL)
-    lines = "\n".join(f"  {one}" for one in missing or ["the gateway does not answer yet"])
+    try:
+        async with (
+            asyncio.timeout_at(supervisor.deadline),
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2), trust_env=False) as session,
+        ):
+            for poll in itertools.count(1):
+                if unit := supervisor.broken():
+                    raise broken_unit(unit)
+                if await _is_ready(session, plan, progress):
+                    return await welcome.models(session, plan.mesh.http)
+                if poll % POLLS_PER_LOOK == 0:
+                    await _see_that_a_model_can_come(plan, supervisor)
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        pass
+    lines = "\n".join(f"  {one}" for one in progress.missing or ["the gateway does not answer yet"])
     raise Failure(
         f"The mesh was not ready after {START_SECONDS:.0f} s. What is missing:",
         f"{lines}\nTry `nexus doctor`.",
     )
+
+
+async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progress) -> bool:
+    """What the gateway says; false while it says nothing."""
+    try:
+        async with session.get(f"{plan.mesh.http}/readyz") as response:
+            told, status = await response.json(), response.status
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return False
+    progress.waiting([str(one) for one in told.get("missing", ())])
+    return status == 200 and await _has_what_was_asked_for(plan)
 
 
 async def _has_what_was_asked_for(plan: Plan) -> bool:

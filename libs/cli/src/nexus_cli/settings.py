@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from nexus_gateway.config import GatewaySettings
+from nexus_gateway.limits import ModelSettings as GatewayModel
 from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.config import ModelSettings as AdapterModel
 from nexus_mesh.config import ServiceSettings, load
 from nexus_mesh.errors import ConfigError
 from nexus_registry.config import RegistrySettings
 from nexus_router.config import RouterSettings
 from nexus_vault.config import VaultSettings
 
-from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
+from nexus_cli.plan import Plan, misnamed_of_models, misnamed_tables, misshapen_tables, own_variables
 from nexus_cli.unit import UnitSpec
 
 __all__ = ["check_settings"]
@@ -24,12 +26,16 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 
 
+MODEL_SETTINGS = {*GatewayModel.model_fields, *AdapterModel.model_fields}
+
+
 def check_settings(plan: Plan) -> None:
     """Reads the settings as each process will. Raises ConfigError with every problem of every service, each once."""
     config = plan.options.config_path
     problems = misnamed_tables(config)
     if misshapen := misshapen_tables(config):
         raise ConfigError([*problems, *misshapen])
+    problems += misnamed_of_models(config, MODEL_SETTINGS)
     units: dict[str, list[str]] = {}
     for spec in plan.services():
         for problem in _problems(spec):
@@ -47,5 +53,6 @@ def _problems(spec: UnitSpec) -> list[str]:
     except ConfigError as error:
         return error.problems
     except ValueError:  # pydantic's word for it when a setting is a list or a table
-        return [f"{' or '.join(name for name, _ in own_variables(role))} must hold JSON, and does not"]
+        given = " or ".join(name for name, _ in own_variables(role)) or "a list or a table given as a flag"
+        return [f"{given} must hold JSON, and does not"]
     return []

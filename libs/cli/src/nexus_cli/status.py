@@ -30,7 +30,7 @@ async def status(layout: Layout, *, as_json: bool) -> None:
     if as_json:
         print_json({"endpoint": f"{mesh.http}/v1", "instances": rows, "devices": devices})
         return
-    console.print(f"Endpoint  {mesh.http}/v1\n", markup=False)
+    console.print(f"Endpoint  {mesh.http}/v1\n")
     cells = [[row["id"], row["address"], row["zone"], row["state"], row["detail"]] for row in rows]
     print_rows(
         ["INSTANCE", "ADDRESS", "ZONE", "STATE", "BACKENDS"], cells, empty="Nothing has registered yet."

@@ -17,7 +17,10 @@ from nexus_cli.output import CONFIG_EXIT, Failure
 from nexus_cli.plan import Plan
 from nexus_cli.unit import Unit, UnitSpec
 
-__all__ = ["Supervisor"]
+__all__ = ["TRIES", "Supervisor", "broken_unit", "healths"]
+
+TRIES = 3
+"""A process that has ended so often at the start is not brought up by one more start."""
 
 
 class Supervisor:
@@ -30,6 +33,8 @@ class Supervisor:
         self._mesh = mesh
         self._on_change = on_change
         self._renewal: asyncio.Task[None] | None = None
+        self.deadline = asyncio.get_running_loop().time() + bootstrap.START_SECONDS
+        """On the loop's clock: when a mesh that is not ready yet has failed."""
 
     async def start(self) -> None:
         """Starts every unit. Raises Failure when the vault is needed and cannot be brought to answer."""
@@ -55,7 +60,9 @@ class Supervisor:
     def broken(self) -> Unit | None:
         """A unit that will not come up by trying again."""
         for unit in self.units.values():
-            if unit.state == f"ended with {CONFIG_EXIT}" or (unit.restarts >= 4 and unit.state != "running"):
+            if unit.state == f"ended with {CONFIG_EXIT}" or (
+                unit.restarts >= TRIES and unit.state != "running"
+            ):
                 return unit
         return None
 
@@ -81,7 +88,7 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             vault: Peer | None = None
             if newcomers:
-                vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check)
+                vault = await bootstrap.reach_vault(self._layout, self._mesh, self._check, self.deadline)
                 stack.push_async_callback(vault.close)
                 for role, name, zone in newcomers:
                     if role != "etcd":
@@ -103,9 +110,9 @@ async def healths(layout: Layout) -> dict[str, str]:
 
 def broken_unit(unit: Unit) -> Failure:
     """What to tell of a unit that does not start."""
-    lines = "\n".join(f"  {line}" for line in unit.log_tail()) or "  (it logged nothing)"
+    words = unit.last_words() or f"it {unit.state}, and its log does not say why"
     return Failure(
-        f"{unit.spec.name} does not start ({unit.state}).", f"{lines}\nThe whole log: {unit.spec.log}"
+        f"{unit.spec.name} does not start: {words.rstrip('.')}.", f"The whole log: {unit.spec.log}"
     )
 
 

@@ -55,16 +55,14 @@ async def delete(layout: Layout, tenant: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"deleted": tenant})
     else:
-        console.print(f"{tenant} is deleted.", markup=False)
+        console.print(f"{tenant} is deleted.")
 
 
 def _show(tenant: tenants_pb2.Tenant, *, as_json: bool) -> None:
     if as_json:
         print_json(_row(tenant))
     else:
-        console.print(
-            f"{tenant.name} demands {zone_name(tenant.zone)}, weight {tenant.weight}.", markup=False
-        )
+        console.print(f"{tenant.name} demands {zone_name(tenant.zone)}, weight {tenant.weight}.")
 
 
 def _row(tenant: tenants_pb2.Tenant) -> dict[str, Any]:

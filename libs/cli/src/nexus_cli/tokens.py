@@ -26,7 +26,7 @@ async def create(layout: Layout, node: str, zone: str, minutes: float, *, as_jso
     if as_json:
         print_json({"token": made.token, "expires": made.expire_time.ToJsonString()})
         return
-    console.print(made.token, markup=False, soft_wrap=True)
+    console.print(made.token)
     console.print(f"\nOn {node}, within {minutes:g} minutes:  nexus join TOKEN", style="dim")
     mesh = layout.read()
     if mesh is not None and mesh.control.get("join", "").startswith("127."):

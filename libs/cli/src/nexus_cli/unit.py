@@ -15,9 +15,13 @@ from pathlib import Path
 
 from nexus_mesh.backoff import Backoff
 
+from nexus_cli import logs
+
 __all__ = ["Unit", "UnitSpec"]
 
 STABLE_SECONDS = 10.0
+LOG_LOOK_SECONDS = 2.0
+WORDS_LINES = 60
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "VIRTUAL_ENV")
 PR_SET_PDEATHSIG = 1
 
@@ -80,12 +84,11 @@ class Unit:
 
     def log_tail(self, lines: int = 5) -> list[str]:
         """The last lines it logged."""
-        try:
-            with self.spec.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
-                return file.read().decode("utf-8", "replace").splitlines()[-lines:]
-        except OSError:
-            return []
+        return logs.tail(self.spec.log, lines)
+
+    def last_words(self) -> str:
+        """What its log tells of its end; may be empty."""
+        return logs.last_words(logs.tail(self.spec.log, WORDS_LINES))
 
     async def _keep(self) -> None:
         backoff = Backoff(0.2, 30.0)
@@ -104,6 +107,7 @@ class Unit:
         environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
         environment.update(self.spec.environment)
         self.spec.log.parent.mkdir(parents=True, exist_ok=True)
+        logs.cap(self.spec.log)
         with self.spec.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.spec.command,
@@ -116,7 +120,16 @@ class Unit:
             )
         self.pid = self._process.pid
         self._set("running")
-        return await self._process.wait()
+        return await self._ended(self._process)
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """The exit code, in the end; until then its log is kept in bounds."""
+        while True:
+            try:
+                async with asyncio.timeout(LOG_LOOK_SECONDS):
+                    return await process.wait()
+            except TimeoutError:
+                await asyncio.to_thread(logs.cap, self.spec.log)
 
     def _set(self, state: str) -> None:
         self.state = state

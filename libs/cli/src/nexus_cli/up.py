@@ -30,24 +30,33 @@ __all__ = ["describe", "running_mesh", "up"]
 
 
 async def up(options: Options, *, as_json: bool) -> None:
-    """Runs until SIGINT or SIGTERM. Raises Failure when the mesh does not come up."""
+    """Runs until SIGINT or SIGTERM, which count from the first moment. Raises Failure when it does not come up."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     progress = Progress(quiet=as_json)
+    halted = asyncio.ensure_future(stop.wait())
+    serving = asyncio.ensure_future(_serve(options, progress, as_json=as_json))
+    telling = asyncio.ensure_future(progress.tell())
+    try:
+        await asyncio.wait({halted, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            progress.stopping()
+            serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+    finally:
+        telling.cancel()
+        progress.done()
+
+
+async def _serve(options: Options, progress: Progress, *, as_json: bool) -> None:
+    """Never ends well by itself."""
     async with running_mesh(options, progress) as (mesh, supervisor):
-        halted = asyncio.ensure_future(stop.wait())
-        starting = asyncio.ensure_future(until_ready(supervisor.plan, supervisor, progress))
-        await asyncio.wait({halted, starting}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            models = starting.result()
-            progress.done()
-            _announce(mesh, models, as_json=as_json)
-            await halted
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Failure):
-            await starting
-        progress.stopping()
+        models = await until_ready(supervisor.plan, supervisor, progress)
+        progress.done()
+        _announce(mesh, models, as_json=as_json)
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -55,6 +64,7 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
     """Every process started, on the way to be ready; all stopped at the end."""
     layout = Layout(options.home)
     layout.prepare()
+    layout.see_that_it_can_be_used()
     with layout.only_one(), Ports() as ports:
         mesh = describe(options, layout, ports)
         plan = Plan(options, layout, mesh)
@@ -66,7 +76,6 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
             yield mesh, supervisor
         finally:
             await supervisor.stop()
-            progress.done()
 
 
 def describe(options: Options, layout: Layout, ports: Ports) -> MeshFile:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import aiohttp
 from rich.console import Console
+from rich.text import Text
+
+from nexus_cli.output import shown
 
 __all__ = ["models", "show"]
+
+MOST_SHOWN = 12
 
 
 async def models(session: aiohttp.ClientSession, http: str) -> list[dict[str, Any]]:
@@ -18,23 +25,21 @@ async def models(session: aiohttp.ClientSession, http: str) -> list[dict[str, An
 
 def show(console: Console, http: str, found: list[dict[str, Any]]) -> None:
     """Prints the welcome."""
-    console.print("\n[bold green]NEXUS is ready.[/bold green]\n")
-    console.print(f"  Endpoint  [bold]{http}/v1[/bold]")
-    for number, row in enumerate(found[:12]):
+    console.print(Text("\nNEXUS is ready.\n", "bold green"))
+    console.print(Text.assemble("  Endpoint  ", (f"{http}/v1", "bold")))
+    for number, row in enumerate(found[:MOST_SHOWN]):
+        first = "Models" if not number else ""
         console.print(
-            f"  {'Models' if not number else '':8}  {row['id']}  [dim]{row.get('owned_by', '')}[/dim]"
+            Text.assemble(f"  {first:8}  {shown(row['id'])}  ", (shown(row.get("owned_by", "")), "dim"))
         )
-    if len(found) > 12:
-        console.print(f"            and {len(found) - 12} more: nexus models")
+    if len(found) > MOST_SHOWN:
+        console.print(f"            and {len(found) - MOST_SHOWN} more: nexus models")
     model = found[0]["id"] if found else "MODEL"
-    body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Hello!"}]}
     key = "" if found else ' -H "Authorization: Bearer $KEY"'
+    data = shlex.quote(json.dumps(body, ensure_ascii=False))
     console.print("\n  Try it:")
-    console.print(
-        f"  curl -N {http}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'",
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"  curl -N {http}/v1/chat/completions{key} -H 'Content-Type: application/json' -d {data}")
     if not found:
-        console.print("\n  This endpoint needs a key: nexus keys create NAME", markup=False)
+        console.print("\n  This endpoint needs a key: nexus keys create NAME")
     console.print("\n  Ctrl-C stops it.\n")

@@ -9,15 +9,16 @@ import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nexus_mesh import addresses
 from nexus_mesh.errors import ConfigError
-from nexus_mesh.problems import sentences
+from nexus_mesh.problems import near, sentences
 from nexus_mesh.spiffe import LABEL
+from nexus_mesh.toml_places import TomlFile
 
 __all__ = ["ServiceSettings", "default_home", "default_node", "load", "service_config"]
 
@@ -67,8 +68,8 @@ class ServiceSettings(BaseSettings):
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Loopback port for /metrics; unset = none."
     )
-    log_level: str = Field(
-        default="info", pattern="^(debug|info|warning|error)$", description="Least level logged."
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
     )
     registry: str = Field(default="127.0.0.1:7410", description="host:port of the registry.")
     router: str = Field(default="127.0.0.1:7420", description="host:port of the router.")
@@ -146,11 +147,23 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
     try:
         loaded = settings(_cli_parse_args=list(arguments), **_where(arguments))  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
-        problems += sentences(error)
+        file = _file(settings, arguments)
+        problems += sentences(error, model=settings, place=file.place, after=file.line)
     else:
         if not problems:
             return loaded
     raise ConfigError(problems)
+
+
+def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
+    """Where the settings were read from, to tell where in it something stands."""
+    shared = {
+        name: str(about.json_schema_extra["toml"])
+        for name, about in settings.model_fields.items()
+        if isinstance(about.json_schema_extra, Mapping) and "toml" in about.json_schema_extra
+    }
+    path = _config_path(_where(arguments))
+    return TomlFile(path, {} if path is None else _read_toml(path), _service_of(settings), shared)
 
 
 def _where(arguments: Sequence[str]) -> dict[str, str]:
@@ -189,7 +202,7 @@ def _unknown_environment(settings: type[ServiceSettings]) -> list[str]:
     prefix = f"NEXUS_{_service_of(settings).upper()}_"
     known = {prefix + name.upper() for name in settings.model_fields}
     return [
-        f"{name} is not a setting; known: {', '.join(sorted(known))}"
+        f"{name} is not a setting" + (near(name, known) or f"; known: {', '.join(sorted(known))}")
         for name in sorted(os.environ)
         if name.startswith(prefix) and name.split("__")[0] not in known
     ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-__all__ = ["path_of", "sentences"]
+__all__ = ["Loc", "near", "path_of", "sentences"]
+
+Loc = tuple[str | int, ...]
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -56,12 +59,59 @@ WORDS: dict[str, str | Callable[[Mapping[str, Any]], str]] = {
 """By pydantic's type of error; it gives the function the error's context."""
 
 
-def sentences(error: ValidationError, whole: str = "settings") -> list[str]:
+def sentences(
+    error: ValidationError,
+    whole: str = "settings",
+    *,
+    model: type[BaseModel] | None = None,
+    place: Callable[[Loc], str] | None = None,
+    after: Callable[[Loc], str] | None = None,
+) -> list[str]:
     """`<path>: <what is wrong>` for each problem. `whole` names what has no path.
 
+    With `model` near misses of its names are told; `place` tells a path in other words, and `after` more about it.
     The values themselves are left out: they may be secrets.
     """
-    return [_sentence(problem, whole) for problem in error.errors(include_url=False, include_input=False)]
+    told = []
+    for problem in error.errors(include_url=False, include_input=False):
+        loc = tuple(part for part in problem["loc"] if part != "[key]")
+        path = (place or _path)(loc) or whole
+        told.append(f"{path}: {_words(problem)}{_meant(problem, loc, model)}{after(loc) if after else ''}")
+    return told
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, ready to be put after a sentence; empty without a near one."""
+    found = difflib.get_close_matches(name, sorted(known), 1, 0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _path(loc: Loc) -> str:
+    return path_of(*loc)
+
+
+def _meant(problem: ErrorDetails, loc: Loc, model: type[BaseModel] | None) -> str:
+    """Of a name that is none, the one that was meant."""
+    if problem["type"] != "extra_forbidden" or model is None:
+        return ""
+    return near(str(loc[-1]), _fields(model, loc[:-1]))
+
+
+def _fields(model: Any, path: Loc) -> Iterable[str]:
+    """The names a table may have, that stands at a path below a model."""
+    for part in path:
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        if isinstance(part, str) and part in fields:
+            model = next(iter(_models(fields[part].annotation)), None)
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    """The models in a type such as tuple[Rule, ...] or dict[str, Limits]."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
 
 
 def path_of(*parts: str | int) -> str:
@@ -74,8 +124,6 @@ def path_of(*parts: str | int) -> str:
     )
 
 
-def _sentence(problem: ErrorDetails, whole: str) -> str:
+def _words(problem: ErrorDetails) -> str:
     words = WORDS.get(problem["type"], problem["msg"])
-    told = words if isinstance(words, str) else words(problem.get("ctx", {}))
-    place = [part for part in problem["loc"] if part != "[key]"]
-    return f"{path_of(*place) or whole}: {told}"
+    return words if isinstance(words, str) else words(problem.get("ctx", {}))

@@ -53,6 +53,7 @@ def setup_logging(service: str, level: str) -> None:
             _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _leave_out_nothing,
             _mask_secrets,
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=_encode),
@@ -85,6 +86,11 @@ def _add_request_id(_: object, __: str, event: MutableMapping[str, Any]) -> Muta
     if request_id := REQUEST_ID.get():
         event.setdefault("request_id", request_id)
     return event
+
+
+def _leave_out_nothing(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A field without a value says no more than a field that is not there, in every line of every request."""
+    return {name: value for name, value in event.items() if value is not None}
 
 
 def _mask_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -12,6 +12,7 @@ from nexus_mesh import addresses
 from nexus_mesh.service import Mesh, Servicer
 
 from nexus_gateway import metering
+from nexus_gateway.acquaintance import Acquaintance
 from nexus_gateway.announcing import announce
 from nexus_gateway.breakers import Breakers
 from nexus_gateway.config import GatewaySettings
@@ -77,7 +78,9 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     places = Places(settings.queue.bulkhead)
     traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers(), places)
     admission = Admission(settings.queue, table, traffic, mesh.draining)
+    acquaintance = Acquaintance(peers.connects, mesh.spawn)
     table.subscribe(peers.retain)
+    table.subscribe(acquaintance.retain)
     table.subscribe(traffic.retain)
     table.subscribe(admission.refresh)
     mesh.spawn(admission.drain(), name="queue drain")
@@ -95,6 +98,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
         commit_after=settings.commit_after,
         draining=mesh.draining,
         passthrough=settings.passthrough,
+        has_met=acquaintance.has_met,
     )
 
 

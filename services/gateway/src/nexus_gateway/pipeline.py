@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Explanation, Plan, Requirements, explain, plan
+from nexus_routing import Endpoint, Explanation, Plan, Requirements, explain, plan
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
@@ -59,6 +59,7 @@ class Pipeline:
         model_limits: Mapping[str, TimeLimits],
         commit_after: float,
         draining: asyncio.Event,
+        has_met: Callable[[Endpoint], bool],
         passthrough: Collection[str] = (),
     ) -> None:
         self.table = table
@@ -73,6 +74,7 @@ class Pipeline:
         self._commit_after = commit_after
         self._draining = draining
         self._passthrough = frozenset(passthrough)
+        self._has_met = has_met
         self._crossings = Crossings()
         self._costs = Costs()
 
@@ -169,7 +171,10 @@ class Pipeline:
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""
-        return readiness(self.table, draining=self._draining.is_set())
+        return readiness(self.table, self._reaches, draining=self._draining.is_set())
+
+    def _reaches(self, endpoint: Endpoint) -> bool:
+        return self._has_met(endpoint) and endpoint not in self.traffic.reachability.unreachable
 
     async def _prepare(self, passage: Passage) -> None:
         """The list, up to where the request leaves this process; what follows is dispatch and the meter."""

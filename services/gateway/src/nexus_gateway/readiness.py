@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexus_routing import State
+from nexus_routing import Endpoint, State
 
 from nexus_gateway.models import list_models
 from nexus_gateway.routing_table import RoutingTable
@@ -26,14 +27,23 @@ class Readiness:
     snapshot_age_seconds: float | None = None
 
 
-def readiness(table: RoutingTable, *, draining: bool) -> Readiness:
-    """What the gateway lacks to serve."""
+def readiness(table: RoutingTable, reached: Callable[[Endpoint], bool], *, draining: bool) -> Readiness:
+    """What the gateway lacks to serve. `reached`: whether the connection to an adapter stands."""
     if table.snapshot is None:
         return Readiness(False, ["no routing snapshot: the router has not been heard yet"])
     missing = ["shutting down"] if draining else []
     if not list_models(table.table):
         missing += ["no usable model", *_unusable(table)]
+    elif not any(map(reached, serving := _serving(table))):
+        missing += [f"no connection to {instance} yet" for instance in sorted(set(serving.values()))]
     return Readiness(not missing, missing, table.saved, round(table.age(), 1))
+
+
+def _serving(table: RoutingTable) -> dict[Endpoint, str]:
+    """Where a request could go now, and whose endpoint that is."""
+    return {
+        one.endpoint: one.instance for one in table.table.targets if one.state == State.ACTIVE and one.models
+    }
 
 
 def _unusable(table: RoutingTable) -> list[str]:

@@ -82,6 +82,7 @@ class Backend:
         self._offers: dict[str, Offer] = {}
         self.look_now = asyncio.Event()
         self._silences = 0
+        self._fault: type[Exception] | None = None
 
     def describe(self) -> instance_pb2.Backend:
         """Its entry in the registry."""
@@ -212,7 +213,7 @@ class Backend:
         try:
             self.adapter = await self.adapter.recognised()
             inspection = await self.adapter.inspect()
-            self._silences = 0
+            self._silences, self._fault = 0, None
             if self.shelf is not None:
                 self.shelf.observe(inspection, begun)
         except MeshError as error:
@@ -227,8 +228,10 @@ class Backend:
             if self.shelf is not None and error.reason is Reason.BACKEND_DOWN:
                 self.shelf.forget()
             inspection = Inspection(state, error.message, self.inspection.offers, self.inspection.capacity)
-        except Exception:  # an answer nobody thought of must not end the watch
-            log.exception("inspection failed", backend=self.config.name)
+        except Exception as error:  # an answer nobody thought of must not end the watch
+            if type(error) is not self._fault:  # it is looked at every few seconds, and logged once
+                log.exception("inspection failed", backend=self.config.name)
+            self._fault = type(error)
             inspection = Inspection(instance_pb2.STATE_UNHEALTHY, "Its answers about itself make no sense.")
         self._adopt(inspection)
 

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from nexus_mesh.config import ServiceSettings, service_config
+from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.problems import near
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 DEFAULT_ZONE = "default"
+KEY = re.compile(r"[!-~]*")
 MODEL_NAME = re.compile(r"[!-~]{1,128}")
 GIB = 2**30
 """Bytes of what the settings call a gigabyte, as makers of cards do."""
@@ -52,7 +55,7 @@ def _known(what: str, known: Iterable[str]) -> AfterValidator:
 
     def check(value: str) -> str:
         if value not in names:
-            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}")
+            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}{near(value, names)}")
         return value
 
     return AfterValidator(check)
@@ -136,8 +139,18 @@ class BackendConfig(BaseModel):
         return self.remote and self.origin == "discovery"
 
     def api_key(self) -> str | None:
-        """The key for this backend, read anew each time so that nothing else holds it."""
-        return os.environ.get(self.api_key_env) or None if self.api_key_env else None
+        """The key for this backend, read anew each time so that nothing else holds it.
+
+        A line end, as files and `echo` leave one, is no part of it. Raises UPSTREAM_ERROR for what can be no key.
+        """
+        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        if not KEY.fullmatch(key):
+            raise MeshError(
+                Reason.UPSTREAM_ERROR,
+                f"The key in {self.api_key_env} has a space, a line end or a letter that no key can have: "
+                "set the variable to the key alone, and start NEXUS again.",
+            )
+        return key or None
 
 
 class Timeouts(BaseModel):

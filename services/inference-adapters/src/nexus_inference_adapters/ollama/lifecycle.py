@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
@@ -34,6 +35,34 @@ class PullLine(msgspec.Struct):
     completed: int = 0
     error: str = ""
 
+
+PULL_FAILURES = (
+    (
+        r"does not exist|not found",
+        Reason.MODEL_NOT_FOUND,
+        "The backend's library has no model of that name.",
+    ),
+    (
+        r"no such host|dial tcp|connection re(?:fused|set)|timeout|unreachable|x509|proxy|\bEOF\b",
+        Reason.UPSTREAM_ERROR,
+        "The backend can't reach the library it fetches models from: see that its machine is online.",
+    ),
+    (
+        r"no space left|disk quota",
+        Reason.UPSTREAM_ERROR,
+        "The disk of the backend's machine is full: make room there, or delete models with `nexus rm`.",
+    ),
+    (
+        r"requires a newer version",
+        Reason.UPSTREAM_ERROR,
+        "The backend is too old for this model: update the engine.",
+    ),
+    (
+        r"unauthorized|access denied|forbidden|\b40[13]\b",
+        Reason.UPSTREAM_ERROR,
+        "The backend's library does not give out this model: sign the engine in there, or pull another one.",
+    ),
+)
 
 LINE = msgspec.json.Decoder(PullLine)
 
@@ -102,12 +131,11 @@ def _last_of_each_phase(lines: Iterable[PullLine]) -> Iterable[PullLine]:
 
 
 def _failure(text: str) -> MeshError:
-    if "does not exist" in text or "not found" in text:
-        return MeshError(
-            Reason.MODEL_NOT_FOUND,
-            "The backend's library has no model of that name.",
-            metadata={"param": "model"},
-        )
+    """Of a pull: Ollama gives its library's words, the network's or the disk's; none of them is passed on."""
+    for words, reason, told in PULL_FAILURES:
+        if re.search(words, text, re.IGNORECASE):
+            metadata = {"param": "model"} if reason is Reason.MODEL_NOT_FOUND else None
+            return MeshError(reason, told, metadata=metadata)
     return from_event({"error": text})
 
 

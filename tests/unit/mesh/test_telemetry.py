@@ -1,0 +1,21 @@
+"""Lines of the log: short, whole, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+from nexus_mesh import telemetry
+telemetry.setup_logging("gateway", "info")
+telemetry.logger("t").info("request", outcome="ok", detail=None, resumed=None, waited=0, api_token="hush")
+"""
+
+
+def test_a_field_without_a_value_takes_no_bytes() -> None:
+    """E9: a line for each request is what logs grow by."""
+    ran = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    told = json.loads(ran.stderr)
+    assert {"detail", "resumed"}.isdisjoint(told)
+    assert (told["outcome"], told["waited"], told["api_token"]) == ("ok", 0, "***")
