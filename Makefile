@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto faults failover soak bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
 
 e2e-containers: .venv/.dev/stamp ## Build the containers and run the mesh in them (needs root, podman, debootstrap)
 	@$(RUN)/python -m tools.containers $(ARGS)
+
+clients: .venv/.dev/stamp ## Make a Go and a Java client from protos/ and try them (needs go; a JDK and mvn)
+	@PYTHONPATH=tests $(RUN)/python -m clients $(ARGS)
 
 e2e-hosts: .venv/.dev/stamp ## Run the mesh over two hosts and pull the cable between them (needs root, iproute2)
 	@PYTHONPATH=tests $(RUN)/python -m hosts $(ARGS)

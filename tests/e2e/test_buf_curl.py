@@ -29,6 +29,7 @@ SERVICES = {
 }
 BUILT_IN = {
     "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "nexus.mesh.v1.TunnelService",
 }

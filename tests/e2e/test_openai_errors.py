@@ -49,11 +49,11 @@ def bad(code: str, param: str | None = None) -> Wanted:
 UPSTREAM: dict[str, tuple[Mode, Wanted]] = {
     "400": (modes.error(400), bad("invalid_value")),
     "400 with its parameter": (modes.error(400, error_body("no", param="seed")), bad("invalid_value", "seed")),
-    "400 too long": (modes.error(400, error_body(TOO_LONG)), bad("context_length_exceeded")),
+    "400 too long": (modes.error(400, error_body(TOO_LONG)), bad("context_length_exceeded", "messages")),
     "400 of llama.cpp": (
         modes.error(400, {"error": {"code": 400, "message": "too big", "type": "exceed_context_size_error",
                                     "n_prompt_tokens": 200, "n_ctx": 128}}),
-        bad("context_length_exceeded"),
+        bad("context_length_exceeded", "messages"),
     ),
     "401": (modes.error(401), server(502, "upstream_error")),
     "403": (modes.error(403), server(502, "upstream_error")),
@@ -91,7 +91,7 @@ TOOL_WITHOUT_NAME: Any = [{"type": "function", "function": {"description": "x"}}
 REQUESTS: dict[str, tuple[dict[str, Any], Wanted]] = {
     "no messages": ({"messages": []}, bad("missing_required_parameter", "messages")),
     "a wrong role": ({"messages": [{"role": "robot", "content": "x"}]}, bad("invalid_value", "messages[0].role")),
-    "too hot": ({"temperature": 3}, bad("invalid_value", "temperature")),
+    "too cold": ({"temperature": -3}, bad("invalid_value", "temperature")),
     "no number": ({"temperature": "hot"}, bad("invalid_type", "temperature")),
     "n of 0": ({"n": 0}, bad("invalid_value", "n")),
     "a tool without a name": ({"tools": TOOL_WITHOUT_NAME},

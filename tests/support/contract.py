@@ -12,6 +12,7 @@ import nexus.types.v1.error_pb2
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from nexus_mesh import reflection
 
 ROOT = Path(nexus.types.v1.error_pb2.__file__).parents[2]
 FOREIGN = ("etcd",)  # contracts of servers that are not ours
@@ -40,6 +41,7 @@ def files() -> Iterator[Any]:
             yield importlib.import_module(f"nexus.{path.parent.parent.name}.v1.{path.stem}").DESCRIPTOR
     yield health_pb2.DESCRIPTOR
     yield reflection_pb2.DESCRIPTOR
+    yield reflection.V1
 
 
 def rpcs() -> list[Rpc]:

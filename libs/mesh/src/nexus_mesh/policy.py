@@ -55,6 +55,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/grpc.health.v1.Health/Check": ANYONE,
     "/grpc.health.v1.Health/List": OPERATOR,
     "/grpc.health.v1.Health/Watch": ANYONE,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": OPERATOR,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPERATOR,
 }
 
@@ -70,6 +71,7 @@ ENDLESS: frozenset[str] = frozenset(
         "/nexus.vault.v1.IdentityService/WatchTrust",
         "/nexus.vault.v1.KeyService/WatchKeys",
         "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }
 )

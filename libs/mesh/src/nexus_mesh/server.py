@@ -11,8 +11,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
-from grpc_reflection.v1alpha.reflection_pb2_grpc import add_ServerReflectionServicer_to_server
 from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
 
 from nexus_mesh import addresses, middleware
@@ -20,6 +18,7 @@ from nexus_mesh.handlers import HandlerTable, OpenStreams
 from nexus_mesh.health import HealthServicer
 from nexus_mesh.middleware import Guard
 from nexus_mesh.options import Options, merged
+from nexus_mesh.reflection import add_reflection
 from nexus_mesh.tls import Identity
 from nexus_mesh.tunnel.server import TunnelServicer
 
@@ -105,8 +104,7 @@ async def start_server(
     checks = HealthServicer(tuple(table.services))
     await checks.serve()
     add_HealthServicer_to_server(checks, table)
-    described = reflection.aio.ReflectionServicer((*table.services, reflection.SERVICE_NAME))
-    add_ServerReflectionServicer_to_server(described, table)
+    add_reflection(table)
     bound = await _bind(server, host, port, identity.server_credentials())
     return MeshServer(server, bound, checks, streams, tunnels)
 

@@ -34,6 +34,7 @@ from nexus_gateway.resuming import Resumer
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_gateway.settling import settle
+from nexus_gateway.several_prompts import is_separable, joined, separated
 from nexus_gateway.traffic import Traffic
 from nexus_gateway.validation.permits import refuse_unpermitted
 
@@ -86,6 +87,14 @@ class Pipeline:
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         """The whole answer. Raises MeshError; cancelling cancels the backend."""
+        try:
+            return await self._complete(request)
+        except MeshError as error:
+            if not is_separable(request, error):
+                raise
+        return joined([await self._complete(each) for each in separated(request)])
+
+    async def _complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         passage = Passage(request, self._limits)
         metering.begin()
         try:

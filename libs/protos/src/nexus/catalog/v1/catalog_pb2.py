@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enexus/catalog/v1/catalog.proto\x12\x10nexus.catalog.v1\x1a\x1anexus/types/v1/model.proto\"K\n\x11ListModelsRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.nexus.catalog.v1.CatalogModel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x0c\x43\x61talogModel\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12$\n\x05model\x18\x02 \x01(\x0b\x32\x15.nexus.types.v1.Model2i\n\x0e\x43\x61talogService\x12W\n\nListModels\x12#.nexus.catalog.v1.ListModelsRequest\x1a$.nexus.catalog.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1enexus/catalog/v1/catalog.proto\x12\x10nexus.catalog.v1\x1a\x1anexus/types/v1/model.proto\"K\n\x11ListModelsRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x12ListModelsResponse\x12.\n\x06models\x18\x01 \x03(\x0b\x32\x1e.nexus.catalog.v1.CatalogModel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x0c\x43\x61talogModel\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12$\n\x05model\x18\x02 \x01(\x0b\x32\x15.nexus.types.v1.Model2i\n\x0e\x43\x61talogService\x12W\n\nListModels\x12#.nexus.catalog.v1.ListModelsRequest\x1a$.nexus.catalog.v1.ListModelsResponseBj\n\x19internal.nexus.catalog.v1B\x0c\x43\x61talogProtoP\x01Z*nexus.internal/protos/catalog/v1;catalogv1\xaa\x02\x10Nexus.Catalog.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.catalog.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\031internal.nexus.catalog.v1B\014CatalogProtoP\001Z*nexus.internal/protos/catalog/v1;catalogv1\252\002\020Nexus.Catalog.V1'
   _globals['_LISTMODELSREQUEST']._serialized_start=80
   _globals['_LISTMODELSREQUEST']._serialized_end=155
   _globals['_LISTMODELSRESPONSE']._serialized_start=157
