@@ -50,16 +50,16 @@ class EventStream:
             return ready
 
     def _take(self, part: bytes, ready: list[str]) -> list[str] | Progress | None:
-        progress: Progress | None = None
+        comment: Comment | None = None
         for event in self._reader.feed(part):
             if type(event) is Comment:
-                progress = _progress(event)
+                comment = event
             elif event == DONE:
                 self.done = True
                 break
             elif (chunk := self.chunks.feed(event)) is not None:
                 ready.append(chunk)
-        return ready or progress
+        return ready or (None if comment is None else _progress(comment))
 
     def finish(self) -> inference_pb2.Usage | None:
         """The usage. Raises UPSTREAM_MALFORMED or BACKEND_LOST when the stream only looks finished."""

@@ -29,6 +29,7 @@ MAX_ERROR_BYTES = 64 * 1024
 # Below the 5 s after which llama.cpp and uvicorn close idle connections, so that we never write into a closing one.
 KEEP_ALIVE_SECONDS = 4.0
 DRAIN_SECONDS = 0.1
+PIECE_BYTES = 16 * 1024
 LOOK_SECONDS = 5.0
 JSON_HEADERS = {"Content-Type": "application/json"}
 NO_HEADERS: dict[str, str] = {}
@@ -93,6 +94,7 @@ class Answer:
     def __init__(self, response: aiohttp.ClientResponse, wait: Wait) -> None:
         self._content = response.content
         self._wait = wait
+        self._rest = memoryview(b"")
         self.status = response.status
         self.headers = response.headers
 
@@ -100,7 +102,7 @@ class Answer:
         """The whole body. Raises RESPONSE_TOO_LARGE, BACKEND_LOST."""
         parts: list[bytes] = []
         size = 0
-        while part := await self.part():
+        while part := await self._arrived():
             size += len(part)
             if size > limit:
                 raise too_large(limit)
@@ -108,7 +110,21 @@ class Answer:
         return b"".join(parts)
 
     async def part(self) -> bytes:
-        """What has arrived since the last part; empty at the end. Raises BACKEND_LOST when the body is cut."""
+        """What has arrived since the last part; empty at the end. Raises BACKEND_LOST when the body is cut.
+
+        Of much that came together a piece at a time, and between pieces others have their turn.
+        """
+        if self._rest:
+            await self._wait(asyncio.sleep(0))
+            return self._piece(self._rest)
+        arrived = await self._arrived()
+        return arrived if len(arrived) <= PIECE_BYTES else self._piece(memoryview(arrived))
+
+    def _piece(self, arrived: memoryview) -> bytes:
+        self._rest = arrived[PIECE_BYTES:]
+        return bytes(arrived[:PIECE_BYTES])
+
+    async def _arrived(self) -> bytes:
         try:
             return await self._wait(self._content.readany())
         except FAILURES as error:
