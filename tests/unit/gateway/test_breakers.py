@@ -57,20 +57,6 @@ def test_one_request_proves_it_and_others_wait_meanwhile(breakers: Breakers, clo
     assert not breakers.start("t")
 
 
-def test_a_breaker_counts_as_open_until_its_target_has_proved_itself(
-    breakers: Breakers, clock: Clock
-) -> None:
-    breakers.fail("t")
-    assert breakers.open == 0
-    eject(breakers)
-    assert breakers.open == 1
-    clock.now += FIRST_PAUSE * (1 + JITTER) + 0.01
-    breakers.start("t")
-    assert breakers.open == 1
-    breakers.succeed("t")
-    assert breakers.open == 0
-
-
 def test_proof_without_result_lets_another_try(breakers: Breakers, clock: Clock) -> None:
     eject(breakers)
     clock.now += FIRST_PAUSE * (1 + JITTER) + 0.01
