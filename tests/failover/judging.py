@@ -85,7 +85,7 @@ def _as_due(case: Case, asked: Asked) -> Iterator[str]:
     elif not text.startswith(seen.text):
         yield f"the text is not the backends': {seen.text!r} of {text!r}"
     elif seen.state == "whole":
-        yield from _whole(case, seen, text)
+        yield from _whole(case, asked, text)
     elif case.due == "whole":
         yield f"a whole answer was due, came {seen}"
     elif case.due in ("told", "whole or told") and not seen.chunks:
@@ -96,8 +96,8 @@ def _as_due(case: Case, asked: Asked) -> Iterator[str]:
         yield f"context_length_exceeded was due, came {seen}"
 
 
-def _whole(case: Case, seen: Seen, text: str) -> Iterator[str]:
-    row, backend = case.row, seen.headers.get("x-nexus-backend", "")
+def _whole(case: Case, asked: Asked, text: str) -> Iterator[str]:
+    row, seen = case.row, asked.seen
     if case.due == "filtered":
         if seen.finish != "content_filter":
             yield f"the content filter's verdict was due, came {seen}"
@@ -108,11 +108,19 @@ def _whole(case: Case, seen: Seen, text: str) -> Iterator[str]:
         yield f"only {seen.text!r} of {text!r}, and it looks finished"
     if seen.finish != "stop":
         yield f"finish {seen.finish}"
-    begun_by = "a" if case.streamed and row.mid_stream and not row.flaps else row.by
-    if begun_by and not backend.startswith((begun_by, *("b" * (row.requests > 1)))):
-        yield f"X-Nexus-Backend is {backend}, not {begun_by}'s"
+    if asked.counted is not None:
+        yield from _named(case, seen)
     if row.stands_in and not seen.headers.get("x-nexus-fallback-model"):
         yield "no X-Nexus-Fallback-Model"
+
+
+def _named(case: Case, seen: Seen) -> Iterator[str]:
+    """Who answered, or began to. A stream's head may be due before anybody has."""
+    row, backend = case.row, seen.headers.get("x-nexus-backend", "")
+    by = "a" if case.streamed and row.mid_stream and not row.flaps else row.by
+    allowed = (by, *("b" * (row.requests > 1)))
+    if not (case.streamed and not backend) and not backend.startswith(allowed):
+        yield f"X-Nexus-Backend is {backend}, not {by}'s"
 
 
 def _accounts(case: Case, asked: Asked, counted: Counted, first: bool) -> Iterator[str]:

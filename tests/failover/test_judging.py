@@ -41,7 +41,16 @@ GOOD = {
     "another backend answers": (BEFORE, WHOLE, COUNTED),
     "a cut stream says so": (CUT, BROKEN, FAILED),
     "a resumed stream is whole": (RESUMED, changed(WHOLE, headers=BY_A), COUNTED),
+    "a stream whose head went out before anybody had answered": (
+        "no response (streamed)",
+        changed(WHOLE, headers={}),
+        COUNTED,
+    ),
     "the content filter's verdict": (FILTER, FILTERED, dataclasses.replace(FAILED, completion=0)),
+}
+IN_BURST = {
+    "a backend left out by then": (RESUMED, WHOLE),
+    "a cut stream that says so": (CUT, BROKEN),
 }
 BAD = {
     "an error though B was there": (BEFORE, REFUSED, FAILED),
@@ -73,6 +82,12 @@ BAD = {
 def test_what_is_right_passes(name: str) -> None:
     which, seen, counted = GOOD[name]
     assert judge(case(which), Asked(BODY, seen, counted), first=True) == []
+
+
+@pytest.mark.parametrize("name", IN_BURST)
+def test_what_is_right_in_a_burst_passes(name: str) -> None:
+    which, seen = IN_BURST[name]
+    assert judge(case(which), Asked(BODY, seen), first=False) == []
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -100,3 +100,11 @@ async def test_nothing_stays_active(counted: GatewayBench) -> None:
         await lines(counted, mode)
     assert value("nexus_gateway_active_requests") == 0
     assert counted.pipeline.traffic.active == {}
+
+
+async def test_what_is_left_out_for_failing_is_counted(counted: GatewayBench, box: ScriptedAdapter) -> None:
+    assert value("nexus_gateway_breakers_open") == 0
+    box.mode = "fail"
+    for _ in range(5):
+        await lines(counted, "fail")
+    assert value("nexus_gateway_breakers_open") >= 1
