@@ -13,10 +13,11 @@ from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2_grpc import RegistryServiceServicer
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.identity import caller
+from nexus_mesh.row_parts import fitted
 
 from nexus_registry.config import RegistrySettings
 from nexus_registry.directory import Directory
-from nexus_registry.limits import check_port, check_status, check_version
+from nexus_registry.limits import check_port, check_version
 from nexus_registry.pages import page
 from nexus_registry.peer import join_address, peer_host
 from nexus_registry.store import Store
@@ -48,7 +49,6 @@ class RegistryServicer(RegistryServiceServicer):
     ) -> pb.RegisterResponse:
         check_port(request.port)
         check_version(request.version)
-        check_status(request.status)
         spiffe = caller().spiffe
         address = join_address(peer_host(context.peer()), request.port, self._settings.advertise_host)
         row = Instance(
@@ -56,7 +56,7 @@ class RegistryServicer(RegistryServiceServicer):
         )
         row.address, row.server_name, row.version = address, spiffe.server_name, request.version
         row.register_time.GetCurrentTime()
-        row.status.CopyFrom(request.status)
+        row.status.CopyFrom(fitted(request.status))
         interval = Duration()
         interval.FromNanoseconds(int(self._settings.keep_alive_interval * 1e9))
         return pb.RegisterResponse(instance=self._directory.register(row), keep_alive_interval=interval)
@@ -68,9 +68,7 @@ class RegistryServicer(RegistryServiceServicer):
         beat = self._directory.attach(instance_id)
         try:
             async for request in self._heard(request_iterator):
-                status = request.status if request.HasField("status") else None
-                if status is not None:
-                    check_status(status)
+                status = fitted(request.status) if request.HasField("status") else None
                 yield pb.KeepAliveResponse(revision=self._directory.beat(instance_id, status))
         finally:
             if not self._draining.is_set():
