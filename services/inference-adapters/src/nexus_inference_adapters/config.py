@@ -220,6 +220,11 @@ class AdapterSettings(ServiceSettings):
         description='What discovery does with announcements on the local network: "browse" = serves engines of this '
         'machine, logs those of others; "adopt" = serves those too, in the zone `open`; "off" = does not listen.',
     )
+    discover_users: tuple[str, ...] = Field(
+        ("ollama",),
+        description='Users, beside us and root, whose engines on this machine discovery may serve; "*" = everybody\'s. '
+        "Ollama's installer makes the user it runs as.",
+    )
     skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
     devices: tuple[DeviceConfig, ...] = Field(
         (), description="Memory that models share.", json_schema_extra={"toml": "devices"}
