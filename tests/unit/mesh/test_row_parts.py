@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_UNHEALTHY, Backend, Status
 from nexus.types.v1.memory_pb2 import Device, Reservation
-from nexus.types.v1.model_pb2 import Model
+from nexus.types.v1.model_pb2 import CAPABILITY_TOOLS, Model
 from nexus_mesh import row_limits as limits
 from nexus_mesh.row_parts import fitted
 
@@ -52,7 +52,7 @@ MODELS = {
     "a long id": Model(id="x" * 257),
     "a huge id": Model(id=HUGE),
     "a long owner": Model(id="m", owner="x" * 129),
-    "more capabilities than there are": Model(id="m", capabilities=[1] * 5000),
+    "more capabilities than there are": Model(id="m", capabilities=[CAPABILITY_TOOLS] * 5000),
 }
 PARTS: dict[str, Callable[[Status], None]] = {
     **{f"a model with {name}": offering(model) for name, model in MODELS.items()},

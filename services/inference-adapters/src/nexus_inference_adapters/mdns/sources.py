@@ -38,7 +38,7 @@ class Sources:
         return (name.lower(), port) in self._said
 
     def _take(self, data: bytes, sender: str) -> None:
-        from zeroconf import DNSIncoming, DNSService
+        from zeroconf import DNSIncoming, DNSService  # pyright: ignore[reportPrivateImportUsage]
 
         if not self.is_here(sender):
             return
