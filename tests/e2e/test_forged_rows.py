@@ -11,7 +11,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus_cli.instances import listed
 from nexus_mesh import tls
 from nexus_mesh.spiffe import role_server_name
-from nexus_registry.etcd import EtcdClient
+from nexus_registry.etcd import EtcdClient, EtcdError
 from nexus_registry.instances import key_of
 from support.e2e_mesh import HELLO
 from support.fake_openai import FakeOpenAI
@@ -54,8 +54,8 @@ async def test_a_prompt_that_demands_a_zone_never_goes_to_a_forged_row(
     rows = {row.name: row for row in await listed(mesh.layout, "adapter")}
     async with serve_adapter(identity) as rogue:
         forged = [_forged(rows[name], rows["restricted"], rogue.address) for name in ("main", "restricted")]
-        newcomer = _forged(rows["restricted"], rows["restricted"], rogue.address)
-        newcomer.id, newcomer.name = newcomer.id.replace("/restricted", "/newcomer"), "newcomer"
+        newcomer = _forged(rows["main"], rows["restricted"], rogue.address)
+        newcomer.id, newcomer.name = newcomer.id.replace("/main", "/newcomer"), "newcomer"
         etcd = EtcdClient(
             [f"127.0.0.1:{mesh.file.ports['etcd']}"],
             identity.channel_credentials,
@@ -88,7 +88,7 @@ def _forged(row: instance_pb2.Instance, true: instance_pb2.Instance, address: st
 async def _put(etcd: EtcdClient, row: instance_pb2.Instance) -> bool:
     try:
         await etcd.put(key_of(row.id), row.SerializeToString())
-    except Exception:  # etcd has just been started again
+    except EtcdError:  # etcd has just been started again
         return False
     return True
 
