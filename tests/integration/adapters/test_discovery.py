@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
 import support.processes as processes
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, Rescan, discover
 from nexus_inference_adapters.holdings import Holdings
+from nexus_inference_adapters.listeners import ANYONE, Owners
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI
@@ -14,6 +21,26 @@ from support.fake_vllm import FakeVllm
 from support.llama_cpp import LlamaCppServer
 from support.mlx_server import MlxServer
 from support.waiting import eventually
+
+SETTINGS = AdapterSettings.model_construct(backends=(), skip_ports=())
+STRANGER = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can listen as somebody else")
+
+
+@asynccontextmanager
+async def listening_as(user: int, host: str, port: int = 0) -> AsyncIterator[FakeOllama]:
+    """An engine whose listener the kernel shows as another user's."""
+    theirs = FakeOllama()
+
+    os.seteuid(user)
+    try:
+        await theirs.start(port, host)
+    finally:
+        os.seteuid(0)
+    try:
+        yield theirs
+    finally:
+        await theirs.stop()
 
 
 def port_of(url: str) -> int:
@@ -43,9 +70,44 @@ async def test_ports_of_the_mesh_are_left_alone(fake_ollama: FakeOllama) -> None
     assert fake_ollama.requests == []
 
 
+@pytest.mark.security
+@needs_root
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+async def test_another_users_listener_is_not_even_asked(host: str, fake_ollama: FakeOllama) -> None:
+    """A7: on this machine is not mine; unless the operator says whose."""
+    async with listening_as(STRANGER, host) as theirs:
+        ports = [fake_ollama.port, theirs.port]
+        assert [config.name for config in await discover(ports)] == [f"ollama-{fake_ollama.port}"]
+        assert theirs.requests == []
+        assert len(await discover(ports, owners=Owners([pwd.getpwuid(STRANGER).pw_name]))) == 2
+        assert len(await discover(ports, owners=Owners([ANYONE]))) == 2
+
+
+@pytest.mark.security
+@needs_root
+async def test_a_port_another_user_takes_over_is_dropped_at_once(bench: Bench) -> None:
+    """A7: our engine ended, and theirs took its place before it was missed."""
+    ours = FakeOllama()
+    await ours.start()
+    rescan = Rescan(Holdings(bench.host), SETTINGS, [ours.port])
+    await rescan.once()
+    assert [backend.config.name for backend in bench.host.backends] == [f"ollama-{ours.port}"]
+    await ours.stop()
+    async with listening_as(STRANGER, "127.0.0.1", ours.port):
+        await rescan.release_taken()
+        assert list(bench.host.backends) == []
+        await rescan.once()
+        assert list(bench.host.backends) == []
+
+
+async def test_what_is_found_comes_behind_what_is_named(fake_ollama: FakeOllama) -> None:
+    """A7"""
+    (found,) = await discover([fake_ollama.port])
+    assert found.priority > BackendConfig(name="box", kind="ollama", url=fake_ollama.url).priority
+
+
 async def test_backends_come_and_go(bench: Bench, fake_ollama: FakeOllama) -> None:
-    settings = AdapterSettings.model_construct(backends=(), skip_ports=())
-    rescan = Rescan(Holdings(bench.host), settings, [fake_ollama.port])
+    rescan = Rescan(Holdings(bench.host), SETTINGS, [fake_ollama.port])
     await rescan.once()
     await rescan.once()
     [backend] = bench.host.backends
@@ -68,8 +130,7 @@ async def test_a_configured_backend_is_never_replaced_or_dropped(
 ) -> None:
     name = f"ollama-{fake_ollama.port}"
     backend = await bench.serve("ollama", fake_ollama.url, name=name)
-    settings = AdapterSettings.model_construct(backends=(), skip_ports=())
-    rescan = Rescan(Holdings(bench.host), settings, [fake_ollama.port])
+    rescan = Rescan(Holdings(bench.host), SETTINGS, [fake_ollama.port])
     await rescan.once()
     await fake_ollama.stop()
     for _ in range(MISSES_TO_DROP):

@@ -96,6 +96,40 @@ async def test_what_is_announced_is_asked_what_it_is_and_serves(
     assert names(bench) == []
 
 
+NEIGHBOUR = ("127.0.0.2",)
+
+
+@pytest.mark.security
+async def test_what_means_this_machine_must_come_from_it(bench: Bench, fake_ollama: FakeOllama) -> None:
+    """A8: a neighbour announces our own address, alone and beside its own; then this machine does itself."""
+    engine = service_type()
+    settings = AdapterSettings.model_construct(backends=(), skip_ports=())
+    interfaces = (*LOOPBACK, *NEIGHBOUR)
+    async with (
+        browsing(
+            Holdings(bench.host),
+            settings,
+            services={engine: Use.ENGINE},
+            interfaces=lambda: interfaces,
+            here=lambda address: address in LOOPBACK,
+        ) as seeker,
+        announcer(NEIGHBOUR) as neighbour,
+        announcer() as own,
+    ):
+        await neighbour.announce(engine, "ours", fake_ollama.port)
+        both = await neighbour.announce(engine, "both", fake_ollama.port, (*LOOPBACK, *NEIGHBOUR))
+        await eventually(
+            lambda: both in seeker.candidates, BOUND, "the neighbour's own address to be looked at"
+        )
+        advert = seeker.candidates.get(both)
+        assert advert is not None
+        assert advert.addresses == NEIGHBOUR
+        assert f"ours.{engine}" not in seeker.candidates
+        assert names(bench) == []
+        await own.announce(engine, "true", fake_ollama.port)
+        await served(bench, f"ollama-{fake_ollama.port}")
+
+
 async def test_an_engine_announced_thrice_is_served_once_and_until_the_last_goodbye(
     bench: Bench, fake_ollama: FakeOllama
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2, registry_pb2
+from nexus.types.v1.model_pb2 import Model
 from nexus_mesh.client import Method
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.mesh import Mesh
@@ -127,22 +128,55 @@ async def test_keep_alive_needs_a_registration(mesh_ca: MeshCA, registry: str, t
                 await call.read()
 
 
-@pytest.mark.parametrize("param", ["port", "version", "status"])
+@pytest.mark.parametrize("param", ["port", "version"])
 async def test_a_registration_out_of_bounds_is_refused(
     mesh_ca: MeshCA, mesh_etcd: EtcdCluster, registry: str, tmp_path: Path, param: str
 ) -> None:
     request = registry_pb2.RegisterRequest(port=7450, version="1")
     if param == "port":
         request.port = mesh_etcd.members[0].client_port
-    elif param == "version":
-        request.version = "x" * 65
     else:
-        request.status.backends.add(name="b", state_reason="x" * (1 << 20))
+        request.version = "x" * 65
     async with Mesh(
         settings_of(RegistrySettings, home=tmp_path, registry=registry), mesh_ca.identity("adapter")
     ) as mesh:
         with refused(Reason.INVALID_REQUEST, param):
             await mesh.control("registry").unary(REGISTER, request, timeout=5)
+
+
+@pytest.mark.security
+async def test_what_one_engine_says_costs_nobody_else(
+    mesh_ca: MeshCA, tmp_path: Path, registry: str, member: Member, watcher: Watcher
+) -> None:
+    """A3: at the registration and by keep-alive; the adapter's other models stay."""
+    good = instance_pb2.Backend(
+        name="good", kind="x", state=instance_pb2.STATE_ACTIVE, models=[Model(id="m")]
+    )
+    for number, models in enumerate(
+        ([Model(id="a\x00")], [Model(id="x" * 257)], [Model(id=str(n)) for n in range(2001)])
+    ):
+        bad = instance_pb2.Backend(
+            name=f"bad{number}", kind="x", state=instance_pb2.STATE_ACTIVE, models=models
+        )
+        member.say(good, bad)
+        await eventually(
+            lambda bad=bad: bad.name in [one.name for one in watcher.rows[member.id].status.backends]
+        )
+        shown = {one.name: one for one in watcher.rows[member.id].status.backends}
+        assert shown["good"] == good
+        assert shown[bad.name].state_reason
+    late = Member(mesh_ca, tmp_path, registry, name="late")
+    late.say(
+        good,
+        instance_pb2.Backend(name="bad", models=[Model(id="a\nb")]),
+        instance_pb2.Backend(name="x" * 200),
+    )
+    await eventually(lambda: watcher.connected(late.id))
+    status = watcher.rows[late.id].status
+    assert status.backends[0] == good
+    assert [one.name for one in status.backends] == ["good", "bad"]
+    assert len(status.left_out) == 1
+    await late.crash()
 
 
 async def test_a_watch_resumes_where_it_was(member: Member, watcher: Watcher) -> None:

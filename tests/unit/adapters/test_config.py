@@ -9,6 +9,7 @@ from nexus_inference_adapters.config import KINDS, AdapterSettings, child_enviro
 from nexus_inference_adapters.kinds import ADAPTERS
 from nexus_mesh.config import load
 from nexus_mesh.errors import ConfigError
+from nexus_mesh.row_limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER
 
 GOOD = """
 [[backends]]
@@ -50,6 +51,55 @@ def test_a_backend_as_the_design_writes_it(tmp_path: Path) -> None:
         "fast",
         ("m",),
     )
+
+
+def backends(count: int, more: str = "") -> str:
+    return "".join(
+        f'[[backends]]\nname = "b{number}"\nkind = "ollama"\nurl = "http://127.0.0.1:1"\n{more}\n'
+        for number in range(1, count + 1)
+    )
+
+
+def test_two_hundred_and_one_backends_are_served(tmp_path: Path) -> None:
+    """E25"""
+    assert len(loaded(tmp_path, backends(201)).backends) == 201
+
+
+def test_more_backends_than_the_registry_takes_are_refused_by_name(tmp_path: Path) -> None:
+    """E25: at the start, with the first that is too many; another zone has room of its own."""
+    assert loaded(tmp_path, backends(BACKENDS) + backends(1, 'zone = "z"').replace("b1", "c1")).backends
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, backends(BACKENDS + 1))
+    assert f"from 'b{BACKENDS + 1}' on" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"priority = {PRIORITY + 1}",
+        f'tier = "{"x" * (TIER + 1)}"',
+        'tier = "a\\u0007"',
+        'models = ["a\\nb"]',
+        f'models = ["{"x" * (MODEL_ID + 1)}"]',
+        "max_concurrency = 4294967296",
+        "context_tokens = 4294967296",
+    ],
+)
+def test_what_the_registry_would_leave_out_is_refused_at_once(tmp_path: Path, line: str) -> None:
+    """E25: a limit of the registry is one of the settings too."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, backends(1, line))
+    assert line.split(" ", 1)[0] in str(caught.value)
+
+
+def test_more_devices_than_the_registry_takes_are_refused_by_name(tmp_path: Path) -> None:
+    """E25"""
+    listed = "".join(
+        f'[[devices]]\nname = "d{number}"\nmemory_gb = 8\nbackends = ["x{number}"]\n'
+        for number in range(DEVICES + 1)
+    )
+    with pytest.raises(ConfigError, match=f"d{DEVICES}"):
+        loaded(tmp_path, listed)
 
 
 def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
 from nexus_router.config import RoutingSettings
 from nexus_router.health import HOLDS, Health
-from nexus_routing import Price, Requirements, Scope, Tariff, plan, read_policy, read_snapshot
+from nexus_routing import Price, Requirements, Scope, Tariff, explain, plan, read_policy, read_snapshot
 
 ACTIVE = registry.STATE_ACTIVE
 ROUTING = RoutingSettings(
@@ -196,3 +196,15 @@ def test_a_fall_of_one_used_before_its_time_counts() -> None:
     assert fleet.states(ACTIVE) == [registry.STATE_UNHEALTHY, ACTIVE]
     fleet.now += 0.2
     assert fleet.states(ACTIVE) == [ACTIVE, ACTIVE]
+
+
+def test_what_is_left_out_of_a_healthy_backend_is_told_where_it_would_be_asked_for() -> None:
+    """A3: a model that is missing for its name is explained, not only missing."""
+    note = "1 of its 2 models are left out: a model's name must have 1 to 256 printable characters."
+    snapshot = compiled(
+        adapter("a", box(state_reason=note, models=[Model(id="m", operations=[OPERATION_CHAT])]))
+    )
+    (target,) = snapshot.targets
+    assert (target.state, target.state_reason) == (ACTIVE, note)
+    (verdict,) = explain(read_snapshot(snapshot), Requirements(OPERATION_CHAT, "odd")).verdicts
+    assert (verdict.stage, verdict.reason) == ("model", f"does not offer the model: {note}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2
@@ -35,13 +36,16 @@ async def status(layout: Layout, *, as_json: bool) -> None:
     print_rows(
         ["INSTANCE", "ADDRESS", "ZONE", "STATE", "BACKENDS"], cells, empty="Nothing has registered yet."
     )
+    for row in rows:
+        for note in row["notes"]:
+            console.print(f"{row['id']}: {note}", markup=False, soft_wrap=True)
     if devices:
         console.print()
         cells = [[one["instance"], one["device"], one["memory"], one["detail"]] for one in devices]
         print_rows(["INSTANCE", "DEVICE", "MEMORY", "MODELS"], cells, empty="")
 
 
-def _row(instance: instance_pb2.Instance) -> dict[str, object]:
+def _row(instance: instance_pb2.Instance) -> dict[str, Any]:
     backends = [
         {
             "name": backend.name,
@@ -60,6 +64,11 @@ def _row(instance: instance_pb2.Instance) -> dict[str, object]:
         "version": instance.version,
         "state": STATES[instance.status.state] if instance.connected else "lost",
         "backends": backends,
+        "left_out": list(instance.status.left_out),
+        "notes": [
+            *(f"{one.name}: {one.state_reason}" for one in instance.status.backends if one.state_reason),
+            *(f"left out: {note}" for note in instance.status.left_out),
+        ],
         "detail": ", ".join(f"{backend['name']} ({backend['state']})" for backend in backends),
     }
 

@@ -41,7 +41,11 @@ class Stage:
 
 
 def _offers_model(case: Case) -> str | None:
-    return None if case.model else "does not offer the model"
+    if case.model:
+        return None
+    target, missing = case.target, "does not offer the model"
+    left_out = target.state_reason if target.state == State.ACTIVE or not target.models else ""
+    return f"{missing}: {left_out}" if left_out else missing
 
 
 def _does_operation(case: Case) -> str | None:

@@ -13,6 +13,8 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.row_limits import REASON
+from nexus_mesh.row_parts import shown
 
 from nexus_inference_adapters import metrics
 from nexus_inference_adapters.adapter import (
@@ -27,6 +29,7 @@ from nexus_inference_adapters.adapter import (
     Work,
 )
 from nexus_inference_adapters.config import BackendConfig, Timeouts
+from nexus_inference_adapters.fitting import fitting
 from nexus_inference_adapters.gate import Gate
 from nexus_inference_adapters.learned import Broken
 from nexus_inference_adapters.memory.shelf import Shelf
@@ -212,7 +215,7 @@ class Backend:
         begun = time.monotonic()
         try:
             self.adapter = await self.adapter.recognised()
-            inspection = await self.adapter.inspect()
+            inspection = fitting(await self.adapter.inspect())
             self._silences, self._fault = 0, None
             if self.shelf is not None:
                 self.shelf.observe(inspection, begun)
@@ -227,7 +230,8 @@ class Backend:
             state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
             if self.shelf is not None and error.reason is Reason.BACKEND_DOWN:
                 self.shelf.forget()
-            inspection = Inspection(state, error.message, self.inspection.offers, self.inspection.capacity)
+            reason = shown(error.message, REASON)
+            inspection = Inspection(state, reason, self.inspection.offers, self.inspection.capacity)
         except Exception as error:  # an answer nobody thought of must not end the watch
             if type(error) is not self._fault:  # it is looked at every few seconds, and logged once
                 log.exception("inspection failed", backend=self.config.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from nexus_mesh.config import ServiceSettings, service_config
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.problems import near
+from nexus_mesh.row_limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
@@ -32,6 +34,7 @@ __all__ = [
 DEFAULT_ZONE = "default"
 KEY = re.compile(r"[!-~]*")
 MODEL_NAME = re.compile(r"[!-~]{1,128}")
+MOST_AT_ONCE = 1_000_000
 GIB = 2**30
 """Bytes of what the settings call a gigabyte, as makers of cards do."""
 
@@ -56,6 +59,15 @@ def _known(what: str, known: Iterable[str]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in names:
             raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}{near(value, names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _text(longest: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if not is_text(value, longest, least=1):
+            raise ValueError(f"must have 1 to {longest} printable characters")
         return value
 
     return AfterValidator(check)
@@ -91,13 +103,13 @@ class BackendConfig(BaseModel):
     zone: str | None = Field(
         default=None, description="Privacy zone; only an adapter of that zone serves it."
     )
-    priority: int = Field(default=50, ge=0, le=2**31, description="Lower is preferred.")
-    tier: str = Field(default="standard", description="Its tier.")
-    models: tuple[str, ...] = Field(
+    priority: int = Field(default=50, ge=0, le=PRIORITY, description="Lower is preferred.")
+    tier: Annotated[str, _text(TIER)] = Field(default="standard", description="Its tier.")
+    models: tuple[Annotated[str, _text(MODEL_ID)], ...] = Field(
         default=(), description="Offer only these. Empty = what the backend lists."
     )
     max_concurrency: int | None = Field(
-        default=None, ge=1, description="Requests at once. Unset = the backend's own word."
+        default=None, ge=1, le=MOST_AT_ONCE, description="Requests at once. Unset = the backend's own word."
     )
     api_key_env: str | None = Field(
         default=None, description="The variable that holds its key; never the key itself."
@@ -110,7 +122,7 @@ class BackendConfig(BaseModel):
         description="embedded: what to call the model. Unset = the file's name without its ending.",
     )
     context_tokens: int | None = Field(
-        default=None, ge=1, description="Context of its models, where it does not tell."
+        default=None, ge=1, le=2**32 - 1, description="Context of its models, where it does not tell."
     )
     capabilities: tuple[Annotated[str, _known("capability", CAPABILITIES)], ...] | None = Field(
         default=None, description="What its models can do, where it does not tell."
@@ -238,6 +250,11 @@ class AdapterSettings(ServiceSettings):
         description='What discovery does with announcements on the local network: "browse" = serves engines of this '
         'machine, logs those of others; "adopt" = serves those too, in the zone `open`; "off" = does not listen.',
     )
+    discover_users: tuple[str, ...] = Field(
+        ("ollama",),
+        description='Users, beside us and root, whose engines on this machine discovery may serve; "*" = everybody\'s. '
+        "Ollama's installer makes the user it runs as.",
+    )
     skip_ports: tuple[int, ...] = Field((), description="Ports of this machine discovery leaves alone.")
     devices: tuple[DeviceConfig, ...] = Field(
         (), description="Memory that models share.", json_schema_extra={"toml": "devices"}
@@ -260,6 +277,24 @@ class AdapterSettings(ServiceSettings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"backend names must be unique; used twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _registry_takes_them_all(self) -> Self:
+        """Said at the start and by name: what one process leaves out of its entry later, only its entry tells."""
+        placed = Counter(backend.zone or DEFAULT_ZONE for backend in self.backends)
+        for zone, count in sorted(placed.items()):
+            if count > BACKENDS:
+                of_zone = [one.name for one in self.backends if (one.zone or DEFAULT_ZONE) == zone]
+                raise ValueError(
+                    f"{count} [[backends]] are in zone {zone!r}, and one machine serves at most {BACKENDS} of a zone: "
+                    f"from {of_zone[BACKENDS]!r} on, serve them from another machine or remove them"
+                )
+        if len(self.devices) > DEVICES:
+            raise ValueError(
+                f"{len(self.devices)} [[devices]] are listed, and one machine has at most {DEVICES}: "
+                f"remove some, from {self.devices[DEVICES].name!r} on"
+            )
         return self
 
     @model_validator(mode="after")

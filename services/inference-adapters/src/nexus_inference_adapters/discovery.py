@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.holdings import Holdings
 from nexus_inference_adapters.http import open_session
+from nexus_inference_adapters.listeners import Owners
 from nexus_inference_adapters.probing import LOOPBACK, probe
 
 __all__ = ["MISSES_TO_DROP", "PORTS", "RESCAN_SECONDS", "Rescan", "discover", "ports_to_skip"]
@@ -18,19 +17,24 @@ __all__ = ["MISSES_TO_DROP", "PORTS", "RESCAN_SECONDS", "Rescan", "discover", "p
 # Ollama, llama.cpp and mlx-lm, vLLM, LM Studio, exo.
 PORTS = (11434, 8080, 8081, 8082, 8083, 8000, 8001, 1234, 52415)
 RESCAN_SECONDS = 15.0
+OWNER_SECONDS = 1.0
 MISSES_TO_DROP = 3
 VOUCHER = "loopback"
 
 
 async def discover(
-    ports: Sequence[int] = PORTS, skip: Collection[int] = (), session: aiohttp.ClientSession | None = None
+    ports: Sequence[int] = PORTS, skip: Collection[int] = (), owners: Owners | None = None
 ) -> list[BackendConfig]:
-    """What answers on loopback, in the order of `ports`, within a second. `skip` are ports of the mesh itself."""
-    if session is None:
-        async with open_session() as own:
-            return await discover(ports, skip, own)
-    probes = [probe(session, LOOPBACK, port) for port in ports if port not in skip]
-    return [found for found in await asyncio.gather(*probes) if found is not None]
+    """What answers on loopback, in the order of `ports`, within a second. `skip` are ports of the mesh itself.
+
+    `owners` tells whose listeners are spoken to at all; by default ours and root's.
+    """
+    trusted = owners or Owners(())
+    wanted = [port for port in ports if port not in skip]
+    admitted = await asyncio.gather(*(trusted.admits(LOOPBACK, port) for port in wanted))
+    async with open_session() as session:
+        probes = [probe(session, LOOPBACK, port) for port, ours in zip(wanted, admitted, strict=True) if ours]
+        return [found for found in await asyncio.gather(*probes) if found is not None]
 
 
 def ports_to_skip(settings: AdapterSettings) -> frozenset[int]:
@@ -46,19 +50,32 @@ class Rescan:
         self._holdings = holdings
         self._ports = ports
         self._skip = ports_to_skip(settings)
+        self._owners = Owners(settings.discover_users)
         self._misses: dict[str, int] = {}
+        self._port_of: dict[str, int] = {}
 
     async def run(self, pause: float = RESCAN_SECONDS) -> None:
         while True:
             await self.once()
-            await asyncio.sleep(pause)
+            for _ in range(max(1, round(pause / OWNER_SECONDS))):
+                await asyncio.sleep(min(pause, OWNER_SECONDS))
+                await self.release_taken()
+
+    async def release_taken(self) -> None:
+        """Drops at once what listens for another user now: a port whose engine has ended may be taken by anybody."""
+        for name in tuple(self._misses):
+            if await self._owners.foreign(LOOPBACK, self._port_of[name]):
+                del self._misses[name]
+                await self._holdings.release(name, VOUCHER)
 
     async def once(self) -> None:
         """One round. Only what was found here is dropped, once its own inspection has long called it unhealthy."""
-        found = {config.name: config for config in await discover(self._ports, self._skip)}
+        await self.release_taken()
+        found = {config.name: config for config in await discover(self._ports, self._skip, self._owners)}
         for name in sorted(found.keys() - self._misses.keys()):
             if self._holdings.hold(found[name], VOUCHER):
                 self._misses[name] = 0
+                self._port_of[name] = urlsplit(found[name].url or "").port or 0
         self._misses = {name: 0 if name in found else missed + 1 for name, missed in self._misses.items()}
         for name in [name for name, missed in self._misses.items() if missed >= MISSES_TO_DROP]:
             del self._misses[name]

@@ -14,6 +14,7 @@ from nexus.types.v1 import memory_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.registration import StatusBoard
+from nexus_mesh.row_parts import fitted
 
 from nexus_inference_adapters.adapter import Adapter
 from nexus_inference_adapters.backend import Backend
@@ -148,11 +149,14 @@ class Host:
     def _publish(self) -> None:
         status = instance_pb2.Status()
         status.CopyFrom(self._board.get())
+        del status.left_out[:]
         del status.backends[:]
-        status.backends.extend(backend.describe() for backend in self.backends)
+        # Named ones first: when there are too many, those that were only found are left out.
+        named_first = sorted(self.backends, key=lambda backend: backend.config.origin == "discovery")
+        status.backends.extend(backend.describe() for backend in named_first)
         del status.devices[:]
         status.devices.extend(self.devices())
-        self._board.set(status)
+        self._board.set(fitted(status))
 
 
 def _report_death(watcher: asyncio.Task[None]) -> None:

@@ -20,6 +20,8 @@ LOOPBACK = "127.0.0.1"
 PROBE_SECONDS = 0.9
 PROBE_BYTES = 1024 * 1024
 UNKNOWN = "other"
+FOUND = 100
+"""The priority of what was found: after everything that somebody named."""
 
 
 async def probe(session: aiohttp.ClientSession, address: str, port: int) -> BackendConfig | None:
@@ -34,7 +36,9 @@ async def probe(session: aiohttp.ClientSession, address: str, port: int) -> Back
     if known is None:
         return None
     kind, label = known
-    return BackendConfig(name=_name(label, address, port), kind=kind, url=url, origin="discovery")
+    return BackendConfig(
+        name=_name(label, address, port), kind=kind, url=url, priority=FOUND, origin="discovery"
+    )
 
 
 def _name(label: str, address: str, port: int) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from nexus.registry.v1.instance_pb2 import Backend, Status
 from nexus_mesh.claims import UNLIMITED, Claims
 from nexus_mesh.identity import Caller
+from nexus_mesh.row_limits import REASON
 from nexus_mesh.telemetry import logger
-
-from nexus_registry.limits import LENGTHS
 
 __all__ = ["ClaimsGuard"]
 
@@ -39,7 +38,7 @@ def _hold(backend: Backend, claims: Claims) -> list[str]:
     done = [*_hold_models(backend, claims), *_hold_priority(backend, claims)]
     if done:
         reasons = [backend.state_reason, *done] if backend.state_reason else done
-        backend.state_reason = "; ".join(reasons)[: LENGTHS["state_reason"]]
+        backend.state_reason = "; ".join(reasons)[:REASON]
     return [f"{backend.name}: {told}" for told in done]
 
 

@@ -9,15 +9,16 @@ from contextlib import suppress
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from nexus.registry.v1 import registry_pb2 as pb
-from nexus.registry.v1.instance_pb2 import Instance
+from nexus.registry.v1.instance_pb2 import Instance, Status
 from nexus.registry.v1.registry_pb2_grpc import RegistryServiceServicer
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.identity import caller
+from nexus_mesh.row_parts import fitted
 
 from nexus_registry.claims import ClaimsGuard
 from nexus_registry.config import RegistrySettings
 from nexus_registry.directory import Directory
-from nexus_registry.limits import check_port, check_status, check_version
+from nexus_registry.limits import check_port, check_version
 from nexus_registry.pages import page
 from nexus_registry.peer import join_address, peer_host
 from nexus_registry.store import Store
@@ -50,8 +51,6 @@ class RegistryServicer(RegistryServiceServicer):
     ) -> pb.RegisterResponse:
         check_port(request.port)
         check_version(request.version)
-        check_status(request.status)
-        self._claims.enforce(caller(), request.status)
         spiffe = caller().spiffe
         address = join_address(peer_host(context.peer()), request.port, self._settings.advertise_host)
         row = Instance(
@@ -59,7 +58,7 @@ class RegistryServicer(RegistryServiceServicer):
         )
         row.address, row.server_name, row.version = address, spiffe.server_name, request.version
         row.register_time.GetCurrentTime()
-        row.status.CopyFrom(request.status)
+        row.status.CopyFrom(self._held(request.status))
         interval = Duration()
         interval.FromNanoseconds(int(self._settings.keep_alive_interval * 1e9))
         return pb.RegisterResponse(instance=self._directory.register(row), keep_alive_interval=interval)
@@ -71,14 +70,17 @@ class RegistryServicer(RegistryServiceServicer):
         beat = self._directory.attach(instance_id)
         try:
             async for request in self._heard(request_iterator):
-                status = request.status if request.HasField("status") else None
-                if status is not None:
-                    check_status(status)
-                    self._claims.enforce(caller(), status)
+                status = self._held(request.status) if request.HasField("status") else None
                 yield pb.KeepAliveResponse(revision=self._directory.beat(instance_id, status))
         finally:
             if not self._draining.is_set():
                 self._directory.detach(instance_id, beat)
+
+    def _held(self, status: Status) -> Status:
+        """What of a status may go into the table: the parts that fit, and that the caller's certificate lets it claim."""
+        held = fitted(status)
+        self._claims.enforce(caller(), held)
+        return held
 
     async def Watch(
         self, request: pb.WatchRequest, context: grpc.aio.ServicerContext

@@ -95,4 +95,6 @@ def _target(instance: registry.Instance, backend: registry.Backend, health: Heal
     )
     state, reason = reported(instance, backend)
     target.state, target.state_reason = health.judge(target.id, state, reason, now)
+    if target.state == registry.STATE_ACTIVE:
+        target.state_reason = reason  # models may be left out all the same
     return target

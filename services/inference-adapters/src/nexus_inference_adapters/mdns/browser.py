@@ -15,6 +15,7 @@ from nexus_inference_adapters.holdings import Holdings
 from nexus_inference_adapters.http import open_session
 from nexus_inference_adapters.mdns.adverts import SERVICES, Use, read_advert
 from nexus_inference_adapters.mdns.seeker import Seeker, is_here
+from nexus_inference_adapters.mdns.sources import Sources
 
 if TYPE_CHECKING:
     from zeroconf import ServiceStateChange, Zeroconf
@@ -45,7 +46,7 @@ async def browsing(
     """Finds what is announced on the local network for as long as the context lasts, and serves it no longer."""
     async with open_session() as session:
         seeker = Seeker(holdings, settings, session, here)
-        task = asyncio.create_task(Browser(seeker, services, interfaces).run(), name="mdns")
+        task = asyncio.create_task(Browser(seeker, services, interfaces, here).run(), name="mdns")
         try:
             yield seeker
         finally:
@@ -55,11 +56,19 @@ async def browsing(
 
 
 class Browser:
-    """Keeps a seeker told of the services there are."""
+    """Keeps a seeker told of the services there are.
+
+    An address that is `here` counts only in what this machine announced itself: others would choose where we look.
+    """
 
     def __init__(
-        self, seeker: Seeker, services: Mapping[str, Use], interfaces: Callable[[], Sequence[str]]
+        self,
+        seeker: Seeker,
+        services: Mapping[str, Use],
+        interfaces: Callable[[], Sequence[str]],
+        here: Callable[[str], bool],
     ) -> None:
+        self._sources = Sources(here)
         self._seeker = seeker
         self._services = services
         self._interfaces = interfaces
@@ -81,11 +90,13 @@ class Browser:
     async def _browse(self, zeroconf: AsyncZeroconf) -> None:
         from zeroconf.asyncio import AsyncServiceBrowser
 
+        self._sources.listen(zeroconf.zeroconf)
         browser = AsyncServiceBrowser(zeroconf.zeroconf, list(self._services), handlers=[self._changed])
         try:
             while True:
                 await asyncio.sleep(ROUND_SECONDS)
                 await zeroconf.async_update_interfaces(list(self._interfaces()))
+                self._sources.listen(zeroconf.zeroconf)
                 self._look_again(zeroconf.zeroconf)
         finally:
             for name in tuple(self._names):
@@ -141,6 +152,8 @@ class Browser:
         addresses = info.parsed_addresses()
         if not addresses or info.port is None or info.name not in self._names:
             return False
+        if not self._sources.said_here(info.name, info.port):
+            addresses = [one for one in addresses if not self._sources.is_here(one)]
         advert = read_advert(info.name, self._services[info.type], addresses, info.port, info.server)
         if advert is not None:
             self._seeker.heard(advert)

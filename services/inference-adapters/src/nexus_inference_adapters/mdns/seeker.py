@@ -16,6 +16,7 @@ from nexus_mesh.mdns import own_addresses
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip
 from nexus_inference_adapters.holdings import Holdings
+from nexus_inference_adapters.listeners import Owners
 from nexus_inference_adapters.mdns.adverts import Advert, Use
 from nexus_inference_adapters.mdns.candidates import Candidates, Standing
 from nexus_inference_adapters.probing import LOOPBACK, probe
@@ -53,6 +54,7 @@ class Seeker:
         self._here = here
         self._adopts = settings.mdns == "adopt"
         self._skip = ports_to_skip(settings)
+        self._owners = Owners(settings.discover_users)
         self._listed = {_place(backend.url) for backend in settings.backends if backend.url}
         self._places = asyncio.Semaphore(PROBES_AT_ONCE)
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -121,7 +123,7 @@ class Seeker:
 
     async def _look(self, advert: Advert) -> BackendConfig | None:
         """The engine at the first of its addresses that has one."""
-        places = self._places_of(advert)
+        places = [one for one in self._places_of(advert) if await self._may_ask(one, advert.port)]
         async with self._places:
             answers = await asyncio.gather(*(probe(self._session, one, advert.port) for one in places))
         for address, config in zip(places, answers, strict=True):
@@ -143,6 +145,10 @@ class Seeker:
             return [one for one in elsewhere if not named and (one, advert.port) not in listed]
         # By its loopback address first, by which a scan of the usual ports finds it too.
         return [] if advert.port in self._skip else list(dict.fromkeys((LOOPBACK, *advert.addresses)))
+
+    async def _may_ask(self, address: str, port: int) -> bool:
+        """Of this machine only what listens for us, or for whom we trust."""
+        return not self._here(address) or await self._owners.admits(address, port)
 
     def _may_adopt(self, held: str) -> bool:
         return self._adopts and (bool(held) or self._holdings.elsewhere < REMOTE_MOST)

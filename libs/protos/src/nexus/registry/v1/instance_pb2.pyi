@@ -52,7 +52,7 @@ class Instance(_message.Message):
     def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., node: _Optional[str] = ..., zone: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., version: _Optional[str] = ..., register_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., connected: _Optional[bool] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("state", "backends", "endpoints", "devices")
+    __slots__ = ("state", "backends", "endpoints", "devices", "left_out")
     class EndpointsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -64,11 +64,13 @@ class Status(_message.Message):
     BACKENDS_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     state: State
     backends: _containers.RepeatedCompositeFieldContainer[Backend]
     endpoints: _containers.ScalarMap[str, str]
     devices: _containers.RepeatedCompositeFieldContainer[_memory_pb2.Device]
-    def __init__(self, state: _Optional[_Union[State, str]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., endpoints: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[_memory_pb2.Device, _Mapping]]] = ...) -> None: ...
+    left_out: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, state: _Optional[_Union[State, str]] = ..., backends: _Optional[_Iterable[_Union[Backend, _Mapping]]] = ..., endpoints: _Optional[_Mapping[str, str]] = ..., devices: _Optional[_Iterable[_Union[_memory_pb2.Device, _Mapping]]] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Backend(_message.Message):
     __slots__ = ("name", "kind", "state", "state_reason", "models", "priority", "tier", "load", "abilities")
