@@ -34,6 +34,7 @@ class Options:
     model: Path | None = None
     discovery: bool = True
     log_level: str = "info"
+    advertise: str | None = None
 
     @property
     def config_path(self) -> Path | None:

@@ -7,7 +7,7 @@ import socket
 
 from nexus_cli.output import Failure
 
-__all__ = ["USUAL", "choose", "is_free", "primary_address"]
+__all__ = ["USUAL", "choose", "is_free"]
 
 USUAL = {
     "gateway": 7400,
@@ -44,13 +44,3 @@ def choose(host: str, wanted: int | None, taken: set[int]) -> int:
             taken.add(port)
             return port
     raise Failure(f"No free port was found on {host}.", "Close what holds the ports, or choose with --port.")
-
-
-def primary_address() -> str:
-    """The address this machine is reached at by its network; loopback when it has none. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # a documentation address: only asks the routing table
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])

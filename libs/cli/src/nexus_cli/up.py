@@ -14,7 +14,7 @@ from typing import Any
 
 from nexus_mesh.config import default_node
 
-from nexus_cli import ports, welcome
+from nexus_cli import addresses, ports, welcome
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
 from nexus_cli.plan import Options, Plan
@@ -77,7 +77,8 @@ def describe(options: Options, layout: Layout) -> MeshFile:
             where = "127.0.0.1" if name.startswith("etcd") else host
             wanted = None if options.port == 0 else usual
             chosen[name] = ports.choose(where, before.ports.get(name, wanted), taken)
-    reached = ports.primary_address() if host in ("0.0.0.0", "::") else host
+    reached = addresses.advertised(host, options.advertise)
+    reached = f"[{reached}]" if ":" in reached else reached
     control = {
         role: f"{reached}:{chosen[role]}" for role in ("registry", "router", "vault", "gateway", "join")
     }

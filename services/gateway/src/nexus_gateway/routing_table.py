@@ -19,7 +19,7 @@ class RoutingTable:
     """`snapshot` is None until the first one came; `saved` tells that it came from the disk, not from a router."""
 
     def __init__(self, denied: Denials | None = None) -> None:
-        self._denied = denied or Denials()
+        self._denied = Denials() if denied is None else denied  # an empty one is false
         self._denied.subscribe(self._sift_again)
         self._told: snapshot_pb2.Snapshot | None = None
         self.table = Table()
