@@ -45,17 +45,20 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": str(home), "COLUMNS": "200", "TERM": "dumb"}
 
 
-async def nexus(home: Path, *arguments: str) -> Ran:
+async def nexus(home: Path, *arguments: str, given: str = "") -> Ran:
     """Runs `nexus ARGUMENTS --home HOME` to its end."""
-    return await command(home, *arguments, "--home", str(home))
+    return await command(home, *arguments, "--home", str(home), given=given)
 
 
-async def command(home: Path, *arguments: str) -> Ran:
-    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`."""
-    process = await _spawn(home, *arguments)
+async def command(home: Path, *arguments: str, given: str = "") -> Ran:
+    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`.
+
+    `given` is what it finds at its standard input.
+    """
+    process = await _spawn(home, *arguments, stdin=asyncio.subprocess.PIPE)
     try:
         async with asyncio.timeout(BOUND):
-            out, err = await process.communicate()
+            out, err = await process.communicate(given.encode())
     finally:
         if process.returncode is None:
             process.kill()
@@ -107,9 +110,11 @@ async def running(home: Path, *arguments: str, via: Sequence[str] = ()) -> Async
             orphan.kill()
 
 
-async def _spawn(home: Path, *arguments: str, via: Sequence[str] = ()) -> asyncio.subprocess.Process:
+async def _spawn(
+    home: Path, *arguments: str, via: Sequence[str] = (), stdin: int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *via, NEXUS, *arguments, env=environment(home), stdin=asyncio.subprocess.DEVNULL,
+        *via, NEXUS, *arguments, env=environment(home), stdin=stdin,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 from nexus_gateway.snapshot_file import SnapshotFile
 from nexus_mesh.errors import MeshError
 from nexus_mesh.mesh import Mesh
-from support.gateway_bench import GatewayBench
+from support.gateway_bench import GatewayBench, read_all
 from support.scripted_adapter import ScriptedAdapter, text_of
 from support.waiting import eventually
 
@@ -55,8 +55,8 @@ async def test_its_open_stream_is_ended(bench: GatewayBench) -> None:
 
     async def read() -> None:
         async with bench.stream() as messages:
-            async for message in messages:
-                got.append(text_of(message))
+            got.extend([text_of(await anext(messages))])
+            await read_all(messages)
 
     reading = asyncio.create_task(read())
     await eventually(lambda: "one " in got, what="the beginning")
