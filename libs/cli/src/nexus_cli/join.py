@@ -109,14 +109,14 @@ def _token(text: str) -> JoinToken:
 
 
 async def _redeem(layout: Layout, token: JoinToken) -> tuple[Identity, dict[str, str]]:
-    key = tls.new_key()
-    joined = await enrollment.join(token, tls.certificate_request(key))
-    material = Material(key, joined.certificate.chain_pem, joined.certificate.bundle_pem)
-    identity = Identity(material)
-    folder = layout.identity(identity.spiffe.role, identity.spiffe.name)
-    tls.store(folder, material)
-    # A token presented twice withdraws the identity: the same command given again must not do that.
-    write_private(folder / JOINED_WITH, _digest(token.encode()).encode())
+    with enrollment.joining_key(layout.home / "run" / "joining.pem") as key:
+        joined = await enrollment.join(token, tls.certificate_request(key))
+        material = Material(key, joined.certificate.chain_pem, joined.certificate.bundle_pem)
+        identity = Identity(material)
+        folder = layout.identity(identity.spiffe.role, identity.spiffe.name)
+        tls.store(folder, material)
+        # A token presented twice withdraws the identity: the same command given again must not do that.
+        write_private(folder / JOINED_WITH, _digest(token.encode()).encode())
     return identity, dict(joined.control_plane)
 
 
