@@ -32,7 +32,8 @@ BAD_FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a file that is not there": (("up", "--config", "missing.toml"), ("missing.toml", "cannot be read")),
     "an address of nobody": (("up", "--port", "0", "--listen", "192.0.2.1"), ("192.0.2.1",)),
     "a level of nothing": (("up", "--port", "0", "--log-level", "loud"), ("--log-level", "debug")),
-    "a token that is none": (("join", "nxj_rubbish"), ("token", "nexus token create")),
+    "a token among the arguments": (("join", "nxj_rubbish"), ("argument", "--token-file", "nexus join -")),
+    "no token at all": (("join",), ("token", "nexus token create")),
 }
 
 WITHOUT_A_MESH = ("status", "models", "keys list", "keys create laptop", "keys revoke laptop",
@@ -70,7 +71,7 @@ async def test_a_file_that_is_no_model_is_refused_before_anything_starts(
     spoil, words = BAD_MODELS[case]
     model, home = tmp_path / "model[1].gguf", tmp_path / "home"
     model.write_bytes(spoil(tiny_gguf.read_bytes()))
-    for command in ((*UP, "--model", str(model)), ("join", "nxj_any", "--model", str(model))):
+    for command in ((*UP, "--model", str(model)), ("join", "--model", str(model))):
         refused = await nexus(home, *command)
         refused.assert_refused("model[1].gguf cannot be served", words, "GGUF model")
         assert refused.code == 1

@@ -83,7 +83,9 @@ async def staged(network: Network, home: Path) -> AsyncIterator[Stage]:
         token = ("token", "create", "--node", NODE, "--zone", ZONE, "--json")
         invitation = (await nexus(home_a, *token)).json["token"]
         began = time.monotonic()
-        join = ("join", invitation, "--home", str(home_b))
+        home_b.mkdir()
+        (home_b / "token").write_text(invitation)
+        join = ("join", "--token-file", str(home_b / "token"), "--home", str(home_b))
         machine = await stack.enter_async_context(running(home_b, *join, via=b.via))
         await eventually(lambda: _lists(base_url, key, ONLY_B), 60, "B's model at A's endpoint")
         yield Stage(network, home, base_url, key, machine, time.monotonic() - began)

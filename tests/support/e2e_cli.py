@@ -46,17 +46,24 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": str(home), "TERM": "dumb"}
 
 
-async def nexus(home: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
+async def nexus(
+    home: Path, *arguments: str, given: str = "", environment: Mapping[str, str] = MappingProxyType({})
+) -> Ran:
     """Runs `nexus ARGUMENTS --home HOME` to its end."""
-    return await command(home, *arguments, "--home", str(home), environment=environment)
+    return await command(home, *arguments, "--home", str(home), given=given, environment=environment)
 
 
-async def command(home: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Ran:
-    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`, and more variables."""
-    process = await _spawn(home, *arguments, more=environment or {})
+async def command(
+    home: Path, *arguments: str, given: str = "", environment: Mapping[str, str] = MappingProxyType({})
+) -> Ran:
+    """Runs `nexus ARGUMENTS` to its end, in the environment of somebody who lives in `home`, and more variables.
+
+    `given` is what it finds at its standard input.
+    """
+    process = await _spawn(home, *arguments, stdin=asyncio.subprocess.PIPE, more=environment)
     try:
         async with asyncio.timeout(BOUND):
-            out, err = await process.communicate()
+            out, err = await process.communicate(given.encode())
     finally:
         if process.returncode is None:
             process.kill()
@@ -109,10 +116,14 @@ async def running(home: Path, *arguments: str, via: Sequence[str] = ()) -> Async
 
 
 async def _spawn(
-    home: Path, *arguments: str, via: Sequence[str] = (), more: Mapping[str, str] = MappingProxyType({})
+    home: Path,
+    *arguments: str,
+    via: Sequence[str] = (),
+    stdin: int = asyncio.subprocess.DEVNULL,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *via, NEXUS, *arguments, env={**environment(home), **more}, stdin=asyncio.subprocess.DEVNULL,
+        *via, NEXUS, *arguments, env={**environment(home), **more}, stdin=stdin,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+import structlog
 from nexus_mesh.errors import Reason
 from nexus_mesh.policy import POLICY, PUBLIC
 from nexus_mesh.server import MeshServer, serve_public, start_server
@@ -143,3 +144,19 @@ async def _verdict(channel: grpc.aio.Channel, rpc: Rpc) -> Reason | None:
     finally:
         call.cancel()
     return None
+
+
+@pytest.mark.security
+async def test_the_log_names_who_is_refused_and_is_no_flood(ca: MeshCA) -> None:
+    """A2a: a refused peer is named; one that tries a hundred times is one line."""
+    identity = ca.identity("operator", "stubborn")
+    server = await start_server(
+        servicers(), host="127.0.0.1", port=0, identity=ca.identity("vault"), denied={str(identity.spiffe)}
+    )
+    health = next(rpc for rpc in RPCS if rpc.path == "/grpc.health.v1.Health/Check")
+    with structlog.testing.capture_logs() as logs:
+        async with _channel(ca, server.port, identity, "vault") as channel:
+            assert {await _verdict(channel, health) for _ in range(100)} == {Reason.MESH_IDENTITY}
+    await server.drain(settle=0, grace=0)
+    told = [entry for entry in logs if entry["event"] == "call refused"]
+    assert [entry["peer"] for entry in told] == [str(identity.spiffe)]

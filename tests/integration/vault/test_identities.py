@@ -202,6 +202,36 @@ async def test_a_token_presented_twice_withdraws_who_came_first(vault: ServedVau
     assert refusal.value.reason is Reason.MESH_IDENTITY
 
 
+async def test_a_lost_answer_is_given_again_to_who_holds_the_key(vault: ServedVault) -> None:
+    """A6: a member whose join was cut off asks again, and is not taken for a thief."""
+    token, key = await vault.token("adapter"), new_key()
+    for _ in range(3):
+        issued = (await enrollment.join(token, certificate_request(key))).certificate
+    member = Identity(Material(key, issued.chain_pem, issued.bundle_pem))
+    assert not (await _listed(vault))[str(member.spiffe)].HasField("denial")
+    await _use(vault, member)
+
+
+async def test_a_member_that_died_while_joining_joins_with_the_key_it_had(
+    vault: ServedVault, tmp_path: Path
+) -> None:
+    """A6: the vault had answered, and the answer was never stored."""
+    token, folder = await vault.token("adapter"), tmp_path / "member"
+
+    async def lost(request: bytes) -> identity_pb2.IssuedCertificate:
+        await enrollment.join(token, request)
+        raise MeshError(Reason.TIMEOUT, "lost")
+
+    async def heard(request: bytes) -> identity_pb2.IssuedCertificate:
+        return (await enrollment.join(token, request)).certificate
+
+    with pytest.raises(MeshError):
+        await enrollment.enroll(folder, lost)
+    member = await enrollment.enroll(folder, heard)
+    await _use(vault, member)
+    assert {file.name for file in folder.iterdir()} == {"identity.pem", "bundle.pem"}
+
+
 async def test_an_old_token_does_not_withdraw_who_joined_again_since(vault: ServedVault) -> None:
     """A6: what lies in an old shell history is no weapon."""
     old = await vault.token("adapter")

@@ -63,6 +63,25 @@ async def test_a_token_works_until_it_ends_and_not_after(tokens: JoinTokens, clo
     assert await _outcome(tokens, too_late) is Reason.JOIN_TOKEN
 
 
+@pytest.mark.security
+@pytest.mark.parametrize(("minutes", "withdrawn"), [(0, True), (11, True), (69, True), (71, False)])
+async def test_a_second_use_withdraws_unless_the_token_is_long_over(
+    core: Core, clock: TurnableClock, minutes: float, withdrawn: bool
+) -> None:
+    """A6: a thief loses the identity; a member that was away and shows its old token does not."""
+    told: list[SpiffeId] = []
+
+    async def on_reuse(spiffe: SpiffeId) -> None:
+        told.append(spiffe)
+
+    tokens = JoinTokens(core.database, core.pepper, clock, on_reuse)
+    secret, _ = await tokens.create(WORKER, DEFAULT_TTL)
+    await tokens.redeem(secret, b"k" * 32)
+    clock.turn(minutes=minutes)
+    assert await _outcome(tokens, secret) is Reason.JOIN_TOKEN
+    assert told == [WORKER] * withdrawn
+
+
 @pytest.mark.parametrize("secret", ["", "a", "x" * 43, "é" * 43, "\x00", "' OR 1=1 --", "x" * 1_000_000])
 async def test_what_is_no_secret_lets_nobody_in(tokens: JoinTokens, secret: str) -> None:
     await tokens.create(WORKER, DEFAULT_TTL)

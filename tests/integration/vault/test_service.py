@@ -77,10 +77,8 @@ async def test_a_newcomer_joins_and_is_let_in(vault: ServedVault) -> None:
 
 async def test_a_token_joins_once(vault: ServedVault) -> None:
     token = await vault.token("gateway")
-    request = certificate_request(new_key())
-    outcomes = await asyncio.gather(
-        *(enrollment.join(token, request) for _ in range(20)), return_exceptions=True
-    )
+    joins = [enrollment.join(token, certificate_request(new_key())) for _ in range(20)]
+    outcomes = await asyncio.gather(*joins, return_exceptions=True)
     reasons = [one.reason for one in outcomes if isinstance(one, MeshError)]
     # The one who got in may already find the identity withdrawn: the token was presented twice.
     assert reasons.count(Reason.JOIN_TOKEN) == 19

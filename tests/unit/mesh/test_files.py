@@ -16,7 +16,7 @@ from nexus_mesh.files import create_private, private_folder, write_private
 pytestmark = pytest.mark.security
 
 
-@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o277])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     before = os.umask(request.param)
     yield request.param

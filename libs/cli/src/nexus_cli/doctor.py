@@ -16,7 +16,7 @@ from nexus_mesh import tls
 from nexus_mesh.errors import MeshError
 from rich.text import Text
 
-from nexus_cli import etcd, etcd_door, policy_calls
+from nexus_cli import etcd, etcd_door, identities, policy_calls
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
@@ -166,6 +166,24 @@ async def _policy(layout: Layout) -> list[Finding]:
     ]
 
 
+async def _identities(layout: Layout) -> list[Finding]:
+    try:
+        async with control(layout, "vault") as vault:
+            rows = await identities.known(vault)
+    except (MeshError, Failure):
+        return []  # the process check says so already; a joined machine has no operator identity to ask with
+    copied = [row["identity"] for row in rows if row["copied"] and not row["denied"]]
+    advice = (
+        "If nobody restored a backup: nexus identities deny ID, and join that machine under another name."
+        " If somebody did: nexus identities allow ID."
+    )
+    found = [
+        Finding(f"identity {name}", False, "two use it: an older certificate was renewed", advice)
+        for name in copied
+    ]
+    return found or [Finding("identities", True, f"{len(rows)} known, none copied")]
+
+
 async def _endpoint(layout: Layout) -> list[Finding]:
     mesh = layout.read() or MeshFile(node="")
     if not mesh.http:
@@ -191,5 +209,6 @@ CHECKS: tuple[Callable[[Layout], Awaitable[list[Finding]]], ...] = (
     _processes,
     _backends,
     _policy,
+    _identities,
     _endpoint,
 )

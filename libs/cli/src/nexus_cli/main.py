@@ -13,6 +13,7 @@ from nexus_mesh.files import guard_process
 from nexus_mesh.version import VERSION
 
 from nexus_cli.command import Home, Json, run
+from nexus_cli.identity_commands import identities
 from nexus_cli.key_commands import keys
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, fail, print_json
@@ -34,6 +35,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(tenants, name="tenants")
 app.add_typer(token, name="token")
 app.add_typer(policy, name="policy")
+app.add_typer(identities, name="identities")
 
 
 def _tell_version(wanted: bool) -> None:
@@ -109,6 +111,9 @@ def up(
     listen: Annotated[
         str, typer.Option(help="Address to listen on. Beyond loopback, API keys are demanded.")
     ] = "localhost",
+    advertise: Annotated[
+        str | None, typer.Option(help="Address other machines reach this one at. [found out]")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="A GGUF file to serve.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call its model. [the file's name]")] = None,
     discovery: Annotated[
@@ -121,16 +126,22 @@ def up(
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
-    options = Options(home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name)
+    options = Options(
+        home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name, advertise
+    )
     run(start(options, as_json=as_json), as_json=as_json)
 
 
 @app.command()
 def join(
-    join_token: Annotated[
-        str, typer.Argument(metavar="TOKEN", help="From `nexus token create` on the control host.")
-    ],
     home: Home,
+    join_token: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="-", help="Read the token from standard input. [asked for, or standard input]"
+        ),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="Read the token from a file.")] = None,
     listen: Annotated[
         str | None, typer.Option(help="Address of this machine in the mesh. [found out]")
     ] = None,
@@ -141,13 +152,18 @@ def join(
     name: Annotated[str | None, typer.Option(help="What to call its model. [the file's name]")] = None,
     as_json: Json = False,
 ) -> None:
-    """Join this machine's engines to a mesh, and serve them until Ctrl-C."""
+    """Join this machine's engines to a mesh, and serve them until Ctrl-C.
+
+    The token of `nexus token create` is asked for; in scripts it comes by standard input or --token-file, never as an
+    argument, which every user of this machine could read. A machine that has joined needs none to serve again.
+    """
     from nexus_cli import join as join_command
 
     layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
+    source = join_command.Source(join_token, token_file)
     address = None if listen is None else host_of(listen)
     run(
-        join_command.join(layout, join_token, address, discovery, chosen, name, as_json=as_json),
+        join_command.join(layout, source, address, discovery, chosen, name, as_json=as_json),
         as_json=as_json,
     )
 
@@ -267,13 +283,20 @@ def token_create(
     home: Home,
     node: Annotated[str, typer.Option(help="The joining machine's name in the mesh.")],
     zone: Annotated[str, typer.Option(help="Its privacy zone.")] = "default",
+    models: Annotated[
+        str, typer.Option(help="Models it may offer, * and ? allowed, commas between: 'llama*,qwen*'. [any]")
+    ] = "",
+    priority_floor: Annotated[
+        int, typer.Option(min=0, max=1_000_000, help="Best priority number it may claim; 0 = any.")
+    ] = 50,
     minutes: Annotated[float, typer.Option(min=1, max=1440, help="How long the token is good.")] = 10,
     as_json: Json = False,
 ) -> None:
     """Make a single-use token for one machine."""
     from nexus_cli import tokens as tokens_command
 
-    run(tokens_command.create(Layout(home), node, zone, minutes, as_json=as_json), as_json=as_json)
+    wanted = tokens_command.Wanted(node, zone, models, priority_floor, minutes)
+    run(tokens_command.create(Layout(home), wanted, as_json=as_json), as_json=as_json)
 
 
 def main() -> None:

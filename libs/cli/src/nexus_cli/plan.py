@@ -48,6 +48,7 @@ class Options:
     discovery: bool = True
     log_level: str = "info"
     name: str | None = None
+    advertise: str | None = None
 
     @property
     def config_path(self) -> Path | None:

@@ -9,11 +9,9 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from nexus_mesh.addresses import loopback
-
 from nexus_cli.output import Failure
 
-__all__ = ["USUAL", "Ports", "primary_address"]
+__all__ = ["USUAL", "Ports"]
 
 USUAL = {
     "gateway": 7400,
@@ -102,16 +100,3 @@ def _bound(host: str, port: int, stack: contextlib.ExitStack) -> bool:
             probe.close()
         return True
     return False
-
-
-def primary_address() -> str:
-    """The address this machine is reached at by its network; loopback when it has none. Sends nothing."""
-    # Documentation addresses: they only ask the routing table.
-    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as probe:
-                probe.connect((elsewhere, 9))
-                return str(probe.getsockname()[0])
-        except OSError:
-            continue
-    return loopback()

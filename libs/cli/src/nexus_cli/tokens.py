@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+
 from google.protobuf.duration_pb2 import Duration
 from nexus.vault.v1 import identity_pb2
 from nexus_mesh.spiffe import LABEL
@@ -9,29 +12,52 @@ from nexus_mesh.spiffe import LABEL
 from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
-from nexus_cli.output import Failure, console, print_json
+from nexus_cli.output import Failure, print_json
 
-__all__ = ["create"]
+__all__ = ["Wanted", "create"]
 
 
-async def create(layout: Layout, node: str, zone: str, minutes: float, *, as_json: bool) -> None:
-    for what, value in (("--node", node), ("--zone", zone)):
-        if not LABEL.fullmatch(value):
-            raise Failure(f"{what} must be 1 to 63 of a-z, 0-9 and -.", f"Example: {what} studio-mac")
-    request = identity_pb2.CreateJoinTokenRequest(
-        role="adapter", node=node, name="main", zone=zone, ttl=Duration(seconds=round(minutes * 60))
-    )
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who may join, and what it may claim. `models`: patterns with commas between; empty = any."""
+
+    node: str
+    zone: str
+    models: str
+    priority_floor: int
+    minutes: float
+
+    def request(self) -> identity_pb2.CreateJoinTokenRequest:
+        """Raises Failure when it is none that could be granted."""
+        for what, value in (("--node", self.node), ("--zone", self.zone)):
+            if not LABEL.fullmatch(value):
+                raise Failure(f"{what} must be 1 to 63 of a-z, 0-9 and -.", f"Example: {what} studio-mac")
+        patterns = [part.strip() for part in self.models.split(",") if part.strip()]
+        return identity_pb2.CreateJoinTokenRequest(
+            role="adapter",
+            node=self.node,
+            name="main",
+            zone=self.zone,
+            ttl=Duration(seconds=round(self.minutes * 60)),
+            claims=identity_pb2.Claims(models=patterns, priority_floor=self.priority_floor),
+        )
+
+
+async def create(layout: Layout, wanted: Wanted, *, as_json: bool) -> None:
+    """The token alone goes to standard output, so that a script can take it; what to do with it is said beside."""
     async with control(layout, "vault") as vault:
-        made = await vault.unary(CREATE_TOKEN, request, timeout=5.0)
+        made = await vault.unary(CREATE_TOKEN, wanted.request(), timeout=5.0)
     if as_json:
         print_json({"token": made.token, "expires": made.expire_time.ToJsonString()})
         return
-    console.print(made.token)
-    console.print(f"\nOn {node}, within {minutes:g} minutes:  nexus join TOKEN", style="dim")
+    sys.stdout.write(made.token + "\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        f"On {wanted.node}, within {wanted.minutes:g} minutes: `nexus join`, and paste the token when asked.\n"
+    )
     mesh = layout.read()
     if mesh is not None and mesh.control.get("join", "").startswith("127."):
-        console.print(
+        sys.stderr.write(
             "This mesh listens on loopback only, so no other machine can reach it: "
-            "start it with `nexus up --listen ADDRESS`.",
-            style="yellow",
+            "start it with `nexus up --listen ADDRESS`.\n"
         )

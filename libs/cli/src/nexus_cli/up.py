@@ -17,10 +17,11 @@ from nexus_mesh import addresses
 from nexus_mesh.config import default_node
 
 from nexus_cli import welcome
+from nexus_cli.advertising import advertised
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
 from nexus_cli.plan import Options, Plan
-from nexus_cli.ports import USUAL, Ports, primary_address
+from nexus_cli.ports import USUAL, Ports
 from nexus_cli.progress import Progress
 from nexus_cli.ready import until_ready
 from nexus_cli.settings import check_settings
@@ -89,7 +90,7 @@ def describe(options: Options, layout: Layout, ports: Ports) -> MeshFile:
             where = addresses.loopback() if name.startswith("etcd") else host
             wanted = None if options.port == 0 else usual
             chosen[name] = ports.choose(where, before.ports.get(name, wanted))
-    reached = primary_address() if host in addresses.WILDCARDS else host
+    reached = advertised(host, options.advertise)
     roles = ("registry", "router", "vault", "gateway", "join")
     control = {role: addresses.join(reached, chosen[role]) for role in roles}
     http = f"http://{addresses.join(addresses.local(host), chosen['http'])}"

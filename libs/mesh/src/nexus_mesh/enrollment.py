@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -16,12 +17,13 @@ from nexus_mesh.backoff import Backoff
 from nexus_mesh.channels import channel
 from nexus_mesh.client import Method, Peer
 from nexus_mesh.errors import MeshError
+from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.join_token import JoinToken
 from nexus_mesh.root_pin import pinned_root
 from nexus_mesh.status import from_rpc_error
 from nexus_mesh.tls import Identity, Material
 
-__all__ = ["Issuer", "enroll", "join", "keep_fresh", "renew_with"]
+__all__ = ["Issuer", "enroll", "join", "joining_key", "keep_fresh", "renew_with"]
 
 Issuer = Callable[[bytes], Awaitable[identity_pb2.IssuedCertificate]]
 
@@ -31,13 +33,29 @@ RENEW = Method(
 )
 CALL_TIMEOUT = 5.0
 JITTER = 0.1
+JOINING = "joining.pem"
 
 log = telemetry.logger("enrollment")
 
 
 async def enroll(folder: Path, issue: Issuer) -> Identity:
     """A new key, certified by `issue` and stored in `folder`."""
-    return Identity(await _issue(folder, issue))
+    with joining_key(folder / JOINING) as key:
+        return Identity(await _issue(folder, issue, key))
+
+
+@contextmanager
+def joining_key(path: Path) -> Iterator[bytes]:
+    """A key to join with, kept in a file until the block ends well.
+
+    When the answer to a join is lost, only who asks again with the same key gets it: a token presented with another one
+    has been in two hands, and withdraws the identity. Raises OSError.
+    """
+    private_folder(path.parent)
+    if not tls.is_key(path):
+        write_private(path, tls.new_key())
+    yield path.read_bytes()
+    path.unlink(missing_ok=True)
 
 
 async def join(token: JoinToken, request: bytes) -> identity_pb2.JoinResponse:
@@ -74,7 +92,7 @@ async def keep_fresh(identity: Identity, folder: Path, issue: Issuer) -> None:
         backoff = Backoff(0.2, 30.0)
         while True:
             try:
-                identity.replace(await _issue(folder, issue))
+                identity.replace(await _issue(folder, issue, tls.new_key()))
                 log.info("certificate renewed", expires=identity.expires_at.isoformat())
                 break
             except MeshError as error:
@@ -83,8 +101,7 @@ async def keep_fresh(identity: Identity, folder: Path, issue: Issuer) -> None:
                 await backoff.wait()
 
 
-async def _issue(folder: Path, issue: Issuer) -> Material:
-    key = tls.new_key()
+async def _issue(folder: Path, issue: Issuer, key: bytes) -> Material:
     issued = await issue(tls.certificate_request(key))
     material = Material(key, issued.chain_pem, issued.bundle_pem)
     await asyncio.to_thread(tls.store, folder, material)

@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["create_private", "guard_process", "private_folder", "remove_parts", "write_private"]
 
 PART = ".part"
-PRIVATE = 0o700
+PRIVATE, FILE = 0o700, 0o600
 OTHERS = 0o077
 
 
@@ -67,6 +67,7 @@ def _written(path: Path, content: bytes) -> Path:
     descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, FILE)
             file.write(content)
             file.flush()
             os.fsync(descriptor)

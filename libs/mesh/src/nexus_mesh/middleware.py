@@ -121,6 +121,12 @@ class Report:
     """Logs refusals and faults; a good call is silent."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
+    STUBBORN = frozenset({Reason.MESH_IDENTITY, Reason.MESH_POLICY, Reason.JOIN_TOKEN})
+    """Refusals that the refused may ask for as often as they like: one line a minute for each of them."""
+    EVERY, REMEMBERED = 60.0, 1024
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}
 
     def start(self, call: Call) -> None:
         """Only ends are worth a line."""
@@ -128,23 +134,43 @@ class Report:
     def end(self, call: Call, error: MeshError | None) -> None:
         if error is not None and error is not GIVEN_UP and error.reason not in self.QUIET:
             peer = str(call.caller.spiffe) if call.caller else "unknown"
+            repeated = self._repeated(peer, call.method) if error.reason in self.STUBBORN else 0
+            if repeated is None:
+                return
+            more = {"repeated": repeated} if repeated else {}
             log.info(
-                "call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message
+                "call refused",
+                method=call.method,
+                peer=peer,
+                reason=error.reason.value,
+                detail=error.message,
+                **more,
             )
+
+    def _repeated(self, peer: str, method: str) -> int | None:
+        """How many refusals were not logged since the last line about the same; None when this is one of them."""
+        key, now = (peer, method), time.monotonic()
+        last, left_out = self._last.get(key, (-self.EVERY, 0))
+        if now - last < self.EVERY:
+            self._last[key] = (last, left_out + 1)
+            return None
+        if len(self._last) >= self.REMEMBERED:
+            self._last.clear()
+        self._last[key] = (now, 0)
+        return left_out
 
 
 class Identify:
     """Reads the peer's identity and refuses what has expired or been denied since the connection was made."""
 
     def start(self, call: Call) -> None:
-        caller = identify(call.context)
+        call.caller = caller = identify(call.context)  # also who is refused is named in the log
         if caller.expires_timestamp <= time.time():
             raise MeshError(Reason.MESH_IDENTITY, "The certificate of this connection has expired.")
         if caller.spiffe.trust_domain != call.guard.trust_domain:
             raise MeshError(Reason.MESH_IDENTITY, "The certificate belongs to another mesh.")
         if call.guard.denied and str(caller.spiffe) in call.guard.denied:
             raise MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
-        call.caller = caller
         CALLER.set(caller)
 
     def end(self, call: Call, error: MeshError | None) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from nexus_mesh.files import private_folder, write_private
 from nexus_mesh.spiffe import SpiffeId
 
-__all__ = ["Identity", "Material", "certificate_request", "load", "new_key", "store"]
+__all__ = ["Identity", "Material", "certificate_request", "is_key", "load", "new_key", "store"]
 
 ONE_FILE = "identity.pem"
 BUNDLE_FILE = "bundle.pem"
@@ -117,6 +117,15 @@ def new_key() -> bytes:
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def is_key(path: Path) -> bool:
+    """Whether a file holds a private key that can be used."""
+    try:
+        serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
 
 
 def certificate_request(key_pem: bytes) -> bytes:

@@ -25,7 +25,7 @@ class RoutingTable:
 
     def __init__(self, trust_domain: str, denied: Denials | None = None) -> None:
         self._guard = RowGuard(trust_domain, "router")
-        self._denied = denied or Denials()
+        self._denied = Denials() if denied is None else denied  # an empty one is false
         self._denied.subscribe(self._sift_again)
         self._told: snapshot_pb2.Snapshot | None = None
         self.table = Table()

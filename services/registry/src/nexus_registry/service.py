@@ -77,7 +77,7 @@ class RegistryServicer(RegistryServiceServicer):
                 self._directory.detach(instance_id, beat)
 
     def _held(self, status: Status) -> Status:
-        """What of a status may go into the table: the parts that fit, and that the caller's certificate lets it claim."""
+        """What of a status may go into the table: parts that fit, and that the certificate of the caller covers."""
         held = fitted(status)
         self._claims.enforce(caller(), held)
         return held

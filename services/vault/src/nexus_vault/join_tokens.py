@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_TTL", "MAX_TTL", "JoinTokens"]
 MAX_SECRET_CHARACTERS = 256
 DEFAULT_TTL = datetime.timedelta(minutes=10)
 MAX_TTL = datetime.timedelta(hours=24)
+SUSPECT = datetime.timedelta(hours=1)  # how long after its end a second use withdraws who came first
 REMEMBERED = datetime.timedelta(days=30)  # how long a used or expired token is still recognised as one
 
 log = telemetry.logger("vault")
@@ -75,12 +76,16 @@ class JoinTokens:
         await self._database.write(store)
         return secret, now + ttl
 
-    async def redeem(self, secret: str) -> tuple[SpiffeId, Claims]:
-        """The identity the secret stands for, once, and what it may claim. Raises MeshError JOIN_TOKEN."""
+    async def redeem(self, secret: str, key: bytes = b"") -> tuple[SpiffeId, Claims]:
+        """The identity the secret stands for, once, and what it may claim. Raises MeshError JOIN_TOKEN.
+
+        `key`: SHA-256 of the public key it is redeemed for. Whoever holds that key may ask again while the token lasts:
+        the answer may have been lost.
+        """
         digest = self._digest(secret[:MAX_SECRET_CHARACTERS])
         # Read before taking: strangers with invented secrets must not queue for the one place to write.
         found = await self._find(digest)
-        if found is None or not await self._take(digest):
+        if found is None or not await self._take(digest, key):
             await self._report(digest)
             raise MeshError(
                 Reason.JOIN_TOKEN, "This join token is unknown, used or expired. Ask for a new one."
@@ -92,11 +97,13 @@ class JoinTokens:
         rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
         return rows[0] if rows else None
 
-    async def _take(self, digest: bytes) -> bool:
-        """The whole of single use: of any number of callers, one finds redeem_time empty."""
+    async def _take(self, digest: bytes, key: bytes) -> bool:
+        """The whole of single use: of any number of keys, one finds redeem_time empty."""
         now, columns = self._clock(), join_tokens.c
-        is_open = (columns.digest == digest, columns.redeem_time.is_(None), columns.expire_time > now)
-        take = join_tokens.update().where(*is_open).values(redeem_time=now).returning(columns.digest)
+        unused, again = columns.redeem_time.is_(None), columns.redeemed_key == key if key else sa.false()
+        which = (columns.digest == digest, columns.expire_time > now, sa.or_(unused, again))
+        values = {"redeem_time": sa.func.coalesce(columns.redeem_time, now), "redeemed_key": key}
+        take = join_tokens.update().where(*which).values(values).returning(columns.digest)
 
         async def store(connection: AsyncConnection) -> bool:
             return (await connection.execute(take)).first() is not None
@@ -107,14 +114,16 @@ class JoinTokens:
         """Tells the operator, not the caller, what was wrong.
 
         A second use means that two had the token. Which of them is the identity's owner cannot be known, so it is
-        withdrawn; unless it has joined again since, by a token of its own.
+        withdrawn; unless it has joined again since, by a token of its own, or the token is long over: then it is more
+        likely a member that was away and has nothing newer.
         """
         found = await self._find(digest)
         used = found.redeem_time if found else None
         REDEMPTIONS.labels("reused" if used else "expired" if found else "unknown").inc()
         if found and used:
             log.warning("join_token_reuse", identity=found.spiffe_id, first_use=used.isoformat())
-            if self._on_reuse is not None and not await self._joined_since(found):
+            in_time = self._clock() < found.expire_time + SUSPECT
+            if self._on_reuse is not None and in_time and not await self._joined_since(found):
                 await self._on_reuse(SpiffeId.parse(found.spiffe_id))
 
     async def _joined_since(self, token: sa.Row[Any]) -> bool:

@@ -19,7 +19,7 @@ from nexus_mesh.join_token import JoinToken
 
 from nexus_vault import convert, join_tokens
 from nexus_vault.ca.issue import IssuingAuthority
-from nexus_vault.ca.request import requested_key
+from nexus_vault.ca.request import fingerprint, requested_key
 from nexus_vault.identity_roll import IdentityRoll
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing
@@ -123,8 +123,8 @@ class JoinServicer(identity_pb2_grpc.JoinServiceServicer):
         self._control_plane = dict(control_plane)
 
     async def Join(self, request: identity_pb2.JoinRequest, context: Context) -> identity_pb2.JoinResponse:
-        requested_key(request.certificate_request)  # a request that cannot be met must not use the token up
-        spiffe, claims = await self._tokens.redeem(request.secret)
+        key = requested_key(request.certificate_request)  # one that cannot be met must not use the token up
+        spiffe, claims = await self._tokens.redeem(request.secret, fingerprint(key))
         self._trust.check(spiffe)
         issued = self._authority.issue(spiffe, request.certificate_request, claims=claims)
         await self._roll.joined(issued, claims)

@@ -59,6 +59,8 @@ join_tokens = sa.Table(
     sa.Column("create_time", UtcTime, nullable=False),
     sa.Column("expire_time", UtcTime, nullable=False),
     sa.Column("redeem_time", UtcTime),
+    # SHA-256 of the public key it was redeemed for: who lost the answer asks again with the same.
+    sa.Column("redeemed_key", sa.LargeBinary(32)),
     sa.Column("claims", sa.Text, nullable=False, server_default=""),
 )
 

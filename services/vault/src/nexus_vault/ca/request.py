@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from nexus_mesh.errors import MeshError, Reason
 
-__all__ = ["MAX_REQUEST_BYTES", "requested_key"]
+__all__ = ["MAX_REQUEST_BYTES", "fingerprint", "requested_key"]
 
 MAX_REQUEST_BYTES = 4096
 
@@ -27,6 +30,12 @@ def requested_key(request: bytes) -> ec.EllipticCurvePublicKey:
     if not proven:
         raise _refused("must be signed with the key it carries")
     return key
+
+
+def fingerprint(key: ec.EllipticCurvePublicKey) -> bytes:
+    """SHA-256 of a public key."""
+    encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(key.public_bytes(encoding, form)).digest()
 
 
 def _refused(why: str) -> MeshError:

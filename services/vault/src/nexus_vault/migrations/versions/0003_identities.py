@@ -34,13 +34,15 @@ def upgrade() -> None:
         "INSERT INTO identities (spiffe_id, create_time, serial, used, renewals, claims)"
         " SELECT spiffe_id, deny_time, '', false, 0, '' FROM denied"
     )
+    op.add_column("join_tokens", sa.Column("redeemed_key", sa.LargeBinary(32)))
     op.add_column("join_tokens", sa.Column("claims", sa.Text, nullable=False, server_default=""))
 
 
 def downgrade() -> None:
     """Drops them. Denials taken back are forgotten, for to an earlier version they would count again."""
     op.execute("DELETE FROM denied WHERE allow_time IS NOT NULL")
-    op.drop_column("join_tokens", "claims")
+    for column in ("claims", "redeemed_key"):
+        op.drop_column("join_tokens", column)
     for column in ("revision", "allow_time", "author", "reason"):
         op.drop_column("denied", column)
     op.drop_table("identities")
