@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto faults bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto faults bench noisy demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20"
 
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
 	@$(RUN)/python -m bench $(ARGS)
+
+noisy: .venv/.dev/stamp ## One tenant against all: what another one notices, and the memory it costs (ARGS="--only bodies --seconds 10")
+	@$(RUN)/python -m bench.noisy $(ARGS)
 
 demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
 	@OPENBLAS_NUM_THREADS=1 nice -n 10 $(RUN)/python -m tools.demo_model $(ARGS)
