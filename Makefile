@@ -66,6 +66,9 @@ soak: .venv/.dev/stamp ## Requests and restarts of backends for twenty minutes: 
 bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench/README.md)
 	@$(RUN)/python -m bench $(ARGS)
 
+noisy: .venv/.dev/stamp ## One tenant against all: what another one notices, and the memory it costs (ARGS="--only bodies --seconds 10")
+	@$(RUN)/python -m bench.noisy $(ARGS)
+
 demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
 	@OPENBLAS_NUM_THREADS=1 nice -n 10 $(RUN)/python -m tools.demo_model $(ARGS)
 

@@ -55,13 +55,15 @@ class EdgePipeline:
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
+        self.principal: Callable[[str], Any] = str
+        """Who a credential makes the caller."""
 
     async def authenticate(self, credential: str | None) -> Any:
         if self.keys is not None and credential not in self.keys:
             raise MeshError(
                 Reason.CALLER_KEY, "The API key is missing or unknown. Send one as a bearer token."
             )
-        return credential or "anonymous"
+        return self.principal(credential or "anonymous")
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         with self._at_work(request):

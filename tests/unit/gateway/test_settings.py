@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.limits import limits_by_model
+from nexus_gateway.memory import MIB, body_bytes, memory_limit
 from nexus_mesh.config import load
 from nexus_mesh.errors import ConfigError
 
@@ -95,3 +96,20 @@ def test_pages_and_names_that_may_be_set(tmp_path: Path) -> None:
     assert settings(tmp_path).hosts == ("box", "*.home.arpa")
     (tmp_path / "nexus.toml").write_text("[gateway]\norigins = []")
     assert settings(tmp_path).origins == ()
+
+
+@pytest.mark.parametrize(
+    ("memory", "bodies"), [(256, 64), (512, 128), (1024, 256), (4096, 1024), (65_536, 1024)]
+)
+def test_bodies_take_a_quarter_of_the_memory_there_is(memory: int, bodies: int) -> None:
+    """A5."""
+    assert body_bytes(memory * MIB) == bodies * MIB
+
+
+def test_a_container_says_how_much_memory_there_is(tmp_path: Path) -> None:
+    """A5."""
+    (tmp_path / "v1").write_text("536870912\n")
+    (tmp_path / "v2").write_text("max\n")
+    machine = memory_limit(())
+    assert memory_limit((tmp_path / "v2", tmp_path / "nowhere")) == machine
+    assert memory_limit((tmp_path / "v2", tmp_path / "v1")) == 512 * MIB

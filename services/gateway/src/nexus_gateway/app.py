@@ -19,10 +19,11 @@ from nexus_gateway.config import GatewaySettings
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.http.app import build_app
 from nexus_gateway.http.guard import local_names
-from nexus_gateway.http.options import EdgeOptions
+from nexus_gateway.http.options import MIB, EdgeOptions, Limits
 from nexus_gateway.http.server import HttpServer, serve_http
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import limits_by_model
+from nexus_gateway.memory import body_bytes, memory_limit
 from nexus_gateway.peers import Peers
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.principals import Authenticator
@@ -51,6 +52,13 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         origins=settings.origins,
         needs_key=settings.needs_key,
         expose_metrics=not settings.needs_key,
+        limits=Limits(
+            connections=settings.connections,
+            bodies_bytes=settings.body_memory * MIB
+            if settings.body_memory is not None
+            else body_bytes(memory_limit()),
+            tenant_share=settings.body_share,
+        ),
     )
     http = await serve_http(
         build_app(pipeline, options), settings.http_host, settings.http_port, options.limits

@@ -42,6 +42,21 @@ class GatewaySettings(ServiceSettings):
         '("https://chat.example", "http://box:*", "chrome-extension://*"); one that is empty, or names pages of this '
         'machine itself ("http://localhost:3000"), is taken as it stands.',
     )
+    connections: int = Field(
+        4096,
+        ge=64,
+        le=65536,
+        description="Clients connected at once; the longest idle makes room for the next.",
+    )
+    body_memory: int | None = Field(
+        None,
+        ge=32,
+        description="Megabytes of request bodies under way at once, waiting ones too. Unset: a quarter of the memory "
+        "there is, at least 64 and at most 1024.",
+    )
+    body_share: float = Field(
+        0.5, gt=0, lt=1, description="Of `body_memory`, for one tenant while no other has any under way."
+    )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
     )

@@ -57,7 +57,8 @@ class BodyBudget:
             async with asyncio.timeout(self._wait_seconds):
                 await waiter.turn
         except TimeoutError:
-            raise self._refusal(owner, size) from None
+            if not waiter.turn.done() or waiter.turn.cancelled():
+                raise self._refusal(owner, size) from None
         except asyncio.CancelledError:
             if waiter.turn.done() and not waiter.turn.cancelled():
                 self.give_back(owner, size)  # it was granted at the very moment its client left

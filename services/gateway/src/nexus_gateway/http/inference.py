@@ -31,6 +31,9 @@ ZONE = b"x-nexus-zone"
 PRIORITY = b"x-nexus-priority"
 """Request header: low = others may go first while places are short."""
 
+OTHERS = 4
+"""Times what a large body took is everybody else's before the next one."""
+
 
 class Inference(Protocol):
     """The part of the pipeline these routes use."""
@@ -44,6 +47,7 @@ class Inference(Protocol):
 
 def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: float) -> Handler:
     """The handler of one operation's route."""
+    lane = Lane()
 
     def parsed(exchange: Exchange, body: bytes) -> InferenceRequest:
         request = parse_request(
@@ -58,7 +62,7 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
-        request = await one_by_one(parsed, exchange, await exchange.body())
+        request = await lane.parse(parsed, exchange, await exchange.body())
         request.principal = exchange.principal
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
@@ -73,21 +77,26 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
     return handle
 
 
-_large = asyncio.Lock()
+class Lane:
+    """Large bodies stop the loop while they are parsed: one at a time, and others have most of the time in between."""
 
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._free_at = 0.0
 
-async def one_by_one(
-    parsed: Callable[[Exchange, bytes], InferenceRequest], exchange: Exchange, body: bytes
-) -> InferenceRequest:
-    """Parses a body. Large ones stop the loop for a while: one at a time, and others have as long in between."""
-    if len(body) < LARGE:
-        return parsed(exchange, body)
-    async with _large:
-        began = time.perf_counter()
-        request = parsed(exchange, body)
-        del body
-        await asyncio.sleep(time.perf_counter() - began)
-    return request
+    async def parse(
+        self, parsed: Callable[[Exchange, bytes], InferenceRequest], exchange: Exchange, body: bytes
+    ) -> InferenceRequest:
+        if len(body) < LARGE:
+            return parsed(exchange, body)
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
+            began = time.monotonic()
+            try:
+                return parsed(exchange, body)
+            finally:
+                now = time.monotonic()
+                self._free_at = now + OTHERS * (now - began)
 
 
 def check_media_type(fields: dict[bytes, bytes]) -> None:

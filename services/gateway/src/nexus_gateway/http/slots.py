@@ -10,6 +10,7 @@ __all__ = ["SPARE", "Slots"]
 
 SPARE = 0.125
 """Of the slots, for connections that are only told that there is no room."""
+LEAST_SPARE = 16
 
 
 class Connection(Protocol):
@@ -35,12 +36,13 @@ class Slots:
         self._slots = slots
         self._share = max(1, int(slots * share))
         self._addresses: dict[str, _Address] = {}
+        self._evicted: set[Connection] = set()
         self.held = 0
 
     @property
     def crowded(self) -> bool:
         """Whether even those who are to be told that there is no room are too many."""
-        return self.held > self._slots * (1 + SPARE)
+        return self.held > self._slots + max(LEAST_SPARE, int(self._slots * SPARE))
 
     def enter(self, address: str, connection: Connection) -> bool:
         """Takes a slot for a new connection, which is idle; whether there was one, or one could be had."""
@@ -51,7 +53,7 @@ class Slots:
         self.held += 1
         roomy = True
         if known.held > self._share and not _is_loopback(address):
-            roomy = self._evict(known)
+            roomy = self._evict(address)
         elif self.held > self._slots:
             roomy = self._evict(self._largest())
         known.idle[connection] = None
@@ -59,6 +61,22 @@ class Slots:
 
     def leave(self, address: str, connection: Connection) -> None:
         """The connection is gone."""
+        if connection in self._evicted:
+            self._evicted.remove(connection)
+        else:
+            self._free(address, connection)
+
+    def busy(self, address: str, connection: Connection) -> None:
+        """A request is under way on it."""
+        if connection not in self._evicted:
+            self._addresses[address].idle.pop(connection, None)
+
+    def idle(self, address: str, connection: Connection) -> None:
+        """No request is, from now on."""
+        if connection not in self._evicted:
+            self._addresses[address].idle[connection] = None
+
+    def _free(self, address: str, connection: Connection) -> None:
         known = self._addresses[address]
         known.idle.pop(connection, None)
         known.held -= 1
@@ -66,24 +84,19 @@ class Slots:
         if not known.held:
             del self._addresses[address]
 
-    def busy(self, address: str, connection: Connection) -> None:
-        """A request is under way on it."""
-        self._addresses[address].idle.pop(connection, None)
-
-    def idle(self, address: str, connection: Connection) -> None:
-        """No request is, from now on."""
-        self._addresses[address].idle[connection] = None
-
-    def _largest(self) -> _Address | None:
+    def _largest(self) -> str | None:
         """Of the addresses that have an idle connection, the one that holds most."""
-        return max(
-            (each for each in self._addresses.values() if each.idle), key=lambda each: each.held, default=None
-        )
+        with_idle = (address for address, known in self._addresses.items() if known.idle)
+        return max(with_idle, key=lambda address: self._addresses[address].held, default=None)
 
-    def _evict(self, address: _Address | None) -> bool:
-        if address is None or not address.idle:
+    def _evict(self, address: str | None) -> bool:
+        """Its slot is free at once, though closing it takes a moment."""
+        if address is None or not self._addresses[address].idle:
             return False
-        address.idle.popitem(last=False)[0].evict()
+        connection = next(iter(self._addresses[address].idle))
+        self._free(address, connection)
+        self._evicted.add(connection)
+        connection.evict()
         return True
 
 

@@ -66,7 +66,7 @@ def _check_shape(body: bytes) -> bool:
 
 def _outside_strings(body: bytes) -> bytes:
     """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too."""
-    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
     return b'"'.join(unescaped.split(b'"')[::2])
 
 

@@ -1,0 +1,109 @@
+"""Slots for connections: the longest idle one of whoever holds most makes room, and an address has a share."""
+
+from __future__ import annotations
+
+import pytest
+from nexus_gateway.http.slots import LEAST_SPARE, Slots
+
+pytestmark = pytest.mark.security
+LOOPBACK = "127.0.0.1"
+
+
+class Held:
+    def __init__(self) -> None:
+        self.evicted = False
+
+    def evict(self) -> None:
+        self.evicted = True
+
+
+def fill(slots: Slots, address: str, count: int, *, busy: bool = False) -> list[Held]:
+    """So many new connections that have a slot, and go on having it."""
+    held = [Held() for _ in range(count)]
+    for one in held:
+        assert slots.enter(address, one)
+        if busy:
+            slots.busy(address, one)
+    return held
+
+
+def enter(slots: Slots, address: str) -> tuple[bool, Held]:
+    one = Held()
+    return slots.enter(address, one), one
+
+
+def test_the_longest_idle_goes() -> None:
+    """A9: on loopback all share one address, and have no share of it."""
+    slots = Slots(4, 0.25)
+    first, second, *_ = fill(slots, LOOPBACK, 4)
+    slots.busy(LOOPBACK, first)
+    slots.idle(LOOPBACK, first)
+    assert enter(slots, LOOPBACK)[0]
+    assert (first.evicted, second.evicted) == (False, True)
+
+
+def test_a_request_under_way_is_never_cut() -> None:
+    slots = Slots(3, 1)
+    held = fill(slots, LOOPBACK, 3, busy=True)
+    roomy, refused = enter(slots, LOOPBACK)
+    assert not roomy
+    assert not any(one.evicted for one in held)
+    slots.leave(LOOPBACK, refused)
+    slots.leave(LOOPBACK, held[0])
+    assert enter(slots, LOOPBACK)[0]
+
+
+def test_who_holds_most_makes_room() -> None:
+    slots = Slots(8, 1)
+    mine = fill(slots, "10.0.0.1", 2)
+    theirs = fill(slots, "10.0.0.2", 6)
+    for _ in range(3):
+        assert enter(slots, "10.0.0.3")[0]
+    assert not any(one.evicted for one in mine)
+    assert [one.evicted for one in theirs] == [True] * 3 + [False] * 3
+
+
+def test_an_address_has_a_share() -> None:
+    """A9: over it its own idle connections go, and without any it is refused while others still get in."""
+    slots = Slots(8, 0.25)
+    held = fill(slots, "10.0.0.2", 2)
+    assert enter(slots, "10.0.0.2")[0]
+    assert held[0].evicted
+    busy = Slots(8, 0.25)
+    fill(busy, "10.0.0.2", 2, busy=True)
+    assert not enter(busy, "10.0.0.2")[0]
+    assert enter(busy, "10.0.0.3")[0]
+
+
+def test_even_refusals_are_not_without_end() -> None:
+    slots = Slots(8, 1)
+    fill(slots, LOOPBACK, 8, busy=True)
+    for _ in range(LEAST_SPARE):
+        roomy, told = enter(slots, LOOPBACK)
+        slots.busy(LOOPBACK, told)
+        assert (roomy, slots.crowded) == (False, False)
+    assert not enter(slots, LOOPBACK)[0]
+    assert slots.crowded
+
+
+def test_who_was_evicted_holds_nothing_while_it_is_being_closed() -> None:
+    """A burst of new connections comes before the first old one is gone."""
+    slots = Slots(4, 1)
+    held = fill(slots, LOOPBACK, 4)
+    fresh = [enter(slots, LOOPBACK) for _ in range(4)]
+    assert slots.held == 4
+    assert all(roomy for roomy, _ in fresh)
+    for one in held:
+        slots.busy(LOOPBACK, one)
+        slots.idle(LOOPBACK, one)
+        slots.leave(LOOPBACK, one)
+    assert slots.held == 4
+
+
+def test_nothing_is_remembered_of_who_has_left() -> None:
+    slots = Slots(8, 1)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        for one in fill(slots, address, 4):
+            slots.leave(address, one)
+    assert slots.held == 0
+    assert not slots._addresses
