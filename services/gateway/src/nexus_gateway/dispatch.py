@@ -71,20 +71,24 @@ class Dispatcher:
     async def complete(self, passage: Passage) -> inference_pb2.CompleteResponse:
         """The whole answer of the first candidate that gives one. Raises MeshError."""
         attempt = Attempt(self._complete_at, Kind.WHOLE, _drop, _speed)
-        return await self._walk(passage, attempt, lambda: True)
+        return await self._walk(passage, attempt)
 
-    async def open_stream(self, passage: Passage, may_retry: Callable[[], bool]) -> BackendStream:
+    async def open_stream(self, passage: Passage) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
         attempt = Attempt(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
-        return await self._walk(passage, attempt, may_retry)
+        return await self._walk(passage, attempt)
 
     async def go_on(self, passage: Passage) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
-        if not self._budget.take():
+        assert passage.plan is not None  # noqa: S101 - the step before made it
+        spare = any(
+            self._admits(passage, each) for each in filter(self._traffic.is_spare, passage.plan.candidates)
+        )
+        if not self._budget.take() and not spare:
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
         attempt = Attempt(self._open_at, None, BackendStream.close, _beginning)
-        return await self._walk(passage, attempt, lambda: True, again=True)
+        return await self._walk(passage, attempt, again=True)
 
     async def count(self, passage: Passage) -> inference_pb2.CountTokensResponse:
         """The tokens of the prompt by the first candidate that tells. Raises MeshError."""
@@ -94,7 +98,7 @@ class Dispatcher:
         ) -> inference_pb2.CountTokensResponse:
             return await self.count_at(passage, candidate)
 
-        return await self._walk(passage, Attempt(counted, None, _drop, _beginning), lambda: True)
+        return await self._walk(passage, Attempt(counted, None, _drop, _beginning))
 
     async def count_at(
         self, passage: Passage, candidate: Candidate, seconds: float = COUNT_SECONDS
@@ -112,9 +116,7 @@ class Dispatcher:
                 f"Backend {candidate.target.backend} did not count the prompt within {seconds:g} s.",
             ) from None
 
-    async def _walk(
-        self, passage: Passage, attempt: Attempt[T], may_retry: Callable[[], bool], *, again: bool = False
-    ) -> T:
+    async def _walk(self, passage: Passage, attempt: Attempt[T], *, again: bool = False) -> T:
         assert passage.plan is not None  # noqa: S101 - the step before made it
         if not again:
             self._budget.count_request()
@@ -139,8 +141,6 @@ class Dispatcher:
                 if error.reason is Reason.CONTEXT_LENGTH:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
                 elif _is_final(error):
-                    break
-                if not may_retry():
                     break
         raise failed or unavailable(passage.request.model)
 
