@@ -11,6 +11,8 @@ from nexus_gateway.outcomes import TRANSPORT
 __all__ = ["told", "unavailable"]
 
 RETRY_AFTER = 1.0
+RESTART = 2.0
+"""Seconds within which a supervised process is back."""
 
 
 def told(error: MeshError, candidate: Candidate, limits: TimeLimits, *, begun: bool = False) -> MeshError:
@@ -25,7 +27,7 @@ def told(error: MeshError, candidate: Candidate, limits: TimeLimits, *, begun: b
         return MeshError(
             Reason.BACKEND_DOWN,
             f"Backend {backend} cannot be reached now. Try again shortly; `nexus status` shows all backends.",
-            retry_after=RETRY_AFTER,
+            retry_after=RESTART,
         )
     if error.reason is Reason.TIMEOUT and "grpc" in error.metadata:
         return MeshError(
