@@ -32,6 +32,8 @@ T = TypeVar("T")
 Answered = tuple[T, Candidate, inference_pb2.Served]
 
 ATTEMPTS = 3
+SHARE_OF_TOTAL = 1 / 3
+"""Of the whole time for a request: whoever has taken so much is late, for somebody else needs some too."""
 MANY_ANSWERS = 16
 LONG = 16
 """Tokens of a whole answer from which on its length says more of the time it took than its prompt."""
@@ -181,7 +183,9 @@ class Dispatcher:
             await attempt.discard(answered[0])
 
         after = passage.hedge_after if attempt.kind is Kind.WHOLE else 0.0
-        after = after or self._traffic.patience.limit(candidate, attempt.kind)
+        after = after or min(
+            self._traffic.patience.limit(candidate, attempt.kind), SHARE_OF_TOTAL * passage.limits.total
+        )
         answer, who, served = await hedged(
             ask(candidate, first), second, after, is_final=_is_final, discard=discard
         )
