@@ -19,6 +19,7 @@ from nexus_gateway.hedging import Ask, equals, hedged
 from nexus_gateway.latencies import Measure
 from nexus_gateway.metering import RETRIES
 from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
+from nexus_gateway.outcomes import says_upstream
 from nexus_gateway.passage import Passage
 from nexus_gateway.patience import Kind
 from nexus_gateway.peers import Peers, connecting
@@ -282,6 +283,8 @@ async def _drop(_: object) -> None:
 
 def _is_final(error: MeshError) -> bool:
     """Whether nobody else must be asked: a verdict on the request, which another one might only hide."""
+    if error.reason is Reason.TIMEOUT and says_upstream(error):
+        return False
     return error.reason not in RETRYABLE and error.reason is not Reason.CONTEXT_LENGTH
 
 
