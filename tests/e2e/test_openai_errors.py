@@ -238,7 +238,7 @@ async def test_a_backend_that_is_gone_is_told_as_such(client: openai.AsyncOpenAI
         for _ in range(2):
             with pytest.raises(openai.InternalServerError) as down:
                 await client.chat.completions.create(model="fake-model", messages=HELLO)
-            assert_is(down.value, server(503, "backend_down"))
+            assert_is(down.value, server(503, "backend_down", retry="true"))
     finally:
         await fake.start(port)
 

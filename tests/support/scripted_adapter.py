@@ -186,6 +186,28 @@ class ScriptedAdapter(InferenceServiceServicer):
         usage = inference_pb2.Usage(prompt_tokens=3, completion_tokens=len(WORDS) - 1)
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
+    async def _stream_other(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """The same answer in other pieces."""
+        yield _chunks({"role": "assistant", "content": ""})
+        for piece in ("o", "ne tw", "o three"):
+            yield _chunks({"content": piece})
+        yield _chunks({}, "stop")
+        usage = inference_pb2.Usage(prompt_tokens=2, completion_tokens=len(WORDS))
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_short(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """An answer that ends within the first word of the others."""
+        yield _chunks({"content": "on"})
+        yield _chunks({}, "stop")
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
+    async def _stream_no_prefill(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Refuses to go on with an answer."""
+        if self.seen[-1].continues:
+            raise MeshError(Reason.INVALID_REQUEST, "the test says so")
+        async for message in self._stream_ok():
+            yield message
+
     async def _stream_role_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield _chunks({"role": "assistant", "content": ""})
         raise MeshError(self.reason, "the test says so")

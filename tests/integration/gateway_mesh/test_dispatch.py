@@ -69,6 +69,18 @@ async def test_failure_nothing_can_cure_is_told_at_once(bench: GatewayBench, rea
     assert (caught.value.reason, len(good.seen)) == (reason, 0)
 
 
+async def test_a_backend_s_own_time_limit_is_not_the_request_s(bench: GatewayBench) -> None:
+    """B8: another one may be quicker; our own limit is over there too."""
+    bad, good = await bench.adapter("bad"), await bench.adapter("good")
+    bad.mode, bad.reason, bad.metadata = "fail", Reason.TIMEOUT, {"upstream_status": "504"}
+    await bench.start(bad.target(priority=1), good.target())
+    assert (await bench.ask()).served.backend == "good"
+    bad.metadata = {}
+    with pytest.raises(MeshError) as caught:
+        await bench.ask()
+    assert caught.value.reason is Reason.TIMEOUT
+
+
 async def test_at_most_two_retries(bench: GatewayBench) -> None:
     boxes = [await bench.adapter(name) for name in ("a", "b", "c", "d")]
     for box in boxes:
@@ -92,14 +104,22 @@ async def test_retries_stay_within_a_fifth_of_the_requests(bench: GatewayBench) 
 
 async def test_total_time_is_over(bench: GatewayBench) -> None:
     slow, other = await bench.adapter("slow"), await bench.adapter("other")
-    slow.mode = "silent"
+    slow.mode = other.mode = "silent"
     await bench.start(slow.target(priority=1), other.target(), models={"m": {"timeouts": {"total": 0.4}}})
     with pytest.raises(MeshError) as caught:
         await bench.ask()
     assert caught.value.reason is Reason.TIMEOUT
     assert "0.4 s" in caught.value.message
-    await eventually(lambda: slow.active == 0, 1.0, "the adapter to be freed")
-    assert other.seen == []
+    await eventually(lambda: slow.active == other.active == 0, 1.0, "the adapters to be freed")
+
+
+async def test_who_is_late_by_a_short_total_time_is_not_waited_for(bench: GatewayBench) -> None:
+    """B8: a third of the whole time is left for somebody else, and more."""
+    slow, other = await bench.adapter("slow"), await bench.adapter("other")
+    slow.mode = "silent"
+    await bench.start(slow.target(priority=1), other.target(), models={"m": {"timeouts": {"total": 0.9}}})
+    assert (await bench.ask()).served.backend == "other"
+    assert await bench.ask_stream() == "one two three"
 
 
 async def test_caller_who_leaves_frees_the_adapter(bench: GatewayBench) -> None:

@@ -7,12 +7,16 @@ import socket
 from dataclasses import replace
 
 import pytest
+from nexus.registry.v1 import instance_pb2
+from nexus_gateway import breaker, reachability
 from nexus_gateway.accounts import ANONYMOUS
 from nexus_gateway.metering import RETRIES
 from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench, chat
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
+
+DOWN = instance_pb2.STATE_UNHEALTHY
 
 
 def retried(reason: str) -> float:
@@ -153,9 +157,11 @@ async def test_a_connection_that_was_refused_is_not_tried_again_at_once(bench: G
     box = await bench.adapter("box")
     box.mode, box.reason, box.metadata = "fail", Reason.BACKEND_DOWN, {UNREACHED: "1"}
     await bench.start(box.target("m", "n"))
-    for model in "mnmn":
-        with pytest.raises(MeshError) as caught:
+    for model in "mnm":
+        with pytest.raises(MeshError):
             await bench.ask(model=model)
+    with pytest.raises(MeshError) as caught:
+        await bench.ask(model="n")
     assert len(box.seen) == 1
     assert caught.value.reason is Reason.BACKEND_DOWN
     assert caught.value.retry_after is not None
@@ -201,6 +207,38 @@ async def test_one_tenant_s_poison_is_held_against_nobody_else(bench: GatewayBen
     box.seen.clear()
     assert (await bench.ask(principal=honest)).served.attempts == 1
     assert len(box.seen) == 1
+
+
+async def test_who_is_heard_of_again_is_asked_again_at_once(
+    bench: GatewayBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B9: neither a look at its connection nor an ejection waits for its turn."""
+    monkeypatch.setattr(reachability, "FIRST_LOOK", 1000.0)
+    monkeypatch.setattr(reachability, "LONGEST_WAIT", 1000.0)
+    monkeypatch.setattr(breaker, "GONE_PAUSE", 1000.0)
+    monkeypatch.setattr(breaker, "LONGEST_GONE", 1000.0)
+    box, other = await bench.adapter("box"), await bench.adapter("other")
+    other.mode, other.reason, other.metadata = "fail", Reason.BACKEND_DOWN, {UNREACHED: "1"}
+    async with TcpProxy(box.address) as wire:
+        up = box.target("m", address=wire.endpoint), other.target("n")
+        await bench.start(*up)
+        wire.cut()
+        for model in "mn":
+            with pytest.raises(MeshError):
+                await bench.ask(model=model)
+        wire.join()
+        other.mode = "ok"
+        for model in "mn":
+            with pytest.raises(MeshError):
+                await bench.ask(model=model)
+        before = bench.pipeline.table.snapshot
+        down = box.target("m", address=wire.endpoint, state=DOWN), other.target("n", state=DOWN)
+        bench.control.router.show(*down)
+        await bench.until_newer(before)
+        bench.control.router.show(*up)
+        await eventually(lambda: not bench.pipeline.traffic.reachability.unreachable, what="box to be back")
+        assert (await bench.ask(model="m")).served.backend == "box"
+        assert (await bench.ask(model="n")).served.backend == "other"
 
 
 async def test_new_address_of_an_instance_is_tried_at_once(bench: GatewayBench) -> None:

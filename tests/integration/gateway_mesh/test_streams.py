@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.inference.v1 import inference_pb2
+from nexus.router.v1 import snapshot_pb2
 from nexus_mesh.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench, chat, read_all
 from support.scripted_adapter import text_of
@@ -140,12 +141,33 @@ async def test_after_long_silence_the_stream_is_handed_over_without_content(benc
         assert await read_all(messages) == "one two three"
 
 
-async def test_once_handed_over_a_failure_is_not_retried(bench: GatewayBench) -> None:
+async def test_once_handed_over_without_content_a_failure_still_goes_to_another(bench: GatewayBench) -> None:
+    """B4: as a whole answer does. Who answers is told with the first content, for nobody knew it before."""
     bad, good = await bench.adapter("bad"), await bench.adapter("good")
     bad.mode, bad.delay = "fail", 0.4
     await bench.start(bad.target(priority=1), good.target(), commit_after=0.1)
-    assert await reason_of(bench) == (Reason.UPSTREAM_ERROR, "")
-    assert good.seen == []
+    async with bench.pipeline.stream(chat(stream=True)) as messages:
+        first, *rest = [message async for message in messages]
+    assert (first.progress.phase, first.HasField("served")) == ("waiting", False)
+    assert [message.served.backend for message in rest if message.HasField("served")] == ["good"]
+    assert "".join(map(text_of, rest)) == "one two three"
+
+
+@pytest.mark.parametrize("mode", ["fail", "role_then_fail"])
+async def test_a_prompt_too_long_goes_to_a_larger_model_in_a_stream_too(
+    bench: GatewayBench, mode: str
+) -> None:
+    """B4: streams and whole answers walk the same plan, whatever else was tried again lately."""
+    small, large = await bench.adapter("small"), await bench.adapter("large")
+    small.mode, small.reason = mode, Reason.CONTEXT_LENGTH
+    fallbacks = {"m": snapshot_pb2.Fallbacks(models=["big"])}
+    await bench.start(
+        small.target(context=4096), large.target("big", context=32768), policy={"fallbacks": fallbacks}
+    )
+    for _ in range(30):
+        assert (await bench.ask()).served.model == "big"
+        assert await bench.ask_stream() == "one two three"
+    assert len(large.seen) == 60
 
 
 @pytest.mark.parametrize("mode", ["silent", "stall"])

@@ -105,6 +105,13 @@ def test_a_wait_longer_than_the_client_accepts_is_not_retried(wait: float, heade
     assert (headers["retry-after"], headers["x-should-retry"]) == (header, retry)
 
 
+@pytest.mark.parametrize(("wait", "retry"), [(None, "false"), (1, "true"), (2, "true"), (30, "false")])
+def test_who_is_back_in_a_moment_is_worth_waiting_for(wait: float | None, retry: str) -> None:
+    """B9: a Retry-After that is meant is not taken back by the header beside it."""
+    _, headers, _ = sent(MeshError(Reason.BACKEND_DOWN, SAID, retry_after=wait))
+    assert headers["x-should-retry"] == retry
+
+
 def test_parameter_and_code_of_a_bad_request_are_told() -> None:
     error = MeshError(Reason.INVALID_REQUEST, SAID, metadata={"param": "n", "code": "invalid_type"})
     assert error_object(error) == {

@@ -96,11 +96,12 @@ class Unit:
             await self._wanted.wait()
             began = time.monotonic()
             code = await self._run_once()
-            if time.monotonic() - began > STABLE_SECONDS:
-                backoff.reset()
+            stable = time.monotonic() - began > STABLE_SECONDS
             self._set("held" if self.held else f"ended with {code}")
             self.restarts += 1
-            if not self.held:
+            if stable:
+                backoff.reset()  # it has proved that it can run: what ended it is over, and requests wait
+            elif not self.held:
                 await backoff.wait()
 
     async def _run_once(self) -> int:

@@ -27,7 +27,8 @@ OPTIONS: Options = (
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A process that is restarted is back within a second or two; to look for it costs next to nothing.
+    ("grpc.max_reconnect_backoff_ms", 500),
     # Channels of different certificates must never share a connection.
     ("grpc.use_local_subchannel_pool", 1),
 )

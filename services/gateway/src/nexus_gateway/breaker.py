@@ -12,6 +12,7 @@ __all__ = [
     "FAILURES",
     "FIRST_PAUSE",
     "GONE_PAUSE",
+    "JITTER",
     "LONGEST_GONE",
     "LONGEST_PAUSE",
     "WINDOW",

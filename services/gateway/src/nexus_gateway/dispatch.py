@@ -19,6 +19,7 @@ from nexus_gateway.hedging import Ask, equals, hedged
 from nexus_gateway.latencies import Measure
 from nexus_gateway.metering import RETRIES
 from nexus_gateway.methods import COMPLETE, COMPLETE_ALONE, COUNT
+from nexus_gateway.outcomes import says_upstream
 from nexus_gateway.passage import Passage
 from nexus_gateway.patience import Kind
 from nexus_gateway.peers import Peers, connecting
@@ -32,6 +33,8 @@ T = TypeVar("T")
 Answered = tuple[T, Candidate, inference_pb2.Served]
 
 ATTEMPTS = 3
+SHARE_OF_TOTAL = 1 / 3
+"""Of the whole time for a request: whoever has taken so much is late, for somebody else needs some too."""
 MANY_ANSWERS = 16
 LONG = 16
 """Tokens of a whole answer from which on its length says more of the time it took than its prompt."""
@@ -71,20 +74,24 @@ class Dispatcher:
     async def complete(self, passage: Passage) -> inference_pb2.CompleteResponse:
         """The whole answer of the first candidate that gives one. Raises MeshError."""
         attempt = Attempt(self._complete_at, Kind.WHOLE, _drop, _speed)
-        return await self._walk(passage, attempt, lambda: True)
+        return await self._walk(passage, attempt)
 
-    async def open_stream(self, passage: Passage, may_retry: Callable[[], bool]) -> BackendStream:
+    async def open_stream(self, passage: Passage) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
         attempt = Attempt(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
-        return await self._walk(passage, attempt, may_retry)
+        return await self._walk(passage, attempt)
 
     async def go_on(self, passage: Passage) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
-        if not self._budget.take():
+        assert passage.plan is not None  # noqa: S101 - the step before made it
+        spare = any(
+            self._admits(passage, each) for each in filter(self._traffic.is_spare, passage.plan.candidates)
+        )
+        if not self._budget.take() and not spare:
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
         attempt = Attempt(self._open_at, None, BackendStream.close, _beginning)
-        return await self._walk(passage, attempt, lambda: True, again=True)
+        return await self._walk(passage, attempt, again=True)
 
     async def count(self, passage: Passage) -> inference_pb2.CountTokensResponse:
         """The tokens of the prompt by the first candidate that tells. Raises MeshError."""
@@ -94,7 +101,7 @@ class Dispatcher:
         ) -> inference_pb2.CountTokensResponse:
             return await self.count_at(passage, candidate)
 
-        return await self._walk(passage, Attempt(counted, None, _drop, _beginning), lambda: True)
+        return await self._walk(passage, Attempt(counted, None, _drop, _beginning))
 
     async def count_at(
         self, passage: Passage, candidate: Candidate, seconds: float = COUNT_SECONDS
@@ -115,9 +122,7 @@ class Dispatcher:
                 f"Backend {candidate.target.backend} did not count the prompt within {seconds:g} s.",
             ) from None
 
-    async def _walk(
-        self, passage: Passage, attempt: Attempt[T], may_retry: Callable[[], bool], *, again: bool = False
-    ) -> T:
+    async def _walk(self, passage: Passage, attempt: Attempt[T], *, again: bool = False) -> T:
         assert passage.plan is not None  # noqa: S101 - the step before made it
         if not again:
             self._budget.count_request()
@@ -142,8 +147,6 @@ class Dispatcher:
                 if error.reason is Reason.CONTEXT_LENGTH:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
                 elif _is_final(error):
-                    break
-                if not may_retry():
                     break
         raise failed or unavailable(passage.request.model)
 
@@ -184,7 +187,9 @@ class Dispatcher:
             await attempt.discard(answered[0])
 
         after = passage.hedge_after if attempt.kind is Kind.WHOLE else 0.0
-        after = after or self._traffic.patience.limit(candidate, attempt.kind)
+        after = after or min(
+            self._traffic.patience.limit(candidate, attempt.kind), SHARE_OF_TOTAL * passage.limits.total
+        )
         answer, who, served = await hedged(
             ask(candidate, first), second, after, is_final=_is_final, discard=discard
         )
@@ -287,6 +292,8 @@ async def _drop(_: object) -> None:
 
 def _is_final(error: MeshError) -> bool:
     """Whether nobody else must be asked: a verdict on the request, which another one might only hide."""
+    if error.reason is Reason.TIMEOUT and says_upstream(error):
+        return False
     return error.reason not in RETRYABLE and error.reason is not Reason.CONTEXT_LENGTH
 
 

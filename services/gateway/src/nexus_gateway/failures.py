@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate
 
+from nexus_gateway.breaker import GONE_PAUSE, JITTER
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.outcomes import TRANSPORT
 
 __all__ = ["told", "unavailable"]
 
 RETRY_AFTER = 1.0
+RESTART = 2.0
+"""Seconds within which a supervised process is back."""
 
 
 def told(error: MeshError, candidate: Candidate, limits: TimeLimits, *, begun: bool = False) -> MeshError:
@@ -25,8 +28,10 @@ def told(error: MeshError, candidate: Candidate, limits: TimeLimits, *, begun: b
         return MeshError(
             Reason.BACKEND_DOWN,
             f"Backend {backend} cannot be reached now. Try again shortly; `nexus status` shows all backends.",
-            retry_after=RETRY_AFTER,
+            retry_after=RESTART,
         )
+    if UNREACHED in error.metadata and error.retry_after is None:
+        error.retry_after = GONE_PAUSE * (1 + JITTER)  # then it is looked for again
     if error.reason is Reason.TIMEOUT and "grpc" in error.metadata:
         return MeshError(
             Reason.TIMEOUT,

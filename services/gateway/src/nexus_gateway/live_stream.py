@@ -24,7 +24,10 @@ RESUMED = "resumed"
 
 
 class LiveStream:
-    """An async iterator of StreamResponse that ends with `finish` or raises MeshError. The first one has `served`."""
+    """An async iterator of StreamResponse that ends with `finish` or raises MeshError.
+
+    The first one has `served`, or the first with content where it was not certain before who would give that.
+    """
 
     def __init__(
         self, dispatcher: QueuedDispatcher, resumer: Resumer, costs: Costs, passage: Passage
@@ -35,11 +38,8 @@ class LiveStream:
         self._partial = resumer.begin(passage)
         self._early: deque[inference_pb2.StreamResponse] = deque()
         self._stream: BackendStream | None = None
-        self._committed = False
         self._named = False
-        self._opening = asyncio.create_task(
-            dispatcher.open_stream(passage, lambda: not self._committed), name="open stream"
-        )
+        self._opening = asyncio.create_task(dispatcher.open_stream(passage), name="open stream")
 
     async def open(self, commit_after: float) -> None:
         """Waits for the first content, at most `commit_after` seconds. Failures until then are raised here."""
@@ -47,7 +47,6 @@ class LiveStream:
         if done:
             self._adopt(self._opening.result())
         else:
-            self._committed = True
             self._early.append(inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase="waiting")))
 
     async def close(self) -> None:
@@ -71,7 +70,7 @@ class LiveStream:
             raise
         if message is None:
             raise StopAsyncIteration
-        if not self._named:
+        if not self._named and self._is_settled:
             self._name(message)
         self._passage.chunks += len(message.chunks.json)
         if self._partial is not None:
@@ -114,6 +113,13 @@ class LiveStream:
         self._stream = stream
         self._early.extend(stream.early)
         self._passage.first_content = time.monotonic() - self._passage.started
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether it is certain who answers: before the first content, somebody else may still have to."""
+        return self._stream is not None or (
+            self._passage.plan is not None and len(self._passage.plan.candidates) == 1
+        )
 
     def _name(self, message: inference_pb2.StreamResponse) -> None:
         """Sees that the first message says who answers; while nobody does yet, the first after that."""

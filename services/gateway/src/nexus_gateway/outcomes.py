@@ -6,7 +6,7 @@ from nexus_mesh.errors import UNREACHED, MeshError, Reason
 
 from nexus_gateway.breaker import Outcome
 
-__all__ = ["TRANSPORT", "outcome_of"]
+__all__ = ["TRANSPORT", "outcome_of", "says_upstream"]
 
 TRANSPORT = "transport"
 """Metadata key of an error that came from the connection, not from the service behind it."""
@@ -24,10 +24,17 @@ OUTCOMES = {
 }
 
 
+def says_upstream(error: MeshError) -> bool:
+    """Whether it is the backend's own answer: its time limit, for one, is not ours."""
+    return "upstream_status" in error.metadata
+
+
 def outcome_of(error: MeshError) -> Outcome:
     """A lost connection says nothing of the backend behind it: its instance is looked after elsewhere."""
     if TRANSPORT in error.metadata:
         return Outcome.NOTHING
     if UNREACHED in error.metadata:
         return Outcome.GONE
+    if error.reason is Reason.TIMEOUT and says_upstream(error):
+        return Outcome.FAULT
     return OUTCOMES.get(error.reason, Outcome.ANSWERED)

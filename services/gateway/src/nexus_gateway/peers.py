@@ -11,7 +11,7 @@ from grpc import ChannelConnectivity
 from nexus_mesh.client import Peer
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.mesh import Mesh
-from nexus_routing import Endpoint, Table
+from nexus_routing import Endpoint, State, Table
 
 __all__ = ["Peers", "connecting"]
 
@@ -25,6 +25,7 @@ class Peers:
         self._mesh = mesh
         self._connect_timeout = connect_timeout
         self._peers: dict[Endpoint, Peer] = {}
+        self._away: set[Endpoint] = set()
 
     def get(self, endpoint: Endpoint) -> Peer:
         """Raises MeshError BACKEND_DOWN when its identity was withdrawn."""
@@ -41,10 +42,20 @@ class Peers:
         return await peer.wait_ready(self._connect_timeout)
 
     def retain(self, table: Table) -> None:
-        """Hangs up on whoever is not in the table, once running requests have ended."""
-        for gone in self._peers.keys() - {target.endpoint for target in table.targets}:
+        """Hangs up on whoever is not in the table, once running requests have ended.
+
+        And on whoever was away and is back, if the connection has not noticed yet: a new one waits for nothing.
+        """
+        well = {target.endpoint for target in table.targets if target.state == State.ACTIVE}
+        away = {target.endpoint for target in table.targets} - well
+        stale = {each for each in self._away & well & self._peers.keys() if self._is_down(each)}
+        self._away = away
+        for gone in (self._peers.keys() - well - away) | stale:
             peer = self._peers.pop(gone)
             self._mesh.spawn(self._mesh.hang_up(peer, DROP_GRACE), name=f"hang up {peer.address}")
+
+    def _is_down(self, endpoint: Endpoint) -> bool:
+        return self._peers[endpoint].connectivity() is ChannelConnectivity.TRANSIENT_FAILURE
 
 
 @asynccontextmanager

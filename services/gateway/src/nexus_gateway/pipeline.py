@@ -120,8 +120,8 @@ class Pipeline:
         """The answer as it is made.
 
         Entering waits for the first content, at most `commit_after` seconds, and raises what failed until then.
-        Later failures are raised by the iterator, which ends by itself only after `finish`. The first message has
-        `served`. Leaving cancels the backend.
+        Later failures are raised by the iterator, which ends by itself only after `finish`. `served` is in the first
+        message, or in the first with content where several might give that. Leaving cancels the backend.
         """
         passage, live = Passage(request, self._limits), None
         metering.begin()

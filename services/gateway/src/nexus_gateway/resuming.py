@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from nexus.inference.v1.inference_pb2 import Served
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, plan
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.dispatch import Dispatcher
-from nexus_gateway.partial import Partial, is_simple
+from nexus_gateway.partial import Partial, is_repeatable, is_simple
 from nexus_gateway.passage import Passage
+from nexus_gateway.repeating import DiffersError, catch_up
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.traffic import Traffic
 
@@ -46,38 +49,67 @@ class Resumer:
     def begin(self, passage: Passage) -> Partial | None:
         """Where to keep what was sent; None when the answer is not to be gone on with, whatever happens."""
         policy, model = self._table.table.policy, passage.plan.model if passage.plan else None
-        if not policy.resume or model is None or not is_simple(passage.request):
+        if not policy.resume or model is None or not is_repeatable(passage.request):
             return None
         return Partial() if policy.may_resume(passage.request.model, model) else None
 
     async def go_on(self, passage: Passage, partial: Partial, error: MeshError) -> BackendStream:
         """The stream of the rest. Raises the error that cut the answer when nobody goes on with it."""
-        body = partial.continuation(passage.request.body)
-        if body is None or error.reason not in CURABLE or passage.resumed >= MOST:
+        if error.reason not in CURABLE or passage.resumed >= MOST:
             raise error
-        if not self._plan(passage):
+        candidate, cut = passage.candidate, passage.served
+        assert cut is not None  # noqa: S101 - an answer was cut
+        stream = await self._rest(passage, partial, cut) or await self._again(passage, partial, cut)
+        if stream is None:
+            passage.candidate, passage.served = candidate, cut
             raise error
-        passage.continued = body
-        try:
-            stream = await self._dispatcher.go_on(passage)
-        except MeshError as refused:
-            log.warning("cut answer not resumed", cut=error.reason.value, refused=refused.reason.value)
-            raise error from None
         passage.resumed += 1
-        log.info("cut answer resumed", cut=error.reason.value)
+        log.info("cut answer resumed", cut=error.reason.value, repeated=passage.continued is None)
         return stream
 
-    def _plan(self, passage: Passage) -> bool:
+    async def _rest(self, passage: Passage, partial: Partial, cut: Served) -> BackendStream | None:
+        """By somebody who can go on with text that another one began."""
+        body = partial.continuation(passage.request.body) if is_simple(passage.request) else None
+        if body is None or not self._plan(passage, cut, frozenset({int(Capability.PREFILL)})):
+            return None
+        return await self._open(passage, body)
+
+    async def _again(self, passage: Passage, partial: Partial, cut: Served) -> BackendStream | None:
+        """By a fresh answer that begins with what was sent, as it does where nothing is left to chance."""
+        sent = partial.runs()
+        if sent is None or not self._plan(passage, cut, frozenset()):
+            return None
+        stream = await self._open(passage, None)
+        if stream is None:
+            return None
+        try:
+            await catch_up(stream, sent)
+        except (DiffersError, MeshError) as error:
+            log.warning("fresh answer is of no use", why=type(error).__name__)
+            await stream.close()
+            return None
+        except BaseException:
+            await stream.close()
+            raise
+        return stream
+
+    async def _open(self, passage: Passage, body: dict[str, Any] | None) -> BackendStream | None:
+        passage.continued, passage.resuming = body, True
+        try:
+            return await self._dispatcher.go_on(passage)
+        except MeshError as refused:
+            log.warning("cut answer not resumed", refused=refused.reason.value, repeated=body is None)
+            return None
+
+    def _plan(self, passage: Passage, cut: Served, needs: frozenset[int]) -> bool:
         """Plans anew under the same demands: the same model only, and not where the answer was cut."""
-        assert passage.served is not None  # noqa: S101 - an answer was cut
-        served, asked = passage.served, passage.requirements
-        needs = replace(asked, needs=asked.needs | {int(Capability.PREFILL)})
-        chosen = plan(self._table.table, needs, self._traffic.conditions(passage.tenant), CANDIDATES)
+        wanted = replace(passage.requirements, needs=passage.requirements.needs | needs)
+        chosen = plan(self._table.table, wanted, self._traffic.conditions(passage.tenant), CANDIDATES)
         others = tuple(
             each
             for each in chosen.candidates
-            if each.model.id == served.model
-            and (each.target.instance, each.target.backend) != (served.instance, served.backend)
+            if each.model.id == cut.model
+            and (each.target.instance, each.target.backend) != (cut.instance, cut.backend)
         )
         passage.plan = replace(chosen, candidates=others)
         return bool(others)

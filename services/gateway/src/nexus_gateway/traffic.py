@@ -102,8 +102,10 @@ class Traffic:
         self._models = {target.id: tuple(model.id for model in target.models) for target in table.targets}
         targets = self._models.keys()
         away = {target.id for target in table.targets if target.state != State.ACTIVE}
-        self.breakers.renew(self._away & (targets - away))
+        back = self._away & (targets - away)
         self._away = away
+        self.breakers.renew(back)
+        self.reachability.look_now(target.endpoint for target in table.targets if target.id in back)
         self.breakers.retain(set(targets))
         self.latencies.retain(table.offers, set(targets))
         self.patience.retain(set(targets))

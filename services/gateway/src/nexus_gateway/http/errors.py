@@ -11,6 +11,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_gateway.http.error_context import ErrorContext, error_context
 
+SOON = 5.0
 LONGEST_WAIT = 120
 """Seconds. The official client gives up at once when told to wait longer."""
 
@@ -142,16 +143,24 @@ def envelope(error: MeshError | EdgeError) -> tuple[int, list[Header], bytes]:
     headers = [*error.headers] if isinstance(error, EdgeError) else []
     if answer.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    headers += _retry_headers(answer, error.retry_after if isinstance(error, MeshError) else None)
+    headers += _retry_headers(answer, error)
     return answer.status, headers, msgspec.json.encode({"error": error_object(error)})
 
 
-def _retry_headers(answer: Answer, retry_after: float | None) -> list[Header]:
+def _retry_headers(answer: Answer, error: MeshError | EdgeError) -> list[Header]:
     if answer.status < 500 and answer.status not in (408, 409, 429):
         return []
+    retry_after = error.retry_after if isinstance(error, MeshError) else None
     wait = math.ceil(retry_after) if retry_after is not None else answer.wait
-    worthwhile = answer.retry and (wait is None or wait <= LONGEST_WAIT)
+    worthwhile = (answer.retry or _is_back_soon(error)) and (wait is None or wait <= LONGEST_WAIT)
     headers = [(b"x-should-retry", b"true" if worthwhile else b"false")]
     if wait is not None and answer.status in (408, 429, 503):
         headers.append((b"retry-after", b"%d" % min(max(wait, 1), LONGEST_WAIT)))
     return headers
+
+
+def _is_back_soon(error: MeshError | EdgeError) -> bool:
+    """Whether nobody could be reached, and it is known when somebody is looked for again: worth waiting for."""
+    if not isinstance(error, MeshError) or error.reason is not Reason.BACKEND_DOWN:
+        return False
+    return error.retry_after is not None and error.retry_after <= SOON

@@ -21,7 +21,7 @@ async def send_events(
 ) -> None:
     """Returns when the stream has ended well. MeshError, whether or not its head has been sent already.
 
-    The first of `messages` says who answers; the head waits for it, so the pipeline has it ready.
+    The first of `messages` says who answers, if that is certain by then; the head waits for it.
     """
     first = await anext(messages, None)
     if first is None:

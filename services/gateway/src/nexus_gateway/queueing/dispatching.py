@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nexus.inference.v1 import inference_pb2
 
 from nexus_gateway.backend_stream import BackendStream
@@ -31,8 +29,8 @@ class QueuedDispatcher:
             await self._admission.wait(passage, targets, self._replan)
         return await self._dispatcher.complete(passage)
 
-    async def open_stream(self, passage: Passage, may_retry: Callable[[], bool]) -> BackendStream:
+    async def open_stream(self, passage: Passage) -> BackendStream:
         """As Dispatcher.open_stream(), and the same besides."""
         if targets := self._admission.admit(passage):
             await self._admission.wait(passage, targets, self._replan)
-        return await self._dispatcher.open_stream(passage, may_retry)
+        return await self._dispatcher.open_stream(passage)

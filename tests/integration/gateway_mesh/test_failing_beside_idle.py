@@ -1,0 +1,55 @@
+"""One backend fails, in whatever way, beside one that is well and idle: every request is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from nexus_mesh.errors import MeshError, Reason
+from support.gateway_bench import GatewayBench
+
+REQUESTS, AT_ONCE = 200, 4
+WAYS = [
+    ("fail", Reason.UPSTREAM_ERROR),
+    ("fail", Reason.UPSTREAM_MALFORMED),
+    ("fail", Reason.BACKEND_LOST),
+    ("fail", Reason.BACKEND_DOWN),
+    ("fail", Reason.OVERLOAD),
+    ("fail", Reason.RATE_LIMIT),
+    ("fail", Reason.MODEL_NOT_READY),
+    ("fail", Reason.MODEL_NOT_FOUND),
+    ("fail", Reason.STREAM_IDLE_TIMEOUT),
+    ("fail", Reason.DRAINING),
+    ("role_then_fail", Reason.UPSTREAM_ERROR),
+]
+
+
+async def burst(bench: GatewayBench, *, stream: bool) -> Counter[str]:
+    """How so many requests end, a few at once."""
+    ends: Counter[str] = Counter()
+
+    async def one() -> None:
+        for _ in range(REQUESTS // AT_ONCE):
+            try:
+                await (bench.ask_stream() if stream else bench.ask())
+                ends["answered"] += 1
+            except MeshError as error:
+                ends[error.reason] += 1
+
+    await asyncio.gather(*(one() for _ in range(AT_ONCE)))
+    return ends
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(("mode", "reason"), WAYS)
+@pytest.mark.parametrize("preferred", [False, True], ids=["equal", "preferred"])
+async def test_a_burst_is_answered(
+    bench: GatewayBench, mode: str, reason: Reason, *, stream: bool, preferred: bool
+) -> None:
+    """B3: no request is failed for the budget while somebody stands idle beside."""
+    bad, good = await bench.adapter("bad"), await bench.adapter("good")
+    bad.mode, bad.reason = mode, reason
+    await bench.start(bad.target(priority=1 if preferred else 50), good.target())
+    assert await burst(bench, stream=stream) == {"answered": REQUESTS}
+    assert bad.seen
