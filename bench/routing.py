@@ -49,7 +49,7 @@ def decisions() -> dict[str, tuple[float, float, int]]:
     active = {target.id: number % 7 for number, target in enumerate(targets)}
     full = dict.fromkeys(active, 9)
     busy = Conditions(active=active)
-    ejected = Conditions(active=active, ejected={targets[0].id: "failed"})
+    ejected = Conditions(active=active, ejected={(targets[0].id, "m"): "failed"})
     return {
         "plan, all idle": _timed(lambda turn: plan(table, plain, Conditions(turn=turn))),
         "plan, all busy": _timed(lambda turn: plan(table, plain, Conditions(active=busy.active, turn=turn))),

@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from nexus_gateway.http.options import EdgeOptions, Limits
@@ -100,7 +101,8 @@ async def test_bytes_are_given_back_however_a_request_ends(ending: str) -> None:
             edge.pipeline.failure = RuntimeError("nobody thought of it")
         edge.pipeline.hang = ending == "left"
         edge.pipeline.steps = [HANG] if ending == "cut" else edge.pipeline.steps
-        data = large(MIB, stream=ending in ("streamed", "cut"), **({"n": 0} if ending == "refused" else {}))
+        extra: dict[str, Any] = {"n": 0} if ending == "refused" else {}
+        data = large(MIB, stream=ending in ("streamed", "cut"), **extra)
         connection.send(data)
         if ending in ("left", "cut"):
             await eventually(lambda: edge.pipeline.running == 1, what="it at work")

@@ -61,7 +61,7 @@ async def test_the_proxy_would_else_be_asked(ca: MeshCA) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with channel(f"127.0.0.1:{port}", None, [("grpc.enable_http_proxy", 1)]) as opened:
+        async with channel(f"127.0.0.1:{port}", None, (("grpc.enable_http_proxy", 1),)) as opened:
             while (state := opened.get_state(try_to_connect=True)) in (
                 grpc.ChannelConnectivity.IDLE,
                 grpc.ChannelConnectivity.CONNECTING,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import grpc
 import pytest
 from nexus_mesh.options import merged
 
@@ -35,7 +34,6 @@ def _options_given() -> list[tuple[str, int, str]]:
 def test_options_are_put_together_in_one_place_only() -> None:
     """A4: no channel or server glues tuples of options together by itself."""
     given = _options_given()
-    assert len(given) >= 4, given
+    assert len(given) >= 2, given  # two kinds of servers; channels take theirs from one function
     glued = [each for each in given if "+" in each[2] or each[2].startswith(("(*", "[*"))]
     assert glued == []
-    assert grpc.__version__

@@ -63,5 +63,5 @@ def test_a_reason_stays_short_and_is_logged_once() -> None:
         for _ in range(10):
             status = _status(*("m" * 250 + str(each) for each in range(2000)))
             guard.enforce(caller, status)
-    assert len(status.backends[0].state_reason) <= 1024
+            assert len(status.backends[0].state_reason) <= 1024
     assert len(logs) == 1
