@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 import pytest_asyncio
+from openai.types.chat import ChatCompletionMessageFunctionToolCall
 from support.e2e_cli import nexus
 from support.e2e_mesh import HELLO, assert_honest, engine, raw_chat, sdk, serving
 from support.fake_ollama import FakeOllama
@@ -98,8 +99,6 @@ async def test_a_prompt_too_long_is_refused_not_cut(
     [
         ("n", 2),
         ("logit_bias", {"1": 5}),
-        ("logprobs", True),
-        ("tool_choice", "required"),
         ("parallel_tool_calls", False),
     ],
 )
@@ -113,6 +112,20 @@ async def test_what_ollama_would_ignore_is_refused_by_name(
         await client.chat.completions.create(**ASK, **more, **{param: value}, stream=stream)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", param)
     assert len(fake.engine.runs) == ran
+
+
+async def test_a_required_tool_is_called_and_its_logprobs_are_there(
+    client: openai.AsyncOpenAI, fake: FakeOllama
+) -> None:
+    """D15, D10: as frameworks ask for structured output."""
+    answer = await client.chat.completions.create(**ASK, tools=[TOOL], tool_choice="required")
+    [call] = answer.choices[0].message.tool_calls or []
+    assert isinstance(call, ChatCompletionMessageFunctionToolCall)
+    assert call.function.name == TOOL["function"]["name"]
+    assert answer.choices[0].finish_reason == "tool_calls"
+    likely = await client.chat.completions.create(**ASK, logprobs=True, top_logprobs=1)
+    assert likely.choices[0].logprobs
+    assert likely.choices[0].logprobs.content
 
 
 async def test_an_error_in_mid_stream_is_told(
