@@ -30,7 +30,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="nexus-soak-") as folder:
         wrong = asyncio.run(soak(Path(folder), plan))
     growth = "no growth" if plan.seconds >= SHORTEST else "too short to judge growth"
-    print(f"FAILED: {'; '.join(wrong)}" if wrong else f"held: {growth}, no open file left, every breaker closed")
+    print(
+        f"FAILED: {'; '.join(wrong)}" if wrong else f"held: {growth}, no open file left, every breaker closed"
+    )
     return 1 if wrong else 0
 
 
