@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 from failover.cases import ROOM, Case
-from failover.clients import Clients
-from support.e2e_mesh import serving
+from failover.clients import READERS, Clients
+from support.e2e_mesh import HELLO, serving
 from support.fault_backend import FaultBackend, only_questions
 from support.live_mesh import LiveMesh, backend
 from support.waiting import eventually
@@ -136,6 +136,8 @@ async def staged(home: Path, setting: Setting, cases: Sequence[Case]) -> AsyncIt
             await eventually(
                 lambda seat=seat: _knows_both(mesh, seat), timeout=30, what=f"both of {seat.model}"
             )
+        for reader in READERS:  # the first request of a client takes long, and no case is to wait for that
+            await clients.ask(reader, {"model": "nobody's", "messages": HELLO, "stream": False})
         stage = Stage(mesh, setting, seats, clients)
         watching = asyncio.create_task(stage.watch_itself())
         try:
