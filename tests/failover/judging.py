@@ -12,6 +12,9 @@ from support.fault_backend import TOKENS, answer_to, prompt_tokens
 
 __all__ = ["Asked", "Counted", "Verdict", "judge", "judge_burst", "sum_up"]
 
+LATE = 0.5
+"""Seconds that are told: a machine as busy as that may be why something failed."""
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -36,11 +39,12 @@ class Asked:
 
 @dataclass
 class Verdict:
-    """A case that was played."""
+    """A case that was played. `late`: seconds for which the exam itself stood still, and B with it."""
 
     case: Case
     asked: list[Asked] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    late: float = 0.0
 
     @property
     def state(self) -> str:
@@ -54,7 +58,8 @@ class Verdict:
         came: dict[str, int] = {}
         for each in self.asked:
             came[str(each.seen)] = came.get(str(each.seen), 0) + 1
-        return "; ".join(f"{count} x {what}" for what, count in came.items())
+        late = [f"the exam itself stood still for {self.late:.1f} s"] if self.late > LATE else []
+        return "; ".join([*(f"{count} x {what}" for what, count in came.items()), *late])
 
 
 def judge(case: Case, asked: Asked, *, first: bool) -> list[str]:

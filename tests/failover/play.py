@@ -27,6 +27,7 @@ SETTLE = 5.0
 async def play(stage: Stage, seat: Seat, readers: Sequence[Reader] = READERS) -> Verdict:
     """Each reader asks at least once, one after the other."""
     row, verdict = seat.case.row, Verdict(seat.case)
+    stage.take_late()
     async with _failing(seat):
         for number in range(max(row.requests, len(readers))):
             reader = readers[number % len(readers)]
@@ -37,6 +38,7 @@ async def play(stage: Stage, seat: Seat, readers: Sequence[Reader] = READERS) ->
             verdict.wrong += judge(seat.case, asked, first=number == 0)
             if row.requests > 1:
                 await asyncio.sleep(PACE)
+    verdict.late = stage.take_late()
     return verdict
 
 
@@ -44,12 +46,14 @@ async def burst(stage: Stage, seat: Seat, requests: int, rate: float) -> Verdict
     """So many requests at an even rate, whatever becomes of those before, while A fails each time."""
     verdict, before, calls = Verdict(seat.case), await stage.metrics(), seat.calls
     clock = asyncio.get_running_loop().time
+    stage.take_late()
     async with _failing(seat), asyncio.TaskGroup() as group:
         began, tasks = clock(), []
         for number in range(requests):
             await asyncio.sleep(max(0.0, began + number / rate - clock()))
             body = _body(seat, number)
             tasks.append((body, group.create_task(stage.clients.ask(READERS[number % len(READERS)], body))))
+    verdict.late = stage.take_late()
     for body, task in tasks:
         asked = Asked(body, task.result())
         verdict.asked.append(asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -12,8 +13,8 @@ from typing import Any
 
 import aiohttp
 from failover.cases import ROOM, Case
-from failover.clients import Clients
-from support.e2e_mesh import serving
+from failover.clients import READERS, Clients
+from support.e2e_mesh import HELLO, serving
 from support.fault_backend import FaultBackend, only_questions
 from support.live_mesh import LiveMesh, backend
 from support.waiting import eventually
@@ -22,6 +23,7 @@ __all__ = ["DEFAULT", "SHORT", "Metrics", "Seat", "Setting", "Stage", "staged"]
 
 SAMPLE = re.compile(r"^(nexus_gateway_\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 A_FIRST, B_NEXT = 1, 2
+LOOK = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,20 @@ class Stage:
         self.setting = setting
         self.seats = seats
         self.clients = clients
+        self.late = 0.0
+        """Seconds this process itself stood still, at most, since that was last taken: B stands still with it."""
+
+    async def watch_itself(self) -> None:
+        """Until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + LOOK
+            await asyncio.sleep(LOOK)
+            self.late = max(self.late, clock() - due)
+
+    def take_late(self) -> float:
+        late, self.late = self.late, 0.0
+        return late
 
     async def metrics(self) -> Metrics:
         async with aiohttp.ClientSession() as session, session.get(f"{self.mesh.http}/metrics") as answer:
@@ -120,7 +136,14 @@ async def staged(home: Path, setting: Setting, cases: Sequence[Case]) -> AsyncIt
             await eventually(
                 lambda seat=seat: _knows_both(mesh, seat), timeout=30, what=f"both of {seat.model}"
             )
-        yield Stage(mesh, setting, seats, clients)
+        for reader in READERS:  # the first request of a client takes long, and no case is to wait for that
+            await clients.ask(reader, {"model": "nobody's", "messages": HELLO, "stream": False})
+        stage = Stage(mesh, setting, seats, clients)
+        watching = asyncio.create_task(stage.watch_itself())
+        try:
+            yield stage
+        finally:
+            watching.cancel()
 
 
 def _other(case: Case) -> str:
