@@ -89,15 +89,21 @@ async def test_a_port_another_user_takes_over_is_dropped_at_once(bench: Bench) -
     """A7: our engine ended, and theirs took its place before it was missed."""
     ours = FakeOllama()
     await ours.start()
-    rescan = Rescan(Holdings(bench.host), SETTINGS, [ours.port])
+    holdings = Holdings(bench.host)
+    rescan = Rescan(holdings, SETTINGS, [ours.port])
     await rescan.once()
+    assert holdings.hold(next(iter(bench.host.backends)).config, "an announcement too")
     assert [backend.config.name for backend in bench.host.backends] == [f"ollama-{ours.port}"]
     await ours.stop()
     async with listening_as(STRANGER, "127.0.0.1", ours.port):
-        await rescan.release_taken()
+        await holdings.drop_taken()
         assert list(bench.host.backends) == []
         await rescan.once()
         assert list(bench.host.backends) == []
+    await ours.start(ours.port)
+    await rescan.once()
+    assert [backend.config.name for backend in bench.host.backends] == [f"ollama-{ours.port}"]
+    await ours.stop()
 
 
 async def test_what_is_found_comes_behind_what_is_named(fake_ollama: FakeOllama) -> None:

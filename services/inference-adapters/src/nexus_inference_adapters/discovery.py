@@ -50,32 +50,23 @@ class Rescan:
         self._holdings = holdings
         self._ports = ports
         self._skip = ports_to_skip(settings)
-        self._owners = Owners(settings.discover_users)
+        self._owners = holdings.owners
         self._misses: dict[str, int] = {}
-        self._port_of: dict[str, int] = {}
 
     async def run(self, pause: float = RESCAN_SECONDS) -> None:
         while True:
             await self.once()
             for _ in range(max(1, round(pause / OWNER_SECONDS))):
                 await asyncio.sleep(min(pause, OWNER_SECONDS))
-                await self.release_taken()
-
-    async def release_taken(self) -> None:
-        """Drops at once what listens for another user now: a port whose engine has ended may be taken by anybody."""
-        for name in tuple(self._misses):
-            if await self._owners.foreign(LOOPBACK, self._port_of[name]):
-                del self._misses[name]
-                await self._holdings.release(name, VOUCHER)
+                await self._holdings.drop_taken()
 
     async def once(self) -> None:
         """One round. Only what was found here is dropped, once its own inspection has long called it unhealthy."""
-        await self.release_taken()
+        await self._holdings.drop_taken()
         found = {config.name: config for config in await discover(self._ports, self._skip, self._owners)}
-        for name in sorted(found.keys() - self._misses.keys()):
+        for name in sorted(found):
             if self._holdings.hold(found[name], VOUCHER):
                 self._misses[name] = 0
-                self._port_of[name] = urlsplit(found[name].url or "").port or 0
         self._misses = {name: 0 if name in found else missed + 1 for name, missed in self._misses.items()}
         for name in [name for name, missed in self._misses.items() if missed >= MISSES_TO_DROP]:
             del self._misses[name]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from nexus_mesh import telemetry
 
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.listeners import Owners
 
 __all__ = ["Holdings"]
 
@@ -17,6 +20,7 @@ class Holdings:
     """Who vouches for which backend of a host. One engine may be found in several ways and is served once."""
 
     def __init__(self, host: Host) -> None:
+        self.owners = Owners(host.settings.discover_users)
         self._host = host
         self._found: dict[str, Backend] = {}
         self._vouching: dict[str, set[str]] = {}
@@ -36,6 +40,16 @@ class Holdings:
             self._vouching[config.name] = set()
         self._vouching[config.name].add(voucher)
         return True
+
+    async def drop_taken(self) -> None:
+        """Drops at once what listens for another user now: a port whose engine has ended may be taken by anybody."""
+        for name, backend in tuple(self._found.items()):
+            place = urlsplit(backend.config.url or "")
+            ours = not backend.config.remote and place.hostname is not None and place.port is not None
+            if ours and await self.owners.foreign(place.hostname or "", place.port or 0):
+                log.warning("backend dropped: another user listens in its place", backend=name)
+                for voucher in tuple(self._vouching.get(name, ())):
+                    await self.release(name, voucher)
 
     async def release(self, name: str, voucher: str) -> None:
         """Takes a word back. With the last one the backend goes; requests that run on it go on to their end."""

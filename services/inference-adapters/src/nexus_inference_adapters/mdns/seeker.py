@@ -16,7 +16,6 @@ from nexus_mesh.mdns import own_addresses
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip
 from nexus_inference_adapters.holdings import Holdings
-from nexus_inference_adapters.listeners import Owners
 from nexus_inference_adapters.mdns.adverts import Advert, Use
 from nexus_inference_adapters.mdns.candidates import Candidates, Standing
 from nexus_inference_adapters.probing import LOOPBACK, probe
@@ -54,7 +53,6 @@ class Seeker:
         self._here = here
         self._adopts = settings.mdns == "adopt"
         self._skip = ports_to_skip(settings)
-        self._owners = Owners(settings.discover_users)
         self._listed = {_place(backend.url) for backend in settings.backends if backend.url}
         self._places = asyncio.Semaphore(PROBES_AT_ONCE)
         self._following: dict[str, asyncio.Task[None]] = {}
@@ -148,7 +146,7 @@ class Seeker:
 
     async def _may_ask(self, address: str, port: int) -> bool:
         """Of this machine only what listens for us, or for whom we trust."""
-        return not self._here(address) or await self._owners.admits(address, port)
+        return not self._here(address) or await self._holdings.owners.admits(address, port)
 
     def _may_adopt(self, held: str) -> bool:
         return self._adopts and (bool(held) or self._holdings.elsewhere < REMOTE_MOST)
