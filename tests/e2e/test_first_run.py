@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ async def test_an_empty_home_serves_stops_on_ctrl_c_and_starts_again(tmp_path: P
         assert await second.stop(signal.SIGTERM) == 0
         await second.assert_gone()
     (await nexus(home, "status")).assert_refused("nexus")
+
+
+async def test_two_homes_start_at_once(tmp_path: Path) -> None:
+    """B7: neither takes a port the other was told of."""
+    homes = [tmp_path / "one", tmp_path / "two"]
+    async with AsyncExitStack() as stack:
+        starts = (stack.enter_async_context(running(home, *UP, "--home", str(home))) for home in homes)
+        one, two = await asyncio.gather(*starts)
+        assert one.said["endpoint"] != two.said["endpoint"]
+        for mesh, home in zip((one, two), homes, strict=True):
+            await assert_answers(mesh)
+            (status,) = [await nexus(home, "status", "--json")]
+            assert {row["state"] for row in status.json["instances"]} == {"active"}
 
 
 async def test_a_dead_proxy_of_the_environment_is_nobody_s_way(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import shutil
 import ssl
@@ -21,6 +22,7 @@ from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
 from nexus_cli.output import Failure, console, print_json, shown
+from nexus_cli.resume_doubts import doubts
 from nexus_cli.supervisor import healths
 
 __all__ = ["doctor", "etcd_doors"]
@@ -159,11 +161,9 @@ async def _policy(layout: Layout) -> list[Finding]:
         return [Finding("policy", False, str(error), "Is `nexus up` running?")]
     if got.problem:
         return [Finding("policy", False, got.problem, "Set it again: nexus policy set FILE")]
-    return [
-        Finding(
-            "policy", True, f"revision {got.revision_in_force}" if got.revision_in_force else "nexus.toml"
-        )
-    ]
+    where = f"revision {got.revision_in_force}" if got.revision_in_force else "nexus.toml"
+    doubted = doubts(json.loads(got.policy.json), await listed(layout, "adapter"))
+    return [Finding("policy", True, where, "\n      ".join(doubted))]
 
 
 async def _identities(layout: Layout) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import typer
@@ -9,10 +10,12 @@ from nexus.router.v1 import policy_pb2 as pb
 from rich.text import Text
 
 from nexus_cli import policy_calls, policy_text
+from nexus_cli.instances import listed
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
-from nexus_cli.output import Failure, console, print_json
+from nexus_cli.output import Failure, advise, console, print_json
 from nexus_cli.policy_show import name_of, print_changes, row
+from nexus_cli.resume_doubts import doubts
 
 __all__ = ["check", "put", "reset", "rollback"]
 
@@ -23,9 +26,12 @@ async def check(layout: Layout, file: str, *, as_json: bool) -> None:
         proposed = await policy_calls.would_be(router, text)
         current = (await policy_calls.get(router)).policy
     lines = policy_text.changes(current.json, proposed.json, name_of(current.revision), file)
+    doubted = doubts(json.loads(proposed.json), await listed(layout, "adapter"))
     if as_json:
-        print_json({"ok": True, "changes": lines})
+        print_json({"ok": True, "changes": lines, "doubts": doubted})
         return
+    for doubt in doubted:
+        advise(doubt, "yellow")
     console.print("It holds. Setting it would change:" if lines else "It holds, and is what is in force.")
     if lines:
         print_changes(lines)
