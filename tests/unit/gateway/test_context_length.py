@@ -17,7 +17,7 @@ CHAT, TEXT, VECTOR = (
     model_pb2.OPERATION_COMPLETION,
     model_pb2.OPERATION_EMBEDDING,
 )
-BODIES = {
+BODIES: dict[int, bytes] = {
     CHAT: b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}',
     TEXT: b'{"model":"m","prompt":"hi","max_tokens":50}',
     VECTOR: b'{"model":"m","input":"hi"}',
