@@ -532,6 +532,23 @@ def test_patterns_people_write_travel_on(pattern: str) -> None:
     parsed(CHAT, tools=[{"type": "function", "function": {"name": "f", "parameters": {"pattern": pattern}}}])
 
 
+@pytest.mark.parametrize("name", ["items", "additionalProperties", "properties", "anyOf"])
+def test_a_keyword_without_a_value_says_nothing(name: str) -> None:
+    """D3: as some generators of schemas write it."""
+    parameters = {"type": "object", name: None}
+    parsed(CHAT, tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}])
+
+
+def test_a_schema_beside_the_word_is_looked_at_too() -> None:
+    with pytest.raises(MeshError) as caught:
+        parsed(CHAT, response_format={"type": "json_object", "schema": {"pattern": "(a+)+"}})
+    assert caught.value.metadata["param"] == "response_format.schema.pattern"
+
+
+def test_ids_of_tool_calls_may_be_long() -> None:
+    parsed(CHAT, messages=[{"role": "tool", "tool_call_id": "x" * 5000, "content": "y"}])
+
+
 @pytest.mark.parametrize("pattern", CERTAIN)
 def test_patterns_nobody_needs_are_refused_by_their_path(pattern: str) -> None:
     parameters = {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}

@@ -45,7 +45,8 @@ class _Servicer(reflection.aio.ReflectionServicer):
     """Finds what stands inside a service or a message too."""
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
-        return super()._file_containing_symbol(request, self._file_level(fully_qualified_name))  # type: ignore[misc]
+        symbol = self._file_level(fully_qualified_name)
+        return super()._file_containing_symbol(request, symbol)  # type: ignore[misc] - the library's stubs lack it
 
     def _file_level(self, symbol: str) -> str:
         """The service or message that has the symbol as a method, field or oneof; else the symbol itself."""

@@ -16,6 +16,7 @@ ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 _MAY_LACK_CONTENT = frozenset({"assistant", "function"})
 _role = one_of(*ROLES)
 _name = string(256)
+_call_id = string(65_536)  # some gateways hide a model's signed thoughts in it
 _audio_format = one_of("wav", "mp3")
 
 
@@ -114,7 +115,7 @@ def _check_rest(message: dict[str, Any], path: str) -> None:
     if message.get("name") is not None:
         _name(message["name"], f"{path}.name")
     if message.get("tool_call_id") is not None:
-        _name(message["tool_call_id"], f"{path}.tool_call_id")
+        _call_id(message["tool_call_id"], f"{path}.tool_call_id")
     if message.get("tool_calls") is not None:
         _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
 

@@ -65,13 +65,17 @@ def _patterns(node: dict[str, Any]) -> list[Any]:
 
 
 def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:
-    found = [(node[name], f"{path}.{name}") for name in _SINGLE if type(node.get(name, [])) is not list]
+    found = [
+        (node[name], f"{path}.{name}")
+        for name in _SINGLE
+        if node.get(name) is not None and type(node[name]) is not list
+    ]
     for name in _NESTED:
-        if name in node:
+        if node.get(name) is not None:
             mapping(node[name], f"{path}.{name}")
             found += [(child, f"{path}.{name}.{key[:64]}") for key, child in node[name].items()]
     for name in _LISTS:
-        if name in node:
+        if node.get(name) is not None:
             array(node[name], f"{path}.{name}")
             found += [(child, f"{path}.{name}[{index}]") for index, child in enumerate(node[name])]
     return found

@@ -69,6 +69,8 @@ def check_function_call(value: Any, path: str) -> None:
 def check_response_format(value: Any, path: str) -> None:
     mapping(value, path)
     _format_type(_require(value, "type", path), f"{path}.type")
+    if value.get("schema") is not None:  # llama.cpp's, beside either word
+        check_schema(value["schema"], f"{path}.schema")
     if value["type"] != "json_schema":
         return
     here = f"{path}.json_schema"
