@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -118,9 +119,17 @@ GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
 class Report:
-    """Logs refusals and faults; a good call is silent."""
+    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are told."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
+    TOLD = 10
+    SECONDS = 60.0
+    KEPT = 1024
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[tuple[str, str, Reason], tuple[float, int]] = OrderedDict()
+        """Since when, and how many since."""
 
     def start(self, call: Call) -> None:
         """Only ends are worth a line."""
@@ -128,9 +137,28 @@ class Report:
     def end(self, call: Call, error: MeshError | None) -> None:
         if error is not None and error is not GIVEN_UP and error.reason not in self.QUIET:
             peer = str(call.caller.spiffe) if call.caller else "unknown"
-            log.info(
-                "call refused", method=call.method, peer=peer, reason=error.reason.value, detail=error.message
-            )
+            untold = self._count((call.method, peer, error.reason))
+            if untold is not None:
+                log.info(
+                    "call refused",
+                    method=call.method,
+                    peer=peer,
+                    reason=error.reason.value,
+                    detail=error.message,
+                    untold=untold or None,
+                )
+
+    def _count(self, what: tuple[str, str, Reason]) -> int | None:
+        """How many like it were not told before; None when this one is not either."""
+        now = self._clock()
+        since, count = self._seen.pop(what, (now, 0))
+        over = now - since >= self.SECONDS
+        self._seen[what] = (now, 1) if over else (since, count + 1)
+        if len(self._seen) > self.KEPT:
+            self._seen.popitem(last=False)
+        if over:
+            return max(0, count - self.TOLD)
+        return 0 if count < self.TOLD else None
 
 
 class Identify:

@@ -10,17 +10,19 @@ from dataclasses import replace
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Explanation, Plan, Requirements, explain, plan
+from nexus_routing import Explanation, Plan, Refusal, Requirements, explain, plan
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
 from nexus_gateway.costing import Costs
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.hidden import Hidden
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
 from nexus_gateway.models import ModelRow, list_models
 from nexus_gateway.passage import Passage
+from nexus_gateway.permissions import may_manage
 from nexus_gateway.principals import Authenticator
 from nexus_gateway.queueing.admission import Admission
 from nexus_gateway.queueing.dispatching import QueuedDispatcher
@@ -68,6 +70,7 @@ class Pipeline:
         self._commit_after = commit_after
         self._draining = draining
         self._crossings = Crossings()
+        self._hidden = Hidden(self._crossings)
         self._costs = Costs()
 
     async def authenticate(self, credential: str | None) -> Principal:
@@ -148,9 +151,13 @@ class Pipeline:
             return inside
         return replace(explain(way.table, way.requirements, now), zones=inside.zones, scrubbed=True)
 
-    def models(self) -> list[ModelRow]:
-        """The models a request can go to now, by id."""
-        return list_models(self.table.table)
+    def models(self, principal: Principal | None = None) -> list[ModelRow]:
+        """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""
+        rows = list_models(self.table.table)
+        if principal is None or may_manage(principal):
+            return rows
+        hidden = self._hidden.of(self.table.table, principal, rows)
+        return [row for row in rows if row.id not in hidden]
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""
@@ -196,11 +203,21 @@ class Pipeline:
     def _adopt(self, passage: Passage, chosen: Plan) -> None:
         """Goes by a plan. Raises what one without candidates means."""
         if chosen.refusal is not None:
-            raise refuse(chosen.refusal, passage.requirements, self.traffic.soonest)
+            raise self._refusal(chosen.refusal, passage)
         passage.plan = chosen
         passage.hedge_after = self.table.table.policy.hedge_after(passage.request.model, chosen.model or "")
         limits = self._model_limits
         passage.limits = limits.get(passage.request.model) or limits.get(chosen.model or "", self._limits)
+
+    def _refusal(self, refusal: Refusal, passage: Passage) -> MeshError:
+        """What it means, in as many names as who asked may hear."""
+        principal, full = passage.request.principal, may_manage(passage.request.principal)
+        if not full and refusal.suggestions:
+            known = {row.id for row in self.models(principal)}
+            refusal = replace(
+                refusal, suggestions=tuple(each for each in refusal.suggestions if each in known)
+            )
+        return refuse(refusal, passage.requirements, self.traffic.soonest, full=full)
 
     async def _fit(self, passage: Passage) -> None:
         """Plans again when the prompt is too long for the first candidate: for a larger context, or nobody at all.

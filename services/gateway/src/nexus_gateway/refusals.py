@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Capability, Operation, Refusal, Requirements, State, Verdict, names
@@ -42,15 +42,25 @@ class Kind:
 
 
 def refuse(
-    refusal: Refusal, requirements: Requirements, soonest: Callable[[Iterable[str]], float] = lambda _: 0.0
+    refusal: Refusal,
+    requirements: Requirements,
+    soonest: Callable[[Iterable[str]], float] = lambda _: 0.0,
+    *,
+    full: bool = True,
 ) -> MeshError:
-    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried."""
+    """The error of a plan without candidates. `soonest`: seconds until the first of some targets may be tried.
+
+    `full`: whether backends, hosts, zones and rules may be named; only to who may know of what it cannot use.
+    """
+    if not full:
+        nameless = tuple(replace(verdict, reason="") for verdict in refusal.verdicts)
+        refusal = replace(refusal, verdicts=nameless, fallbacks=())
     kind = BY_STAGE[refusal.stage]
     error = kind.tell(refusal, requirements)
     if refusal.fallbacks:
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
-        error.metadata |= _context(refusal, requirements, kind)
+        error.metadata |= _context(refusal, requirements, kind, full=full)
     if refusal.stage in ("ejected", "paused"):
         error.retry_after = max(1.0, soonest(verdict.target.id for verdict in refusal.verdicts))
     if error.retry_after is not None:
@@ -58,11 +68,11 @@ def refuse(
     return error
 
 
-def _context(refusal: Refusal, requirements: Requirements, kind: Kind) -> dict[str, str]:
+def _context(refusal: Refusal, requirements: Requirements, kind: Kind, *, full: bool) -> dict[str, str]:
     """What a program needs to decide what to do now; lists are comma-separated."""
     loading = any(verdict.target.state == State.STARTING for verdict in refusal.verdicts)
     context = {"reason": "loading" if kind.cause == "unhealthy" and loading else kind.cause}
-    if kind.named:
+    if kind.named and full:
         hosts = sorted({each.target.host for each in refusal.verdicts})
         context["available_nodes"] = ",".join(hosts[:HOSTS])
     if refusal.tier:
@@ -209,8 +219,22 @@ BY_STAGE: dict[str, Kind] = {
 }
 
 
+NAMELESS: dict[str, str] = {
+    "zone": "none of its backends is in it",
+    "rules": "each of its backends is kept from it",
+    "state": "none of its backends is in service",
+    "reachable": "none of its backends is in service",
+    "ejected": "none of its backends is in service",
+    "paused": "each of its backends asked for that",
+}
+"""What stopped all of them, by stage, for who may not know which they are."""
+
+
 def _reasons(verdicts: Iterable[Verdict]) -> str:
-    every = [f"{verdict.target.backend} {verdict.reason}" for verdict in verdicts]
+    told = list(verdicts)
+    every = [f"{verdict.target.backend} {verdict.reason}" for verdict in told if verdict.reason]
+    if not every:
+        return NAMELESS.get(told[0].stage, "none of its backends can") if told else "it has no backend"
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return "; ".join(every[:NAMED]) + more
 

@@ -26,7 +26,7 @@ class ModelRow(Protocol):
 class Catalog(Protocol):
     """The part of the pipeline these routes use."""
 
-    def models(self) -> Iterable[ModelRow]: ...
+    def models(self, principal: Any = None) -> Iterable[ModelRow]: ...
 
 
 class ModelRoutes:
@@ -36,14 +36,14 @@ class ModelRoutes:
         self._catalog = catalog
 
     async def list(self, exchange: Exchange) -> None:
-        rows = [_row(model) for model in self._catalog.models()]
+        rows = [_row(model) for model in self._catalog.models(exchange.principal)]
         await exchange.respond(200, msgspec.json.encode({"object": "list", "data": rows}))
 
     async def retrieve(self, exchange: Exchange) -> None:
         wanted = exchange.scope["path_params"]["model_id"]
         if not wanted:
             raise unknown_url()
-        for model in self._catalog.models():
+        for model in self._catalog.models(exchange.principal):
             if model.id == wanted:
                 await exchange.respond(200, msgspec.json.encode(_row(model)))
                 return
