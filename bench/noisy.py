@@ -61,11 +61,15 @@ class Phase:
 
     def line(self, quiet: Phase) -> str:
         verdict = "" if self is quiet else ("held" if self.holds(quiet) else "NOT HELD")
-        return (
-            f"{self.name:<24}{len(self.milliseconds):>6} answered {self.answered:>6.2f} %   p50 "
-            f"{percentile(self.milliseconds, 0.5):>6.0f} ms   p95 {self.p95:>6.0f} ms   {self.p95 / quiet.p95:>5.2f} x "
-            f"gateway {self.peak / MIB:>4.0f} MiB   adapter {self.adapter_peak / MIB:>4.0f} MiB   logs {self.log_bytes / 1024:>6.0f} KiB   {verdict}"
+        figures = (
+            f"{len(self.milliseconds):>6} answered {self.answered:>6.2f} %",
+            f"p50 {percentile(self.milliseconds, 0.5):>5.0f} ms",
+            f"p95 {self.p95:>5.0f} ms {self.p95 / quiet.p95:>5.2f} x",
+            f"gateway {self.peak / MIB:>3.0f} MiB",
+            f"adapter {self.adapter_peak / MIB:>3.0f} MiB",
+            f"logs {self.log_bytes / 1024:>5.0f} KiB",
         )
+        return f"{self.name:<12}{'   '.join(figures)}   {verdict}"
 
 
 async def calm(url: str, key: str, seconds: float, phase: Phase) -> None:

@@ -16,6 +16,7 @@ import uvloop
 from nexus.vault.v1 import identity_pb2
 
 from nexus_mesh import enrollment, run_file, telemetry, tls, tracing
+from nexus_mesh.allocator import give_large_blocks_back
 from nexus_mesh.config import ServiceSettings, load
 from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.join_token import JoinToken
@@ -51,6 +52,7 @@ def run(role: str, settings: type[S], open_service: Open[S], *, enroll: Enroll[S
         return 2
     telemetry.setup_logging(role, loaded.log_level)
     _raise_file_limit()
+    give_large_blocks_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(role, loaded, open_service, enroll))
 
