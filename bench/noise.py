@@ -23,6 +23,7 @@ __all__ = ["KINDS"]
 BODIES = 8
 BODY_BYTES = 16 * 1024 * 1024
 IDLE = 4_200
+AGAIN_SECONDS = 5
 POISON_PER_SECOND = 20
 FLOOD_PER_SECOND = 100
 
@@ -101,10 +102,10 @@ async def idle(target: Target, seen: Seen) -> None:
                     while await reader.read(4096):
                         pass
                 seen["closed"] += 1
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_SECONDS)
             except (OSError, TimeoutError):
                 seen["open or refused"] += 1
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_SECONDS)
             finally:
                 if writer is not None:
                     writer.transport.abort()
@@ -146,8 +147,8 @@ async def _steadily(target: Target, rate: float, act: Callable[[], Awaitable[Non
 KINDS: dict[str, Callable[[Target, Seen], Awaitable[None]]] = {
     "bodies": bodies,
     "idle": idle,
-    "poison": poison,
     "flood": flood,
+    "poison": poison,
 }
 
 

@@ -44,6 +44,7 @@ class Phase:
     failed: Counter[str] = field(default_factory=Counter)
     told: dict[str, dict[str, int]] = field(default_factory=dict)
     peak: int = 0
+    adapter_peak: int = 0
     log_bytes: int = 0
 
     @property
@@ -60,11 +61,15 @@ class Phase:
 
     def line(self, quiet: Phase) -> str:
         verdict = "" if self is quiet else ("held" if self.holds(quiet) else "NOT HELD")
-        return (
-            f"{self.name:<24}{len(self.milliseconds):>6} answered {self.answered:>6.2f} %   p50 "
-            f"{percentile(self.milliseconds, 0.5):>6.0f} ms   p95 {self.p95:>6.0f} ms   {self.p95 / quiet.p95:>5.2f} x "
-            f"gateway {self.peak / MIB:>4.0f} MiB   logs {self.log_bytes / 1024:>6.0f} KiB   {verdict}"
+        figures = (
+            f"{len(self.milliseconds):>6} answered {self.answered:>6.2f} %",
+            f"p50 {percentile(self.milliseconds, 0.5):>5.0f} ms",
+            f"p95 {self.p95:>5.0f} ms {self.p95 / quiet.p95:>5.2f} x",
+            f"gateway {self.peak / MIB:>3.0f} MiB",
+            f"adapter {self.adapter_peak / MIB:>3.0f} MiB",
+            f"logs {self.log_bytes / 1024:>5.0f} KiB",
         )
+        return f"{self.name:<12}{'   '.join(figures)}   {verdict}"
 
 
 async def calm(url: str, key: str, seconds: float, phase: Phase) -> None:
@@ -107,7 +112,7 @@ async def play(name: str, kinds: Sequence[str], mesh: NexusUp, keys: dict[str, s
     """One phase. The calm tenant begins a second later, when the noise is there."""
     phase, pid = Phase(name), mesh.pids["gateway"][0]
     before = _log_bytes(mesh)
-    watching = asyncio.create_task(_watch(pid, phase))
+    watching = asyncio.create_task(_watch(pid, mesh.pids["adapter"][0], phase))
     noises = [asyncio.create_task(noise(kind, mesh, keys["noisy"], seconds + 1)) for kind in kinds]
     if kinds:
         await asyncio.sleep(1)
@@ -122,10 +127,11 @@ async def play(name: str, kinds: Sequence[str], mesh: NexusUp, keys: dict[str, s
     return phase
 
 
-async def _watch(pid: int, phase: Phase) -> None:
-    process = psutil.Process(pid)
+async def _watch(gateway: int, adapter: int, phase: Phase) -> None:
+    process, other = psutil.Process(gateway), psutil.Process(adapter)
     while process.is_running():
         phase.peak = max(phase.peak, process.memory_info().rss)
+        phase.adapter_peak = max(phase.adapter_peak, other.memory_info().rss)
         await asyncio.sleep(0.02)
 
 

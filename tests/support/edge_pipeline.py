@@ -38,6 +38,15 @@ class State:
     missing: list[str] = field(default_factory=list)
 
 
+class Caller(str):
+    """Who asks, by name. On an open edge anybody may see all."""
+
+    __slots__ = ("manage",)
+    manage: bool
+    tenant = "default"
+    zones: frozenset[str] = frozenset()
+
+
 class EdgePipeline:
     """Set `steps` for streams, `body` or `failure` for whole answers; `keys` = None means the edge is open."""
 
@@ -55,7 +64,7 @@ class EdgePipeline:
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
-        self.principal: Callable[[str], Any] = str
+        self.principal: Callable[[str], Any] = self._caller
         """Who a credential makes the caller."""
 
     async def authenticate(self, credential: str | None) -> Any:
@@ -64,6 +73,11 @@ class EdgePipeline:
                 Reason.CALLER_KEY, "The API key is missing or unknown. Send one as a bearer token."
             )
         return self.principal(credential or "anonymous")
+
+    def _caller(self, name: str) -> Caller:
+        caller = Caller(name)
+        caller.manage = self.keys is None
+        return caller
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         with self._at_work(request):
@@ -100,7 +114,7 @@ class EdgePipeline:
         )
         return Explanation("served-model", verdicts, frozenset({"restricted"}), "standard")
 
-    def models(self) -> Sequence[Row]:
+    def models(self, principal: Any = None) -> Sequence[Row]:
         return self.rows
 
     def model(self, name: str, principal: Any) -> Row:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.http.options import EdgeOptions
 from nexus_mesh.errors import MeshError, Reason
 from support.edge_server import running_edge
 from support.raw_http import ask, chat, request
@@ -97,3 +100,41 @@ async def test_of_two_demands_for_a_zone_none_is_dropped(path: str) -> None:
         answer = await ask(edge.port, twice)
         assert edge.pipeline.requests == []
     assert (answer.status, answer.json["error"]["param"]) == (400, "X-Nexus-Zone")
+
+
+@dataclass(frozen=True)
+class Tenant:
+    tenant: str
+    zones: frozenset[str] = frozenset({"restricted"})
+    manage: bool = False
+
+
+@pytest.mark.security
+async def test_a_tenant_is_told_of_its_own_way_only() -> None:
+    """A14: how far it would get and with which models; who else there is, and why not there, is the operator's."""
+    async with running_edge() as edge:
+        edge.pipeline.principal = Tenant
+        answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
+    assert answer.json == {
+        "object": "route.explanation",
+        "model": "m",
+        "resolved_model": "served-model",
+        "zones": ["restricted"],
+        "scrubbed": False,
+        "tier": None,
+        "candidates": [{"model": "served-model", "rank": 1}],
+        "tokens": {"prompt": 7, "estimated": False, "method": "fake"},
+    }
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("needs_key", [True, False])
+async def test_readiness_names_backends_on_an_open_endpoint_only(needs_key: bool) -> None:
+    """A14: /readyz asks nobody who they are."""
+    async with running_edge(EdgeOptions(needs_key=needs_key)) as edge:
+        edge.pipeline.state.ready = False
+        edge.pipeline.state.missing = ["no usable model", "backend box on n/adapter/a is unhealthy: why"]
+        answer = await ask(edge.port, request("GET", "/readyz"))
+        assert answer.status == 503
+        assert ("box" in answer.body.decode()) is not needs_key
+        assert "no usable model" in answer.json["missing"]

@@ -34,7 +34,7 @@ def bytes_under_way() -> float:
     return REGISTRY.get_sample_value("nexus_gateway_http_body_bytes") or 0.0
 
 
-def large(size: int, who: str = NOISY, **fields: object) -> bytes:
+def large(size: int, who: str = NOISY, **fields: Any) -> bytes:
     frame = len(chat(messages=[{"role": "user", "content": ""}], **fields))
     body = chat(messages=[{"role": "user", "content": "x" * (size - frame)}], **fields)
     return request(body=body, headers=[who])
@@ -101,9 +101,7 @@ async def test_bytes_are_given_back_however_a_request_ends(ending: str) -> None:
             edge.pipeline.failure = RuntimeError("nobody thought of it")
         edge.pipeline.hang = ending == "left"
         edge.pipeline.steps = [HANG] if ending == "cut" else edge.pipeline.steps
-        extra: dict[str, Any] = {"n": 0} if ending == "refused" else {}
-        data = large(MIB, stream=ending in ("streamed", "cut"), **extra)
-        connection.send(data)
+        connection.send(large(MIB, stream=ending in ("streamed", "cut"), n=0 if ending == "refused" else 1))
         if ending in ("left", "cut"):
             await eventually(lambda: edge.pipeline.running == 1, what="it at work")
             assert bytes_under_way() == MIB

@@ -31,7 +31,7 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_EMBEDDING: {"model": "m", "input": "hi"},
 }
 BODIES = [{**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})]
-SILENT = {"/models", "/models/{model_id:path}", "/healthz", "/readyz", "/metrics"}
+SILENT = {"/", "/models", "/models/{model_id:path}", "/healthz", "/readyz", "/metrics"}
 """Paths that send nothing to any backend, whatever they are asked. Every other one is walked."""
 
 
@@ -80,7 +80,7 @@ def _walked() -> Iterator[str]:
     assert isinstance(app, Router)
     paths = {route.path for route in app.routes}  # pyright: ignore[reportAttributeAccessIssue] - all have one
     assert paths >= SILENT
-    yield from sorted(path for path in paths if path.removeprefix("/v1") not in SILENT)
+    yield from sorted(path for path in paths if (path.removeprefix("/v1") or "/") not in SILENT)
 
 
 @pytest.mark.parametrize("key", [BY_KEY, BY_TENANT])
@@ -94,7 +94,7 @@ async def test_no_url_leads_a_restricted_caller_outside(
                 status, told = await _send(served, method, path, key, body)
                 if path.endswith("/route/explain") and status == 200:
                     assert told["zones"] == ["restricted"]
-                    assert [(row["rank"], row["stage"]) for row in told["candidates"]] == [(0, "zone")]
+                    assert told["candidates"] == []
                     codes.add("privacy_zone")
                 else:
                     assert status >= 400, (method, path, body)
@@ -184,3 +184,33 @@ async def test_what_changed_during_an_outage_counts_when_the_vault_is_back(
 
 async def _is(served: Gateway, key: str, code: str) -> bool:
     return await _code(served, key) == code
+
+
+MANAGER = "nx_manager"
+
+
+@pytest.mark.security
+async def test_a_key_sees_only_what_it_may_use(
+    bench: GatewayBench, served: Gateway, outside: ScriptedAdapter
+) -> None:
+    """A14: models that its zone keeps from it are not listed, nor is anything told of who offers them."""
+    bench.control.vault.keys[MANAGER] = keys_pb2.Key(
+        id="k4", name="boss", tenant="default", zone="restricted", manage=True
+    )
+    listed = {key: await _models(served, key) for key in (BY_KEY, BY_TENANT, FREE, MANAGER)}
+    assert listed == {BY_KEY: [], BY_TENANT: [], FREE: ["m"], MANAGER: ["m"]}
+    assert (await _send(served, "GET", "/v1/models/m", BY_KEY, None))[0] == 404
+    assert (await _send(served, "GET", "/v1/models/m", FREE, None))[0] == 200
+    body = SHAPES[model_pb2.OPERATION_CHAT]
+    _, hidden = await _send(served, "POST", "/v1/chat/completions", BY_KEY, body)
+    _, told = await _send(served, "POST", "/v1/chat/completions", MANAGER, body)
+    assert "box" not in json.dumps(hidden)
+    assert "box is in zone open" in told["error"]["message"]
+    _, near = await _send(served, "POST", "/v1/chat/completions", BY_KEY, {**body, "model": "mm"})
+    assert "'m'" not in near["error"]["message"]
+
+
+async def _models(served: Gateway, key: str) -> list[str]:
+    status, told = await _send(served, "GET", "/v1/models", key, None)
+    assert status == 200
+    return [row["id"] for row in told["data"]]

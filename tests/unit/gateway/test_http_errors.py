@@ -12,8 +12,10 @@ from nexus_mesh.errors import MeshError, Reason
 SAID = "What happened, why, what to do."
 
 
-def sent(error: MeshError | EdgeError) -> tuple[int, dict[str, str], dict[str, object]]:
-    status, headers, body = envelope(error)
+def sent(
+    error: MeshError | EdgeError, *, full: bool = False
+) -> tuple[int, dict[str, str], dict[str, object]]:
+    status, headers, body = envelope(error, full=full)
     return status, {name.decode(): value.decode() for name, value in headers}, json.loads(body)["error"]
 
 
@@ -45,19 +47,24 @@ def test_a_program_is_told_why_nobody_can_serve_and_for_how_long() -> None:
         "eta_seconds": "2.5",
         "required_tier": "premium",
     }
-    _, _, error = sent(MeshError(Reason.OVERLOAD, SAID, metadata=facts, retry_after=2.5))
-    assert error["context"] == {
-        "reason": "saturated",
-        "available_nodes": ["studio", "box"],
-        "eta_seconds": 2.5,
-        "required_tier": "premium",
-    }
+    for full, hosts in ((False, []), (True, ["studio", "box"])):
+        _, _, error = sent(MeshError(Reason.OVERLOAD, SAID, metadata=facts, retry_after=2.5), full=full)
+        assert error["context"] == context(hosts), "A14: hosts are for who may know them"
     _, _, error = sent(MeshError(Reason.BACKEND_DOWN, SAID, retry_after=5))
     assert error["context"] == {
         "reason": "unhealthy",
         "available_nodes": [],
         "eta_seconds": 5,
         "required_tier": None,
+    }
+
+
+def context(hosts: list[str]) -> dict[str, object]:
+    return {
+        "reason": "saturated",
+        "available_nodes": hosts,
+        "eta_seconds": 2.5,
+        "required_tier": "premium",
     }
 
 

@@ -175,3 +175,39 @@ def test_when_to_come_back_is_when_the_first_may_be_tried_again() -> None:
         refusal, Requirements(CHAT, "m"), lambda offers: 7.0 if list(offers) == [(box.id, "m")] else 0.0
     )
     assert (error.retry_after, error.metadata["eta_seconds"]) == (7.0, "7")
+
+
+SECRET = target("secret", model(operations=[CHAT]), zone="vip", tier="low", reason="secret reason")
+HIDDEN: list[tuple[Table, dict[str, Any], Conditions]] = [
+    (Table([SECRET]), {"operation": Operation.EMBEDDING}, Conditions()),
+    (Table([SECRET]), {"zones": frozenset({"other"})}, Conditions()),
+    (Table([SECRET]), {"needs": frozenset({Capability.TOOLS})}, Conditions()),
+    (Table([SECRET], Policy(tiers={"m": "high"}, tier_order=("low", "high"))), {}, Conditions()),
+    (
+        Table([SECRET], Policy(rules=(Rule("secret", never=Scope(hosts=frozenset({"secret-node"}))),))),
+        {},
+        Conditions(),
+    ),
+    (Table([target("secret", state=State.UNHEALTHY, reason="secret reason")]), {}, Conditions()),
+    (Table([target("secret", state=State.STARTING, reason="secret reason")]), {}, Conditions()),
+    (Table([SECRET]), {}, Conditions(unreachable={SECRET.endpoint: "secret reason"})),
+    (Table([SECRET]), {}, Conditions(ejected={SECRET.id: "secret reason"})),
+    (Table([SECRET]), {}, Conditions(paused={SECRET.id: "secret reason"})),
+]
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(("table", "asked", "conditions"), HIDDEN)
+def test_who_may_not_know_hears_no_name(table: Table, asked: dict[str, Any], conditions: Conditions) -> None:
+    """A14: neither backends nor hosts, zones, rules or their reasons; what to do is said all the same."""
+    requirements = Requirements(**{"operation": CHAT, "model": "m", **asked})
+    refusal = plan(table, requirements, conditions).refusal
+    assert refusal is not None
+    told, hidden = refuse(refusal, requirements), refuse(refusal, requirements, full=False)
+    assert "secret" in told.message
+    assert (hidden.reason, hidden.retry_after) == (told.reason, told.retry_after)
+    said = f"{hidden.message} {hidden.metadata}"
+    assert "secret" not in said
+    assert "vip" not in said
+    assert hidden.message.endswith(".")
+    assert ".." not in hidden.message

@@ -18,6 +18,8 @@ from nexus_mesh.status import to_status
 
 __all__ = ["HandlerTable", "OpenStreams"]
 
+LARGE = frozenset({"nexus.inference.v1.InferenceService"})
+"""Services whose requests may be many megabytes."""
 SENDING_GRACE = 1.0
 """Seconds a message that is being sent may take before its stream is ended anyway."""
 
@@ -102,7 +104,10 @@ class HandlerTable:
     ) -> None:
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self.handlers.update({f"/{service}/{name}": handler for name, handler in wrapped.items()})
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+        served = (
+            {name: _let_go(handler) for name, handler in wrapped.items()} if service in LARGE else wrapped
+        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, served),))
         self.services.append(service)
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -128,7 +133,9 @@ class HandlerTable:
                 for part in self._chain:
                     begun += 1
                     part.start(call)
-                return await inner(request, context)
+                answer = inner(request, context)
+                del request
+                return await answer
             except asyncio.CancelledError:
                 error = GIVEN_UP
                 raise
@@ -152,6 +159,7 @@ class HandlerTable:
                     begun += 1
                     part.start(call)
                 result = inner(request, context)
+                del request
                 if hasattr(result, "__aiter__"):
                     async with contextlib.aclosing(result):
                         async for message in result:
@@ -189,6 +197,42 @@ class _Handler(grpc.RpcMethodHandler):
         self.response_serializer = original.response_serializer
         self.unary_unary = self.unary_stream = self.stream_unary = self.stream_stream = None
         setattr(self, field, behaviour)
+
+
+def _let_go(handler: Any) -> Any:
+    """The same for a library that keeps the one request of a call until its end: as the first of a stream it does not.
+
+    On the wire the two are alike.
+    """
+
+    async def unary(_: Any, context: Any) -> Any:
+        return await handler.unary_unary(await _only(context), context)
+
+    async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
+        async with contextlib.aclosing(handler.unary_stream(await _only(context), context)) as messages:
+            async for message in messages:
+                yield message
+
+    if handler.request_streaming:
+        return handler
+    served = (
+        _Handler(handler, "stream_stream", stream)
+        if handler.response_streaming
+        else _Handler(handler, "stream_unary", unary)
+    )
+    served.request_streaming = True
+    return served
+
+
+async def _only(context: Any) -> Any:
+    """The one message of a request."""
+    try:
+        message = await context.read()
+    except Exception:
+        message = grpc.aio.EOF
+    if message is grpc.aio.EOF:
+        await _abort(context, MeshError(Reason.INVALID_REQUEST, "The request is not a message of its type."))
+    return message
 
 
 def _as_mesh_error(failure: Exception, method: str) -> MeshError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -118,15 +119,17 @@ GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
 class Report:
-    """Logs refusals and faults; a good call is silent."""
+    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are told."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
-    STUBBORN = frozenset({Reason.MESH_IDENTITY, Reason.MESH_POLICY, Reason.JOIN_TOKEN})
-    """Refusals that the refused may ask for as often as they like: one line a minute for each of them."""
-    EVERY, REMEMBERED = 60.0, 1024
+    TOLD = 10
+    SECONDS = 60.0
+    KEPT = 1024
 
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[tuple[str, str, Reason], tuple[float, int]] = OrderedDict()
+        """Since when, and how many since."""
 
     def start(self, call: Call) -> None:
         """Only ends are worth a line."""
@@ -134,30 +137,28 @@ class Report:
     def end(self, call: Call, error: MeshError | None) -> None:
         if error is not None and error is not GIVEN_UP and error.reason not in self.QUIET:
             peer = str(call.caller.spiffe) if call.caller else "unknown"
-            repeated = self._repeated(peer, call.method) if error.reason in self.STUBBORN else 0
-            if repeated is None:
-                return
-            more = {"repeated": repeated} if repeated else {}
-            log.info(
-                "call refused",
-                method=call.method,
-                peer=peer,
-                reason=error.reason.value,
-                detail=error.message,
-                **more,
-            )
+            untold = self._count((call.method, peer, error.reason))
+            if untold is not None:
+                log.info(
+                    "call refused",
+                    method=call.method,
+                    peer=peer,
+                    reason=error.reason.value,
+                    detail=error.message,
+                    untold=untold or None,
+                )
 
-    def _repeated(self, peer: str, method: str) -> int | None:
-        """How many refusals were not logged since the last line about the same; None when this is one of them."""
-        key, now = (peer, method), time.monotonic()
-        last, left_out = self._last.get(key, (-self.EVERY, 0))
-        if now - last < self.EVERY:
-            self._last[key] = (last, left_out + 1)
-            return None
-        if len(self._last) >= self.REMEMBERED:
-            self._last.clear()
-        self._last[key] = (now, 0)
-        return left_out
+    def _count(self, what: tuple[str, str, Reason]) -> int | None:
+        """How many like it were not told before; None when this one is not either."""
+        now = self._clock()
+        since, count = self._seen.pop(what, (now, 0))
+        over = now - since >= self.SECONDS
+        self._seen[what] = (now, 1) if over else (since, count + 1)
+        if len(self._seen) > self.KEPT:
+            self._seen.popitem(last=False)
+        if over:
+            return max(0, count - self.TOLD)
+        return 0 if count < self.TOLD else None
 
 
 class Identify:

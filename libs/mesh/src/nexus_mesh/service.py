@@ -17,6 +17,7 @@ from nexus.vault.v1 import identity_pb2
 
 from nexus_mesh import enrollment, files, run_file, telemetry, tls, tracing
 from nexus_mesh.addresses import loopback
+from nexus_mesh.allocator import give_large_blocks_back
 from nexus_mesh.config import ServiceSettings, load
 from nexus_mesh.errors import ConfigError, MeshError
 from nexus_mesh.join_token import JoinToken
@@ -53,6 +54,7 @@ def run(role: str, settings: type[S], open_service: Open[S], *, enroll: Enroll[S
         return 2
     telemetry.setup_logging(role, loaded.log_level)
     _raise_file_limit()
+    give_large_blocks_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(role, loaded, open_service, enroll))
 

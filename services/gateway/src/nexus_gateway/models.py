@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nexus_routing import Refusal, Requirements, Table, similar
-
-from nexus_gateway.refusals import refuse
+from nexus_routing import Table
 
 __all__ = ["ModelRow", "find_model", "list_models"]
 
@@ -30,16 +28,10 @@ def list_models(table: Table) -> list[ModelRow]:
     return [rows[name] for name in sorted(rows)]
 
 
-def find_model(table: Table, requirements: Requirements) -> ModelRow:
-    """The row of the model a request by this name would go to, under the name it was asked by.
-
-    Raises MODEL_NOT_FOUND, which tells the names like it.
-    """
-    name = requirements.model
+def find_model(table: Table, name: str) -> ModelRow | None:
+    """The row of the model a request by this name would go to, under the name it was asked by; None = of none."""
     model = table.resolve(name)
-    if model is None or not table.operations(model):
-        raise refuse(Refusal("model", (), suggestions=similar(table, requirements)), requirements)
-    return _row(table, name, model)
+    return _row(table, name, model) if model is not None and table.operations(model) else None
 
 
 def _row(table: Table, name: str, model: str) -> ModelRow:

@@ -10,13 +10,14 @@ from dataclasses import replace
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh import telemetry
 from nexus_mesh.errors import MeshError, Reason
-from nexus_routing import Endpoint, Explanation, Plan, Requirements, explain, plan
+from nexus_routing import Endpoint, Explanation, Plan, Refusal, Requirements, explain, plan, similar
 
 from nexus_gateway import counting, metering
 from nexus_gateway.accounts import ANONYMOUS, Principal
 from nexus_gateway.context_length import reword
 from nexus_gateway.costing import Costs
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.hidden import Hidden
 from nexus_gateway.lifecycle import Lifecycle
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.live_stream import LiveStream
@@ -77,6 +78,7 @@ class Pipeline:
         self._passthrough = frozenset(passthrough)
         self._has_met = has_met
         self._crossings = Crossings()
+        self._hidden = Hidden(self._crossings)
         self._costs = Costs()
 
     async def authenticate(self, credential: str | None) -> Principal:
@@ -168,15 +170,27 @@ class Pipeline:
             return inside
         return replace(explain(way.table, way.requirements, now), zones=inside.zones, scrubbed=True)
 
-    def models(self) -> list[ModelRow]:
-        """The models a request can go to now, by id."""
-        return list_models(self.table.table)
+    def models(self, principal: Principal | None = None) -> list[ModelRow]:
+        """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""
+        rows = list_models(self.table.table)
+        if principal is None or may_manage(principal):
+            return rows
+        hidden = self._hidden.of(self.table.table, principal, rows)
+        return [row for row in rows if row.id not in hidden]
 
     def model(self, name: str, principal: Principal) -> ModelRow:
         """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
-        return find_model(
-            self.table.table, Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
+        table, row = self.table.table, find_model(self.table.table, name)
+        hidden = (
+            frozenset[str]()
+            if may_manage(principal)
+            else self._hidden.of(table, principal, list_models(table))
         )
+        if row is not None and hidden.isdisjoint({name, table.resolve(name)}):
+            return row
+        asked = Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
+        unknown = Refusal("model", (), suggestions=similar(table, asked))
+        raise refuse(self._sifted(unknown, principal), asked)
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""
@@ -232,13 +246,29 @@ class Pipeline:
     def _adopt(self, passage: Passage, chosen: Plan) -> None:
         """Goes by a plan. Raises what one without candidates means."""
         if chosen.refusal is not None:
-            raise refuse(
-                chosen.refusal, passage.requirements, self.traffic.soonest, asked=passage.request.asked
-            )
+            raise self._refusal(chosen.refusal, passage)
         passage.plan = chosen
         passage.hedge_after = self.table.table.policy.hedge_after(passage.request.model, chosen.model or "")
         limits = self._model_limits
         passage.limits = limits.get(passage.request.model) or limits.get(chosen.model or "", self._limits)
+
+    def _refusal(self, refusal: Refusal, passage: Passage) -> MeshError:
+        """What it means, in as many names as who asked may hear."""
+        principal, asked = passage.request.principal, passage.request.asked
+        return refuse(
+            self._sifted(refusal, principal),
+            passage.requirements,
+            self.traffic.soonest,
+            asked,
+            full=may_manage(principal),
+        )
+
+    def _sifted(self, refusal: Refusal, principal: Principal | None) -> Refusal:
+        """The refusal without names that who asked is not to hear of."""
+        if may_manage(principal) or not refusal.suggestions:
+            return refusal
+        known = {row.id for row in self.models(principal)}
+        return replace(refusal, suggestions=tuple(each for each in refusal.suggestions if each in known))
 
     async def _fit(self, passage: Passage) -> None:
         """Plans again when the prompt is too long for the first candidate: for a larger context, or nobody at all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from nexus_mesh.errors import MeshError, Reason
@@ -50,11 +50,17 @@ def refuse(
     requirements: Requirements,
     soonest: Callable[[Iterable[Offer]], float] = lambda _: 0.0,
     asked: Mapping[int, str] = NOT_SAID,
+    *,
+    full: bool = True,
 ) -> MeshError:
     """The error of a plan without candidates. `soonest`: seconds until the first of some offers may be tried.
 
-    `asked`: which parameter, as it was sent, asks for a capability.
+    `asked`: which parameter, as it was sent, asks for a capability. `full`: whether backends, hosts, zones and rules may
+    be named; only to who may know of what it cannot use.
     """
+    if not full:
+        nameless = tuple(replace(verdict, reason="") for verdict in refusal.verdicts)
+        refusal = replace(refusal, verdicts=nameless, fallbacks=())
     kind = BY_STAGE[refusal.stage]
     error = (
         _missing_capability(refusal, requirements, asked)
@@ -64,7 +70,7 @@ def refuse(
     if refusal.fallbacks:
         error.message += f" Nor can {_either(refusal.fallbacks)}, which may stand in for it."
     if kind.cause:
-        error.metadata |= _context(refusal, requirements, kind)
+        error.metadata |= _context(refusal, requirements, kind, full=full)
     if refusal.stage in ("gone", "ejected", "paused"):
         offers = ((verdict.target.id, verdict.model) for verdict in refusal.verdicts)
         error.retry_after = max(1.0, soonest(offers))
@@ -73,11 +79,11 @@ def refuse(
     return error
 
 
-def _context(refusal: Refusal, requirements: Requirements, kind: Kind) -> dict[str, str]:
+def _context(refusal: Refusal, requirements: Requirements, kind: Kind, *, full: bool) -> dict[str, str]:
     """What a program needs to decide what to do now; lists are comma-separated."""
     loading = any(verdict.target.state == State.STARTING for verdict in refusal.verdicts)
     context = {"reason": "loading" if kind.cause == "unhealthy" and loading else kind.cause}
-    if kind.named:
+    if kind.named and full:
         hosts = sorted({each.target.host for each in refusal.verdicts})
         context["available_nodes"] = ",".join(hosts[:HOSTS])
     if refusal.tier:
@@ -224,8 +230,22 @@ BY_STAGE: dict[str, Kind] = {
 }
 
 
+NAMELESS: dict[str, str] = {
+    "zone": "none of its backends is in it",
+    "rules": "each of its backends is kept from it",
+    "state": "none of its backends is in service",
+    "reachable": "none of its backends is in service",
+    "ejected": "none of its backends is in service",
+    "paused": "each of its backends asked for that",
+}
+"""What stopped all of them, by stage, for who may not know which they are."""
+
+
 def _reasons(verdicts: Iterable[Verdict]) -> str:
-    every = [f"{verdict.target.backend} {verdict.reason}" for verdict in verdicts]
+    told = list(verdicts)
+    every = [f"{verdict.target.backend} {verdict.reason}" for verdict in told if verdict.reason]
+    if not every:
+        return NAMELESS.get(told[0].stage, "none of its backends can") if told else "it has no backend"
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return "; ".join(every[:NAMED]) + more
 

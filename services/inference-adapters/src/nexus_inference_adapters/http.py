@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 15 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+PIECE = 256 * 1024
 # Below the 5 s after which llama.cpp and uvicorn close idle connections, so that we never write into a closing one.
 KEEP_ALIVE_SECONDS = 4.0
 DRAIN_SECONDS = 0.1
@@ -230,10 +231,12 @@ class Http:
             headers = {**headers, "Authorization": f"Bearer {key}"}
         if not keep:
             headers = {**headers, "Connection": "close"}
+        if data is not None and len(data) > PIECE:
+            headers = {**headers, "Content-Length": str(len(data))}
         sending = self._session.request(
             method,
             _url(self.url, path),
-            data=data,
+            data=data if data is None or len(data) <= PIECE else _pieces(data),
             headers=headers,
             allow_redirects=False,
             timeout=_timeout(connect),
@@ -247,6 +250,13 @@ class Http:
         finally:
             # A connection that was read to its end has gone back by itself; any other must never be used again.
             response.close()
+
+
+async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
+    """Written at once, a large body is copied whole."""
+    view = memoryview(data)
+    for start in range(0, len(view), PIECE):
+        yield view[start : start + PIECE]
 
 
 async def _read_error(answer: Answer) -> bytes:

@@ -35,8 +35,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CompleteResponse:
-        envelope = request.envelope
-        body, backend = _body(envelope), self._host.find(envelope.backend)
+        envelope, body = _opened(request.envelope)
+        del request  # and with it the body's text
+        backend = self._host.find(envelope.backend)
         completed = await backend.complete(envelope, body)
         return inference_pb2.CompleteResponse(
             body=completed.body, usage=completed.usage, served=self._served(envelope, backend)
@@ -45,8 +46,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Stream(
         self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[inference_pb2.StreamResponse]:
-        envelope = request.envelope
-        body, backend = _body(envelope), self._host.find(envelope.backend)
+        envelope, body = _opened(request.envelope)
+        del request
+        backend = self._host.find(envelope.backend)
         if envelope.operation == EMBEDDING:
             raise MeshError(Reason.INVALID_REQUEST, "Embeddings do not come as a stream.")
         served: inference_pb2.Served | None = self._served(envelope, backend)
@@ -61,8 +63,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CountTokensResponse:
-        envelope = request.envelope
-        body, backend = _body(envelope), self._host.find(envelope.backend)
+        envelope, body = _opened(request.envelope)
+        del request
+        backend = self._host.find(envelope.backend)
         count = await backend.count(envelope, body)
         return inference_pb2.CountTokensResponse(
             prompt_tokens=count.tokens,
@@ -131,6 +134,12 @@ class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
         self, request: lifecycle_pb2.GetMemoryRequest, context: grpc.aio.ServicerContext
     ) -> lifecycle_pb2.GetMemoryResponse:
         return lifecycle_pb2.GetMemoryResponse(devices=self._host.devices())
+
+
+def _opened(envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
+    """The envelope without its body, and the request object in it. Raises INVALID_REQUEST."""
+    rest = {field.name: value for field, value in envelope.ListFields() if field.name != "body"}
+    return inference_pb2.Envelope(**rest), _body(envelope)
 
 
 def _body(envelope: inference_pb2.Envelope) -> dict[str, Any]:

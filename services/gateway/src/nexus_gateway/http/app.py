@@ -74,26 +74,24 @@ def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp
         Route(prefix + row.path, endpoint(row)) for row in _rows(pipeline, options) for prefix in row.prefixes
     ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
-    return _collapsed(Router(routes, redirect_slashes=False, default=endpoint(unknown)))
+    return SlashRouter(routes, redirect_slashes=False, default=endpoint(unknown))
 
 
-def _collapsed(app: ASGIApp) -> ASGIApp:
+class SlashRouter(Router):
     """Slashes that are doubled, or stand at the end, mean nothing: base URLs are joined with paths by people."""
 
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if "//" in path or path.endswith("/"):
             scope["path"] = SLASHES.sub("/", path).rstrip("/") or "/"
-        await app(scope, receive, send)
-
-    return routed
+        await super().__call__(scope, receive, send)
 
 
 def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
     def inference(operation: int) -> Mapping[str, Handler]:
         return {"POST": inference_handler(pipeline, operation, options.keep_alive_comment_seconds)}
 
-    models, health = ModelRoutes(pipeline), HealthRoutes(pipeline)
+    models, health = ModelRoutes(pipeline), HealthRoutes(pipeline, full=not options.needs_key)
     lifecycle = LifecycleRoutes(pipeline, options)
     one_model = {**_reading(models.retrieve), "POST": lifecycle.act, "DELETE": lifecycle.delete}
     page = _reading(front_page(needs_key=options.needs_key))

@@ -105,7 +105,7 @@ async def _fail(exchange: Exchange, error: MeshError | EdgeError) -> None:
     if exchange.client_left:
         return
     if exchange.status == 0:
-        status, headers, body = envelope(error)
+        status, headers, body = envelope(error, full=exchange.may_see_all)
         if exchange.principal is None and status in (401, 429):
             headers.append((b"connection", b"close"))  # strangers do not keep a slot
         await exchange.respond(status, body, headers)

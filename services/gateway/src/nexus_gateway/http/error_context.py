@@ -32,8 +32,8 @@ EXTRA: dict[str, Callable[[str], list[str] | float]] = {
 """Keys that are only there when they say something."""
 
 
-def error_context(error: MeshError) -> ErrorContext | None:
-    """The object, None when the failure is none of that kind.
+def error_context(error: MeshError, *, full: bool = False) -> ErrorContext | None:
+    """The object, None when the failure is none of that kind. `full`: whether it may name hosts.
 
     {"reason": "saturated" | "absent" | "unhealthy" | "loading" | "rate_limited" | "forbidden_by_zone" | ...,
     "available_nodes": [hosts that could but for that], "eta_seconds": number | null, "required_tier": text | null}
@@ -45,7 +45,7 @@ def error_context(error: MeshError) -> ErrorContext | None:
     eta = facts.get("eta_seconds")
     context: ErrorContext = {
         "reason": cause,
-        "available_nodes": _names(facts.get("available_nodes", "")),
+        "available_nodes": _names(facts.get("available_nodes", "")) if full else [],
         "eta_seconds": float(eta) if eta is not None else error.retry_after,
         "required_tier": facts.get("required_tier"),
     }

@@ -116,7 +116,7 @@ def answer_to(error: MeshError | EdgeError) -> Answer:
 
 
 def error_object(
-    error: MeshError | EdgeError, *, mid_stream: bool = False
+    error: MeshError | EdgeError, *, mid_stream: bool = False, full: bool = False
 ) -> dict[str, str | ErrorContext | None]:
     """The value of `error` in the envelope: all four keys, always; and `context` when nobody can serve now."""
     answer = answer_to(error)
@@ -133,18 +133,18 @@ def error_object(
         "param": param,
         "code": code,
     }
-    context = error_context(error) if isinstance(error, MeshError) else None
+    context = error_context(error, full=full) if isinstance(error, MeshError) else None
     return told if context is None else told | {"context": context}
 
 
-def envelope(error: MeshError | EdgeError) -> tuple[int, list[Header], bytes]:
-    """Status, extra headers and body of the answer to a failed request."""
+def envelope(error: MeshError | EdgeError, *, full: bool = False) -> tuple[int, list[Header], bytes]:
+    """Status, extra headers and body of the answer to a failed request. `full`: to who may know of all hosts."""
     answer = answer_to(error)
     headers = [*error.headers] if isinstance(error, EdgeError) else []
     if answer.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     headers += _retry_headers(answer, error)
-    return answer.status, headers, msgspec.json.encode({"error": error_object(error)})
+    return answer.status, headers, msgspec.json.encode({"error": error_object(error, full=full)})
 
 
 def _retry_headers(answer: Answer, error: MeshError | EdgeError) -> list[Header]:

@@ -77,6 +77,11 @@ class Exchange:
         return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
 
     @property
+    def may_see_all(self) -> bool:
+        """Whether who asks may know of what it cannot use: backends, hosts, zones and rules. Default deny."""
+        return getattr(self.principal, "manage", False) is True
+
+    @property
     def address(self) -> str:
         """Where the connection comes from."""
         client = self.scope.get("client")

@@ -45,7 +45,9 @@ def explain_handler(pipeline: Explains) -> Handler:
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
-        answer = {**_answer(request, pipeline.explain(request, known)), "tokens": _tokens(counted)}
+        explanation = pipeline.explain(request, known)
+        told = _answer(request, explanation) if exchange.may_see_all else _own_answer(request, explanation)
+        answer = {**told, "tokens": _tokens(counted)}
         await exchange.respond(200, msgspec.json.encode(answer))
 
     return handle
@@ -74,6 +76,23 @@ def _operation(body: bytes) -> int:
         Reason.INVALID_REQUEST,
         "Send the body of a chat completion, a completion or an embedding: with messages, prompt or input.",
     )
+
+
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+    """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
+    return {
+        "object": "route.explanation",
+        "model": request.model,
+        "resolved_model": explanation.model,
+        "zones": sorted(request.zones),
+        "scrubbed": explanation.scrubbed,
+        "tier": None,
+        "candidates": [
+            {"model": verdict.model or None, "rank": verdict.rank}
+            for verdict in explanation.verdicts
+            if verdict.rank
+        ],
+    }
 
 
 def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:

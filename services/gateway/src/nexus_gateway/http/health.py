@@ -10,6 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from nexus_gateway.http.exchange import Exchange
 
+BACKEND = "backend "
+"""How sentences begin that are about a single one."""
+
 
 class Readiness(Protocol):
     """Whether requests can be served now, and what is missing if not: a dataclass, answered whole."""
@@ -29,8 +32,10 @@ class Ready(Protocol):
 class HealthRoutes:
     """The three handlers."""
 
-    def __init__(self, pipeline: Ready) -> None:
+    def __init__(self, pipeline: Ready, *, full: bool = True) -> None:
+        """`full`: whether whoever comes may know the backends by name."""
         self._pipeline = pipeline
+        self._full = full
 
     async def healthz(self, exchange: Exchange) -> None:
         """The process answers: that is all it says."""
@@ -38,7 +43,10 @@ class HealthRoutes:
 
     async def readyz(self, exchange: Exchange) -> None:
         state = self._pipeline.readiness()
-        await exchange.respond(200 if state.ready else 503, msgspec.json.encode(state))
+        told: dict[str, Any] = msgspec.to_builtins(state)
+        if not self._full:
+            told["missing"] = [sentence for sentence in told["missing"] if not sentence.startswith(BACKEND)]
+        await exchange.respond(200 if state.ready else 503, msgspec.json.encode(told))
 
     async def metrics(self, exchange: Exchange) -> None:
         await exchange.respond(200, generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST.encode())

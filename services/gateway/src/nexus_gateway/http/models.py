@@ -25,7 +25,7 @@ class ModelRow(Protocol):
 class Catalog(Protocol):
     """The part of the pipeline these routes use."""
 
-    def models(self) -> Iterable[ModelRow]: ...
+    def models(self, principal: Any = None) -> Iterable[ModelRow]: ...
 
     def model(self, name: str, principal: Any) -> ModelRow: ...
 
@@ -37,7 +37,7 @@ class ModelRoutes:
         self._catalog = catalog
 
     async def list(self, exchange: Exchange) -> None:
-        rows = [_row(model) for model in self._catalog.models()]
+        rows = [_row(model) for model in self._catalog.models(exchange.principal)]
         await exchange.respond(200, msgspec.json.encode({"object": "list", "data": rows}))
 
     async def retrieve(self, exchange: Exchange) -> None:
