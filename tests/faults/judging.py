@@ -88,7 +88,7 @@ def _at_backend(
     for one in operations:
         asked = [len(of.get(one.mark, ())) for of in calls]
         final = fault.once and marks is not None and one.mark in marks
-        if max(asked) > 1 or (final and sum(asked) != 1):
+        if max(asked) > fault.most or (final and sum(asked) != 1):
             yield f"{one}: asked {asked} times"
         if one.model not in CROWD_MODELS:  # of which there is nobody else to ask
             attempts, requests = attempts + sum(asked), requests + 1

@@ -51,7 +51,8 @@ class Fault:
     there is one. `others`: what the rest of the requests on the victim's models may look like meanwhile. `must`: what
     at least one request on the victim's own model must look like, or the fault was not there (only for faults of
     processes and links: of the others every single request that met them is known). `once`: the backend's word is
-    final, nobody else may be asked. `let_go`: the backend must see that nobody waits for it any more.
+    final, nobody else may be asked. `most`: times one backend may be asked for the same. `let_go`: the backend must see
+    that nobody waits for it any more.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Fault:
     must: tuple[str, ...] = ()
     retry_after: str | None = None
     once: bool = False
+    most: int = 1
     let_go: bool = False
     whole_adapter: bool = False
     """Whether all that is behind the victim's adapter meets it: its share of the crowd looks like `solo`."""
@@ -139,7 +141,7 @@ FAULTS: tuple[Fault, ...] = (
           "no failover", sees(), sees()),
     Fault("cut and its prefill rejected",
           cut_and_asked_to_go_on(modes.error(400, error_body("Cannot continue the final message."))),
-          TOLD, "errors look done", sees(), sees("ok", "broken stream_interrupted")),
+          "the other backend begins anew where it does not go on", "no failover", sees(), sees(), most=2),
     Fault("backend flaps", backend_flaps, RETRIED, "no failover",
           sees(f"ok | {GONE} | 502 backend_lost", f"ok | {GONE} | 502 backend_lost | broken stream_interrupted"),
           sees("ok", "ok | broken stream_interrupted"), must=(GONE,)),

@@ -55,8 +55,8 @@ def refuse(
 ) -> MeshError:
     """The error of a plan without candidates. `soonest`: seconds until the first of some offers may be tried.
 
-    `asked`: which parameter, as it was sent, asks for a capability. `full`: whether backends, hosts, zones and rules may
-    be named; only to who may know of what it cannot use.
+    `asked`: which parameter, as it was sent, asks for a capability. `full`: whether backends, hosts, zones and rules
+    may be named; only to who may know of what it cannot use.
     """
     if not full:
         nameless = tuple(replace(verdict, reason="") for verdict in refusal.verdicts)
