@@ -141,7 +141,7 @@ async def test_a_secret_stands_alone_on_standard_output(home: Path) -> None:
 async def test_a_resume_that_cannot_be_is_told_of(home: Path) -> None:
     """E21: there is one backend here."""
     policy = home / "resume.toml"
-    policy.write_text('resume = ["fake-*"]\n')
+    policy.write_text('[routing]\nresume = ["fake-*"]\n')
     told = await nexus(home, "policy", "check", str(policy))
     assert told.code == 0
     assert "only box on" in told.err

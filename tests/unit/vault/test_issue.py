@@ -53,7 +53,7 @@ def test_a_leaf_names_one_identity(authority: IssuingAuthority, role: str) -> No
     local = ["localhost"] if role == "etcd" else []
     assert names.get_values_for_type(x509.DNSName) == [owner.server_name, *shared, *local]
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
-    assert addresses == (["127.0.0.1"] if role == "etcd" else [])
+    assert addresses == (["127.0.0.1", "::1"] if role == "etcd" else [])
 
 
 def test_a_leaf_serves_and_calls_and_signs_nothing(authority: IssuingAuthority) -> None:
