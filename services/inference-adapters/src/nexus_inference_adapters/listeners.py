@@ -25,7 +25,7 @@ LISTENING = "0A"
 LSOF = "/usr/sbin/lsof"
 LSOF_SECONDS = 2.0
 TOLD = 256
-FRESH_SECONDS = 0.1
+FRESH_SECONDS = 1.0
 """A flood of announcements asks for many ports at once."""
 
 log = telemetry.logger("discovery")
@@ -106,7 +106,7 @@ def owners_in(listening: Iterable[Listener], wanted: Address, port: int) -> froz
 def listeners_in(table: str) -> Iterator[Listener]:
     """Who listens, by a table of the kernel's."""
     for line in table.splitlines()[1:]:
-        fields = line.split()
+        fields = line.split() if LISTENING in line else []  # most are connections, and there may be many
         if len(fields) >= 8 and fields[3] == LISTENING:
             where, _, number = fields[1].partition(":")
             yield Listener(_address(where), int(number, 16), int(fields[7]))
