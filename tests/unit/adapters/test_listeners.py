@@ -6,7 +6,7 @@ import ipaddress
 import sys
 
 import pytest
-from nexus_inference_adapters.listeners import Owners, owners_in
+from nexus_inference_adapters.listeners import Owners, listeners_in, owners_in
 
 PORT = 8000
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -38,13 +38,13 @@ def test_who_takes_connections_to_an_address(listens: str, wanted: str, takes: b
     table = (
         HEADER + line(listens, PORT, 1001) + line(listens, PORT + 1, 1002) + line(wanted, PORT, 7, state="01")
     )
-    assert owners_in(table, ipaddress.ip_address(wanted), PORT) == ({1001} if takes else set())
+    assert owners_in(listeners_in(table), ipaddress.ip_address(wanted), PORT) == ({1001} if takes else set())
 
 
 def test_all_who_listen_count() -> None:
     """A7: of two, who gets a connection is not ours to know."""
     table = HEADER + line("127.0.0.1", PORT, 0) + line("0.0.0.0", PORT, 1001)
-    assert owners_in(table, ipaddress.ip_address("127.0.0.1"), PORT) == {0, 1001}
+    assert owners_in(listeners_in(table), ipaddress.ip_address("127.0.0.1"), PORT) == {0, 1001}
 
 
 async def test_where_nobody_listens_nobody_is_trusted_and_nobody_a_stranger() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import os
 import pwd
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from nexus_mesh import telemetry
 
-__all__ = ["ANYONE", "Owners", "owners_in"]
+__all__ = ["ANYONE", "FRESH_SECONDS", "Listener", "Owners", "listeners_in", "owners_in"]
 
 ANYONE = "*"
 ROOT = 0
@@ -22,10 +25,20 @@ LISTENING = "0A"
 LSOF = "/usr/sbin/lsof"
 LSOF_SECONDS = 2.0
 TOLD = 256
+FRESH_SECONDS = 1.0
+"""A flood of announcements asks for many ports at once."""
 
 log = telemetry.logger("discovery")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Listener(NamedTuple):
+    """A socket that takes connections, and the user it belongs to."""
+
+    address: Address
+    port: int
+    user: int
 
 
 class Owners:
@@ -36,18 +49,24 @@ class Owners:
         self._anyone = ANYONE in names
         self._trusted = {ROOT, os.geteuid(), *_numbers(names - {ANYONE})}
         self._told: set[tuple[int, frozenset[int]]] = set()
+        self._listening: tuple[Listener, ...] = ()
+        self._read_at = -math.inf
+        self._reading = asyncio.Lock()
 
-    async def admits(self, address: str, port: int) -> bool:
-        """Whether everybody who listens there is trusted. Who listens where nobody can tell is not."""
-        return not await self.foreign(address, port, unknown=True)
+    async def admits(self, address: str, port: int, fresh: float = 0.0) -> bool:
+        """Whether everybody who listens there is trusted, as of `fresh` seconds ago. Who cannot be told is not."""
+        if self._anyone:
+            return True
+        found = await self._owners(address, port, fresh)
+        return bool(found) and not self._strangers(found, port)
 
-    async def foreign(self, address: str, port: int, *, unknown: bool = False) -> bool:
-        """Whether somebody who is not trusted listens there. `unknown`: the answer where it cannot be told."""
+    async def foreign(self, address: str, port: int) -> bool:
+        """Whether somebody who is not trusted listens there now. Where nobody can tell there is no stranger."""
         if self._anyone:
             return False
-        found = await asyncio.to_thread(_owners, address, port)
-        if not found:
-            return unknown
+        return bool(self._strangers(await self._owners(address, port, 0.0), port))
+
+    def _strangers(self, found: frozenset[int], port: int) -> frozenset[int]:
         strangers = found - self._trusted
         if strangers and len(self._told) < TOLD and (port, strangers) not in self._told:
             self._told.add((port, strangers))
@@ -57,7 +76,17 @@ class Owners:
                 port=port,
                 users=sorted(strangers),
             )
-        return bool(strangers)
+        return strangers
+
+    async def _owners(self, address: str, port: int, fresh: float) -> frozenset[int]:
+        """The users who listen there; empty when that cannot be told."""
+        if sys.platform == "darwin":
+            return await asyncio.to_thread(_by_lsof, port)
+        async with self._reading:
+            if time.monotonic() - self._read_at > fresh:
+                self._listening = await asyncio.to_thread(_listening)
+                self._read_at = time.monotonic()
+        return owners_in(self._listening, ipaddress.ip_address(address), port)
 
 
 def _numbers(names: Iterable[str]) -> Iterator[int]:
@@ -69,30 +98,28 @@ def _numbers(names: Iterable[str]) -> Iterator[int]:
             continue
 
 
-def _owners(address: str, port: int) -> frozenset[int]:
-    """The users who listen there; empty when that cannot be told."""
-    if sys.platform == "darwin":
-        return _by_lsof(port)
-    wanted, found = ipaddress.ip_address(address), frozenset[int]()
+def owners_in(listening: Iterable[Listener], wanted: Address, port: int) -> frozenset[int]:
+    """The users of the listeners that take connections to an address."""
+    return frozenset(one.user for one in listening if one.port == port and _takes(one.address, wanted))
+
+
+def listeners_in(table: str) -> Iterator[Listener]:
+    """Who listens, by a table of the kernel's."""
+    for line in table.splitlines()[1:]:
+        fields = line.split() if LISTENING in line else []  # most are connections, and there may be many
+        if len(fields) >= 8 and fields[3] == LISTENING:
+            where, _, number = fields[1].partition(":")
+            yield Listener(_address(where), int(number, 16), int(fields[7]))
+
+
+def _listening() -> tuple[Listener, ...]:
+    found: list[Listener] = []
     for table in TABLES:
         try:
-            found |= owners_in(table.read_text("ascii"), wanted, port)
+            found += listeners_in(table.read_text("ascii"))
         except OSError:
             continue
-    return found
-
-
-def owners_in(table: str, wanted: Address, port: int) -> frozenset[int]:
-    """The users of the listeners that take connections to an address, in a table of the kernel's."""
-    found = set[int]()
-    for line in table.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 8 or fields[3] != LISTENING:
-            continue
-        where, _, number = fields[1].partition(":")
-        if int(number, 16) == port and _takes(_address(where), wanted):
-            found.add(int(fields[7]))
-    return frozenset(found)
+    return tuple(found)
 
 
 def _address(text: str) -> Address:

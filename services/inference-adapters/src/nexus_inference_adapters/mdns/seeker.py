@@ -16,6 +16,7 @@ from nexus_mesh.mdns import own_addresses
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip
 from nexus_inference_adapters.holdings import Holdings
+from nexus_inference_adapters.listeners import FRESH_SECONDS
 from nexus_inference_adapters.mdns.adverts import Advert, Use
 from nexus_inference_adapters.mdns.candidates import Candidates, Standing
 from nexus_inference_adapters.probing import LOOPBACK, probe
@@ -146,7 +147,7 @@ class Seeker:
 
     async def _may_ask(self, address: str, port: int) -> bool:
         """Of this machine only what listens for us, or for whom we trust."""
-        return not self._here(address) or await self._holdings.owners.admits(address, port)
+        return not self._here(address) or await self._holdings.owners.admits(address, port, FRESH_SECONDS)
 
     def _may_adopt(self, held: str) -> bool:
         return self._adopts and (bool(held) or self._holdings.elsewhere < REMOTE_MOST)
