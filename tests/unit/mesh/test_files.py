@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -73,4 +72,3 @@ def test_a_guarded_process_leaves_no_core_and_no_open_files(tmp_path: Path) -> N
     )
     assert ran.stdout.strip() == "(0, 0)"
     assert (_mode(tmp_path / "made"), _mode(tmp_path / "folder")) == (0o600, 0o700)
-    assert resource.getrlimit(resource.RLIMIT_CORE)
