@@ -59,6 +59,7 @@ def test_nobody_gets_a_better_place_than_allowed(asked: int, floor: int, given: 
 def test_a_reason_stays_short_and_is_logged_once() -> None:
     """A13: thousands of models make no endless reason, and a beat every second no endless log."""
     guard, caller = ClaimsGuard(), _caller(Claims(("none",)))
+    status = Status()
     with structlog.testing.capture_logs() as logs:
         for _ in range(10):
             status = _status(*("m" * 250 + str(each) for each in range(2000)))
