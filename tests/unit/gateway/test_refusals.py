@@ -191,8 +191,8 @@ HIDDEN: list[tuple[Table, dict[str, Any], Conditions]] = [
     (Table([target("secret", state=State.UNHEALTHY, reason="secret reason")]), {}, Conditions()),
     (Table([target("secret", state=State.STARTING, reason="secret reason")]), {}, Conditions()),
     (Table([SECRET]), {}, Conditions(unreachable={SECRET.endpoint: "secret reason"})),
-    (Table([SECRET]), {}, Conditions(ejected={SECRET.id: "secret reason"})),
-    (Table([SECRET]), {}, Conditions(paused={SECRET.id: "secret reason"})),
+    (Table([SECRET]), {}, Conditions(gone={SECRET.id: "secret reason"})),
+    (Table([SECRET]), {}, Conditions(paused={(SECRET.id, "m"): "secret reason"})),
 ]
 
 
