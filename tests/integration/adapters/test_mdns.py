@@ -292,7 +292,7 @@ async def test_a_flood_is_bounded_and_crowds_nobody_out(
             assert len(seeker.candidates) <= most
         await eventually(lambda: len(seeker.candidates) == most, BOUND, "the flood to fill its share")
         await net.announcer.announce(net.engine, "true", fake_ollama.port)
-        await eventually(lambda: names(bench) == [f"ollama-{fake_ollama.port}"], 60, "the true one")
+        await eventually(lambda: names(bench) == [f"ollama-{fake_ollama.port}"], 120, "the true one")
         assert len(seeker.candidates) <= MOST
 
 
