@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from nexus.vault.v1 import identity_pb2
+from nexus_mesh import addresses
 from nexus_mesh.spiffe import LABEL
 
 from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
-from nexus_cli.output import Failure, print_json
+from nexus_cli.output import Failure, advise, print_json
 
 __all__ = ["Wanted", "create"]
 
@@ -52,12 +53,12 @@ async def create(layout: Layout, wanted: Wanted, *, as_json: bool) -> None:
         return
     sys.stdout.write(made.token + "\n")
     sys.stdout.flush()
-    sys.stderr.write(
-        f"On {wanted.node}, within {wanted.minutes:g} minutes: `nexus join`, and paste the token when asked.\n"
+    advise(
+        f"On {wanted.node}, within {wanted.minutes:g} minutes: `nexus join`, and paste the token when asked."
     )
     mesh = layout.read()
-    if mesh is not None and mesh.control.get("join", "").startswith("127."):
-        sys.stderr.write(
+    if mesh is not None and addresses.is_loopback(addresses.split(mesh.control["join"])[0]):
+        advise(
             "This mesh listens on loopback only, so no other machine can reach it: "
-            "start it with `nexus up --listen ADDRESS`.\n"
+            "start it with `nexus up --listen ADDRESS`."
         )
