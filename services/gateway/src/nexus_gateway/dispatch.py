@@ -207,16 +207,18 @@ class Dispatcher:
     def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
         """Who is asked beside the first; None when nobody can be.
 
-        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer.
+        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer;
+        or has room at least, within the budget.
         """
         assert passage.plan is not None  # noqa: S101 - the step before made it
         others = [each for each in equals(passage.plan, first) if self._admits(passage, each)]
+        free = False
         if not passage.hedge_after:
-            cheap = (each for each in others if each.price.total <= first.price.total)
-            other = next(filter(self._traffic.is_spare, cheap), None)
-        else:
-            other = next(iter(others), None)
-        if other is None or not (self._budget.take() or not passage.hedge_after):
+            cheap = [each for each in others if each.price.total <= first.price.total]
+            spare = list(filter(self._traffic.is_spare, cheap))
+            free, others = bool(spare), spare or list(filter(self._traffic.can_help, cheap))
+        other = next(iter(others), None)
+        if other is None or not (free or self._budget.take()):
             return None
         RETRIES.labels("hedged" if passage.hedge_after else "late").inc()
         passage.attempts += 1

@@ -88,17 +88,15 @@ class Traffic:
 
         Whoever has not answered lately is trusted with a number: if all fail at once, nobody knows it yet.
         """
-        running, capacity = self._running(candidate), candidate.target.load.capacity
+        running, capacity = self._load(candidate)
         if not self._is_well(candidate) or (capacity and running >= capacity):
             return False
         return running < ON_TRUST or self._clock() < self._proved.get(_offer(candidate), -math.inf) + TROUBLED
 
     def is_spare(self, candidate: Candidate) -> bool:
         """Whether it is well and idle: then it may be asked the same beside another one without anybody noticing."""
-        capacity = candidate.target.load.capacity
-        return self._is_well(candidate) and self._running(candidate) < (
-            max(1, capacity / 2) if capacity else FEW
-        )
+        running, capacity = self._load(candidate)
+        return self._is_well(candidate) and running < (max(1, capacity / 2) if capacity else FEW)
 
     def went(self, candidate: Candidate, error: MeshError | None) -> None:
         """How a request ended there, for whoever asks whether it is well."""
@@ -139,10 +137,13 @@ class Traffic:
     def _is_well(self, candidate: Candidate) -> bool:
         return self._clock() >= self._troubled.get(_offer(candidate), -math.inf) + TROUBLED
 
-    def _running(self, candidate: Candidate) -> int:
-        """By its own word or by ours: the one may be old, the other knows of nobody else."""
-        load = candidate.target.load
-        return max(load.active + load.queued, self.active.get(candidate.id, 0))
+    def _load(self, candidate: Candidate) -> tuple[int, int]:
+        """What it runs, and its places; by the newest table, for the one it was planned on may be a minute old.
+
+        Its own word may be old, and we know of nobody else: the larger number is believed.
+        """
+        load = (self.places.target(candidate.id) or candidate.target).load
+        return max(load.active + load.queued, self.active.get(candidate.id, 0)), load.capacity
 
     def _conditions(self, tenant: Tenant, turn: int) -> Conditions:
         breakers = self.breakers
