@@ -86,3 +86,18 @@ async def test_what_reached_nobody_takes_nothing_of_the_budget(bench: GatewayBen
     results = await asyncio.gather(*(bench.ask() for _ in range(60)), return_exceptions=True)
     assert [result for result in results if isinstance(result, BaseException)] == []
     assert len(gone.seen) == 61
+
+
+async def test_who_failed_lately_is_passed_over_for_who_is_well(bench: GatewayBench) -> None:
+    """B3: where the budget is spent, what one backend did is no reason not to ask another."""
+    names = ("bad", "worse", "worst", "good")
+    boxes = [await bench.adapter(name) for name in names]
+    for box in boxes[:3]:
+        box.mode, box.reason = "fail", Reason.OVERLOAD
+    await bench.start(*(box.target(priority=number) for number, box in enumerate(boxes, 1)))
+    with pytest.raises(MeshError):
+        await bench.ask()  # three are asked, so that three have failed
+    while bench.pipeline._unqueued._budget.take():  # pyright: ignore[reportPrivateUsage]
+        pass
+    assert (await bench.ask()).served.backend == "good"
+    assert [len(box.seen) for box in boxes] == [2, 1, 1, 1]

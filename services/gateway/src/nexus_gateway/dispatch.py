@@ -132,8 +132,10 @@ class Dispatcher:
             if outgrown and not _is_roomier(candidate, outgrown):
                 continue
             if failed is not None:
-                if passage.attempts >= ATTEMPTS or not self._may_follow(candidate, failed):
+                if passage.attempts >= ATTEMPTS:
                     break
+                if not self._may_follow(candidate, failed):
+                    continue
                 await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
