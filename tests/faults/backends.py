@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from faults.history import TOKENS
+from faults.history import STREAMED, TOKENS
 from support import fake_openai_modes as modes
 from support.fake_openai import FakeOpenAI
 from support.fake_openai_script import Answer, Mode
@@ -18,7 +18,7 @@ INTERVAL = 0.03
 """Seconds between two tokens of a stream, unless a demand says otherwise."""
 
 Hits = Mapping[tuple[str, bool], int]
-"""By model and streaming: how many requests."""
+"""By model and streaming, as its client asked for it: how many requests."""
 
 
 def healthy(interval: float = INTERVAL) -> Mode:
@@ -29,9 +29,14 @@ def healthy(interval: float = INTERVAL) -> Mode:
         if (begun := _begun(call)) is not None:
             rest = "".join(call.token(number) for number in range(begun, TOKENS)).rstrip()
             return modes.ok(text=rest, interval=interval)(call)
-        return streamed(call) if call.stream else whole(call)
+        return streamed(call) if _is_for_stream(call) else whole(call)
 
     return mode
+
+
+def _is_for_stream(call: Call) -> bool:
+    """Whether the client streams. Its answer comes as a stream either way: whole ones are put together from one."""
+    return str(call.body.get("user")).startswith(STREAMED)
 
 
 def _begun(call: Call) -> int | None:
@@ -66,7 +71,7 @@ class Trap:
     def __call__(self, call: Call) -> Answer:
         if self.refusal is not None and _begun(call) is not None:
             return self.refusal(call)
-        key = (call.model, call.stream)
+        key = (call.model, _is_for_stream(call))
         if self._left[key] <= 0:
             return self.healthy(call)
         self._left[key] -= 1

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["LOAD_SECONDS", "TOKENS", "History", "Load", "Operation"]
+__all__ = ["LOAD_SECONDS", "STREAMED", "TOKENS", "History", "Load", "Operation"]
 
 TOKENS = 10
 """Of every good answer."""
 LOAD_SECONDS = 3.0
 """Load is measured over so long."""
+STREAMED, WHOLE = "s", "w"
+"""First letter of a request's mark: what its client asked for, whatever its backend is asked for."""
 DISHONEST = ("lied", "hung", "cut", "open")
 
 
@@ -105,7 +107,7 @@ class History:
         self._by_mark: dict[str, Operation] = {}
 
     def begin(self, model: str, stream: bool, client: str) -> Operation:
-        operation = Operation(f"m{next(self._marks)}.", model, stream, client)
+        operation = Operation(f"{STREAMED if stream else WHOLE}{next(self._marks)}.", model, stream, client)
         self.operations.append(operation)
         self._by_mark[operation.mark] = operation
         return operation

@@ -29,7 +29,8 @@ def replace(module: str, path: str, value: Any) -> None:
 
 def _no_failover() -> None:
     replace("nexus_gateway.retries", "RetryBudget.take", lambda _: False)
-    replace("nexus_gateway.traffic", "Traffic.is_spare", lambda *_: False)
+    for asked in ("can_help", "is_spare"):
+        replace("nexus_gateway.traffic", f"Traffic.{asked}", lambda *_: False)
 
 
 def _retry_everything() -> None:

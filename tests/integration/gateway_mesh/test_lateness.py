@@ -83,11 +83,11 @@ async def test_a_verdict_on_the_prompt_ends_both(bench: GatewayBench, *, stream:
     await eventually(lambda: second.active == 0, what="the other to be let go")
 
 
-@pytest.mark.parametrize("why", ["dearer", "busy", "unwell"])
-async def test_only_who_is_idle_well_and_not_dearer_is_asked(bench: GatewayBench, why: str) -> None:
+@pytest.mark.parametrize("why", ["dearer", "full", "unwell"])
+async def test_only_who_has_room_is_well_and_not_dearer_is_asked(bench: GatewayBench, why: str) -> None:
     """B8: where all are slow nothing is asked twice."""
     first, second = await bench.adapter("first"), await bench.adapter("second")
-    other = second.target(capacity=4, taken=2 if why == "busy" else 0)
+    other = second.target(capacity=4, taken=4 if why == "full" else 0)
     await bench.start(first.target(priority=1), other, policy=DEAR if why == "dearer" else None)
     if why == "unwell":
         first.mode = second.mode = "fail"
@@ -99,6 +99,28 @@ async def test_only_who_is_idle_well_and_not_dearer_is_asked(bench: GatewayBench
     first.delay = 0.5
     assert await ask(bench, stream=False) == "first"
     assert second.seen == []
+
+
+@BOTH
+async def test_who_was_busy_when_it_was_planned_is_asked_once_it_is_not(
+    bench: GatewayBench, *, stream: bool
+) -> None:
+    """B8: a plan is as old as its request, and what a backend told of its load is older."""
+    first, second = await bench.adapter("first"), await bench.adapter("second")
+    first.mode = "silent"
+    await bench.start(first.target(priority=1), second.target(taken=40))
+    asking = asyncio.create_task(ask(bench, stream=stream))
+    await eventually(lambda: first.active == 1, what="the first to be asked")
+    bench.control.router.show(first.target(priority=1), second.target())
+    assert await asking == "second"
+
+
+async def test_who_is_busy_is_asked_within_the_budget(bench: GatewayBench) -> None:
+    """B8: a backend that is never idle may still stand in for a silent one, though not for all of its requests."""
+    first, second = await bench.adapter("first"), await bench.adapter("second")
+    first.mode = "silent"
+    await bench.start(first.target(priority=1), second.target(taken=20))
+    assert await ask(bench, stream=False) == "second"
 
 
 @BOTH

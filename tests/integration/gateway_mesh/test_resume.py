@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -126,3 +127,15 @@ async def test_an_answer_is_gone_on_with_twice_at_most(bench: GatewayBench) -> N
     assert text == "one one one "
     assert sum(len(box.seen) for box in boxes) == 3
     assert all(box.active == 0 for box in boxes)
+
+
+async def test_many_that_are_cut_at_once_are_all_gone_on_with(bench: GatewayBench) -> None:
+    """B3, B5: going on is no storm where somebody is well and has room."""
+    cut, again = await bench.adapter("cut"), await bench.adapter("again")
+    cut.mode, cut.reason = "content_then_fail", Reason.BACKEND_LOST
+    cut.delay = again.delay = 0.3
+    await bench.start(cut.target(priority=1), again.target(priority=2), policy=RESUME)
+    assert await bench.ask_stream() == "one two three"
+    texts = await asyncio.gather(*(bench.ask_stream() for _ in range(40)), return_exceptions=True)
+    assert texts == ["one two three"] * 40
+    assert len(cut.seen) == 41

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.client import Method, Req
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream
@@ -84,10 +84,8 @@ class Dispatcher:
     async def go_on(self, passage: Passage) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
         assert passage.plan is not None  # noqa: S101 - the step before made it
-        spare = any(
-            self._admits(passage, each) for each in filter(self._traffic.is_spare, passage.plan.candidates)
-        )
-        if not self._budget.take() and not spare:
+        helpful = filter(self._traffic.can_help, passage.plan.candidates)
+        if not any(self._admits(passage, each) for each in helpful) and not self._budget.take():
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
         attempt = Attempt(self._open_at, None, BackendStream.close, _beginning)
@@ -134,8 +132,10 @@ class Dispatcher:
             if outgrown and not _is_roomier(candidate, outgrown):
                 continue
             if failed is not None:
-                if passage.attempts >= ATTEMPTS or not self._may_follow(candidate, failed):
+                if passage.attempts >= ATTEMPTS:
                     break
+                if not self._may_follow(candidate, failed):
+                    continue
                 await self._budget.pause(passage.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
             passage.attempts += 1
@@ -155,12 +155,17 @@ class Dispatcher:
         return self._traffic.admits(candidate, passage.tenant, last=passage.plan.last)
 
     def _may_follow(self, candidate: Candidate, failed: MeshError) -> bool:
-        """Whether a further attempt is no part of a storm: one that the budget has room for, or that nobody notices.
+        """Whether a further attempt is no part of a storm. The budget is for those that may be.
 
-        A prompt that was too long for others is not a failure that might be everywhere.
+        Whoever is well and has room is no victim of one. What reached nobody was no load, and a prompt that was too
+        long for others is not a failure that might be everywhere.
         """
-        granted = self._budget.take()
-        return granted or failed.reason is Reason.CONTEXT_LENGTH or self._traffic.is_spare(candidate)
+        return (
+            UNREACHED in failed.metadata
+            or failed.reason is Reason.CONTEXT_LENGTH
+            or self._traffic.can_help(candidate)
+            or self._budget.take()
+        )
 
     async def _attempt(self, passage: Passage, candidate: Candidate, attempt: Attempt[T]) -> T:
         """At a candidate, and beside it at another one of the same model if the first is late."""
@@ -204,16 +209,18 @@ class Dispatcher:
     def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
         """Who is asked beside the first; None when nobody can be.
 
-        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer.
+        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer;
+        or has room at least, within the budget.
         """
         assert passage.plan is not None  # noqa: S101 - the step before made it
         others = [each for each in equals(passage.plan, first) if self._admits(passage, each)]
+        free = False
         if not passage.hedge_after:
-            cheap = (each for each in others if each.price.total <= first.price.total)
-            other = next(filter(self._traffic.is_spare, cheap), None)
-        else:
-            other = next(iter(others), None)
-        if other is None or not (self._budget.take() or not passage.hedge_after):
+            cheap = [each for each in others if each.price.total <= first.price.total]
+            spare = list(filter(self._traffic.is_spare, cheap))
+            free, others = bool(spare), spare or list(filter(self._traffic.can_help, cheap))
+        other = next(iter(others), None)
+        if other is None or not (free or self._budget.take()):
             return None
         RETRIES.labels("hedged" if passage.hedge_after else "late").inc()
         passage.attempts += 1

@@ -41,7 +41,8 @@ from nexus_gateway.validation.permits import refuse_unpermitted
 
 __all__ = ["Pipeline"]
 
-CANDIDATES = 3
+CANDIDATES = 5
+"""More than are asked: of those that are left when one fails, some may have failed since."""
 RETRY_AFTER = 1.0
 
 

@@ -22,7 +22,7 @@ __all__ = ["Resumer"]
 
 MOST = 2
 """Times one answer is gone on with."""
-CANDIDATES = 3
+CANDIDATES = 5
 CURABLE = frozenset(
     {
         Reason.BACKEND_DOWN,

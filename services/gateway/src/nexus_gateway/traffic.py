@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from nexus_mesh.errors import MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
@@ -25,6 +26,8 @@ TROUBLED = 10.0
 """Seconds after a failure, of whatever kind, for which a target is not called well."""
 FEW = 8
 """Running requests up to which a target of unknown capacity is called idle."""
+ON_TRUST = 32
+"""The same, up to which one that has not answered lately gets what failed elsewhere."""
 
 
 class Traffic:
@@ -47,6 +50,7 @@ class Traffic:
         self._models: dict[str, tuple[str, ...]] = {}
         self._away: set[str] = set()
         self._troubled: dict[Offer, float] = {}
+        self._proved: dict[Offer, float] = {}
         # Gateways that start together must not walk through the targets in step.
         self._turns = itertools.count(random.randrange(1 << 20))
 
@@ -68,7 +72,7 @@ class Traffic:
 
     def serves(self, candidate: Candidate, tenant: Tenant, *, last: bool = False) -> bool:
         """The same, had it a place."""
-        offer = candidate.id, candidate.model.id
+        offer = _offer(candidate)
         return (
             self.is_there(candidate.id, candidate.endpoint)
             and offer not in self.breakers.paused()
@@ -79,21 +83,33 @@ class Traffic:
         """Whether anything may be sent to a target now."""
         return endpoint not in self.reachability.unreachable and target not in self.breakers.gone()
 
-    def is_spare(self, candidate: Candidate) -> bool:
-        """Whether it is well and idle: then it can help out without anybody noticing."""
-        since = self._troubled.get((candidate.id, candidate.model.id))
-        if since is not None and self._clock() < since + TROUBLED:
+    def can_help(self, candidate: Candidate) -> bool:
+        """Whether what failed elsewhere may go there without further ado: it is well, and not known to be full.
+
+        Whoever has not answered lately is trusted with a number: if all fail at once, nobody knows it yet.
+        """
+        running, capacity = self._load(candidate)
+        if not self._is_well(candidate) or (capacity and running >= capacity):
             return False
-        load, ours = candidate.target.load, self.active.get(candidate.id, 0)
-        return max(load.active + load.queued, ours) < (max(1, load.capacity / 2) if load.capacity else FEW)
+        return running < ON_TRUST or self._clock() < self._proved.get(_offer(candidate), -math.inf) + TROUBLED
+
+    def is_spare(self, candidate: Candidate) -> bool:
+        """Whether it is well and idle: then it may be asked the same beside another one without anybody noticing."""
+        running, capacity = self._load(candidate)
+        return self._is_well(candidate) and running < (max(1, capacity / 2) if capacity else FEW)
 
     def went(self, candidate: Candidate, error: MeshError | None) -> None:
         """How a request ended there, for whoever asks whether it is well."""
-        offer = candidate.id, candidate.model.id
+        offer = _offer(candidate)
         if error is None:
             self._troubled.pop(offer, None)
+            self.answers(candidate)
         elif error.reason in RETRYABLE:
             self._troubled[offer] = self._clock()
+
+    def answers(self, candidate: Candidate) -> None:
+        """An answer has begun there, at least."""
+        self._proved[_offer(candidate)] = self._clock()
 
     def retain(self, table: Table) -> None:
         """Forgets what is not in the table any more, and what is held against those that were away and are back."""
@@ -109,12 +125,25 @@ class Traffic:
         self.breakers.retain(set(targets))
         self.latencies.retain(table.offers, set(targets))
         self.patience.retain(set(targets))
+        self._troubled = self._recent(self._troubled, targets)
+        self._proved = self._recent(self._proved, targets)
+
+    def _recent(self, moments: dict[Offer, float], targets: Container[str]) -> dict[Offer, float]:
         now = self._clock()
-        self._troubled = {
-            offer: since
-            for offer, since in self._troubled.items()
-            if offer[0] in targets and now < since + TROUBLED
+        return {
+            offer: since for offer, since in moments.items() if offer[0] in targets and now < since + TROUBLED
         }
+
+    def _is_well(self, candidate: Candidate) -> bool:
+        return self._clock() >= self._troubled.get(_offer(candidate), -math.inf) + TROUBLED
+
+    def _load(self, candidate: Candidate) -> tuple[int, int]:
+        """What it runs, and its places; by the newest table, for the one it was planned on may be a minute old.
+
+        Its own word may be old, and we know of nobody else: the larger number is believed.
+        """
+        load = (self.places.target(candidate.id) or candidate.target).load
+        return max(load.active + load.queued, self.active.get(candidate.id, 0)), load.capacity
 
     def _conditions(self, tenant: Tenant, turn: int) -> Conditions:
         breakers = self.breakers
@@ -145,6 +174,7 @@ class Ride:
     def begin(self) -> None:
         """The answer has begun."""
         if not self._judged:
+            self._traffic.answers(self._candidate)
             self._traffic.breakers.judge(self._trial, Outcome.CONTENT)
 
     def succeed(self) -> None:
@@ -170,7 +200,7 @@ class Ride:
         if TRANSPORT in error.metadata:
             self._traffic.reachability.lose(candidate.endpoint, candidate.target.instance)
         elif error.reason is Reason.RATE_LIMIT and error.retry_after is not None:
-            self._traffic.breakers.pause((candidate.id, candidate.model.id), error.retry_after)
+            self._traffic.breakers.pause(_offer(candidate), error.retry_after)
         self._judge(outcome_of(error))
 
     def close(self) -> None:
@@ -184,3 +214,7 @@ class Ride:
         if not self._judged:
             self._judged = True
             self._traffic.breakers.judge(self._trial, outcome)
+
+
+def _offer(candidate: Candidate) -> Offer:
+    return candidate.id, candidate.model.id
