@@ -23,6 +23,7 @@ from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
 BODY = msgspec.json.Decoder(dict[str, Any])
+BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
@@ -138,7 +139,7 @@ class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
 
 def _opened(envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
     """The envelope without its body, and the request object in it. Raises INVALID_REQUEST."""
-    rest = {field.name: value for field, value in envelope.ListFields() if field.name != "body"}
+    rest = {name: getattr(envelope, name) for name in BESIDE}
     return inference_pb2.Envelope(**rest), _body(envelope)
 
 
