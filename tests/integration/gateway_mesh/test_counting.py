@@ -11,6 +11,8 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.accounts import ANONYMOUS
+from nexus_gateway.http.app import open_intake
+from nexus_gateway.http.options import Limits
 from nexus_gateway.methods import COUNT
 from nexus_gateway.service import InferenceServicer
 from nexus_mesh.client import Peer
@@ -161,7 +163,8 @@ async def test_members_of_the_mesh_may_have_their_prompts_counted(bench: Gateway
     await bench.start(box.target())
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline), inference_pb2_grpc.add_InferenceServiceServicer_to_server
+        InferenceServicer(bench.pipeline, open_intake(Limits())),
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
     peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, bench.ca.identity("operator"))
