@@ -166,7 +166,8 @@ async def measure(folder: Path, kinds: Sequence[str], seconds: float) -> bool:
     command = (sys.executable, "-m", "bench.noisy_engine", str(port), MODEL)
     async with running(command, log, cwd=Path(__file__).parent.parent) as process:
         await until_open(port, process, log)
-        settings = SETTINGS + backend_table("box", port) + "max_concurrency = 64\n"
+        settings = SETTINGS.replace("[gateway]\n", f"[gateway]\nbody_memory = {MEMORY // 4 // MIB}\n")
+        settings += backend_table("box", port) + "max_concurrency = 64\n"
         async with up(folder / "home", settings) as mesh:
             keys = await create_keys(mesh.layout.home)
             await calm(

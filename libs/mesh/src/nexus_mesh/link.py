@@ -49,6 +49,8 @@ class Link:
         )
         self.channel = self._open()
         self._uploads: grpc.aio.Channel | None = None
+        self.uploading = asyncio.Lock()
+        """Held while a large request is sent."""
         self.retired = asyncio.Event()
         self._active = 0
         self._idle = asyncio.Event()
