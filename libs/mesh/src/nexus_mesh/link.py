@@ -1,4 +1,4 @@
-"""The connections to one peer, under one certificate. Counts its calls, so that it can be retired without cutting any."""
+"""The connections to one peer, under one certificate. Counts its calls, so as to be retired without cutting any."""
 
 from __future__ import annotations
 

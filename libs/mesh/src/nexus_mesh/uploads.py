@@ -9,6 +9,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from nexus_mesh.allocator import give_small_blocks_back
+
 __all__ = ["send", "sent"]
 
 
@@ -20,6 +22,7 @@ async def send(call: Any, message: list[bytes], turn: asyncio.Lock) -> None:
     with suppress(asyncio.InvalidStateError):
         async with turn:
             await call.write(message.pop())
+        give_small_blocks_back()
         await call.done_writing()
 
 

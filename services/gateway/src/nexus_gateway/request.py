@@ -54,6 +54,10 @@ class InferenceRequest:
             self.packed = Packed(self.operation, self.body)
             del self.body
 
+    def let_go(self) -> None:
+        """Its body is not needed any more. An error's traceback may keep the rest for a while."""
+        self.packed, self.body = None, {}
+
     def __getattr__(self, name: str) -> Any:
         if name == "body" and self.packed is not None:
             return self.packed.read(self.model)

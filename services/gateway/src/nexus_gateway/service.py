@@ -72,7 +72,11 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             await hold.reach(len(body))
             reading = self._intake.read(body, partial(_check, envelope, principal, stream=stream))
             del body
-            yield await reading
+            request = await reading
+            try:
+                yield request
+            finally:
+                request.let_go()
         finally:
             hold.release()
 

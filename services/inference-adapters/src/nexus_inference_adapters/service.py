@@ -11,6 +11,7 @@ import msgspec
 from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from nexus_mesh.allocator import give_small_blocks_back
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.turns import Turns
 
@@ -94,6 +95,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         async with self._turns:
             text = await self._turns.step(getattr, envelope, "body")
             del envelope
+            give_small_blocks_back()
             return rest, await self._turns.step(_body, text)
 
     def _served(self, envelope: inference_pb2.Envelope, backend: Backend) -> inference_pb2.Served:

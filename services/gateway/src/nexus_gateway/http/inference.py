@@ -62,6 +62,12 @@ def inference_handler(
         request.principal = exchange.principal
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
+        try:
+            await answer(exchange, request)
+        finally:
+            request.let_go()
+
+    async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)
