@@ -31,11 +31,15 @@ def request_body(model: str, *, chunks: int | None = None) -> bytes:
     return json.dumps(body).encode()
 
 
-def canned() -> bytes:
+def canned(prompt_tokens: int = USAGE["prompt_tokens"]) -> bytes:
     """A whole chat answer."""
+    usage = USAGE | {
+        "prompt_tokens": prompt_tokens,
+        "total_tokens": prompt_tokens + USAGE["completion_tokens"],
+    }
     message = {"role": "assistant", "content": ANSWER}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return _json(_head("chat.completion", CHAT_MODEL) | {"choices": [choice], "usage": USAGE})
+    return _json(_head("chat.completion", CHAT_MODEL) | {"choices": [choice], "usage": usage})
 
 
 def models(*names: str) -> bytes:

@@ -19,7 +19,6 @@ def _response(body: bytes, status: str = "200 OK") -> bytes:
     return head.encode() + body
 
 
-CANNED = _response(answers.canned())
 FAILED = _response(
     b'{"error":{"message":"CUDA error: an illegal memory access","type":"server_error"}}', "500 Error"
 )
@@ -33,10 +32,10 @@ async def serve(port: int, models: list[str]) -> None:
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                poisoned = await _read(reader, head)
+                size, poisoned = await _read(reader, head)
                 if head.startswith(b"POST /v1/chat/completions"):
                     await asyncio.sleep(SECONDS)
-                    writer.write(FAILED if poisoned else CANNED)
+                    writer.write(FAILED if poisoned else _response(answers.canned(prompt_tokens=size // 4)))
                 else:
                     writer.write(listing if head.startswith(b"GET /v1/models") else MISSING)
                 await writer.drain()
@@ -50,15 +49,16 @@ async def serve(port: int, models: list[str]) -> None:
         await stop.wait()
 
 
-async def _read(reader: asyncio.StreamReader, head: bytes) -> bool:
-    """Takes a body in; whether there is poison in it."""
+async def _read(reader: asyncio.StreamReader, head: bytes) -> tuple[int, bool]:
+    """Takes a body in; its size, and whether there is poison in it."""
     _, _, rest = head.lower().partition(b"\r\ncontent-length:")
-    left, poisoned = int(rest.partition(b"\r\n")[0]) if rest else 0, False
+    size, poisoned = int(rest.partition(b"\r\n")[0]) if rest else 0, False
+    left = size
     while left:
         piece = await reader.readexactly(min(left, LIMIT))
         left -= len(piece)
         poisoned = poisoned or b"poison" in piece
-    return poisoned
+    return size, poisoned
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.accounts import ANONYMOUS
+from nexus_gateway.http.app import open_intake
+from nexus_gateway.http.options import Limits
 from nexus_gateway.methods import COUNT
 from nexus_gateway.service import InferenceServicer
 from nexus_mesh.client import Peer
@@ -161,7 +163,8 @@ async def test_members_of_the_mesh_may_have_their_prompts_counted(bench: Gateway
     await bench.start(box.target())
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline), inference_pb2_grpc.add_InferenceServiceServicer_to_server
+        InferenceServicer(bench.pipeline, open_intake(Limits())),
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
     peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, bench.ca.identity("operator"))
@@ -173,6 +176,30 @@ async def test_members_of_the_mesh_may_have_their_prompts_counted(bench: Gateway
         with pytest.raises(MeshError) as caught:
             await peer.unary(COUNT, _envelope({"messages": []}), timeout=5)
         assert caught.value.reason is Reason.INVALID_REQUEST
+    finally:
+        await peer.close()
+        await server.drain(settle=0, grace=0)
+
+
+async def test_bodies_of_members_have_the_same_budget(bench: GatewayBench) -> None:
+    """A5: the door of the mesh too."""
+    box = await bench.adapter("box")
+    await bench.start(box.target())
+    intake = open_intake(Limits(bodies_bytes=100_000, body_wait_seconds=0))
+    identity = bench.ca.identity("gateway")
+    servicer = Servicer(
+        InferenceServicer(bench.pipeline, intake), inference_pb2_grpc.add_InferenceServiceServicer_to_server
+    )
+    server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
+    peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, bench.ca.identity("operator"))
+    try:
+        large = _envelope({"messages": [{"role": "user", "content": "x" * 60_000}]})
+        with pytest.raises(MeshError) as caught:
+            await peer.unary(COUNT, large, timeout=5)
+        assert caught.value.reason is Reason.OVERLOAD
+        small = _envelope({"messages": [{"role": "user", "content": "x" * 6_000}]})
+        assert (await peer.unary(COUNT, small, timeout=5)).served.backend == "box"
+        assert intake.bodies.used == 0
     finally:
         await peer.close()
         await server.drain(settle=0, grace=0)

@@ -7,7 +7,7 @@ import contextlib
 import random
 
 import pytest
-from nexus_gateway.http.budget import MOST_WAITING, BodyBudget, Hold
+from nexus_gateway.body_budget import MOST_WAITING, BodyBudget, Hold
 from nexus_mesh.errors import MeshError, Reason
 
 pytestmark = pytest.mark.security

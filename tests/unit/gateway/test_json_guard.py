@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nexus_gateway.validation import json_guard
 from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS, decode_object
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.turns import at_once
 
 
 def nested(depth: int, opener: str = "[", closer: str = "]") -> bytes:
@@ -122,3 +124,28 @@ def test_depth_is_judged_as_a_walk_would(value: dict[str, object], levels: int) 
     else:
         with pytest.raises(MeshError, match="deep"):
             decode_object(body)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(STRINGS, VALUES), st.integers(1, 9))
+def test_a_body_looked_at_in_pieces_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, value: dict[str, object], step: int
+) -> None:
+    """A5: wherever the pieces of a large one end, in strings and escapes too."""
+    body = json.dumps({"a": value, "b": "\\" * 9 + '"[{'}, ensure_ascii=False).encode()
+    whole = at_once(json_guard._outside_strings(body))
+    monkeypatch.setattr(json_guard, "STEP", step)
+    assert at_once(json_guard._outside_strings(body)) == whole
+    assert (
+        whole.count(b"[") + whole.count(b"{")
+        == json.dumps(_blank(value)).count("[") + json.dumps(_blank(value)).count("{") + 1
+    )
+
+
+def _blank(value: object) -> object:
+    """The same shape without a bracket in its texts."""
+    if isinstance(value, dict):
+        return {str(place): _blank(each) for place, each in enumerate(value.values())}
+    if isinstance(value, list):
+        return [_blank(each) for each in value]
+    return 0

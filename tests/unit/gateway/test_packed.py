@@ -66,3 +66,19 @@ def test_a_body_with_nothing_but_a_name() -> None:
 def test_other_names_are_none() -> None:
     with pytest.raises(AttributeError):
         _ = parsed(10).bodies  # type: ignore[attr-defined]
+
+
+def test_what_is_asked_of_a_packed_one_needs_no_reading() -> None:
+    """A5: permissions, costs and refusals read 16 MB again, each."""
+    options = {"num_keep": 5, "bogus": "x" * LARGE}
+    request = parsed(LARGE, max_tokens=7, stop=["a"], tools=[], options=options)
+    request.pack()
+    assert request.packed is not None
+    assert request.outline["max_tokens"] == 7
+    assert request.outline["stop"] is True
+    assert set(request.outline) == set(request.body)
+    assert set(request.outline["options"]) == set(options)
+    unpacked = parsed(LARGE, max_tokens=7, stop=["a"], tools=[], options=options)
+    assert request.prompt_bytes == unpacked.prompt_bytes
+    request.let_go()
+    assert request.packed is None

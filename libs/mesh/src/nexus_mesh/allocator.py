@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import ctypes
 
-__all__ = ["give_large_blocks_back"]
+__all__ = ["give_large_blocks_back", "give_small_blocks_back"]
 
 M_MMAP_THRESHOLD = -3
 LARGE = 1024 * 1024
 
 
+def _library() -> ctypes.CDLL | None:
+    """glibc; None with another allocator."""
+    try:
+        library = ctypes.CDLL(None)
+        _ = library.mallopt, library.malloc_trim
+    except (AttributeError, OSError):
+        return None
+    return library
+
+
+_LIBRARY = _library()
+
+
 def give_large_blocks_back() -> None:
     """Has glibc map every large block by itself. Left alone it stops doing so once the first one was freed."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return  # another C library, with another allocator
-    mallopt(M_MMAP_THRESHOLD, LARGE)
+    if _LIBRARY is not None:
+        _LIBRARY.mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+def give_small_blocks_back() -> None:
+    """After a large message: it came, or went, in thousands of small blocks, and glibc keeps those."""
+    if _LIBRARY is not None:
+        _LIBRARY.malloc_trim(0)

@@ -61,7 +61,7 @@ class Peer:
                 return await link.unary(method)(request, timeout=limit, metadata=metadata)
             message = [serialised]
             del request, serialised
-            return await sent(link.upload(method)(timeout=limit, metadata=metadata), message)
+            return await sent(link.upload(method)(timeout=limit, metadata=metadata), message, link.uploading)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:

@@ -145,6 +145,7 @@ class HandlerTable:
             finally:
                 for part in reversed(self._chain[:begun]):
                     part.end(call, error)
+                error = None  # its traceback holds this frame, and that what was asked
 
         return handle
 
@@ -183,6 +184,7 @@ class HandlerTable:
                 self._streams.leave(task)
                 for part in reversed(self._chain[:begun]):
                     part.end(call, error)
+                error = None  # its traceback holds this frame, and that what was asked
 
         return handle
 

@@ -1,9 +1,12 @@
-"""One channel to one peer, under one certificate. Counts its calls, so that it can be retired without cutting any."""
+"""The connections to one peer, under one certificate. Counts its calls, so as to be retired without cutting any."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
+
+import grpc
 
 from nexus_mesh.channels import channel
 from nexus_mesh.methods import Method
@@ -35,14 +38,19 @@ OPTIONS: Options = (
 
 
 class Link:
-    """A channel and the number of calls on it."""
+    """A channel, another one for large requests, and the number of calls on them."""
 
     def __init__(self, address: str, server_name: str, identity: Identity) -> None:
-        self.channel = channel(
+        self._open = partial(
+            channel,
             address,
             identity.channel_credentials(),
             merged(OPTIONS, [("grpc.ssl_target_name_override", server_name)]),
         )
+        self.channel = self._open()
+        self._uploads: grpc.aio.Channel | None = None
+        self.uploading = asyncio.Lock()
+        """Held while a large request is sent."""
         self.retired = asyncio.Event()
         self._active = 0
         self._idle = asyncio.Event()
@@ -80,11 +88,11 @@ class Link:
 
     def upload(self, method: Method[Any, Any]) -> Any:
         """A callable of a unary method that is given its request, serialised, after the call has begun."""
-        return self.channel.stream_unary(method.path, None, method.response.FromString)
+        return self._for_uploads().stream_unary(method.path, None, method.response.FromString)
 
     def upload_stream(self, method: Method[Any, Any]) -> Any:
         """The same for a server-streaming method."""
-        return self.channel.stream_stream(method.path, None, method.response.FromString)
+        return self._for_uploads().stream_stream(method.path, None, method.response.FromString)
 
     def bidi(self, method: Method[Any, Any]) -> Any:
         """A callable of a two-way streaming method."""
@@ -110,3 +118,11 @@ class Link:
             if self._tunnel is not None:
                 await self._tunnel.close()
             await self.channel.close()
+            if self._uploads is not None:
+                await self._uploads.close()
+
+    def _for_uploads(self) -> grpc.aio.Channel:
+        """A connection of their own: on one that is shared, all others wait while a large request passes."""
+        if self._uploads is None:
+            self._uploads = self._open()
+        return self._uploads

@@ -88,7 +88,7 @@ class UploadStream(RpcStream[Res]):
         self._call = self._link.upload_stream(self._method)(timeout=self._timeout, metadata=self._metadata)
         message: list[bytes] = [self._request]
         del self._request
-        self._sending = asyncio.ensure_future(send(self._call, message))
+        self._sending = asyncio.ensure_future(send(self._call, message, self._link.uploading))
         self._sending.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         return self
 

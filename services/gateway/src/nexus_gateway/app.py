@@ -17,7 +17,7 @@ from nexus_gateway.announcing import announce
 from nexus_gateway.breakers import Breakers
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.dispatch import Dispatcher
-from nexus_gateway.http.app import build_app
+from nexus_gateway.http.app import build_app, open_intake
 from nexus_gateway.http.guard import local_names
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
 from nexus_gateway.http.server import HttpServer, serve_http
@@ -60,8 +60,9 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
             tenant_share=settings.body_share,
         ),
     )
+    intake = open_intake(options.limits)
     http = await serve_http(
-        build_app(pipeline, options), settings.http_host, settings.http_port, options.limits
+        build_app(pipeline, options, intake), settings.http_host, settings.http_port, options.limits
     )
     _advertise(mesh, http)
     ending = [mesh.spawn(_drain(mesh, http), name="http drain")]
@@ -69,7 +70,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         announcing = announce(settings, http.host, http.port, mesh.draining)
         ending.append(mesh.spawn(announcing, name="announcement"))
     try:
-        yield [Servicer(InferenceServicer(pipeline), add_InferenceServiceServicer_to_server)]
+        yield [Servicer(InferenceServicer(pipeline, intake), add_InferenceServiceServicer_to_server)]
     finally:
         if mesh.draining.is_set():
             await asyncio.gather(*ending)

@@ -40,7 +40,8 @@ def reword(error: MeshError, passage: Passage) -> None:
         return
     request, candidate = passage.request, passage.candidate
     context = _number(error, "context_tokens") or (candidate.model.context_tokens if candidate else 0)
-    answer = next((request.body[name] for name in LIMITS if request.body.get(name, 0) > 0), 1)
+    asked = request.outline
+    answer = next((asked[name] for name in LIMITS if asked.get(name, 0) > 0), 1)
     told = too_long(request.operation, context, _number(error, "prompt_tokens"), answer)
     error.message = told.message
     error.metadata |= told.metadata

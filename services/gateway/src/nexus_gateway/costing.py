@@ -54,6 +54,6 @@ class Costs:
     def _answer_tokens(self, request: InferenceRequest, model: str) -> float:
         if request.operation == model_pb2.OPERATION_EMBEDDING:
             return 0.0
-        body = request.body
+        body = request.outline
         most = next((body[name] for name in MAXIMUM if body.get(name, -1) >= 0), None)
         return self._means.get(model, FIRST_MEAN) if most is None else most * request.answers

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError
 
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.passage import Passage
+from nexus_gateway.prompt_bytes import LEAST_BYTES, USUAL_BYTES
 from nexus_gateway.request import InferenceRequest
 
 __all__ = ["estimate", "in_doubt", "room", "room_missing"]
 
-LEAST_BYTES = 2
-"""Of text for a token, on the average of any prompt worth counting."""
-USUAL_BYTES = 4
-"""Of text for a token, as prompts have them on average."""
 CHECK_SECONDS = 1.0
-MEDIA = frozenset({"image_url", "input_audio", "file"})
 
 
 def in_doubt(passage: Passage) -> bool:
@@ -28,7 +22,7 @@ def in_doubt(passage: Passage) -> bool:
     request = passage.request
     if not fitting or 0 < request.size <= fitting:
         return False
-    return _text_bytes(_prompt(request)) > fitting
+    return request.prompt_bytes.at_once > fitting
 
 
 def room(operation: int, prompt_tokens: int) -> int:
@@ -54,34 +48,4 @@ async def room_missing(dispatcher: Dispatcher, passage: Passage) -> int:
 
 def estimate(request: InferenceRequest) -> int:
     """About how many tokens all prompts of a request are: a quarter of their bytes, pictures and sounds left out."""
-    return -(-_text_bytes(_given(request), USUAL_BYTES) // USUAL_BYTES)
-
-
-def _prompt(request: InferenceRequest) -> Any:
-    """What is to be read at once. Of several prompts each has the context to itself: they are never in doubt."""
-    given = _given(request)
-    if request.operation == model_pb2.OPERATION_CHAT:
-        return given
-    several = isinstance(given, list) and len(given) > 1 and not isinstance(given[0], int)
-    return None if several else given
-
-
-def _given(request: InferenceRequest) -> Any:
-    """All there is to read."""
-    body = request.body
-    if request.operation == model_pb2.OPERATION_CHAT:
-        return [body.get("messages"), body.get("tools")]
-    return body.get("prompt" if request.operation == model_pb2.OPERATION_COMPLETION else "input")
-
-
-def _text_bytes(value: Any, of_id: int = LEAST_BYTES) -> int:
-    """Bytes of all text inside a value; a token id counts as `of_id`."""
-    if isinstance(value, str):
-        return len(value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, dict):
-        return sum(_text_bytes(each, of_id) for key, each in value.items() if key not in MEDIA)
-    if not isinstance(value, list) or not value:
-        return 0
-    if isinstance(value[0], int):
-        return of_id * len(value)
-    return sum(_text_bytes(each, of_id) for each in value)
+    return -(-request.prompt_bytes.given // USUAL_BYTES)

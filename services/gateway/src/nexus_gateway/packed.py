@@ -8,12 +8,14 @@ import msgspec
 from google.protobuf.message import Message
 from nexus.inference.v1 import inference_pb2
 
+from nexus_gateway.prompt_bytes import prompt_bytes
 from nexus_gateway.prompt_head import affinity
 
 __all__ = ["LARGE", "Packed"]
 
 LARGE = 256 * 1024
 """Bytes of a body. What is smaller costs more to pack than to keep."""
+SHORT = (bool, int, float, type(None))
 LENGTH_DELIMITED = 2
 BODY = inference_pb2.Envelope.DESCRIPTOR.fields_by_name["body"].number << 3 | LENGTH_DELIMITED
 
@@ -27,10 +29,12 @@ class Packed:
     What is kept for another attempt is the very message that was sent last, not a copy of its body beside it.
     """
 
-    __slots__ = ("_message", "_start", "affinity")
+    __slots__ = ("_message", "_start", "affinity", "outline", "prompt_bytes")
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, operation: int, body: dict[str, Any]) -> None:
         self.affinity = affinity(body)
+        self.outline = outline(body)
+        self.prompt_bytes = prompt_bytes(operation, body)
         # What follows the model's name in the object, its closing brace included.
         self._message = encode({key: value for key, value in body.items() if key != "model"})
         self._start = 1
@@ -51,6 +55,14 @@ class Packed:
         head = kind(envelope=envelope).SerializeToString() + outer + _varint(len(inner) + len(rest)) + inner
         self._message, self._start = b"".join((head, rest)), len(head)
         return self._message
+
+
+def outline(body: dict[str, Any]) -> dict[str, Any]:
+    """A body's parameters without what may be long: of that it says whether there is any, of options their names."""
+    short = {name: value if type(value) in SHORT else bool(value) for name, value in body.items()}
+    if isinstance(options := body.get("options"), dict):
+        short["options"] = dict.fromkeys(options, True)
+    return short
 
 
 def _varint(number: int) -> bytes:

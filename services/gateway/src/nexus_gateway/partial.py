@@ -27,16 +27,14 @@ def is_repeatable(request: InferenceRequest) -> bool:
     """Whether an answer is told from another one by its text."""
     if request.operation != model_pb2.OPERATION_CHAT or request.answers != 1:
         return False
-    body = request.body  # asked for once: a large one is made anew each time
-    return not any(body.get(name) for name in MORE_THAN_TEXT)
+    return not any(request.outline.get(name) for name in MORE_THAN_TEXT)
 
 
 def is_simple(request: InferenceRequest) -> bool:
     """Whether the rest of an answer depends on nothing but the prompt and the text so far."""
     if not is_repeatable(request):
         return False
-    body = request.body
-    return not any(body.get(name) for name in SPECIAL)
+    return not any(request.outline.get(name) for name in SPECIAL)
 
 
 class Partial:

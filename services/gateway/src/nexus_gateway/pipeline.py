@@ -220,7 +220,7 @@ class Pipeline:
 
     def _permit(self, request: InferenceRequest) -> None:
         if not may_manage(request.principal):
-            refuse_unpermitted(request.body, self._passthrough)
+            refuse_unpermitted(request.outline, self._passthrough)
 
     def _require(self, passage: Passage) -> None:
         passage.requirements = _requirements(passage.request)

@@ -8,6 +8,7 @@ from typing import Any
 
 from nexus_gateway.accounts import Principal
 from nexus_gateway.packed import LARGE, Packed
+from nexus_gateway.prompt_bytes import PromptBytes, prompt_bytes
 from nexus_gateway.prompt_head import affinity
 from nexus_gateway.queueing.priority import Priority
 
@@ -50,8 +51,12 @@ class InferenceRequest:
     def pack(self) -> None:
         """Lets go of a large body's tree."""
         if self.size >= LARGE:
-            self.packed = Packed(self.body)
+            self.packed = Packed(self.operation, self.body)
             del self.body
+
+    def let_go(self) -> None:
+        """Its body is not needed any more. An error's traceback may keep the rest for a while."""
+        self.packed, self.body = None, {}
 
     def __getattr__(self, name: str) -> Any:
         if name == "body" and self.packed is not None:
@@ -66,6 +71,16 @@ class InferenceRequest:
         except AttributeError:
             return True
         return False
+
+    @property
+    def outline(self) -> Mapping[str, Any]:
+        """The body's parameters, at no cost: of a large one's lists, maps and texts only whether there is any."""
+        return self.body if self.packed is None else self.packed.outline
+
+    @property
+    def prompt_bytes(self) -> PromptBytes:
+        """How much there is to read."""
+        return prompt_bytes(self.operation, self.body) if self.packed is None else self.packed.prompt_bytes
 
     @property
     def affinity(self) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
@@ -12,61 +15,102 @@ from nexus_mesh.identity import caller
 from nexus_mesh.spiffe import SpiffeId
 
 from nexus_gateway.accounts import Principal
+from nexus_gateway.body_budget import Hold
+from nexus_gateway.intake import Intake
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.queueing.priority import Priority
 from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.parse import CHECKS, parse_request
+from nexus_gateway.validation.parse import CHECKS, check_request
 from nexus_gateway.validation.zone import check_zone
 
 __all__ = ["InferenceServicer"]
+
+BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
+Asked = inference_pb2.CompleteRequest | inference_pb2.StreamRequest | inference_pb2.CountTokensRequest
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """nexus.inference.v1.InferenceService at a gateway."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, intake: Intake) -> None:
         self._pipeline = pipeline
+        self._intake = intake
 
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CompleteResponse:
-        return await self._pipeline.complete(_parse(request.envelope, stream=False))
+        async with self._read(_taken(request), stream=False) as asked:
+            del request
+            return await self._pipeline.complete(asked)
 
     async def Stream(
         self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[inference_pb2.StreamResponse]:
-        async with self._pipeline.stream(_parse(request.envelope, stream=True)) as messages:
-            async for message in messages:
-                yield message
+        async with self._read(_taken(request), stream=True) as asked:
+            del request
+            async with self._pipeline.stream(asked) as messages:
+                async for message in messages:
+                    yield message
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CountTokensResponse:
-        return await self._pipeline.count(_parse(request.envelope, stream=False))
+        async with self._read(_taken(request), stream=False) as asked:
+            del request
+            return await self._pipeline.count(asked)
+
+    @asynccontextmanager
+    async def _read(
+        self, taken: tuple[inference_pb2.Envelope, bytes], *, stream: bool
+    ) -> AsyncIterator[InferenceRequest]:
+        """The request, and the room its body takes until it has ended. Raises MeshError."""
+        envelope, body = taken
+        del taken
+        principal = _principal(caller().spiffe)
+        hold = Hold(self._intake.bodies, principal.tenant)
+        try:
+            await hold.reach(len(body))
+            reading = self._intake.read(body, partial(_check, envelope, principal, stream=stream))
+            del body
+            request = await reading
+            try:
+                yield request
+            finally:
+                request.let_go()
+        finally:
+            hold.release()
 
 
-def _parse(envelope: inference_pb2.Envelope, *, stream: bool) -> InferenceRequest:
-    """The request an HTTP client would have made, but for what the envelope says in its own fields."""
+def _taken(request: Asked) -> tuple[inference_pb2.Envelope, bytes]:
+    """The envelope without its body, and that."""
+    envelope = request.envelope
     if envelope.operation not in CHECKS:
         raise MeshError(
             Reason.INVALID_REQUEST,
             "envelope.operation must name a kind of work.",
             metadata={"param": "operation"},
         )
-    request = parse_request(
+    beside = inference_pb2.Envelope(**{name: getattr(envelope, name) for name in BESIDE})
+    return beside, envelope.body.encode()
+
+
+def _check(
+    envelope: inference_pb2.Envelope, principal: Principal, parsed: dict[str, Any], size: int, *, stream: bool
+) -> InferenceRequest:
+    """The request an HTTP client would have made, but for what the envelope says in its own fields."""
+    request = check_request(
         envelope.operation,
-        envelope.body.encode(),
+        parsed,
+        size=size,
         request_id=envelope.request_id or telemetry.current_request_id() or telemetry.new_request_id(),
         credential=None,
         model=envelope.model,
     )
-    spiffe = caller().spiffe
     request.zone = check_zone(envelope.zone, "zone")
     if envelope.priority:
         request.priority = _priority(envelope.priority)
-    request.principal = _principal(spiffe)
+    request.principal = principal
     request.stream = stream
-    request.pack()
     return request
 
 

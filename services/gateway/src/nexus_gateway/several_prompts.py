@@ -30,7 +30,8 @@ def is_separable(request: InferenceRequest, error: MeshError) -> bool:
 
 def separated(request: InferenceRequest) -> list[InferenceRequest]:
     """A request for each prompt."""
-    prompts, body = request.body["prompt"], request.body
+    body = request.body  # asked for once: a large one is made anew each time
+    prompts = body["prompt"]
     each = request.answers // len(prompts)
     still = "n" if each > 1 else "best_of" if body.get("best_of", 1) > 1 else ""
     asked = {need: param for need, param in request.asked.items() if need != CHOICES or still}

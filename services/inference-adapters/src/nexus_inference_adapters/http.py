@@ -192,8 +192,11 @@ class Http:
 
         `keep`: whether the connection may be used again.
         """
-        data, connect = msgspec.json.encode(body), patience.limits.connect
-        async with self._request("POST", path, data, patience.wait, connect, keep=keep) as answer:
+        connect = patience.limits.connect
+        # Named nowhere here: whoever sends it lets go of it.
+        async with self._request(
+            "POST", path, msgspec.json.encode(body), patience.wait, connect, keep=keep
+        ) as answer:
             if answer.status != 200:
                 raise from_answer(answer.status, answer.headers, await _read_error(answer))
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -241,6 +244,7 @@ class Http:
             allow_redirects=False,
             timeout=_timeout(connect),
         )
+        del data
         try:
             response = await wait(sending)
         except FAILURES as error:

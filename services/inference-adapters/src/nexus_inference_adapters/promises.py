@@ -7,7 +7,6 @@ that breaks it is UPSTREAM_MALFORMED, and what it takes is no longer believed of
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -19,18 +18,15 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Completed, Event, Finish, Work
-from nexus_inference_adapters.estimate import estimate
 from nexus_inference_adapters.forced_tools import forced_names
 from nexus_inference_adapters.json_shape import fits
 from nexus_inference_adapters.learned import Broken
-from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
+from nexus_inference_adapters.unread import unread
+from nexus_inference_adapters.vocabulary import EMBEDDING
 
 __all__ = ["Promises"]
 
 FLOAT_BYTES = 4
-UNREAD_TOKENS = 1000
-UNREAD_SHARE = 4
-"""A prompt of which so many tokens, and more than three of four, were not read by the engine's own count was cut."""
 CUT_ENDS = frozenset({"length", "content_filter"})
 
 
@@ -164,8 +160,8 @@ class Promises:
         if usage is None or not usage.prompt_tokens:
             return
         read = usage.prompt_tokens + usage.cached_tokens
-        about = self._least()
-        if about - read <= UNREAD_TOKENS or read * UNREAD_SHARE >= about:
+        about = unread(self._work.operation, self._body, read)
+        if not about:
             return
         if self._context and about * 2 < self._context:
             return  # it would have fitted: so it is the counting that differs
@@ -174,40 +170,6 @@ class Promises:
             f"The backend read only {read} tokens of a prompt of about {about}: it cut off the rest without saying so.",
             metadata={"prompt_tokens": str(about), "context_tokens": str(self._context or read)},
         )
-
-    def _least(self) -> int:
-        """Tokens the prompt has at least: without what templates may leave out, and long runs of one character."""
-        body = self._body
-        messages = body.get("messages")
-        if self._work.operation == CHAT and isinstance(messages, list):
-            body = {"messages": [_spoken(each) for each in messages if _counts(each)]}
-        count = estimate(self._work.operation, body)
-        if count <= UNREAD_TOKENS:
-            return count
-        return estimate(self._work.operation, _collapsed(body))
-
-
-def _counts(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("role") in ("system", "developer", "user", "tool")
-
-
-def _spoken(message: dict[str, Any]) -> dict[str, Any]:
-    content = message.get("content")
-    if isinstance(content, list):
-        content = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    return {"content": content}
-
-
-def _collapsed(value: Any) -> Any:
-    if isinstance(value, str):
-        return re.sub(r"(.)\1{7,}", r"\1", value, flags=re.DOTALL)
-    if isinstance(value, dict):
-        return {
-            key: _collapsed(each)
-            for key, each in value.items()
-            if key in ("messages", "content", "text", "prompt")
-        }
-    return [_collapsed(each) for each in value] if isinstance(value, list) else value
 
 
 def _said_whole(choice: dict[str, Any]) -> Said:

@@ -11,7 +11,9 @@ import msgspec
 from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
+from nexus_mesh.allocator import give_small_blocks_back
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.turns import Turns
 
 from nexus_inference_adapters.adapter import Event, Progress
 from nexus_inference_adapters.backend import Backend
@@ -23,6 +25,9 @@ from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
 BODY = msgspec.json.Decoder(dict[str, Any])
+LARGE = 256 * 1024
+"""Bytes of a request. Larger ones are read one at a time."""
+BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
@@ -31,12 +36,14 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     def __init__(self, host: Host, instance_id: str) -> None:
         self._host = host
         self._instance = instance_id
+        self._turns = Turns()
 
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CompleteResponse:
-        envelope, body = _opened(request.envelope)
+        opening = self._opened(request.envelope)
         del request  # and with it the body's text
+        envelope, body = await opening
         backend = self._host.find(envelope.backend)
         completed = await backend.complete(envelope, body)
         return inference_pb2.CompleteResponse(
@@ -46,8 +53,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def Stream(
         self, request: inference_pb2.StreamRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[inference_pb2.StreamResponse]:
-        envelope, body = _opened(request.envelope)
+        opening = self._opened(request.envelope)
         del request
+        envelope, body = await opening
         backend = self._host.find(envelope.backend)
         if envelope.operation == EMBEDDING:
             raise MeshError(Reason.INVALID_REQUEST, "Embeddings do not come as a stream.")
@@ -63,8 +71,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CountTokensResponse:
-        envelope, body = _opened(request.envelope)
+        opening = self._opened(request.envelope)
         del request
+        envelope, body = await opening
         backend = self._host.find(envelope.backend)
         count = await backend.count(envelope, body)
         return inference_pb2.CountTokensResponse(
@@ -73,6 +82,21 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             method=count.method,
             served=self._served(envelope, backend),
         )
+
+    async def _opened(
+        self, envelope: inference_pb2.Envelope
+    ) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
+        """The envelope without its body, and the request object in it. Raises INVALID_REQUEST."""
+        if envelope.operation not in OPERATIONS.values():
+            raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
+        rest = inference_pb2.Envelope(**{name: getattr(envelope, name) for name in BESIDE})
+        if envelope.ByteSize() < LARGE:
+            return rest, _body(envelope.body)
+        async with self._turns:
+            text = await self._turns.step(getattr, envelope, "body")
+            del envelope
+            give_small_blocks_back()
+            return rest, await self._turns.step(_body, text)
 
     def _served(self, envelope: inference_pb2.Envelope, backend: Backend) -> inference_pb2.Served:
         return inference_pb2.Served(
@@ -136,18 +160,10 @@ class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
         return lifecycle_pb2.GetMemoryResponse(devices=self._host.devices())
 
 
-def _opened(envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
-    """The envelope without its body, and the request object in it. Raises INVALID_REQUEST."""
-    rest = {field.name: value for field, value in envelope.ListFields() if field.name != "body"}
-    return inference_pb2.Envelope(**rest), _body(envelope)
-
-
-def _body(envelope: inference_pb2.Envelope) -> dict[str, Any]:
+def _body(text: str) -> dict[str, Any]:
     """The request object. Raises INVALID_REQUEST."""
-    if envelope.operation not in OPERATIONS.values():
-        raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
     try:
-        return BODY.decode(envelope.body)
+        return BODY.decode(text)
     except (ValueError, RecursionError):
         raise MeshError(Reason.INVALID_REQUEST, "The envelope's body is not a JSON object.") from None
 

@@ -11,7 +11,7 @@ from nexus.types.v1 import model_pb2
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nexus_gateway.http.budget import BodyBudget
+from nexus_gateway.body_budget import BodyBudget
 from nexus_gateway.http.endpoint import Endpoint, Handler
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
@@ -21,10 +21,11 @@ from nexus_gateway.http.health import HealthRoutes, Ready
 from nexus_gateway.http.inference import Inference, inference_handler
 from nexus_gateway.http.lifecycle import LifecycleRoutes, Lifecycles
 from nexus_gateway.http.models import Catalog, ModelRoutes
-from nexus_gateway.http.options import EdgeOptions
+from nexus_gateway.http.options import EdgeOptions, Limits
 from nexus_gateway.http.origins import Origins
 from nexus_gateway.http.page import front_page
 from nexus_gateway.http.strangers import Strangers
+from nexus_gateway.intake import Intake
 
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""
@@ -49,14 +50,23 @@ class Row:
     prefixes: tuple[str, ...] = PREFIXES
 
 
-def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp:
-    """The edge as an ASGI application. What it answers is always the OpenAI envelope or an OpenAI object."""
+def open_intake(limits: Limits) -> Intake:
+    """Room for bodies, as the limits have it."""
+    return Intake(BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds))
+
+
+def build_app(
+    pipeline: Pipeline, options: EdgeOptions | None = None, intake: Intake | None = None
+) -> ASGIApp:
+    """The edge as an ASGI application. What it answers is always the OpenAI envelope or an OpenAI object.
+
+    `intake`: shared with other doors.
+    """
     options = options or EdgeOptions()
+    taken_in = intake or open_intake(options.limits)
     guard = HostGuard(options.allowed_hosts)
     origins = Origins(options.origins, refuses=not options.needs_key)
 
-    limits = options.limits
-    bodies = BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds)
     strangers = Strangers()
 
     def endpoint(row: Row) -> Endpoint:
@@ -65,13 +75,15 @@ def build_app(pipeline: Pipeline, options: EdgeOptions | None = None) -> ASGIApp
             row.handlers,
             guard=guard,
             origins=origins,
-            bodies=bodies,
+            bodies=taken_in.bodies,
             strangers=strangers,
             authenticate=None if row.public else pipeline.authenticate,
         )
 
     routes = [
-        Route(prefix + row.path, endpoint(row)) for row in _rows(pipeline, options) for prefix in row.prefixes
+        Route(prefix + row.path, endpoint(row))
+        for row in _rows(pipeline, options, taken_in)
+        for prefix in row.prefixes
     ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
     return SlashRouter(routes, redirect_slashes=False, default=endpoint(unknown))
@@ -87,9 +99,9 @@ class SlashRouter(Router):
         await super().__call__(scope, receive, send)
 
 
-def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
+def _rows(pipeline: Pipeline, options: EdgeOptions, intake: Intake) -> list[Row]:
     def inference(operation: int) -> Mapping[str, Handler]:
-        return {"POST": inference_handler(pipeline, operation, options.keep_alive_comment_seconds)}
+        return {"POST": inference_handler(pipeline, operation, intake, options.keep_alive_comment_seconds)}
 
     models, health = ModelRoutes(pipeline), HealthRoutes(pipeline, full=not options.needs_key)
     lifecycle = LifecycleRoutes(pipeline, options)
@@ -101,7 +113,7 @@ def _rows(pipeline: Pipeline, options: EdgeOptions) -> list[Row]:
         Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
         Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
         Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
-        Row("explain", "/route/explain", {"POST": explain_handler(pipeline)}),
+        Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}),
         Row("models", "/models", _reading(models.list)),
         Row("model", "/models/{model_id:path}", one_model),
         Row("healthz", "/healthz", _reading(health.healthz), public=True, prefixes=("",)),

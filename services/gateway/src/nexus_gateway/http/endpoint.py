@@ -11,7 +11,7 @@ from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.telemetry import logger, set_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.http.budget import BodyBudget, Hold
+from nexus_gateway.body_budget import BodyBudget, Hold
 from nexus_gateway.http.errors import EdgeError, Header, envelope, error_object
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.guard import HostGuard

@@ -13,7 +13,7 @@ from nexus_mesh.errors import MeshError
 from nexus_mesh.telemetry import new_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.http.budget import Hold
+from nexus_gateway.body_budget import Hold
 from nexus_gateway.http.errors import EdgeError, Header
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
@@ -87,7 +87,7 @@ class Exchange:
         client = self.scope.get("client")
         return client[0] if client else ""
 
-    async def body(self) -> bytes:
+    async def body(self) -> bytes | bytearray:
         """The whole body; the server has bounded its size and time. MeshError when there is no room for it."""
         hold, read = self.hold, bytearray()
         if hold is not None:
@@ -103,7 +103,7 @@ class Exchange:
         if not read:
             return piece
         read += piece
-        return bytes(read)
+        return read
 
     async def respond(
         self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON

@@ -13,9 +13,9 @@ from nexus_routing import Explanation
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.inference import check_media_type, demanded_zone
+from nexus_gateway.intake import Intake
 from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.json_guard import decode_object
-from nexus_gateway.validation.parse import parse_request
+from nexus_gateway.validation.parse import check_request
 
 __all__ = ["Explains", "explain_handler"]
 
@@ -35,13 +35,18 @@ class Explains(Protocol):
     def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
 
 
-def explain_handler(pipeline: Explains) -> Handler:
+def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
     """Takes the very body that would be sent to an inference endpoint."""
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
-        body = await exchange.body()
-        request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
+
+        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+            return check_request(
+                _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
+            )
+
+        request = await intake.read(await exchange.body(), check)
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
@@ -67,8 +72,7 @@ def _tokens(counted: inference_pb2.CountTokensResponse | None) -> dict[str, Any]
     return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
 
 
-def _operation(body: bytes) -> int:
-    given = decode_object(body)
+def _operation(given: dict[str, Any]) -> int:
     for key, operation in SHAPES.items():
         if key in given:
             return operation

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from nexus.inference.v1 import inference_pb2
 
@@ -15,10 +13,10 @@ from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.errors import EdgeError
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.streaming import send_events
-from nexus_gateway.packed import LARGE
+from nexus_gateway.intake import Intake
 from nexus_gateway.queueing.priority import Priority
 from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.parse import parse_request
+from nexus_gateway.validation.parse import check_request
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.zone import check_zone
 
@@ -31,9 +29,6 @@ ZONE = b"x-nexus-zone"
 PRIORITY = b"x-nexus-priority"
 """Request header: low = others may go first while places are short."""
 
-OTHERS = 4
-"""Times what a large body took is everybody else's before the next one."""
-
 
 class Inference(Protocol):
     """The part of the pipeline these routes use."""
@@ -45,27 +40,34 @@ class Inference(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[inference_pb2.StreamResponse]]: ...
 
 
-def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: float) -> Handler:
+def inference_handler(
+    pipeline: Inference, operation: int, intake: Intake, keep_alive_seconds: float
+) -> Handler:
     """The handler of one operation's route."""
-    lane = Lane()
-
-    def parsed(exchange: Exchange, body: bytes) -> InferenceRequest:
-        request = parse_request(
-            operation,
-            body,
-            request_id=exchange.request_id,
-            credential=None,  # already exchanged for a principal; the secret goes no further
-            strict=exchange.fields.get(STRICT) == b"1",
-        )
-        request.pack()
-        return request
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
-        request = await lane.parse(parsed, exchange, await exchange.body())
+
+        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+            return check_request(
+                operation,
+                parsed,
+                size=size,
+                request_id=exchange.request_id,
+                credential=None,  # already exchanged for a principal; the secret goes no further
+                strict=exchange.fields.get(STRICT) == b"1",
+            )
+
+        request = await intake.read(await exchange.body(), check)
         request.principal = exchange.principal
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
+        try:
+            await answer(exchange, request)
+        finally:
+            request.let_go()
+
+    async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)
@@ -75,28 +77,6 @@ def inference_handler(pipeline: Inference, operation: int, keep_alive_seconds: f
         await exchange.respond(200, answer_body(request, response.body), headers)
 
     return handle
-
-
-class Lane:
-    """Large bodies stop the loop while they are parsed: one at a time, and others have most of the time in between."""
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._free_at = 0.0
-
-    async def parse(
-        self, parsed: Callable[[Exchange, bytes], InferenceRequest], exchange: Exchange, body: bytes
-    ) -> InferenceRequest:
-        if len(body) < LARGE:
-            return parsed(exchange, body)
-        async with self._turn:
-            await asyncio.sleep(max(0.0, self._free_at - time.monotonic()))
-            began = time.monotonic()
-            try:
-                return parsed(exchange, body)
-            finally:
-                now = time.monotonic()
-                self._free_at = now + OTHERS * (now - began)
 
 
 def check_media_type(fields: dict[bytes, bytes]) -> None:

@@ -111,7 +111,7 @@ def _backend(exchange: Exchange) -> str:
     return given[0]
 
 
-def _wanted(body: bytes) -> tuple[str, str]:
+def _wanted(body: bytes | bytearray) -> tuple[str, str]:
     given = decode_object(body)
     for name in ("model", "backend"):
         if not isinstance(given.get(name, ""), str):

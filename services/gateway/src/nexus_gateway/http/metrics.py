@@ -7,8 +7,6 @@ from functools import lru_cache
 from prometheus_client import Counter, Gauge, Histogram
 
 __all__ = [
-    "BODY_BYTES",
-    "BODY_REFUSALS",
     "EVICTED",
     "STREAMS_ACTIVE",
     "WRONG_KEYS",
@@ -18,12 +16,6 @@ __all__ = [
 ]
 
 STREAMS_ACTIVE = Gauge("nexus_gateway_http_streams_active", "Event streams being sent now.")
-BODY_BYTES = Gauge("nexus_gateway_http_body_bytes", "Bytes of request bodies under way, waiting ones too.")
-BODY_REFUSALS = Counter(
-    "nexus_gateway_http_body_refusals_total",
-    "Bodies there was no room for, by whose requests took it.",
-    ["whose"],
-)
 WRONG_KEYS = Counter(
     "nexus_gateway_http_wrong_keys_total", "Wrong API keys, by how they were answered.", ["status"]
 )

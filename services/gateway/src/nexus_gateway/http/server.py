@@ -6,7 +6,7 @@ import asyncio
 import math
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,11 +15,13 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from nexus_gateway.http.acceptor import Acceptor
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.protocol import EdgeProtocol
 from nexus_gateway.http.slots import SPARE, Slots
 
-BACKLOG = 2048
+BACKLOG = 65_535
+"""The system takes less: who finds no room in it comes again a second later only."""
 START_SECONDS = 10
 KEPT_DESCRIPTORS = 256
 """For everything but the clients."""
@@ -33,6 +35,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the service."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens its own way."""
+        await super().startup([])
+        make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        rest = {"config": self.config, "server_state": self.server_state, "app_state": self.lifespan.state}
+        self.servers = cast(Any, [Acceptor(sock, partial(make, **rest)) for sock in sockets or ()])
 
 
 class HttpServer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
 from nexus_mesh.errors import MeshError
+from nexus_mesh.turns import at_once
 
 from nexus_gateway.validation.refusals import invalid, wrong_type
 
@@ -18,18 +20,30 @@ MAX_KEYS = 1_000
 FLAT = ("logit_bias",)
 """Parameters that are a plain map of numbers: bounded by MAX_NODES alone."""
 
+STEP = 1024 * 1024
+"""Bytes of a body between two pauses."""
+HALF = MAX_DEPTH // 2
+"""So many of either bracket: fewer are neither too deep nor too many values."""
+
 _decoder = msgspec.json.Decoder()
 _POSITION = re.compile(r"byte (\d+)")
 _NOT_A_NUMBER = (b"NaN", b"Infinity", b"-NaN", b"-Infinity")
 _NOT_UTF8 = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ONLY_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BACKSLASH = re.compile(rb"[^\\]")
 _NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]+\]")
 
 
-def decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes | bytearray) -> dict[str, Any]:
     """The JSON object in `body`; MeshError INVALID_REQUEST when it is none, or too deep or too large."""
-    check_keys = _check_shape(body)
+    return at_once(decoding(body))
+
+
+def decoding(body: bytes | bytearray) -> Generator[None, None, dict[str, Any]]:
+    """The same in steps, for a large body."""
+    check_keys = yield from _check_shape(body)
+    yield
     try:
         value = _decoder.decode(body)
     except (ValueError, RecursionError) as error:
@@ -43,15 +57,15 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _check_shape(body: bytes) -> bool:
+def _check_shape(body: bytes | bytearray) -> Generator[None, None, bool]:
     """Refuses what is too deep or has too many nodes; says whether an object could have too many keys.
 
-    Counting bytes bounds depth and nodes from above at memory speed: only odd bodies are looked at closely.
+    Finding bytes bounds depth and nodes from above at memory speed: only odd bodies are looked at closely.
     """
-    openers = body.count(b"[") + body.count(b"{")
-    if openers <= MAX_DEPTH and body.count(b",") < MAX_KEYS:
+    if not (_has(body, b"[", HALF) or _has(body, b"{", HALF) or _has(body, b",", MAX_KEYS)):
         return False
-    structure = _outside_strings(body)
+    structure = yield from _outside_strings(body)
+    yield
     if _deeper_than(MAX_DEPTH, structure):
         raise invalid("too_deep", f"The body is nested more than {MAX_DEPTH} levels deep.")
     numbers = sum(found[0].count(b",") for found in _NUMBERS.finditer(structure))
@@ -64,10 +78,38 @@ def _check_shape(body: bytes) -> bool:
     return structure.count(b":") > MAX_KEYS
 
 
-def _outside_strings(body: bytes) -> bytes:
+def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
+    """Whether it is in there so many times. Stops there: of most bodies little is looked at twice."""
+    at = -1
+    for _ in range(times):
+        at = body.find(what, at + 1)
+        if at < 0:
+            return False
+    return True
+
+
+def _outside_strings(body: bytes | bytearray) -> Generator[None, None, bytes]:
     """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too."""
-    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
-    return b'"'.join(unescaped.split(b'"')[::2])
+    structure, inside, start = bytearray(), False, 0
+    while start < len(body):
+        end = _after_escape(body, start + STEP)
+        piece, start = body[start:end], end
+        if b"\\" in piece:
+            piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        parts = piece.split(b'"')
+        if inside and len(parts) > 1:
+            structure += b'"'
+        structure += b'"'.join(parts[inside::2])
+        inside ^= len(parts) % 2 == 0
+        if start < len(body):
+            yield
+    return bytes(structure)
+
+
+def _after_escape(body: bytes | bytearray, end: int) -> int:
+    """Where a piece may end: not between the two bytes of an escape."""
+    found = _NO_BACKSLASH.search(body, end - 1) if end < len(body) else None
+    return found.end() if found else len(body)
 
 
 def _deeper_than(limit: int, structure: bytes) -> bool:
@@ -96,7 +138,7 @@ def _check_keys_of(item: dict[str, Any]) -> None:
         raise invalid("too_complex", f"An object in the body has more than {MAX_KEYS} keys.")
 
 
-def _explain(body: bytes, error: Exception) -> MeshError:
+def _explain(body: bytes | bytearray, error: Exception) -> MeshError:
     if not body.strip():
         return invalid("invalid_json", "The body is empty. Send a JSON object.")
     if isinstance(error, UnicodeDecodeError) or body.startswith(_NOT_UTF8) or b"\0" in body[:4]:

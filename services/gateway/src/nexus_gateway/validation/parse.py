@@ -42,12 +42,35 @@ def parse_request(
     strict: bool = False,
     model: str = "",
 ) -> InferenceRequest:
-    """MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param).
+    """One of a body's bytes, at once. Raises as check_request()."""
+    return check_request(
+        operation,
+        decode_object(body),
+        size=len(body),
+        request_id=request_id,
+        credential=credential,
+        strict=strict,
+        model=model,
+    )
+
+
+def check_request(
+    operation: int,
+    parsed: dict[str, Any],
+    *,
+    size: int,
+    request_id: str,
+    credential: str | None,
+    strict: bool = False,
+    model: str = "",
+) -> InferenceRequest:
+    """One of the object in a body of `size` bytes.
+
+    MeshError INVALID_REQUEST (metadata: code, param) or UNSUPPORTED_PARAMETER (metadata: param).
 
     `strict` refuses parameters that are not known here, instead of handing them to the backend. `model`: its name
     where it is said beside the body, which may then leave it out but not say another.
     """
-    parsed = decode_object(body)
     if model and parsed.setdefault("model", model) != model:
         raise bad_value("model", "be the same in the body as beside it, or be left out of one of them")
     refuse_denied(parsed)
@@ -72,7 +95,7 @@ def parse_request(
         credential=credential,
         answers=answers,
         base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
-        size=len(body),
+        size=size,
     )
 
 

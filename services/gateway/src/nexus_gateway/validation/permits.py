@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from nexus_mesh.errors import MeshError, Reason
@@ -23,7 +23,7 @@ RUNNER = frozenset({
 """The same of Ollama's options."""
 
 
-def refuse_unpermitted(body: dict[str, Any], passthrough: Collection[str] = ()) -> None:
+def refuse_unpermitted(body: Mapping[str, Any], passthrough: Collection[str] = ()) -> None:
     """MeshError CALLER_SCOPE for what changes the model's residence, UNSUPPORTED_PARAMETER for what is not known here.
 
     For keys that may not manage models. `passthrough`: names the operator lets everybody send besides.

@@ -8,11 +8,16 @@ from collections import deque
 from dataclasses import dataclass
 
 from nexus_mesh.errors import MeshError, Reason
-
-from nexus_gateway.http.metrics import BODY_BYTES, BODY_REFUSALS
+from prometheus_client import Counter, Gauge
 
 __all__ = ["BodyBudget", "Hold"]
 
+BODY_BYTES = Gauge("nexus_gateway_http_body_bytes", "Bytes of request bodies under way, waiting ones too.")
+BODY_REFUSALS = Counter(
+    "nexus_gateway_http_body_refusals_total",
+    "Bodies there was no room for, by whose requests took it.",
+    ["whose"],
+)
 MOST_WAITING = 256
 RETRY_AFTER = 2.0
 
