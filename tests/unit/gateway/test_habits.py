@@ -202,10 +202,6 @@ ODD: list[dict[str, Any]] = [
     {"tools": [TOOL], "tool_choice": {}},
     {"tools": [TOOL], "tool_choice": {"type": []}},
     {"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": 5}},
-    {
-        "tools": [TOOL],
-        "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": [], "tools": [NAMED]}},
-    },
     {"tools": [TOOL], "tool_choice": 5},
     {"response_format": {"type": "json_schema", "json_schema": 5}},
     {"response_format": {"type": "json_schema", "schema": 5}},
