@@ -76,7 +76,6 @@ async def test_values_of_the_wrong_type_are_refused_here(
         ("response_format", {"type": "json_object"}),
         ("tool_choice", "required"),
         ("logprobs", True),
-        ("parallel_tool_calls", False),
     ],
 )
 async def test_what_mlx_would_ignore_is_refused(

@@ -11,7 +11,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of, text_of
 from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta
-from nexus_inference_adapters.tool_calls import ToolCallPieces
+from nexus_inference_adapters.tool_calls import ToolCallPieces, calls_one
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.usage import usage_of
 from nexus_inference_adapters.vocabulary import CHAT
@@ -40,6 +40,7 @@ class ChunkNormaliser:
         self._operation = operation
         self._choices: list[_Choice] = [_Choice() for _ in range(expected_rows(operation, body))]
         self._open = len(self._choices)
+        self._calls_one = calls_one(body)
         self._places: dict[int, int] = {}
         self._usage: inference_pb2.Usage | None = None
         self.has_content = False
@@ -129,7 +130,8 @@ class ChunkNormaliser:
         delta.content = text_of(delta.content)
         delta.role = UNSET if state.begun else "assistant"
         if delta.tool_calls:
-            delta.tool_calls = state.tools.take(delta.tool_calls)
+            pieces = state.tools.take(delta.tool_calls)
+            delta.tool_calls = [each for each in pieces if each.index == 0] if self._calls_one else pieces
         if choice.finish_reason:
             state.tools.check()
         return _tidy(delta)

@@ -22,11 +22,19 @@ DEFAULT_MODEL = "default_model"
 OPERATIONS = ("chat", "completion")
 CAPABILITIES = ("reasoning",)
 UNSUPPORTED = frozenset({
-    "n", "best_of", "echo", "suffix", "logprobs", "top_logprobs", "tool_choice", "parallel_tool_calls",
+    "n", "best_of", "echo", "suffix", "logprobs", "top_logprobs", "tool_choice",
     "response_format", "functions", "function_call", "modalities", "audio", "web_search_options",
 })  # fmt: skip
 REPLACED = frozenset(
-    {"stream", "stream_options", "tool_choice", "response_format", "adapters", "draft_model"}
+    {
+        "stream",
+        "stream_options",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "adapters",
+        "draft_model",
+    }
 )
 NUMBERS: dict[str, type[int] | type[float]] = {
     "temperature": float,
