@@ -19,6 +19,11 @@ from nexus_inference_adapters.vocabulary import CHAT
 __all__ = ["ChunkNormaliser"]
 
 DECODER = msgspec.json.Decoder(Chunk)
+HEAD = frozenset({
+    "id", "object", "created", "model", "type", "choices", "usage", "system_fingerprint", "service_tier", "provider",
+    "obfuscation", "prompt_filter_results", "x_groq", "timings", "timestamp",
+})  # fmt: skip
+"""What an event may have besides content."""
 ENCODER = msgspec.json.Encoder()
 
 
@@ -45,10 +50,13 @@ class ChunkNormaliser:
         self._usage: inference_pb2.Usage | None = None
         self.has_content = False
         """Whether anything but a role has come."""
+        self.went_on = False
+        """Whether content came after the end of a choice."""
 
     def feed(self, event: bytes) -> str | None:
         """The normal form of one event; None when it holds nothing to hand on. Raises what the backend reports."""
-        return self.take(decoded(DECODER, event))
+        chunk = decoded(DECODER, event)
+        return None if _says_nothing(chunk, event) else self.take(chunk)
 
     def take(self, chunk: Chunk) -> str | None:
         if chunk.error:
@@ -85,6 +93,7 @@ class ChunkNormaliser:
         content = self._delta(choice, state) if self._operation == CHAT else self._text(choice)
         if state.finished:
             if content:
+                self.went_on = True
                 raise malformed("The backend went on after the end of its answer.")
             return False  # said twice
         says = content or choice.finish_reason is not None or choice.logprobs is not UNSET
@@ -123,7 +132,7 @@ class ChunkNormaliser:
         return choice.text != ""
 
     def _delta(self, choice: ChunkChoice, state: _Choice) -> bool:
-        if choice.text:
+        if choice.text and not choice.delta:
             raise malformed("The backend answered a chat with the chunks of a text completion.")
         choice.text = UNSET
         delta = choice.delta = choice.delta or Delta()
@@ -135,6 +144,14 @@ class ChunkNormaliser:
         if choice.finish_reason:
             state.tools.check()
         return _tidy(delta)
+
+
+def _says_nothing(chunk: Chunk, event: bytes) -> bool:
+    """A keep-alive, or the head of a chunk alone. What may have held content is judged elsewhere."""
+    if chunk.choices is not UNSET or chunk.usage is not None or chunk.error:
+        return False
+    found = msgspec.json.decode(event)
+    return found.get("object") != "error" and HEAD.issuperset(found)
 
 
 def _tidy(delta: Delta) -> bool:

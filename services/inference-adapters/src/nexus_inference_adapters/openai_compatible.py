@@ -134,7 +134,7 @@ class OpenAICompatible(Adapter):
 
     async def _events(self, work: Work, patience: Patience, *, whole: bool) -> AsyncGenerator[Event, None]:
         async with self._post(work, patience, stream=True, whole=whole) as answer:
-            kind = answer.headers.get("Content-Type", "")
+            kind = answer.headers.get("Content-Type", "").lower()
             if kind.startswith("application/json"):
                 # It does not stream, or has an error to tell.
                 completed = whole_answer(work, await answer.read())
