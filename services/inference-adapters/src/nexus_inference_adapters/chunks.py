@@ -150,7 +150,10 @@ def _says_nothing(chunk: Chunk, event: bytes) -> bool:
     """A keep-alive, or the head of a chunk alone. What may have held content is judged elsewhere."""
     if chunk.choices is not UNSET or chunk.usage is not None or chunk.error:
         return False
-    found = msgspec.json.decode(event)
+    try:
+        found = msgspec.json.decode(event)
+    except (ValueError, RecursionError):
+        return False
     return found.get("object") != "error" and HEAD.issuperset(found)
 
 
