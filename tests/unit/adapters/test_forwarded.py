@@ -121,5 +121,12 @@ def test_thinking_is_switched_where_the_engine_looks_for_it(
     assert check_forwarded(engine, asked) == wanted
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_parts_of_what_is_off_are_not_sent(engine: str) -> None:
+    """D: llama.cpp refused the -1 that its own page once sent, of a sampler that was off."""
+    asked = {"dry_multiplier": 0, "dry_penalty_last_n": -1, "mirostat": 0, "mirostat_tau": 5.0}
+    assert PARTS_OF.keys().isdisjoint(check_forwarded(engine, asked))
+
+
 def test_the_parts_of_a_switch_name_one_that_can_be_off() -> None:
     assert all(switch in NEUTRAL for switch in PARTS_OF.values())

@@ -136,7 +136,7 @@ def check_forwarded(engine: str, body: Mapping[str, Any]) -> dict[str, Any]:
             raise _refused(name)
     if not _is_flat(given.get("chat_template_kwargs")):
         raise _refused("chat_template_kwargs")
-    sent = {name: value for name, value in given.items() if name in known}
+    sent = {name: value for name, value in given.items() if name in known and not _is_off(name, given)}
     if engine == "ollama" and isinstance(sent.get("options"), dict):
         sent["options"] = _options(sent["options"])
     return in_template(engine, sent)
@@ -164,6 +164,12 @@ def _says_nothing(name: str, given: Mapping[str, Any]) -> bool:
         return True
     switch = PARTS_OF.get(name)
     return switch is not None and (switch not in given or _says_nothing(switch, given))
+
+
+def _is_off(name: str, given: Mapping[str, Any]) -> bool:
+    """Whether it says how of what is switched off: versions disagree about values that nobody needs."""
+    switch = PARTS_OF.get(name)
+    return switch is not None and switch in given and _says_nothing(switch, given)
 
 
 def _is_flat(given: Any) -> bool:
