@@ -237,6 +237,21 @@ def test_an_odd_usage_never_costs_a_whole_answer(usage: Any) -> None:
     assert all(count >= 0 for count in answer.get("usage", {}).values() if isinstance(count, int))
 
 
+@pytest.mark.parametrize(
+    "field", ["refusal", "reasoning", "reasoning_content", "tool_calls", "function_call"]
+)
+@pytest.mark.parametrize("nothing", [False, 0, "", [], {}, None], ids=str)
+def test_nothing_of_any_type_never_costs_an_answer(field: str, nothing: Any) -> None:
+    """C: engines in loose languages fill fields that they have no use for."""
+    message = {"role": "assistant", "content": "42.", field: nothing}
+    [choice] = whole(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])["choices"]
+    assert choice["message"]["content"] == "42."
+    event = {"choices": [{"index": 0, "delta": message}]}
+    said = ChunkNormaliser(CHAT, {}).feed(json.dumps(event).encode())
+    assert said is not None
+    assert json.loads(said)["choices"][0]["delta"]["content"] == "42."
+
+
 @pytest.mark.parametrize("said", ENDS)
 def test_every_end_is_one_of_openais(said: Any) -> None:
     """C4: what is not known is a stop, and the text is kept."""
