@@ -99,7 +99,6 @@ async def test_a_prompt_too_long_is_refused_not_cut(
     [
         ("n", 2),
         ("logit_bias", {"1": 5}),
-        ("parallel_tool_calls", False),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

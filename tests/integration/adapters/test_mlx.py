@@ -69,6 +69,15 @@ async def test_values_of_the_wrong_type_are_refused_here(
     assert (caught.value.reason, caught.value.metadata["param"]) == (Reason.INVALID_REQUEST, "temperature")
 
 
+@pytest.mark.parametrize("name", ["top_k", "seed"])
+async def test_minus_one_means_what_it_means_elsewhere(
+    bench: Bench, mlx_lm_server: MlxServer, name: str
+) -> None:
+    """D2: a seed of -1 made it break off its answer."""
+    backend = await serve(bench, mlx_lm_server)
+    assert (await bench.complete(backend, {**SHORT, name: -1}))["choices"]
+
+
 @pytest.mark.parametrize(
     ("param", "value"),
     [
@@ -76,7 +85,6 @@ async def test_values_of_the_wrong_type_are_refused_here(
         ("response_format", {"type": "json_object"}),
         ("tool_choice", "required"),
         ("logprobs", True),
-        ("parallel_tool_calls", False),
     ],
 )
 async def test_what_mlx_would_ignore_is_refused(

@@ -135,12 +135,20 @@ async def test_what_ollama_would_ignore_is_refused(
     assert fake_ollama.engine.runs == []
 
 
-async def test_parallel_tool_calls_matter_only_with_tools(bench: Bench, fake_ollama: FakeOllama) -> None:
+@pytest.mark.parametrize("parallel", [False, True])
+async def test_one_call_at_most_where_no_more_are_wanted(
+    bench: Bench, fake_ollama: FakeOllama, parallel: bool
+) -> None:
+    """D15: LangChain's structured output and agents that work by steps send `parallel_tool_calls: false`."""
+    fake_ollama.engine.tool_calls = [("weather", {"city": "Bonn"}), ("weather", {"city": "Rome"})]
     backend = await bench.serve("ollama", fake_ollama.url)
-    await bench.complete(backend, {**LLAMA, "parallel_tool_calls": False})
-    with pytest.raises(MeshError) as caught:
-        await bench.complete(backend, {**LLAMA, "parallel_tool_calls": False, "tools": TOOLS})
-    assert caught.value.reason is Reason.UNSUPPORTED_PARAMETER
+    body = {**LLAMA, "tools": TOOLS, "parallel_tool_calls": parallel}
+    whole = (await bench.complete(backend, body))["choices"][0]
+    assert len(whole["message"]["tool_calls"]) == (2 if parallel else 1)
+    streamed = await bench.stream(backend, body)
+    indexes = {call["index"] for choice in streamed.choices for call in choice["delta"].get("tool_calls", ())}
+    assert indexes == ({0, 1} if parallel else {0})
+    assert (whole["finish_reason"], streamed.finish_reasons) == ("tool_calls", ["tool_calls"])
 
 
 async def test_harmless_parameters_pass(bench: Bench, fake_ollama: FakeOllama) -> None:
@@ -197,9 +205,7 @@ async def test_parts_images_and_tool_results_are_translated(bench: Bench, fake_o
             "UNSUPPORTED",
         ),
         ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, "UNSUPPORTED"),
-        ({"role": "tool", "tool_call_id": "nobody", "content": "x"}, "INVALID"),
-        ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{oops"}}]}, "INVALID"),
-        ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "INVALID"),
+        ({"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}, "INVALID"),
     ],
 )
 async def test_messages_ollama_cannot_take(
@@ -207,6 +213,34 @@ async def test_messages_ollama_cannot_take(
 ) -> None:
     error = await refusal(bench, fake_ollama, {"messages": [message]})
     assert error.reason.value.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [("{oops", {"arguments": "{oops"}), ("[1]", {"arguments": "[1]"}), ("null", {}), ("", {})],
+)
+async def test_a_chat_outlives_what_a_model_once_got_wrong(
+    bench: Bench, fake_ollama: FakeOllama, arguments: str, kept: Any
+) -> None:
+    """D6: every later turn of such a chat was refused."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+    ]
+    backend = await bench.serve("ollama", fake_ollama.url)
+    await bench.complete(backend, {**LLAMA, "messages": messages})
+    assert fake_ollama.requests[-1].body["messages"][0]["tool_calls"][0]["function"]["arguments"] == kept
+
+
+async def test_a_result_whose_call_the_client_has_dropped(bench: Bench, fake_ollama: FakeOllama) -> None:
+    """D: histories are cut to fit a context, and not always between a call and its result."""
+    messages = [{"role": "tool", "tool_call_id": "gone", "content": "x"}, {"role": "user", "content": "so?"}]
+    backend = await bench.serve("ollama", fake_ollama.url)
+    await bench.complete(backend, {**LLAMA, "messages": messages})
+    assert fake_ollama.requests[-1].body["messages"][0] == {
+        "role": "tool", "content": "x", "tool_call_id": "gone",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("with_ids", [False, True])
@@ -249,8 +283,28 @@ async def test_reasoning_effort(bench: Bench, fake_ollama: FakeOllama, effort: s
 
 
 async def test_a_model_that_cannot_is_a_missing_capability(bench: Bench, fake_ollama: FakeOllama) -> None:
-    error = await refusal(bench, fake_ollama, {"reasoning_effort": "high"})
+    error = await refusal(bench, fake_ollama, {"think": "high"})
     assert error.reason is Reason.CAPABILITY_MISSING
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"reasoning_effort": "low"},
+        {"enable_thinking": False},
+        {"thinking": {"type": "disabled"}},
+        {"reasoning": {"effort": "high"}},
+        {"chat_template_kwargs": {"enable_thinking": True}},
+    ],
+    ids=str,
+)
+async def test_a_model_that_cannot_think_is_asked_without_a_word_of_it(
+    bench: Bench, fake_ollama: FakeOllama, switch: dict[str, Any]
+) -> None:
+    """D: agents send one effort to every model; a template without the variable passes over it too."""
+    backend = await bench.serve("ollama", fake_ollama.url)
+    await bench.complete(backend, {**LLAMA, **switch})
+    assert "think" not in fake_ollama.requests[-1].body
 
 
 @pytest.mark.parametrize(

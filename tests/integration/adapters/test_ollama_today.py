@@ -244,16 +244,25 @@ async def test_no_request_decides_how_long_a_model_stays(
 async def test_sampling_options_are_sent(bench: Bench, fake_ollama: FakeOllama) -> None:
     """A12: what shapes the answer passes."""
     backend = await bench.serve("ollama", fake_ollama.url)
-    await bench.complete(backend, {**LLAMA, "options": {"top_k": 3, "mirostat": 2}, "max_tokens": 4})
-    assert fake_ollama.requests[-1].body["options"] == {"top_k": 3, "mirostat": 2, "num_predict": 4}
+    await bench.complete(
+        backend, {**LLAMA, "options": {"top_k": 3, "mirostat": 0, "mirostat_tau": 5}, "max_tokens": 4}
+    )
+    assert fake_ollama.requests[-1].body["options"] == {"top_k": 3, "num_predict": 4}
 
 
 async def test_thinking_is_switched_by_the_templates_own_word(bench: Bench, fake_ollama: FakeOllama) -> None:
     """D5 on this engine: as Qwen's clients do."""
     backend = await bench.serve("ollama", fake_ollama.url)
-    body = {**HELLO, "model": "qwen3:8b", "chat_template_kwargs": {"enable_thinking": False}}
-    await bench.complete(backend, body)
-    assert fake_ollama.requests[-1].body["think"] is False
+    for switch in (
+        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"chat_template_kwargs": {"thinking": False}},
+        {"enable_thinking": False},
+        {"thinking": {"type": "disabled"}},
+        {"reasoning": {"enabled": False}},
+        {"reasoning": {"effort": "none"}},
+    ):
+        await bench.complete(backend, {**HELLO, "model": "qwen3:8b", **switch})
+        assert fake_ollama.requests[-1].body["think"] is False, switch
 
 
 @pytest.mark.parametrize("door", ["", "/v1"])

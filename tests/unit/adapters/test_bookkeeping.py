@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nexus_inference_adapters.adapter import Work
 from nexus_inference_adapters.chunks import ChunkNormaliser
+from nexus_inference_adapters.event_stream import EventStream
 from nexus_inference_adapters.normalise import whole_answer
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.errors import MeshError, Reason
@@ -103,15 +104,101 @@ def null_fields(rng: random.Random, events: list[Json]) -> None:
             }
 
 
+def filter_verdict_first(_: random.Random, events: list[Json]) -> None:
+    """Azure's first chunk."""
+    events.insert(0, {"id": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
+
+
+def text_beside_the_delta(_: random.Random, events: list[Json]) -> None:
+    """Together's chunks say their text twice."""
+    for event in events:
+        for choice in event["choices"] or ():
+            choice["text"] = choice["delta"].get("content") or ""
+
+
+def events_that_say_nothing(rng: random.Random, events: list[Json]) -> None:
+    """Keep-alives of gateways, and the heads of chunks without a body."""
+    events.insert(
+        rng.randrange(len(events)),
+        rng.choice([{"type": "ping", "choices": None}, {"id": "x", "choices": []}]),
+    )
+
+
+def everything_in_each(rng: random.Random, events: list[Json]) -> None:
+    """mlx-lm's roles, a usage in every chunk, and ends that are none yet."""
+    for event in events:
+        event.setdefault("usage", {"prompt_tokens": 1, "completion_tokens": 1})
+        for choice in event["choices"] or ():
+            choice["delta"] = {"role": "assistant", "content": None, "tool_calls": None, **choice["delta"]}
+            choice["finish_reason"] = choice.get("finish_reason") or rng.choice(["", None])
+
+
+def an_end_without_a_delta(_: random.Random, events: list[Json]) -> None:
+    for event in events:
+        for choice in event["choices"] or ():
+            if choice.get("finish_reason") and not any(choice["delta"].values()):
+                choice["delta"] = None
+
+
 MUTATIONS: tuple[Callable[[random.Random, list[Json]], None], ...] = (
     head_field, lost_head_field, odd_usage, fresh_call_ids, call_index, choice_index, finish_twice, odd_end,
-    null_fields,
+    null_fields, filter_verdict_first, text_beside_the_delta, events_that_say_nothing, everything_in_each,
 )  # fmt: skip
 
 
 def calls_of(events: list[Json]) -> list[Json]:
     choices = [choice for event in events for choice in event["choices"] or ()]
     return [call for choice in choices for call in choice["delta"].get("tool_calls") or ()]
+
+
+def test_an_end_without_a_delta_ends() -> None:
+    """C3: and a head without choices says nothing."""
+    events = good_stream()
+    an_end_without_a_delta(random.Random(0), events)
+    events.insert(1, {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"})
+    events.insert(1, {"type": "ping"})
+    chunks = ChunkNormaliser(CHAT, {})
+    for event in events:
+        chunks.feed(json.dumps(event).encode())
+    assert chunks.finish() is not None
+
+
+def streamed(raw: bytes) -> tuple[str, EventStream]:
+    events = EventStream(ChunkNormaliser(CHAT, {}))
+    ready = events.take(raw)
+    assert isinstance(ready, list)
+    said = [choice["delta"].get("content", "") for text in ready for choice in json.loads(text)["choices"]]
+    return "".join(said), events
+
+
+BEHIND = (
+    b"data: [DONE] \n\n",
+    b"data:[DONE]\n\n",
+    b'data: {"oops\n\ndata: [DONE]\n\n',
+    b'data: {"detail": "x"}\n\n',
+    b'data: {"error": {"message": "usage failed"}}\n\ndata: [DONE]\n\n',
+    b"<html>\n\n",
+    b"event: end\n\n",
+)
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_comes_behind_an_end_costs_nothing(behind: bytes, mark: bytes) -> None:
+    """C: an answer that is whole is handed on, whatever else the backend has to say."""
+    whole = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in good_stream())
+    text, events = streamed(mark + whole + behind)
+    assert (text, events.failure) == ("".join(WORDS), None)
+    assert events.finish() is not None
+
+
+def test_content_behind_an_end_is_never_lost_in_silence() -> None:
+    """C: that is no bookkeeping."""
+    more = {"choices": [{"index": 0, "delta": {"content": "and more"}}]}
+    sent = [*good_stream(), more]
+    _, events = streamed(b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in sent))
+    assert events.failure is not None
+    assert events.failure.reason is Reason.UPSTREAM_MALFORMED
 
 
 @pytest.mark.parametrize("first", range(0, 2000, 500))
@@ -148,6 +235,21 @@ def test_an_odd_usage_never_costs_a_whole_answer(usage: Any) -> None:
     answer = whole(usage=usage)
     assert answer["choices"][0]["message"]["content"] == "42."
     assert all(count >= 0 for count in answer.get("usage", {}).values() if isinstance(count, int))
+
+
+@pytest.mark.parametrize(
+    "field", ["refusal", "reasoning", "reasoning_content", "tool_calls", "function_call"]
+)
+@pytest.mark.parametrize("nothing", [False, 0, "", [], {}, None], ids=str)
+def test_nothing_of_any_type_never_costs_an_answer(field: str, nothing: Any) -> None:
+    """C: engines in loose languages fill fields that they have no use for."""
+    message = {"role": "assistant", "content": "42.", field: nothing}
+    [choice] = whole(choices=[{"index": 0, "message": message, "finish_reason": "stop"}])["choices"]
+    assert choice["message"]["content"] == "42."
+    event = {"choices": [{"index": 0, "delta": message}]}
+    said = ChunkNormaliser(CHAT, {}).feed(json.dumps(event).encode())
+    assert said is not None
+    assert json.loads(said)["choices"][0]["delta"]["content"] == "42."
 
 
 @pytest.mark.parametrize("said", ENDS)

@@ -66,6 +66,21 @@ def test_a_broken_file_is_named(home: Path) -> None:
         load(SampleSettings)
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_as_any_editor_writes_it(home: Path, mark: bytes, ends: str) -> None:
+    """E16: some begin a file with a mark and end its lines in their own way."""
+    (home / "nexus.toml").write_bytes(mark + f"[sample]{ends}depth = 7{ends}".encode())
+    assert load(SampleSettings).depth == 7
+
+
+def test_another_encoding_is_told_with_its_line(home: Path) -> None:
+    """E16: in our words."""
+    (home / "nexus.toml").write_bytes(b"[sample]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"line 2 is not UTF-8; save it as that$"):
+        load(SampleSettings)
+
+
 def test_settings_cannot_be_changed() -> None:
     settings = load(SampleSettings)
     with pytest.raises(ValueError, match="frozen"):

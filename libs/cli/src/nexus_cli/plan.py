@@ -6,14 +6,13 @@ import dataclasses
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nexus_mesh import addresses
-from nexus_mesh.errors import ConfigError
+from nexus_mesh.config import read_toml
 from nexus_mesh.problems import near, path_of
 from nexus_mesh.toml_places import line_of
 
@@ -96,7 +95,7 @@ def misnamed_of_models(config: Path | None, known: Collection[str]) -> list[str]
 
 
 def _at(config: Path | None, *path: str) -> str:
-    number = line_of(config.read_text("utf-8"), path) if config else None
+    number = line_of(config.read_text("utf-8-sig"), path) if config else None
     return f" ({config.name}, line {number})" if config and number else ""
 
 
@@ -116,14 +115,7 @@ def _backends(config: Path | None) -> list[dict[str, Any]]:
 
 
 def _document(config: Path | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        return tomllib.loads(config.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{config} cannot be read: {error.strerror}; check --config"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{config} is not valid TOML: {error}"]) from None
+    return {} if config is None else read_toml(config)
 
 
 class Plan:

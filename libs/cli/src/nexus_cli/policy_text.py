@@ -57,7 +57,7 @@ def _sorted(value: Any) -> Any:
 
 def _content(file: str) -> str:
     try:
-        return sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8")
+        return sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8-sig")
     except OSError as error:
         raise Failure(
             f"{file} cannot be read: {error.strerror}.", "Give the path of a policy, or - ."

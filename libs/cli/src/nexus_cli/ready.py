@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import MODEL_FILE
 from nexus_mesh.errors import MeshError
 
@@ -39,7 +40,7 @@ async def until_ready(plan: Plan, supervisor: Supervisor, progress: Progress) ->
                 if unit := supervisor.broken():
                     raise broken_unit(unit)
                 if await _is_ready(session, plan, progress):
-                    return await welcome.models(session, plan.mesh.http)
+                    return await _chats_first(plan, await welcome.models(session, plan.mesh.http))
                 if poll % POLLS_PER_LOOK == 0:
                     await _see_that_a_model_can_come(plan, supervisor)
                 await asyncio.sleep(POLL)
@@ -50,6 +51,22 @@ async def until_ready(plan: Plan, supervisor: Supervisor, progress: Progress) ->
         f"The mesh was not ready after {START_SECONDS:.0f} s. What is missing:",
         f"{lines}\nTry `nexus doctor`.",
     )
+
+
+async def _chats_first(plan: Plan, models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The line to copy asks the first: one that only embeds would refuse."""
+    try:
+        adapters = await listed(plan.layout, "adapter")
+    except MeshError:
+        return models  # a hint is no reason to be late
+    chatting = {
+        model.id
+        for instance in adapters
+        for backend in instance.status.backends
+        for model in backend.models
+        if model_pb2.OPERATION_CHAT in model.operations
+    }
+    return sorted(models, key=lambda row: row["id"] not in chatting)
 
 
 async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progress) -> bool:

@@ -20,7 +20,7 @@ from nexus_mesh.problems import near, sentences
 from nexus_mesh.spiffe import LABEL
 from nexus_mesh.toml_places import TomlFile
 
-__all__ = ["ServiceSettings", "default_home", "default_node", "load", "service_config"]
+__all__ = ["ServiceSettings", "default_home", "default_node", "load", "read_toml", "service_config"]
 
 COMMON_ENVIRONMENT = {"NEXUS_HOME": "home", "NEXUS_CONFIG": "config"}
 
@@ -129,7 +129,7 @@ class _TomlSource(PydanticBaseSettingsSource):
         path = _config_path(told)
         if path is None:
             return {}
-        document = _read_toml(path)
+        document = read_toml(path)
         values = dict(document.get(_service_of(self.settings_cls), {}))
         for name, field in self.settings_cls.model_fields.items():
             extra = field.json_schema_extra
@@ -163,7 +163,7 @@ def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
         if isinstance(about.json_schema_extra, Mapping) and "toml" in about.json_schema_extra
     }
     path = _config_path(_where(arguments))
-    return TomlFile(path, {} if path is None else _read_toml(path), _service_of(settings), shared)
+    return TomlFile(path, {} if path is None else read_toml(path), _service_of(settings), shared)
 
 
 def _where(arguments: Sequence[str]) -> dict[str, str]:
@@ -189,12 +189,17 @@ def _config_path(told: Mapping[str, Any]) -> Path | None:
     return path if path.exists() else None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The document in a file, with or without the mark that some editors begin one with. Raises ConfigError."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        raw = path.read_bytes()
+        return tomllib.loads(raw.decode("utf-8-sig"))
     except OSError as error:
-        raise ConfigError([f"{path} cannot be read: {error.strerror}"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror}; check --config"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path} is not valid TOML: line {line} is not UTF-8; save it as that"]) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path} is not valid TOML: {error}"]) from None
 
 

@@ -44,6 +44,9 @@ FINISH_REASONS = {
     "refusal": "content_filter",
 }
 FAILED = frozenset({"abort", "error", "cancelled", "load", "unload"})
+MAY_BE_ABSENT = frozenset({
+    "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls", "function_call", "delta", "choices",
+})  # fmt: skip
 OTHERWISE = "stop"
 """eos, eos_token, stop_sequence, end_turn, and whatever else a backend says at the end of an answer that is there."""
 PREFIXES: dict[int, str] = {CHAT: "chatcmpl-", COMPLETION: "cmpl-"}
@@ -69,10 +72,17 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         pass
     try:
         # NaN and its like are no JSON, and no reason to lose what stands beside them.
-        loose = json.loads(raw, parse_constant=lambda _: None)
+        loose = json.loads(raw, parse_constant=lambda _: None, object_hook=_without_empties)
         return msgspec.convert(loose, decoder.type)
     except (ValueError, RecursionError):
         raise reported(raw) or malformed("The backend's answer is not what its API promises.") from None
+
+
+def _without_empties(found: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is said as false, 0, "", [] and {} too, whatever type the field has when it says something."""
+    for name in MAY_BE_ABSENT & found.keys():
+        found[name] = found[name] or None
+    return found
 
 
 def reported(raw: bytes) -> MeshError | None:

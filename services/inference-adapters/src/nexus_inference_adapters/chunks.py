@@ -11,7 +11,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of, text_of
 from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta
-from nexus_inference_adapters.tool_calls import ToolCallPieces
+from nexus_inference_adapters.tool_calls import ToolCallPieces, calls_one
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.usage import usage_of
 from nexus_inference_adapters.vocabulary import CHAT
@@ -19,6 +19,11 @@ from nexus_inference_adapters.vocabulary import CHAT
 __all__ = ["ChunkNormaliser"]
 
 DECODER = msgspec.json.Decoder(Chunk)
+HEAD = frozenset({
+    "id", "object", "created", "model", "type", "choices", "usage", "system_fingerprint", "service_tier", "provider",
+    "obfuscation", "prompt_filter_results", "x_groq", "timings", "timestamp",
+})  # fmt: skip
+"""What an event may have besides content."""
 ENCODER = msgspec.json.Encoder()
 
 
@@ -40,14 +45,18 @@ class ChunkNormaliser:
         self._operation = operation
         self._choices: list[_Choice] = [_Choice() for _ in range(expected_rows(operation, body))]
         self._open = len(self._choices)
+        self._calls_one = calls_one(body)
         self._places: dict[int, int] = {}
         self._usage: inference_pb2.Usage | None = None
         self.has_content = False
         """Whether anything but a role has come."""
+        self.went_on = False
+        """Whether content came after the end of a choice."""
 
     def feed(self, event: bytes) -> str | None:
         """The normal form of one event; None when it holds nothing to hand on. Raises what the backend reports."""
-        return self.take(decoded(DECODER, event))
+        chunk = decoded(DECODER, event)
+        return None if _says_nothing(chunk, event) else self.take(chunk)
 
     def take(self, chunk: Chunk) -> str | None:
         if chunk.error:
@@ -84,6 +93,7 @@ class ChunkNormaliser:
         content = self._delta(choice, state) if self._operation == CHAT else self._text(choice)
         if state.finished:
             if content:
+                self.went_on = True
                 raise malformed("The backend went on after the end of its answer.")
             return False  # said twice
         says = content or choice.finish_reason is not None or choice.logprobs is not UNSET
@@ -122,17 +132,29 @@ class ChunkNormaliser:
         return choice.text != ""
 
     def _delta(self, choice: ChunkChoice, state: _Choice) -> bool:
-        if choice.text:
+        if choice.text and not choice.delta:
             raise malformed("The backend answered a chat with the chunks of a text completion.")
         choice.text = UNSET
         delta = choice.delta = choice.delta or Delta()
         delta.content = text_of(delta.content)
         delta.role = UNSET if state.begun else "assistant"
         if delta.tool_calls:
-            delta.tool_calls = state.tools.take(delta.tool_calls)
+            pieces = state.tools.take(delta.tool_calls)
+            delta.tool_calls = [each for each in pieces if each.index == 0] if self._calls_one else pieces
         if choice.finish_reason:
             state.tools.check()
         return _tidy(delta)
+
+
+def _says_nothing(chunk: Chunk, event: bytes) -> bool:
+    """A keep-alive, or the head of a chunk alone. What may have held content is judged elsewhere."""
+    if chunk.choices is not UNSET or chunk.usage is not None or chunk.error:
+        return False
+    try:
+        found = msgspec.json.decode(event)
+    except (ValueError, RecursionError):
+        return False
+    return found.get("object") != "error" and HEAD.issuperset(found)
 
 
 def _tidy(delta: Delta) -> bool:

@@ -44,6 +44,9 @@ class EventStream:
         try:
             return self._take(part, ready)
         except MeshError as error:
+            if self.chunks.finished and not self.chunks.went_on:
+                self.done = True  # the answer is whole, whatever came behind it
+                return ready or None
             if not ready:
                 raise
             self.failure = error
@@ -54,7 +57,7 @@ class EventStream:
         for event in self._reader.feed(part):
             if type(event) is Comment:
                 comment = event
-            elif event == DONE:
+            elif event.strip() == DONE:
                 self.done = True
                 break
             elif (chunk := self.chunks.feed(event)) is not None:
@@ -65,7 +68,7 @@ class EventStream:
         """The usage. Raises UPSTREAM_MALFORMED or BACKEND_LOST when the stream only looks finished."""
         if self.done and not self.chunks.finished:
             raise malformed("The backend ended its stream without a finish reason.")
-        if not self.done and self._reader.incomplete():
+        if not self.done and not self.chunks.finished and self._reader.incomplete():
             raise MeshError(Reason.BACKEND_LOST, "The backend's stream ended in the middle of an event.")
         return self.chunks.finish()
 

@@ -22,11 +22,19 @@ DEFAULT_MODEL = "default_model"
 OPERATIONS = ("chat", "completion")
 CAPABILITIES = ("reasoning",)
 UNSUPPORTED = frozenset({
-    "n", "best_of", "echo", "suffix", "logprobs", "top_logprobs", "tool_choice", "parallel_tool_calls",
+    "n", "best_of", "echo", "suffix", "logprobs", "top_logprobs", "tool_choice",
     "response_format", "functions", "function_call", "modalities", "audio", "web_search_options",
 })  # fmt: skip
 REPLACED = frozenset(
-    {"stream", "stream_options", "tool_choice", "response_format", "adapters", "draft_model"}
+    {
+        "stream",
+        "stream_options",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "adapters",
+        "draft_model",
+    }
 )
 NUMBERS: dict[str, type[int] | type[float]] = {
     "temperature": float,
@@ -43,6 +51,8 @@ NUMBERS: dict[str, type[int] | type[float]] = {
     "repetition_context_size": int,
     "seed": int,
 }
+OFF: dict[str, int | None] = {"top_k": 0, "seed": None, "max_tokens": None, "max_completion_tokens": None}
+"""What other engines mean by -1: it fails, or refuses."""
 ONE_MODEL_CAPACITY = 8
 """Requests for one model are batched; for several, each change of model drops the one in memory."""
 
@@ -79,6 +89,10 @@ class Mlx(OpenAICompatible):
         body = {name: value for name, value in given.items() if name not in REPLACED}
         for name in NUMBERS.keys() & body.keys():
             body[name] = _cast(name, body[name])
+        for name in OFF.keys() & body.keys():
+            if body[name] < 0:
+                body[name] = OFF[name]
+        body = set_parameters(body)
         body["model"] = work.model
         if not wants_tools(given):
             body.pop("tools", None)

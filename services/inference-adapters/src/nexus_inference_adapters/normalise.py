@@ -22,7 +22,7 @@ from nexus_inference_adapters.answers import (
     text_of,
 )
 from nexus_inference_adapters.openai_types import Choice, Embeddings, Message, Whole
-from nexus_inference_adapters.tool_calls import arguments_text, whole_calls
+from nexus_inference_adapters.tool_calls import arguments_text, calls_one, whole_calls
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.usage import usage_fields, usage_of
 from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
@@ -55,7 +55,7 @@ def from_whole(work: Work, whole: Whole) -> Completed:
         "object": OBJECTS.get(work.operation, "text_completion"),
         "created": int(time.time()),
         "model": work.offered,
-        "choices": [_choice(work.operation, choice, index) for index, choice in enumerate(choices)],
+        "choices": [_choice(work, choice, index) for index, choice in enumerate(choices)],
     }
     if isinstance(whole.system_fingerprint, str):
         body["system_fingerprint"] = whole.system_fingerprint
@@ -86,7 +86,8 @@ def _refuse_error(error: Any, content: Any, raw: bytes) -> None:
         raise failure
 
 
-def _choice(operation: int, choice: Choice, index: int) -> dict[str, Any]:
+def _choice(work: Work, choice: Choice, index: int) -> dict[str, Any]:
+    operation = work.operation
     reason = finish_reason(choice.finish_reason)
     if reason is None:
         raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend's answer has no finish reason.")
@@ -98,7 +99,10 @@ def _choice(operation: int, choice: Choice, index: int) -> dict[str, Any]:
         return {**said, "text": choice.text}
     if not choice.message:
         raise malformed("The backend's answer has no message.")
-    return {**said, "message": _message(choice.message)}
+    message = _message(choice.message)
+    if message.tool_calls and calls_one(work.body):
+        message.tool_calls = message.tool_calls[:1]
+    return {**said, "message": message}
 
 
 def _message(message: Message) -> Message:

@@ -30,6 +30,7 @@ from nexus_inference_adapters.http import Answer, Http
 from nexus_inference_adapters.normalise import whole_answer
 from nexus_inference_adapters.ollama import Ollama
 from nexus_inference_adapters.ollama.catalog import is_ollama
+from nexus_inference_adapters.parameters import IGNORED, check, set_parameters
 from nexus_inference_adapters.patience import Patience
 from nexus_inference_adapters.request_differences import STREAM, Differences
 from nexus_inference_adapters.upstream_errors import malformed
@@ -43,6 +44,7 @@ PATHS: dict[int, str] = {
     EMBEDDING: "/v1/embeddings",
 }
 UNKNOWN = "other"
+NOTHING: frozenset[str] = frozenset()
 TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
 
@@ -85,6 +87,7 @@ class OpenAICompatible(Adapter):
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:  # noqa: ARG002 - others need to know
         """What is asked, before the differences. Raises UNSUPPORTED_PARAMETER for what is not for this engine."""
         body = check_forwarded(self.engine, work.body)
+        check(set_parameters(body), IGNORED.get(self.engine, NOTHING), self.engine)
         if (forced := self._forced(work)) is not None:
             body = forced.asked(body)
         body = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
@@ -131,7 +134,7 @@ class OpenAICompatible(Adapter):
 
     async def _events(self, work: Work, patience: Patience, *, whole: bool) -> AsyncGenerator[Event, None]:
         async with self._post(work, patience, stream=True, whole=whole) as answer:
-            kind = answer.headers.get("Content-Type", "")
+            kind = answer.headers.get("Content-Type", "").lower()
             if kind.startswith("application/json"):
                 # It does not stream, or has an error to tell.
                 completed = whole_answer(work, await answer.read())

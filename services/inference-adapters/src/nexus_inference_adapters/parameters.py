@@ -9,7 +9,7 @@ from nexus_mesh.errors import MeshError, Reason
 
 from nexus_inference_adapters.vocabulary import COMPLETION
 
-__all__ = ["TEXT_MAX_TOKENS", "check", "max_tokens", "set_parameters", "wants_tools"]
+__all__ = ["IGNORED", "TEXT_MAX_TOKENS", "check", "max_tokens", "set_parameters", "wants_tools"]
 
 TEXT_MAX_TOKENS = 16
 """What OpenAI makes of a text completion without max_tokens."""
@@ -23,7 +23,6 @@ HARMLESS: dict[str, Harmless] = {
     "logprobs": lambda value: value is False,
     "top_logprobs": lambda value: value == 0,
     "tool_choice": lambda value: value in ("auto", "none"),
-    "parallel_tool_calls": lambda value: value is True,
     "functions": lambda value: value == [],
     "function_call": lambda value: value in ("auto", "none"),
     "response_format": lambda value: isinstance(value, dict) and value.get("type") == "text",
@@ -35,6 +34,13 @@ HARMLESS: dict[str, Harmless] = {
 }
 
 
+IGNORED: dict[str, frozenset[str]] = {
+    "llama.cpp": frozenset({"functions", "function_call", "audio", "web_search_options"}),
+    "vllm": frozenset({"functions", "function_call", "audio", "web_search_options", "best_of"}),
+}
+"""Of OpenAI's parameters those that an engine passes over without a word."""
+
+
 def set_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that say something: null means absent."""
     return {key: value for key, value in body.items() if value is not None}
@@ -43,8 +49,6 @@ def set_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
 def check(body: Mapping[str, Any], unsupported: frozenset[str], backend: str) -> None:
     """Raises UNSUPPORTED_PARAMETER for the first parameter the backend would ignore."""
     for name in sorted(unsupported & body.keys()):
-        if name == "parallel_tool_calls" and not body.get("tools"):
-            continue
         if not HARMLESS[name](body[name]):
             raise MeshError(
                 Reason.UNSUPPORTED_PARAMETER,

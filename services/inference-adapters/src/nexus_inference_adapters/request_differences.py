@@ -61,6 +61,36 @@ def _is_developer(message: Any) -> bool:
     return isinstance(message, dict) and message.get("role") == "developer"
 
 
+def _refusals_as_text(_: Work, body: Body, __: bool) -> dict[str, Any]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(_refuses(each) for each in messages):
+        return {}
+    return {
+        "messages": [
+            {**each, "content": _told(each["content"])} if _refuses(each) else each for each in messages
+        ]
+    }
+
+
+def _refuses(message: Any) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, list) and any(_is_refusal(part) for part in content)
+
+
+def _is_refusal(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "refusal"
+
+
+def _told(parts: list[Any]) -> list[Any]:
+    return [{"type": "text", "text": each.get("refusal")} if _is_refusal(each) else each for each in parts]
+
+
+def _structured(_: Work, body: Body, __: bool) -> dict[str, Any]:
+    """vLLM took `guided_json` and its like by this name and, versions later, forgot the old ones."""
+    given = {own: body[name] for name, own in GUIDED.items() if body.get(name) is not None}
+    return {"structured_outputs": given} if given and body.get("structured_outputs") is None else {}
+
+
 def _older_limit(_: Work, body: Body, __: bool) -> dict[str, Any]:
     limit = body.get("max_completion_tokens")
     return {} if limit is None or body.get("max_tokens") is not None else {"max_tokens": limit}
@@ -86,9 +116,18 @@ def _counted(_: Work, __: Body, stream: bool) -> dict[str, Any]:
     return {"stream_options": {"include_usage": True}} if stream else {}
 
 
+GUIDED = {
+    "guided_json": "json",
+    "guided_regex": "regex",
+    "guided_choice": "choice",
+    "guided_grammar": "grammar",
+    "guided_whitespace_pattern": "whitespace_pattern",
+}
 OWN = frozenset({"openai"})
 DIFFERENCES = (
     Difference("developer", frozenset(), _developer_as_system, r"\bsystem\b", but=OWN),
+    Difference("refusal", frozenset(), _refusals_as_text, r"refusal|content", but=OWN),
+    Difference("structured outputs", frozenset({"vllm"}), _structured, r"structured_outputs"),
     Difference("older limit", frozenset({"other", "exo", "lm-studio"}), _older_limit, r"max_tokens"),
     Difference("text limit", frozenset(), _text_limit, r"max_tokens"),
     Difference("json object", frozenset({"llama.cpp"}), _object_as_schema, r"schema|response_format|grammar"),

@@ -9,6 +9,7 @@ from nexus_mesh.errors import MeshError, Reason
 __all__ = ["Comment", "LineReader", "SseReader"]
 
 FIELDS = (b"data", b"event", b"id", b"retry", b":")
+MARK = b"\xef\xbb\xbf"
 MAX_LINE_BYTES = 1024 * 1024
 
 
@@ -43,12 +44,15 @@ class SseReader:
 
     def __init__(self) -> None:
         self._lines = LineReader()
+        self._begun = False
         self._data: list[bytes] = []
         self._size = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The events that `data` completes. Raises UPSTREAM_MALFORMED for an event beyond 1 MiB."""
         for line in self._lines.feed(data):
+            if not self._begun:
+                self._begun, line = True, line.removeprefix(MARK)  # noqa: PLW2901 - as the standard has it
             if not line:
                 if self._data:
                     event = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

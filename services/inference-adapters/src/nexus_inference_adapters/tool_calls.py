@@ -7,6 +7,7 @@ for them.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,11 +16,16 @@ from msgspec import UNSET
 from nexus_inference_adapters.openai_types import Function, ToolCall
 from nexus_inference_adapters.upstream_errors import malformed
 
-__all__ = ["ToolCallPieces", "arguments_text", "new_call_id", "whole_calls"]
+__all__ = ["ToolCallPieces", "arguments_text", "calls_one", "new_call_id", "whole_calls"]
 
 
 def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
+
+
+def calls_one(body: Mapping[str, Any]) -> bool:
+    """Whether a turn may call one tool at most: few engines can be told so, and calls after the first do not go on."""
+    return body.get("parallel_tool_calls") is False
 
 
 def arguments_text(said: Any) -> str:

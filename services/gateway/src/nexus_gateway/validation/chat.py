@@ -6,6 +6,7 @@ from typing import Any
 
 from nexus.types.v1 import model_pb2
 
+from nexus_gateway.validation.habits import tidy_chat
 from nexus_gateway.validation.messages import check_messages
 from nexus_gateway.validation.params import (
     Rule,
@@ -69,6 +70,7 @@ NOTHING: dict[str, tuple[Any, ...]] = {
 
 def check_chat(body: dict[str, Any]) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for. MeshError INVALID_REQUEST or UNSUPPORTED_PARAMETER."""
+    tidy_chat(body)
     check_object(body, RULES, ("model", "messages"))
     drop_nothings(body, NOTHING)
     needs = tool_needs(body)

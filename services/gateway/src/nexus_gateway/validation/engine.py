@@ -108,16 +108,16 @@ _NUMBERS = (
     "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length",
     "dry_penalty_last_n", "dry_range", "adaptive_target", "adaptive_decay", "guidance_scale", "min_tokens",
     "min_keep", "n_probs", "n_predict", "n_keep", "n_indent", "num_predict", "max_new_tokens",
-    "t_max_predict_ms", "prompt_logprobs", "thinking_budget", "thinking_budget_tokens",
+    "t_max_predict_ms", "thinking_budget", "reasoning_budget_tokens", "thinking_budget_tokens",
     "thinking_token_budget", "reasoning_budget", "random_seed", "sampler_seed", "embd_normalize",
-    "truncate_prompt_tokens", "num_beams",
+    "num_beams",
 )  # fmt: skip
 _FLAGS = (
     "ignore_eos", "ban_eos_token", "add_bos_token", "skip_special_tokens", "spaces_between_special_tokens",
     "include_stop_str_in_output", "penalize_nl", "temperature_last", "dynamic_temperature", "do_sample",
     "early_stopping", "include_reasoning", "separate_reasoning", "stream_reasoning", "enable_thinking",
-    "preserve_thinking", "return_tokens", "return_token_ids", "return_tokens_as_token_ids",
-    "timings_per_token", "post_sampling_probs", "return_progress", "cache_prompt", "parse_tool_calls",
+    "preserve_thinking", "return_tokens_as_token_ids",
+    "timings_per_token", "return_progress", "cache_prompt", "parse_tool_calls",
     "strict", "normalize", "trim_stop", "safe_prompt", "echo", "use_beam_search",
 )  # fmt: skip
 _TEXTS = (
@@ -129,12 +129,12 @@ _IDS = ["stop_token_ids", "allowed_token_ids"]
 _GRAMMARS = ["grammar", "grammar_string", "guided_grammar", "ebnf"]
 _WORDS = (
     "reasoning_format", "negative_prompt", "input_type", "task", "prompt_cache_retention", "route",
-    "custom_token_bans",
+    "custom_token_bans", "session_id", "conversation_id", "chat_id",
 )  # fmt: skip
 _OPTIONS = (
     "temperature", "top_k", "top_p", "min_p", "typical_p", "tfs_z", "repeat_last_n", "repeat_penalty",
     "presence_penalty", "frequency_penalty", "mirostat", "mirostat_tau", "mirostat_eta", "seed",
-    "num_predict", "num_keep",
+    "num_predict",
 )  # fmt: skip
 
 ENGINE: dict[str, Rule] = {

@@ -16,13 +16,21 @@ MAX_STATES = 1_000_000
 """Of all patterns of a schema, with their counted repetitions written out."""
 
 _TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_SPELLINGS = {
+    "str": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean",
+    "dict": "object", "list": "array", "tuple": "array", "none": "null",
+}  # fmt: skip
+"""Types as languages call them; Gemini's clients write them in capitals."""
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 
 
 def check_schema(schema: Any, path: str) -> None:
-    """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`."""
+    """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`.
+
+    Types are put under their true names on the way.
+    """
     mapping(schema, path)
     pending: list[tuple[Any, str]] = [(schema, path)]
     patterns = size = 0
@@ -42,10 +50,23 @@ def check_schema(schema: Any, path: str) -> None:
 
 
 def _check_types(node: dict[str, Any], path: str) -> None:
-    kinds = node.get("type", [])
-    for kind in kinds if type(kinds) is list else [kinds]:
-        if type(kind) is not str or kind not in _TYPES:
-            raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
+    if "type" not in node:
+        return
+    given = node["type"]
+    if type(given) is str and given.lower() == "any":
+        del node["type"]
+    elif type(given) is list:
+        node["type"] = [_true_type(each, path) for each in given]
+    else:
+        node["type"] = _true_type(given, path)
+
+
+def _true_type(word: Any, path: str) -> str:
+    if type(word) is str:
+        lower = word.lower()
+        if (found := _SPELLINGS.get(lower, lower)) in _TYPES:
+            return found
+    raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
 
 
 def check_pattern(pattern: Any, path: str) -> int:

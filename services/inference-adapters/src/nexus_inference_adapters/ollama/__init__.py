@@ -91,7 +91,9 @@ class Ollama(Adapter):
         catalog = self._catalog
         if catalog is None:
             return Room(self.config)
-        return Room(self.config, catalog.context_of(work.model), catalog.gives_logprobs)
+        return Room(
+            self.config, catalog.context_of(work.model), catalog.gives_logprobs, catalog.thinks(work.model)
+        )
 
     async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:
         return await lifecycle.load(self.http, self.config, offer, keep_alive, patience)

@@ -54,12 +54,17 @@ class Catalog:
         self._config = config
         self._details: dict[str, _Details] = {}
         self._contexts: dict[str, int] = {}
+        self._thinks: dict[str, bool] = {}
         self._usual = LEAST_CONTEXT
         self._version = ""
 
     def context_of(self, name: str) -> int:
         """The context a model is loaded with; 0 = not known for certain."""
         return self._config.context_tokens or self._contexts.get(name, 0)
+
+    def thinks(self, name: str) -> bool:
+        """Whether a model can think; one that is not known is taken to."""
+        return self._thinks.get(name, True)
 
     async def inspect(self) -> Inspection:
         await self._look_at_version()
@@ -107,6 +112,7 @@ class Catalog:
         does = self._config.operations or [does for word in said for does in OPERATIONS.get(word, ())]
         remote = bool(row.get("remote_host") or row.get("remote_model"))
         self._learn(name, details, contexts)
+        self._thinks[name] = "thinking" in said
         model = model_pb2.Model(
             id=name,
             operations=operations_named(does),

@@ -43,23 +43,15 @@ def _message(message: Any, names: dict[str, str]) -> dict[str, Any]:
 def _result_of(message: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     call_id = message.get("tool_call_id")
     name = names.get(str(call_id)) or message.get("name")
-    if not name:
-        raise _invalid("A tool message answers a tool call that no earlier message made.")
-    return {"tool_name": name} | ({"tool_call_id": call_id} if call_id else {})
+    # Clients drop old messages to keep within a context: the call may have been among them.
+    return ({"tool_name": name} if name else {}) | ({"tool_call_id": call_id} if call_id else {})
 
 
 def _call(call: Any, names: dict[str, str]) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise _invalid("A tool call in the history has no function name.")
-    arguments = function.get("arguments") or "{}"
-    if isinstance(arguments, str):
-        try:
-            arguments = msgspec.json.decode(arguments)
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, dict):
-        raise _invalid("The arguments of a tool call in the history are not a JSON object.")
+    arguments = _arguments(function.get("arguments") or "{}")
     call_id = call.get("id")
     if call_id:
         names[str(call_id)] = function["name"]
@@ -67,6 +59,19 @@ def _call(call: Any, names: dict[str, str]) -> dict[str, Any]:
         **({"id": call_id} if call_id else {}),
         "function": {"name": function["name"], "arguments": arguments},
     }
+
+
+def _arguments(said: Any) -> dict[str, Any]:
+    """An object, which is all Ollama takes. What a model once got wrong stays readable: the chat goes on."""
+    found = said
+    if isinstance(said, str):
+        try:
+            found = msgspec.json.decode(said)
+        except (ValueError, RecursionError):
+            found = said
+    if found is None:
+        return {}
+    return found if isinstance(found, dict) else {"arguments": said}
 
 
 def _content(content: Any) -> tuple[str, list[str]]:

@@ -14,13 +14,14 @@ from nexus_inference_adapters.forwarded import check_forwarded
 from nexus_inference_adapters.ollama.messages import native_messages
 from nexus_inference_adapters.parameters import check, max_tokens, set_parameters, wants_tools
 from nexus_inference_adapters.request_differences import OBJECT
+from nexus_inference_adapters.thinking import wish
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
 __all__ = ["PATHS", "Room", "native_request"]
 
 PATHS: dict[int, str] = {CHAT: "/api/chat", COMPLETION: "/api/generate", EMBEDDING: "/api/embed"}
 UNSUPPORTED = frozenset({
-    "n", "best_of", "echo", "logit_bias", "tool_choice", "parallel_tool_calls",
+    "n", "best_of", "echo", "logit_bias", "tool_choice",
     "functions", "function_call", "modalities", "audio", "web_search_options",
 })  # fmt: skip
 LOGPROBS = frozenset({"logprobs", "top_logprobs"})
@@ -35,7 +36,8 @@ OPTIONS = {
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
     "repeat_penalty": "repeat_penalty",
-    "repetition_penalty": "repeat_penalty",
+    "typical_p": "typical_p",
+    "repeat_last_n": "repeat_last_n",
 }
 THINK_LEVELS: dict[str, bool | str] = {
     "none": False,
@@ -56,6 +58,8 @@ class Room:
     context_tokens: int = 0
     logprobs: bool = False
     """Whether this version gives them."""
+    thinks: bool = True
+    """Whether the model can; where that is not known, it is asked."""
 
 
 def native_request(work: Work, room: Room, *, stream: bool) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def native_request(work: Work, room: Room, *, stream: bool) -> dict[str, Any]:
     native["stream"] = stream
     if body.get("logprobs"):
         native |= {"logprobs": True, "top_logprobs": _top(work.operation, body)}
-    if (think := _think(body)) is not None:
+    if (think := _think(body, room)) is not None:
         native["think"] = think
     return native | (_chat(body) if work.operation == CHAT else _text(body))
 
@@ -149,18 +153,18 @@ def _top(operation: int, body: dict[str, Any]) -> int:
     return said if type(said) is int else 0
 
 
-def _think(body: dict[str, Any]) -> bool | str | None:
-    if "think" in body:
-        return body["think"]
-    templated = body.get("chat_template_kwargs")
-    if isinstance(templated, dict) and isinstance(templated.get("enable_thinking"), bool):
-        return templated["enable_thinking"]
-    effort = body.get("reasoning_effort")
-    return None if effort is None else THINK_LEVELS.get(effort, effort)
+def _think(body: dict[str, Any], room: Room) -> bool | str | None:
+    """A model without thinking thinks as little as anybody could ask; only Ollama's own word is an order to think."""
+    said = wish(body)
+    if not room.thinks and "think" not in body:
+        return None
+    return THINK_LEVELS.get(said, said) if isinstance(said, str) else said
 
 
 def _format(body: dict[str, Any]) -> dict[str, Any]:
     wanted = body.get("response_format")
+    if wanted is None and body.get("format"):
+        return {"format": OBJECT if body["format"] == "json" else body["format"]}
     if not isinstance(wanted, dict) or wanted.get("type") == "text":
         return {}
     if wanted.get("type") == "json_object":
