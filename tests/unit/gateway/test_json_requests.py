@@ -441,6 +441,23 @@ def test_an_image_may_stand_by_itself() -> None:
     assert body["messages"][0]["content"][0]["image_url"] == {"url": PIXEL}
 
 
+SMUGGLED: list[dict[str, Any]] = [
+    {"type": "text", "text": "a", "image_url": {"url": "http://169.254.169.254/latest"}},
+    {"type": "text", "text": "a", "video_url": {"url": "file:///etc/passwd"}, "uuid": "of another"},
+    {"type": "image_url", "image_url": {"url": PIXEL, "uri": "http://169.254.169.254/"}, "uuid": "of another"},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav", "url": "http://169.254.169.254/"}},
+]
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("part", SMUGGLED)
+def test_nothing_travels_beside_what_was_looked_at(part: dict[str, Any]) -> None:
+    """A12: a part's further keys went to the engine as they stood: addresses to fetch, names of others' images."""
+    (sent,) = parsed(CHAT, messages=user(json.loads(json.dumps(part)))).body["messages"][0]["content"]
+    assert sent.keys() == {"type", part["type"]}
+    assert "169.254" not in json.dumps(sent)
+
+
 IMAGES = {
     "not base64": "data:image/png;base64,@@@@",
     "too short": "data:image/png;base64,iVBORw0KG",

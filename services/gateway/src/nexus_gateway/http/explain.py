@@ -12,7 +12,7 @@ from nexus_routing import Explanation
 
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type, demanded_zone
+from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.json_guard import decode_object
 from nexus_gateway.validation.parse import parse_request
@@ -40,6 +40,7 @@ def explain_handler(pipeline: Explains) -> Handler:
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
         body = await exchange.body()
         request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)

@@ -14,6 +14,8 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000
 MAX_NUMBERS = 300_000
 """In lists of nothing but numbers: as many token ids as OpenAI takes in one request. They are data, not structure."""
+MAX_QUOTES = 4 * MAX_NODES
+"""Each value may be a string, and have one for its key."""
 MAX_KEYS = 1_000
 FLAT = ("logit_bias",)
 """Parameters that are a plain map of numbers: bounded by MAX_NODES alone."""
@@ -60,13 +62,22 @@ def _check_shape(body: bytes) -> bool:
             "too_complex", f"The body has more than {MAX_NUMBERS} numbers in lists. Send less at once."
         )
     if structure.count(b",") - numbers + structure.count(b"[") + structure.count(b"{") > MAX_NODES:
-        raise invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
+        raise _too_many_values()
     return structure.count(b":") > MAX_KEYS
 
 
+def _too_many_values() -> MeshError:
+    return invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
+
+
 def _outside_strings(body: bytes) -> bytes:
-    """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too."""
+    """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too.
+
+    What lies between quotes is kept piece by piece, so there must not be more pieces than values could make.
+    """
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in body else body
+    if unescaped.count(b'"') > MAX_QUOTES:
+        raise _too_many_values()
     return b'"'.join(unescaped.split(b'"')[::2])
 
 
