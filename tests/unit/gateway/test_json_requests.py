@@ -444,8 +444,15 @@ def test_an_image_may_stand_by_itself() -> None:
 SMUGGLED: list[dict[str, Any]] = [
     {"type": "text", "text": "a", "image_url": {"url": "http://169.254.169.254/latest"}},
     {"type": "text", "text": "a", "video_url": {"url": "file:///etc/passwd"}, "uuid": "of another"},
-    {"type": "image_url", "image_url": {"url": PIXEL, "uri": "http://169.254.169.254/"}, "uuid": "of another"},
-    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav", "url": "http://169.254.169.254/"}},
+    {
+        "type": "image_url",
+        "image_url": {"url": PIXEL, "uri": "http://169.254.169.254/"},
+        "uuid": "of another",
+    },
+    {
+        "type": "input_audio",
+        "input_audio": {"data": "AAAA", "format": "wav", "url": "http://169.254.169.254/"},
+    },
 ]
 
 

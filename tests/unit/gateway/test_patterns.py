@@ -11,7 +11,9 @@ LONG = 400_000
 
 @pytest.mark.security
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("part", ["[", "[a", "[\\]", "[^", "(", "(?<", "(?:", "{", "{1", "{1,", "\\", "a*", "(a|"])
+@pytest.mark.parametrize(
+    "part", ["[", "[a", "[\\]", "[^", "(", "(?<", "(?:", "{", "{1", "{1,", "\\", "a*", "(a|"]
+)
 def test_a_pattern_is_read_in_one_go(part: str) -> None:
     """D3: one schema of a thousand such patterns of 4096 characters stopped the gateway for half an hour."""
     trouble(part * (LONG // len(part)))

@@ -75,7 +75,9 @@ def _check_part(part: Any, path: str, needs: dict[int, str]) -> None:
     if kind == "image_url" and type(part[kind]) is str:
         part[kind] = {"url": part[kind]}
     check(part[kind], f"{path}.{kind}", needs)
-    if len(part) > 2:  # what an engine makes of more was looked at by nobody: an address, the name of another's image
+    if (
+        len(part) > 2
+    ):  # what an engine makes of more was looked at by nobody: an address, the name of another's image
         for name in part.keys() - {"type", kind}:
             del part[name]
 

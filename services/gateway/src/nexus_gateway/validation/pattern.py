@@ -15,7 +15,9 @@ __all__ = ["MAX_STATES", "states", "trouble"]
 MAX_STATES = 100_000
 """Of one pattern with its counted repetitions written out."""
 
-_REST = r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<count>\{\d*(?:,\d*)?\})|(?P<many>[*+])"
+_REST = (
+    r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<count>\{\d*(?:,\d*)?\})|(?P<many>[*+])"
+)
 _MEMBERS = r"(?:[^\]\\]|\\.)*(?:\]|\Z)"
 _MAYBE = r"|(?P<maybe>\?)|(?P<bar>\|)|(?P<zero>[\^$])"
 # "]" right after "[" is a member of the class for some, and its end for others. A class without an end takes the rest:
