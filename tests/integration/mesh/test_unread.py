@@ -9,7 +9,7 @@ import pytest
 from nexus_mesh.channels import channel
 from nexus_mesh.doorkeeper import READS
 from nexus_mesh.errors import Reason
-from nexus_mesh.server import CONTROL_MESSAGE, MAX_MESSAGE, start_server
+from nexus_mesh.server import MAX_MESSAGE, start_server
 from nexus_mesh.status import from_rpc_error
 from support.attacks import Attacks
 from support.ca import MeshCA

@@ -478,6 +478,7 @@ IMAGES = {
 }
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(MeshError) as caught:
@@ -497,9 +498,15 @@ SCHEMAS: list[Any] = [
     {"type": "string", "pattern": "(?:(?:a{100}){100}){100}"},
     {"anyOf": [{"pattern": "a"} for n in range(1001)]},
     {"properties": {str(n): {"pattern": "a{60000}"} for n in range(20)}},
+    {"items": [{"pattern": "(a+)+"}]},
+    {"unevaluatedProperties": {"pattern": "(a+)+"}},
+    {"$ref": "http://169.254.169.254/latest/meta-data"},
+    {"properties": {"a": {"$ref": "file:///etc/passwd"}}},
+    {"$id": "http://169.254.169.254/", "items": [{"$dynamicRef": "latest"}]},
 ]
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_schemas_a_backend_could_choke_on_are_refused(schema: Any) -> None:
     with pytest.raises(MeshError) as caught:

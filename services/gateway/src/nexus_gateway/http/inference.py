@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from nexus.inference.v1 import inference_pb2
-
 from nexus_mesh.errors import MeshError, Reason
 
 from nexus_gateway.http.answers import answer_body
