@@ -52,6 +52,7 @@ PUBLIC_OPTIONS: Options = (
     ("grpc.max_concurrent_streams", 4),
     ("grpc.http2.lookahead_bytes", PUBLIC_MESSAGE),
     ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_allowed_incoming_connections", PUBLIC_CONNECTIONS),
     ("grpc.max_connection_idle_ms", 10_000),
     ("grpc.max_connection_age_ms", 60_000),

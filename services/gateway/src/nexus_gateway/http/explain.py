@@ -12,7 +12,7 @@ from nexus_routing import Explanation
 
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
+from nexus_gateway.http.inference import Lane, check_media_type, check_own_headers, demanded_zone
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.json_guard import decode_object
 from nexus_gateway.validation.parse import parse_request
@@ -37,12 +37,12 @@ class Explains(Protocol):
 
 def explain_handler(pipeline: Explains) -> Handler:
     """Takes the very body that would be sent to an inference endpoint."""
+    lane = Lane()
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
-        body = await exchange.body()
-        request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
+        request = await lane.parse(_parsed, exchange, await exchange.body())
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
@@ -52,6 +52,12 @@ def explain_handler(pipeline: Explains) -> Handler:
         await exchange.respond(200, msgspec.json.encode(answer))
 
     return handle
+
+
+def _parsed(exchange: Exchange, body: bytes) -> InferenceRequest:
+    request = parse_request(_operation(body), body, request_id=exchange.request_id, credential=None)
+    request.pack()
+    return request
 
 
 async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2.CountTokensResponse | None:
