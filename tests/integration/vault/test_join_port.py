@@ -164,10 +164,6 @@ FLOODS = {
         _frame(HEADERS, 0, 1, CALL),
         *([_frame(CONTINUATION, 0, 1)] * 20_000),
     ],
-    "headers without an end": [
-        _frame(HEADERS, 0, 1, CALL),
-        *([_frame(CONTINUATION, 0, 1, _field(b"a" * 100, b"b" * 100) * 80)] * 1_000),
-    ],
     "calls taken back at once": [
         _frame(HEADERS, END_HEADERS, number, CALL) + _frame(RESET, 0, number, b"\0\0\0\x08")
         for number in range(1, 20_001, 2)
