@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "faults.options",
+    "support.attacks",
     "support.etcd",
     "support.control_plane",  # after what it imports, or pytest cannot rewrite its asserts
     "support.fake_ollama",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 
@@ -16,6 +17,8 @@ class TcpProxy:
 
     def __init__(self, target: str) -> None:
         self.target = target
+        self.sent = 0
+        """Bytes that clients got through to the target."""
         self._cut = False
         self._dead = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -44,6 +47,9 @@ class TcpProxy:
         """For connections made from now on."""
         self._cut, self._dead = False, asyncio.Event()
 
+    def _count(self, sent: int) -> None:
+        self.sent += sent
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._cut:
             writer.transport.abort()
@@ -59,16 +65,24 @@ class TcpProxy:
             return
         self._writers.add(far_writer)
         try:
-            await asyncio.gather(_pump(reader, far_writer, dead), _pump(far_reader, writer, dead))
+            await asyncio.gather(
+                _pump(reader, far_writer, dead, self._count), _pump(far_reader, writer, dead)
+            )
         finally:
             for end in (writer, far_writer):
                 self._writers.discard(end)
                 end.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dead: asyncio.Event) -> None:
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    dead: asyncio.Event,
+    count: Callable[[int], None] = lambda _: None,
+) -> None:
     try:
         while data := await reader.read(65536):
+            count(len(data))
             if not dead.is_set():
                 writer.write(data)
                 await writer.drain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.attacks import Attacks
 from support.edge_server import running_edge
 from support.raw_http import RawConnection, ask, assert_envelope, assert_serves, chat, request
 
@@ -29,6 +30,11 @@ FRAMING: dict[str, tuple[bytes, int, str]] = {
     "list length": (head(b"Content-Length: 5,5"), 400, "bad_framing"),
     "hex length": (head(b"Content-Length: 0x10"), 400, "bad_framing"),
     "30 digits": (head(b"Content-Length: " + b"9" * 30), 400, "bad_framing"),
+    "chunked in HTTP/1.0": (
+        head(CHUNKED).replace(b"HTTP/1.1", b"HTTP/1.0") + b"0\r\n\r\n",
+        400,
+        "bad_framing",
+    ),
     "unknown coding": (head(b"Transfer-Encoding: xchunked"), 400, "bad_framing"),
     "chunked twice": (head(b"Transfer-Encoding: chunked, chunked"), 400, "bad_framing"),
     "gzip coding": (head(b"Transfer-Encoding: gzip, chunked"), 501, "bad_framing"),
@@ -98,7 +104,9 @@ FRAMING: dict[str, tuple[bytes, int, str]] = {
 HOSTS = ["a/healthz?x=", "a/#", "a@b", "[::1", "a b", "", "a:b", "a\x80b", "a,b"]
 
 
-async def test_bad_http_gets_an_envelope_and_the_connection_ends() -> None:
+@pytest.mark.security
+async def test_bad_http_gets_an_envelope_and_the_connection_ends(attacks: Attacks) -> None:
+    attacks.count(len(FRAMING))
     async with running_edge() as edge:
         for name, (data, status, code) in FRAMING.items():
             async with RawConnection(edge.port) as connection:
@@ -114,6 +122,7 @@ async def test_bad_http_gets_an_envelope_and_the_connection_ends() -> None:
         )
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("host", HOSTS)
 async def test_hosts_that_are_no_names_are_refused(host: str) -> None:
     async with running_edge() as edge:
@@ -128,6 +137,7 @@ async def test_http_1_0_needs_no_host_and_is_closed_after() -> None:
         assert await connection.closed()
 
 
+@pytest.mark.security
 async def test_trailers_are_never_believed() -> None:
     async with running_edge() as edge:
         edge.pipeline.keys = {"secret"}

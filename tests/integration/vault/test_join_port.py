@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -128,3 +130,69 @@ async def test_connections_are_bounded_and_given_back(door: Door) -> None:
         connection.close()
     await eventually(lambda: door.process.num_fds() <= free + 8, 30, "the connections given back")
     await enrollment.join(await door.token(), certificate_request(new_key()))
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADERS, RESET, SETTINGS, PING, GOAWAY, CONTINUATION = 1, 3, 4, 6, 7, 9
+END_STREAM, END_HEADERS = 1, 4
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    """One header as a literal that is not remembered; both parts shorter than 127 bytes."""
+    return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+
+CALL = b"".join(
+    _field(name, value)
+    for name, value in (
+        (b":method", b"POST"),
+        (b":scheme", b"https"),
+        (b":path", b"/nexus.vault.v1.JoinService/Join"),
+        (b":authority", NAME.encode()),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    )
+)
+FLOODS = {
+    "pings": [_frame(PING, 0, 0, b"\0" * 8)] * 20_000,
+    "settings": [_frame(SETTINGS, 0, 0)] * 20_000,
+    "empty continuations": [
+        _frame(HEADERS, 0, 1, CALL),
+        *([_frame(CONTINUATION, 0, 1)] * 20_000),
+    ],
+    "calls taken back at once": [
+        _frame(HEADERS, END_HEADERS, number, CALL) + _frame(RESET, 0, number, b"\0\0\0\x08")
+        for number in range(1, 20_001, 2)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_floods_of_frames_cost_a_stranger_its_connection_and_nobody_else_anything(
+    door: Door, name: str
+) -> None:
+    """A4: HTTP/2 itself has ways to make work without ever sending a request."""
+    before = door.process.memory_info().rss
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.join_port, ssl=context)
+    reading = asyncio.create_task(reader.read())
+    writer.write(PREFACE + _frame(SETTINGS, 0, 0))
+    with contextlib.suppress(OSError):
+        for frame in FLOODS[name]:
+            writer.write(frame)
+            await writer.drain()
+    await enrollment.join(await door.token(), certificate_request(new_key()))
+    assert door.process.memory_info().rss - before < 30 * MB
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        said = await reading
+        if name == "pings":
+            assert _frame(GOAWAY, 0, 0)[3:5] in said
+            assert b"too_many_pings" in said

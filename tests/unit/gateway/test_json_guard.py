@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -57,6 +59,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a million strings": (b'{"a":[' + b'"x",' * 999_999 + b'"x"]}', "too_complex"),
     "a million numbers": (b'{"a":[' + b"1," * 999_999 + b"1]}", "too_complex"),
     "numbers among strings": (b'{"a":[' + b'1,"x",' * 49_999 + b"1]}", "too_complex"),
+    "a million quotes": (b'{"a":' + b'"",' * 1000 + b'"' * 1_000_000, "too_complex"),
     "a million words": (b'{"a":[' + b"null," * 999_999 + b"1]}", "too_complex"),
     "a million arrays": (b'{"a":[' + b"[]," * 999_999 + b"[]]}", "too_complex"),
     "100000 keys": (json.dumps({str(n): n for n in range(100_000)}).encode(), "too_complex"),
@@ -64,6 +67,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
     body, code = REFUSED[name]
@@ -72,6 +76,31 @@ def test_refused(name: str) -> None:
     assert caught.value.reason is Reason.INVALID_REQUEST
     assert caught.value.metadata == {"code": code}
     assert len(caught.value.message) < 200
+
+
+HEAVY = {
+    "strings": b'{"a":[' + b'"",' * 1_300_000 + b"1]}",
+    "quotes": b'{"a":[' + b"1," * 1000 + b'"' * 4_000_000,
+    "escaped quotes": b'{"a":[' + b"1," * 1000 + b'"' + b'\\"' * 2_000_000 + b'"]}',
+    "brackets": b'{"a":' + b"[" * 4_000_000,
+    "pairs of brackets": b'{"a":[' + b"[]," * 1_300_000 + b"1]}",
+    "commas": b'{"a":' + b"," * 4_000_000,
+}
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_look_costs_no_more_than_the_body(name: str) -> None:
+    """A5: a body of quotes alone took 44 times its size before it was refused."""
+    body = HEAVY[name]
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(MeshError):
+            decode_object(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(body)
 
 
 ACCEPTED: dict[str, bytes] = {

@@ -441,6 +441,30 @@ def test_an_image_may_stand_by_itself() -> None:
     assert body["messages"][0]["content"][0]["image_url"] == {"url": PIXEL}
 
 
+SMUGGLED: list[dict[str, Any]] = [
+    {"type": "text", "text": "a", "image_url": {"url": "http://169.254.169.254/latest"}},
+    {"type": "text", "text": "a", "video_url": {"url": "file:///etc/passwd"}, "uuid": "of another"},
+    {
+        "type": "image_url",
+        "image_url": {"url": PIXEL, "uri": "http://169.254.169.254/"},
+        "uuid": "of another",
+    },
+    {
+        "type": "input_audio",
+        "input_audio": {"data": "AAAA", "format": "wav", "url": "http://169.254.169.254/"},
+    },
+]
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("part", SMUGGLED)
+def test_nothing_travels_beside_what_was_looked_at(part: dict[str, Any]) -> None:
+    """A12: a part's further keys went to the engine as they stood: addresses to fetch, names of others' images."""
+    (sent,) = parsed(CHAT, messages=user(json.loads(json.dumps(part)))).body["messages"][0]["content"]
+    assert sent.keys() == {"type", part["type"]}
+    assert "169.254" not in json.dumps(sent)
+
+
 IMAGES = {
     "not base64": "data:image/png;base64,@@@@",
     "too short": "data:image/png;base64,iVBORw0KG",
@@ -454,6 +478,7 @@ IMAGES = {
 }
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(MeshError) as caught:
@@ -473,9 +498,15 @@ SCHEMAS: list[Any] = [
     {"type": "string", "pattern": "(?:(?:a{100}){100}){100}"},
     {"anyOf": [{"pattern": "a"} for n in range(1001)]},
     {"properties": {str(n): {"pattern": "a{60000}"} for n in range(20)}},
+    {"items": [{"pattern": "(a+)+"}]},
+    {"unevaluatedProperties": {"pattern": "(a+)+"}},
+    {"$ref": "http://169.254.169.254/latest/meta-data"},
+    {"properties": {"a": {"$ref": "file:///etc/passwd"}}},
+    {"$id": "http://169.254.169.254/", "items": [{"$dynamicRef": "latest"}]},
 ]
 
 
+@pytest.mark.security
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_schemas_a_backend_could_choke_on_are_refused(schema: Any) -> None:
     with pytest.raises(MeshError) as caught:

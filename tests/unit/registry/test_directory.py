@@ -8,7 +8,9 @@ import pytest
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_DRAINING, Instance, Status
 from nexus_mesh.errors import MeshError, Reason
 from nexus_registry.directory import Directory
+from nexus_registry.registration import Beat
 from nexus_registry.table import Table
+from structlog.testing import capture_logs
 from support.waiting import eventually
 
 ID = "n1/adapter/box"
@@ -97,26 +99,50 @@ async def test_a_second_stream_takes_over_without_a_blip(house: House) -> None:
 
 async def test_a_status_reaches_the_table_with_the_revision_told(house: House) -> None:
     house.directory.register(instance())
-    house.directory.attach(ID)
-    revision = house.directory.beat(ID, Status(state=STATE_DRAINING))
+    beat = house.directory.attach(ID)
+    revision = house.directory.beat(ID, beat, Status(state=STATE_DRAINING))
     assert revision == house.table.revision
     assert house.row is not None
     assert house.row.status.state == STATE_DRAINING
-    assert house.directory.beat(ID, None) == revision
+    assert house.directory.beat(ID, beat, None) == revision
 
 
 async def test_rows_handed_out_are_never_changed(house: House) -> None:
     house.directory.register(instance())
-    house.directory.attach(ID)
+    beat = house.directory.attach(ID)
     before = house.row
     assert before is not None
     copy = before.SerializeToString()
-    house.directory.beat(ID, Status(state=STATE_DRAINING))
+    house.directory.beat(ID, beat, Status(state=STATE_DRAINING))
     assert before.SerializeToString() == copy
 
 
+@pytest.mark.security
+async def test_whoever_was_there_before_is_told_and_comes_back(house: House) -> None:
+    """A1: a copy of an identity that registered once kept its rows at its own address for ever: the true one beat on
+    for a row that was no longer its own."""
+    house.directory.register(instance())
+    true = house.directory.attach(ID)
+    with capture_logs() as lines:
+        house.directory.register(instance(2, port=6666))
+    copy = house.directory.attach(ID)
+    assert [(line["before"], line["now"]) for line in lines] == [("127.0.0.1:7450", "127.0.0.1:6666")]
+    with pytest.raises(MeshError) as caught:
+        house.directory.beat(ID, true, None)
+    assert caught.value.reason is Reason.OBJECT_NOT_FOUND
+    house.directory.detach(ID, true)
+    assert house.connected
+    house.directory.register(instance(3))
+    back = house.directory.attach(ID)
+    house.directory.detach(ID, copy)
+    house.directory.beat(ID, back, None)
+    assert house.connected
+    assert house.row is not None
+    assert house.row.address == "127.0.0.1:7450"
+
+
 async def test_who_is_not_registered_cannot_beat(house: House) -> None:
-    for call in (lambda: house.directory.attach(ID), lambda: house.directory.beat(ID, None)):
+    for call in (lambda: house.directory.attach(ID), lambda: house.directory.beat(ID, Beat(), None)):
         with pytest.raises(MeshError) as caught:
             call()
         assert caught.value.reason is Reason.OBJECT_NOT_FOUND
@@ -217,7 +243,7 @@ async def test_an_instance_that_moved_after_we_lost_it(house: House) -> None:
     house.directory.stored(moved, 4)
     assert house.row == moved
     with pytest.raises(MeshError):
-        house.directory.beat(ID, None)
+        house.directory.beat(ID, Beat(), None)
 
 
 async def test_an_older_row_of_ours_is_overwritten(house: House) -> None:

@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
 from nexus_mesh import telemetry
+from nexus_mesh.doorkeeper import Doorkeeper, Handler, abort
 from nexus_mesh.errors import MeshError, Reason
 from nexus_mesh.middleware import GIVEN_UP, Call, Guard, Middleware
 from nexus_mesh.policy import ENDLESS
-from nexus_mesh.status import to_status
 
 __all__ = ["HandlerTable", "OpenStreams"]
 
 LARGE = frozenset({"nexus.inference.v1.InferenceService"})
-"""Services whose requests may be many megabytes."""
+"""Services whose requests may be many megabytes; who may call them bounds what it has under way itself."""
 SENDING_GRACE = 1.0
 """Seconds a message that is being sent may take before its stream is ended anyway."""
 
@@ -73,7 +73,7 @@ class OpenStreams:
             await asyncio.wait({task})
         if not call.context.done():
             try:
-                await _abort(call.context, error)
+                await abort(call.context, error)
             except (grpc.aio.AbortError, grpc.aio.UsageError):
                 pass
             except grpc.aio.InternalError:
@@ -95,6 +95,7 @@ class HandlerTable:
         self._chain = chain
         self._streams = streams
         self._guard = guard
+        self._doorkeeper = Doorkeeper(chain, guard)
         self.services: list[str] = []
         self.handlers: dict[str, grpc.RpcMethodHandler] = {}
         """The wrapped handlers by path, for calls that come through a tunnel."""
@@ -104,9 +105,10 @@ class HandlerTable:
     ) -> None:
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self.handlers.update({f"/{service}/{name}": handler for name, handler in wrapped.items()})
-        served = (
-            {name: _let_go(handler) for name, handler in wrapped.items()} if service in LARGE else wrapped
-        )
+        served = {
+            name: self._doorkeeper.keep(handler, f"/{service}/{name}", large=service in LARGE)
+            for name, handler in wrapped.items()
+        }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, served),))
         self.services.append(service)
 
@@ -122,7 +124,7 @@ class HandlerTable:
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             field = "stream_unary" if handler.request_streaming else "unary_unary"
             wrapped = self._unary(method, inner)
-        return _Handler(handler, field, wrapped)
+        return Handler(handler, field, wrapped)
 
     def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
@@ -141,7 +143,7 @@ class HandlerTable:
                 raise
             except Exception as failure:
                 error = _as_mesh_error(failure, method)
-                await _abort(context, error)
+                await abort(context, error)
             finally:
                 for part in reversed(self._chain[:begun]):
                     part.end(call, error)
@@ -176,10 +178,10 @@ class HandlerTable:
                     error = GIVEN_UP
                     raise
                 task.uncancel()
-                await _abort(context, error)
+                await abort(context, error)
             except Exception as failure:
                 error = _as_mesh_error(failure, method)
-                await _abort(context, error)
+                await abort(context, error)
             finally:
                 self._streams.leave(task)
                 for part in reversed(self._chain[:begun]):
@@ -187,54 +189,6 @@ class HandlerTable:
                 error = None  # its traceback holds this frame, and that what was asked
 
         return handle
-
-
-class _Handler(grpc.RpcMethodHandler):
-    """A handler like the original with one behaviour replaced."""
-
-    def __init__(self, original: Any, field: str, behaviour: Any) -> None:
-        self.request_streaming = original.request_streaming
-        self.response_streaming = original.response_streaming
-        self.request_deserializer = original.request_deserializer
-        self.response_serializer = original.response_serializer
-        self.unary_unary = self.unary_stream = self.stream_unary = self.stream_stream = None
-        setattr(self, field, behaviour)
-
-
-def _let_go(handler: Any) -> Any:
-    """The same for a library that keeps the one request of a call until its end: as the first of a stream it does not.
-
-    On the wire the two are alike.
-    """
-
-    async def unary(_: Any, context: Any) -> Any:
-        return await handler.unary_unary(await _only(context), context)
-
-    async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
-        async with contextlib.aclosing(handler.unary_stream(await _only(context), context)) as messages:
-            async for message in messages:
-                yield message
-
-    if handler.request_streaming:
-        return handler
-    served = (
-        _Handler(handler, "stream_stream", stream)
-        if handler.response_streaming
-        else _Handler(handler, "stream_unary", unary)
-    )
-    served.request_streaming = True
-    return served
-
-
-async def _only(context: Any) -> Any:
-    """The one message of a request."""
-    try:
-        message = await context.read()
-    except Exception:
-        message = grpc.aio.EOF
-    if message is grpc.aio.EOF:
-        await _abort(context, MeshError(Reason.INVALID_REQUEST, "The request is not a message of its type."))
-    return message
 
 
 def _as_mesh_error(failure: Exception, method: str) -> MeshError:
@@ -249,8 +203,3 @@ def _as_mesh_error(failure: Exception, method: str) -> MeshError:
         f"An internal fault happened; it was logged as {incident}.",
         metadata={"incident": incident},
     )
-
-
-async def _abort(context: grpc.aio.ServicerContext, error: MeshError) -> NoReturn:
-    code, message, trailing = to_status(error)
-    await context.abort(code, message, trailing)

@@ -25,6 +25,9 @@ from nexus_mesh.tunnel.server import TunnelServicer
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
 
 MAX_MESSAGE = 20 * 1024 * 1024
+CONTROL_MESSAGE = 4 * 1024 * 1024
+"""Nobody sends prompts to who is no gateway and no adapter."""
+CARRIERS = frozenset({"gateway", "adapter"})
 OPTIONS: Options = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -49,6 +52,7 @@ PUBLIC_OPTIONS: Options = (
     ("grpc.max_concurrent_streams", 4),
     ("grpc.http2.lookahead_bytes", PUBLIC_MESSAGE),
     ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_allowed_incoming_connections", PUBLIC_CONNECTIONS),
     ("grpc.max_connection_idle_ms", 10_000),
     ("grpc.max_connection_age_ms", 60_000),
@@ -95,7 +99,9 @@ async def start_server(
     servicers: Sequence[Servicer], *, host: str, port: int, identity: Identity, denied: AbstractSet[str]
 ) -> MeshServer:
     """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
-    server, streams = grpc.aio.server(options=merged(OPTIONS)), OpenStreams()
+    most = MAX_MESSAGE if identity.spiffe.role in CARRIERS else CONTROL_MESSAGE
+    options = merged(OPTIONS, [("grpc.max_receive_message_length", most)])
+    server, streams = grpc.aio.server(options=options), OpenStreams()
     table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
     for servicer in servicers:
         servicer.add(servicer.implementation, table)

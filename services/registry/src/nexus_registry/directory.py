@@ -11,12 +11,15 @@ from typing import Protocol
 
 from nexus.registry.v1.instance_pb2 import Instance, Status
 from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.telemetry import logger
 
 from nexus_registry.instances import newer, same_registration, with_connected
 from nexus_registry.registration import Beat, Registration
 from nexus_registry.table import Table
 
 GHOSTS = 4096
+
+log = logger("registry")
 
 
 class Keeper(Protocol):
@@ -71,6 +74,15 @@ class Directory:
         if registration is None:
             registration = Registration(instance, self._lifetime, self._expire)
             self._local[instance.id] = registration
+        elif registration.streaming and registration.instance.address != instance.address:
+            log.warning(
+                "registered at another address beside the one it is connected from: did it move, or is it copied?",
+                instance=instance.id,
+                before=registration.instance.address,
+                now=instance.address,
+                advice="if it is copied: nexus identities deny ID, then join that machine again under another name",
+            )
+            registration.disown()
         self._show(registration, instance)
         registration.arm()
         return instance
@@ -82,12 +94,14 @@ class Directory:
         self._show(registration, with_connected(registration.instance, True))
         return beat
 
-    def beat(self, instance_id: str, status: Status | None) -> int:
+    def beat(self, instance_id: str, beat: Beat, status: Status | None) -> int:
         """A sign of life, perhaps with a new status; returns the table's revision that holds it.
 
-        Raises OBJECT_NOT_FOUND if the instance was deregistered meanwhile.
+        Raises OBJECT_NOT_FOUND if the instance was deregistered meanwhile, or registered at another address.
         """
         registration = self._registration(instance_id)
+        if not registration.holds(beat):
+            raise _unregistered()
         if status is not None:
             instance = with_connected(registration.instance, True)
             instance.status.CopyFrom(status)
@@ -97,7 +111,7 @@ class Directory:
     def detach(self, instance_id: str, beat: Beat) -> None:
         """A keep-alive stream is over; with the last one the instance is shown as not connected."""
         registration = self._local.get(instance_id)
-        if registration is None:
+        if registration is None or not registration.holds(beat):
             return
         registration.close(beat)
         if registration.streaming:
@@ -157,9 +171,7 @@ class Directory:
     def _registration(self, instance_id: str) -> Registration:
         registration = self._local.get(instance_id)
         if registration is None:
-            raise MeshError(
-                Reason.OBJECT_NOT_FOUND, "The caller is not registered at this registry: call Register first."
-            )
+            raise _unregistered()
         return registration
 
     def _show(self, registration: Registration, instance: Instance) -> None:
@@ -198,3 +210,9 @@ class Directory:
                 f"{instance.address} belongs to another process: a service registers the port it listens on.",
                 metadata={"param": "port"},
             )
+
+
+def _unregistered() -> MeshError:
+    return MeshError(
+        Reason.OBJECT_NOT_FOUND, "The caller is not registered at this registry: call Register first."
+    )

@@ -27,6 +27,14 @@ class Registration:
     def streaming(self) -> bool:
         return bool(self._beats)
 
+    def holds(self, beat: Beat) -> bool:
+        """Whether a stream is of this registration, as it now is."""
+        return beat in self._beats
+
+    def disown(self) -> None:
+        """Whoever streams is not who is registered now; being told so, it may register again."""
+        self._beats.clear()
+
     def open(self) -> Beat:
         beat = Beat()
         self._beats.add(beat)

@@ -71,7 +71,7 @@ class RegistryServicer(RegistryServiceServicer):
         try:
             async for request in self._heard(request_iterator):
                 status = self._held(request.status) if request.HasField("status") else None
-                yield pb.KeepAliveResponse(revision=self._directory.beat(instance_id, status))
+                yield pb.KeepAliveResponse(revision=self._directory.beat(instance_id, beat, status))
         finally:
             if not self._draining.is_set():
                 self._directory.detach(instance_id, beat)

@@ -12,7 +12,7 @@ from nexus_routing import Explanation
 
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type, demanded_zone
+from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
 from nexus_gateway.intake import Intake
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import check_request
@@ -40,6 +40,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
 
         def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
             return check_request(

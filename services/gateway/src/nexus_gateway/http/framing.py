@@ -62,6 +62,9 @@ def check_head(method: bytes, url: bytes, version: str, headers: list[Header], m
                 raise EdgeError("bad_host", "The Host header is not a host name.")
         elif name in _CHECKS:
             _CHECKS[name](value, max_body)
+    if version == "1.0" and b"transfer-encoding" in seen:
+        # HTTP/1.0 has no such thing: who passed this on may have taken the body for something else.
+        raise EdgeError("bad_framing", _FRAMING)
     if b"host" not in seen and version == "1.1":
         raise EdgeError("bad_host", "Send exactly one Host header.")
     if method == b"CONNECT":

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from nexus.inference.v1 import inference_pb2
+from nexus_mesh.errors import MeshError, Reason
 
 from nexus_gateway.http.answers import answer_body
 from nexus_gateway.http.endpoint import Handler
@@ -29,6 +30,9 @@ ZONE = b"x-nexus-zone"
 PRIORITY = b"x-nexus-priority"
 """Request header: low = others may go first while places are short."""
 
+OURS = b"x-nexus-"
+OWN = (STRICT, ZONE, PRIORITY)
+
 
 class Inference(Protocol):
     """The part of the pipeline these routes use."""
@@ -47,6 +51,7 @@ def inference_handler(
 
     async def handle(exchange: Exchange) -> None:
         check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
 
         def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
             return check_request(
@@ -92,12 +97,28 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
         )
 
 
+def check_own_headers(fields: dict[bytes, bytes]) -> None:
+    """MeshError INVALID_REQUEST for a header of ours that is none: a demand with a slip in its name is not dropped."""
+    for name in fields:
+        if name.replace(b"_", b"-").startswith(OURS) and name not in OWN:
+            said = name[:64].decode("latin-1")
+            raise MeshError(
+                Reason.INVALID_REQUEST,
+                f"This gateway knows no request header {said}; of its own it knows X-Nexus-Zone, X-Nexus-Priority and "
+                "X-Nexus-Strict.",
+                metadata={"param": said},
+            )
+
+
 def demanded_zone(exchange: Exchange) -> str | None:
     """The zone of the request's header, None without one. MeshError INVALID_REQUEST.
 
-    Two headers are two demands, perhaps a proxy's and a client's: joined they are no name, so neither is dropped.
+    Two headers are two demands, perhaps a proxy's and a client's: joined they are no name, so neither is dropped. An
+    empty one is a demand too, whose name got lost on the way.
     """
-    return check_zone(_every(exchange, ZONE), "X-Nexus-Zone")
+    if ZONE not in exchange.fields:
+        return None
+    return check_zone(_every(exchange, ZONE) or " ", "X-Nexus-Zone")
 
 
 def wanted_priority(exchange: Exchange) -> Priority:

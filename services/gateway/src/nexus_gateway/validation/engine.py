@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_gateway.validation.params import Rule, array, boolean, one_of, string, text, text_or_texts
+from nexus_gateway.validation.params import Rule, array, boolean, integer, one_of, string, text, text_or_texts
 from nexus_gateway.validation.refusals import bad_value, wrong_type
+from nexus_gateway.validation.sampling import MAX_ALTERNATIVES
 from nexus_gateway.validation.schema import check_pattern, check_schema
 from nexus_gateway.validation.template import scalars, template_variables
 
@@ -107,7 +108,7 @@ _NUMBERS = (
     "dynatemp_high", "dynatemp_min", "dynatemp_max", "smoothing_factor", "smoothing_curve",
     "xtc_probability", "xtc_threshold", "dry_multiplier", "dry_base", "dry_allowed_length",
     "dry_penalty_last_n", "dry_range", "adaptive_target", "adaptive_decay", "guidance_scale", "min_tokens",
-    "min_keep", "n_probs", "n_predict", "n_keep", "n_indent", "num_predict", "max_new_tokens",
+    "min_keep", "n_predict", "n_keep", "n_indent", "num_predict", "max_new_tokens",
     "t_max_predict_ms", "thinking_budget", "reasoning_budget_tokens", "thinking_budget_tokens",
     "thinking_token_budget", "reasoning_budget", "random_seed", "sampler_seed", "embd_normalize",
     "num_beams",
@@ -145,6 +146,7 @@ ENGINE: dict[str, Rule] = {
     **dict.fromkeys(_IDS, _numbers),
     **dict.fromkeys(_GRAMMARS, _grammar),
     **dict.fromkeys(_WORDS, _word),
+    "n_probs": integer(0, MAX_ALTERNATIVES),
     "suffix": text,
     "think": _flag_or_word,
     "thinking": _flag_or_object,

@@ -16,6 +16,8 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000
 MAX_NUMBERS = 300_000
 """In lists of nothing but numbers: as many token ids as OpenAI takes in one request. They are data, not structure."""
+MAX_QUOTES = 4 * MAX_NODES
+"""Each value may be a string, and have one for its key."""
 MAX_KEYS = 1_000
 FLAT = ("logit_bias",)
 """Parameters that are a plain map of numbers: bounded by MAX_NODES alone."""
@@ -74,8 +76,12 @@ def _check_shape(body: bytes | bytearray) -> Generator[None, None, bool]:
             "too_complex", f"The body has more than {MAX_NUMBERS} numbers in lists. Send less at once."
         )
     if structure.count(b",") - numbers + structure.count(b"[") + structure.count(b"{") > MAX_NODES:
-        raise invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
+        raise _too_many_values()
     return structure.count(b":") > MAX_KEYS
+
+
+def _too_many_values() -> MeshError:
+    return invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
 
 
 def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
@@ -89,13 +95,19 @@ def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
 
 
 def _outside_strings(body: bytes | bytearray) -> Generator[None, None, bytes]:
-    """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too."""
-    structure, inside, start = bytearray(), False, 0
+    """The body with a bare quote for each string: exact up to the first syntax error, where the decoder stops too.
+
+    What lies between quotes is kept piece by piece, so there must not be more pieces than values could make.
+    """
+    structure, inside, start, quotes = bytearray(), False, 0, 0
     while start < len(body):
         end = _after_escape(body, start + STEP)
         piece, start = body[start:end], end
         if b"\\" in piece:
             piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        quotes += piece.count(b'"')
+        if quotes > MAX_QUOTES:
+            raise _too_many_values()
         parts = piece.split(b'"')
         if inside and len(parts) > 1:
             structure += b'"'

@@ -18,6 +18,8 @@ _role = one_of(*ROLES)
 _name = string(256)
 _call_id = string(65_536)  # some gateways hide a model's signed thoughts in it
 _audio_format = one_of("wav", "mp3")
+_OF_IMAGE = frozenset({"url", "detail"})
+_OF_AUDIO = frozenset({"data", "format"})
 
 
 def check_messages(messages: Any, needs: dict[int, str]) -> None:
@@ -73,6 +75,11 @@ def _check_part(part: Any, path: str, needs: dict[int, str]) -> None:
     if kind == "image_url" and type(part[kind]) is str:
         part[kind] = {"url": part[kind]}
     check(part[kind], f"{path}.{kind}", needs)
+    if (
+        len(part) > 2
+    ):  # what an engine makes of more was looked at by nobody: an address, the name of another's image
+        for name in part.keys() - {"type", kind}:
+            del part[name]
 
 
 def _text_part(value: Any, path: str, _: dict[int, str]) -> None:
@@ -85,6 +92,8 @@ def _image_part(value: Any, path: str, needs: dict[int, str]) -> None:
         raise missing(f"{path}.url")
     text(value["url"], f"{path}.url")
     value["url"] = clean_image_url(value["url"], f"{path}.url")
+    for name in value.keys() - _OF_IMAGE:
+        del value[name]
     needs[model_pb2.CAPABILITY_VISION] = "messages"
 
 
@@ -95,6 +104,8 @@ def _audio_part(value: Any, path: str, needs: dict[int, str]) -> None:
             raise missing(f"{path}.{name}")
     text(value["data"], f"{path}.data")
     _audio_format(value["format"], f"{path}.format")
+    for name in value.keys() - _OF_AUDIO:
+        del value[name]
     needs[model_pb2.CAPABILITY_AUDIO] = "messages"
 
 

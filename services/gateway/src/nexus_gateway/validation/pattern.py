@@ -15,12 +15,16 @@ __all__ = ["MAX_STATES", "states", "trouble"]
 MAX_STATES = 100_000
 """Of one pattern with its counted repetitions written out."""
 
-_REST = r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<count>\{\d*,?\d*\})|(?P<many>[*+])"
+_REST = (
+    r"(?P<open>\((?:\?(?:[:=!>]|<[=!]|P?<\w+>))?)|(?P<close>\))|(?P<count>\{\d*(?:,\d*)?\})|(?P<many>[*+])"
+)
+_MEMBERS = r"(?:[^\]\\]|\\.)*(?:\]|\Z)"
 _MAYBE = r"|(?P<maybe>\?)|(?P<bar>\|)|(?P<zero>[\^$])"
-# "]" right after "[" is a member of the class for some, and its end for others.
+# "]" right after "[" is a member of the class for some, and its end for others. A class without an end takes the rest:
+# were it left to be looked for again at each further "[", a client could have us do so for minutes.
 _READINGS = tuple(
     re.compile(rf"{_REST}{_MAYBE}|(?P<atom>\\.|{bracket}|[^\\])", re.DOTALL)
-    for bracket in (r"\[\^?\]?(?:[^\]\\]|\\.)*\]", r"\[(?:[^\]\\]|\\.)*\]")
+    for bracket in (rf"\[\^?\]?{_MEMBERS}", rf"\[{_MEMBERS}")
 )
 _NUMBER = re.compile(r"\d+")
 

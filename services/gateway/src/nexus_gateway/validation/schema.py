@@ -22,8 +22,12 @@ _SPELLINGS = {
 }  # fmt: skip
 """Types as languages call them; Gemini's clients write them in capitals."""
 _NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
+_SINGLE = (
+    "items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
+    "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+)  # fmt: skip
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 def check_schema(schema: Any, path: str) -> None:
@@ -41,6 +45,7 @@ def check_schema(schema: Any, path: str) -> None:
         if type(node) is not dict:
             raise _refuse(here, "must be an object or a boolean")
         _check_types(node, here)
+        _check_references(node, here)
         for pattern in _patterns(node):
             size += check_pattern(pattern, f"{here}.pattern")
             patterns += 1
@@ -69,6 +74,14 @@ def _true_type(word: Any, path: str) -> str:
     raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
 
 
+def _check_references(node: dict[str, Any], path: str) -> None:
+    """Some engines fetch what stands elsewhere: an address there is one they can reach and a client cannot."""
+    for name in _REFERENCES:
+        pointed = node.get(name)
+        if type(pointed) is str and not pointed.startswith("#"):
+            raise _refuse(f"{path}.{name}", "must point into the schema itself, as #/$defs/... does")
+
+
 def check_pattern(pattern: Any, path: str) -> int:
     """The size of a regular expression written out. MeshError INVALID_REQUEST invalid_schema when it is none."""
     if type(pattern) is not str or len(pattern) > MAX_PATTERN:
@@ -95,6 +108,8 @@ def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:
         if node.get(name) is not None:
             mapping(node[name], f"{path}.{name}")
             found += [(child, f"{path}.{name}.{key[:64]}") for key, child in node[name].items()]
+    if type(node.get("items")) is list:  # of older drafts
+        found += [(child, f"{path}.items[{index}]") for index, child in enumerate(node["items"])]
     for name in _LISTS:
         if node.get(name) is not None:
             array(node[name], f"{path}.{name}")
