@@ -44,6 +44,29 @@ def test_a_value_that_asks_for_nothing_is_no_reason_to_refuse(engine: str, name:
         assert set(sent) <= {"model"} | ENGINES[engine]
 
 
+@pytest.mark.parametrize(
+    ("engine", "asked", "granted"),
+    [
+        ("vllm", {"cache_salt": "x"}, {"cache_salt"}),
+        ("other", {"ttl": 5}, {"ttl"}),
+        ("ollama", {"keep_alive": 0}, {"keep_alive"}),
+        ("ollama", {"options": {"num_ctx": 9, "top_k": 5}}, {"options.num_ctx"}),
+    ],
+)
+def test_what_was_granted_is_sent(engine: str, asked: dict[str, Any], granted: set[str]) -> None:
+    """A12: by the operator's list, or to who manages models; and nothing else with it."""
+    assert check_forwarded(engine, asked, frozenset(granted)) == asked
+    if asked.keys() - LEFT_OUT:
+        with pytest.raises(MeshError):
+            check_forwarded(engine, asked, frozenset({"another"}))
+
+
+def test_ollama_has_no_place_for_what_else_is_granted() -> None:
+    """Its own API is spoken: what nothing reads there is refused, not dropped."""
+    with pytest.raises(MeshError):
+        check_forwarded("ollama", {"cache_salt": "x"}, frozenset({"cache_salt"}))
+
+
 UNREAD: list[tuple[str, dict[str, Any]]] = [
     ("llama.cpp", {"min_tokens": 5}),
     ("llama.cpp", {"stop_token_ids": [1]}),

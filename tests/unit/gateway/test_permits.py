@@ -9,7 +9,7 @@ import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
-from nexus_gateway.validation.permits import refuse_unpermitted
+from nexus_gateway.validation.permits import granted
 from nexus_mesh.errors import MeshError, Reason
 
 CHAT, COMPLETION, EMBEDDING = (
@@ -28,7 +28,7 @@ def sent(operation: int, **extra: Any) -> InferenceRequest:
     """The request of an ordinary key."""
     body = json.dumps({**GOOD[operation], **extra}).encode()
     request = parse_request(operation, body, request_id="req_1", credential=None)
-    refuse_unpermitted(request.body)
+    assert granted(request.body) == []
     return request
 
 
@@ -181,6 +181,22 @@ def test_a_typing_error_is_told() -> None:
 
 def test_the_operator_may_let_more_through() -> None:
     body = {**GOOD[CHAT], "cache_salt": "x", "options": {"bogus": 1}}
-    refuse_unpermitted(body, {"cache_salt", "options"})
+    assert granted(body, {"cache_salt", "options"}) == ["cache_salt", "options.bogus"]
+    assert granted(body, {"cache_salt", "options.bogus"}) == ["cache_salt", "options.bogus"]
     with pytest.raises(MeshError):
-        refuse_unpermitted(body, {"options"})
+        granted(body, {"options"})
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("extra", RESIDENCE, ids=str)
+def test_who_manages_models_decides_where_they_lie(extra: dict[str, Any]) -> None:
+    """A12"""
+    (name,) = granted({**GOOD[CHAT], **extra}, manages=True)
+    assert name.rpartition(".")[2] in json.dumps(extra)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("extra", FOREIGN, ids=str)
+def test_not_even_who_manages_sends_what_only_the_operator_lets_through(extra: dict[str, Any]) -> None:
+    """A12: what the gateway does not grant no adapter sends, for it is on none of their lists."""
+    assert granted({**GOOD[CHAT], **extra}, manages=True) == []

@@ -324,4 +324,5 @@ def _envelope(passage: Passage, candidate: Candidate, body: str = "") -> inferen
         backend=candidate.target.backend,
         request_id=passage.request.request_id,
         continues=passage.continued is not None,
+        granted=passage.request.granted,
     )

@@ -37,7 +37,7 @@ from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_gateway.settling import settle
 from nexus_gateway.several_prompts import is_separable, joined, separated
 from nexus_gateway.traffic import Traffic
-from nexus_gateway.validation.permits import refuse_unpermitted
+from nexus_gateway.validation.permits import granted
 
 __all__ = ["Pipeline"]
 
@@ -219,8 +219,8 @@ class Pipeline:
             passage.request.principal = await self.authenticate(passage.request.credential)
 
     def _permit(self, request: InferenceRequest) -> None:
-        if not may_manage(request.principal):
-            refuse_unpermitted(request.outline, self._passthrough)
+        manages = may_manage(request.principal)
+        request.granted = granted(request.outline, self._passthrough, manages=manages)
 
     def _require(self, passage: Passage) -> None:
         passage.requirements = _requirements(passage.request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,8 @@ class InferenceRequest:
     """Who asks, once the pipeline has said so."""
     asked: Mapping[int, str] = field(default_factory=dict)
     """Which parameter, as it was sent, asks for a capability."""
+    granted: Sequence[str] = ()
+    """Parameters beyond the tables that go to the backend all the same, once the pipeline has said so."""
     answers: int = 1
     """How many choices, or embedding vectors, a whole answer has."""
     base64: bool = False

@@ -54,6 +54,8 @@ class Work:
     """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""
     keep_alive: int | None = None
     """Seconds the engine shall keep the model in memory afterwards, negative = for ever; None = by its own rule."""
+    granted: frozenset[str] = frozenset()
+    """Parameters that are on no list and may be sent all the same; of Ollama's options as "options.NAME"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ class Backend:
             )
         stay = None if self.shelf is None else self.shelf.stay(offer)
         named = (envelope.operation, offer.name, offer.model.id)
-        return Work(*named, body, request_id, envelope.continues, stay)
+        return Work(*named, body, request_id, envelope.continues, stay, frozenset(envelope.granted))
 
     @contextmanager
     def _measured(self, work: Work) -> Iterator[None]:

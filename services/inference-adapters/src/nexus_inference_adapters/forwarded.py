@@ -67,6 +67,7 @@ LEFT_OUT = frozenset({
     "keep_alive", "cache_prompt", "timings_per_token", "return_progress", "session_id", "conversation_id", "chat_id",
 })  # fmt: skip
 """Changes nothing of the answer, and is not the request's to decide: not sent, and no reason to refuse."""
+OLLAMA_OWN = frozenset({"keep_alive"})
 OLLAMA_OPTIONS = frozenset({
     "temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "num_predict", "repeat_last_n",
     "repeat_penalty", "presence_penalty", "frequency_penalty",
@@ -127,9 +128,15 @@ PARTS_OF: dict[str, str] = {
 """Says how, where another says whether: without that it says nothing."""
 
 
-def check_forwarded(engine: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a body is for the engine. Raises UNSUPPORTED_PARAMETER for the first parameter it would pass over."""
-    known = OPENAI | ENGINES.get(engine, OTHERS)
+def check_forwarded(
+    engine: str, body: Mapping[str, Any], granted: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """What of a body is for the engine. Raises UNSUPPORTED_PARAMETER for the first parameter it would pass over.
+
+    `granted`: what is sent though it is on no list. Of Ollama's own that is `keep_alive` and options.
+    """
+    own = granted & OLLAMA_OWN if engine == "ollama" else granted - LEFT_OUT
+    known = OPENAI | ENGINES.get(engine, OTHERS) | own
     given = _renamed(body, OTHER_NAMES.get(engine, {}))
     for name in sorted(given.keys() - known - LEFT_OUT):
         if not _says_nothing(name, given):
@@ -138,7 +145,7 @@ def check_forwarded(engine: str, body: Mapping[str, Any]) -> dict[str, Any]:
         raise _refused("chat_template_kwargs")
     sent = {name: value for name, value in given.items() if name in known and not _is_off(name, given)}
     if engine == "ollama" and isinstance(sent.get("options"), dict):
-        sent["options"] = _options(sent["options"])
+        sent["options"] = _options(sent["options"], granted)
     return in_template(engine, sent)
 
 
@@ -151,11 +158,14 @@ def _renamed(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     return given
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    for name in sorted(given.keys() - OLLAMA_OPTIONS):
+def _options(given: Mapping[str, Any], granted: frozenset[str]) -> dict[str, Any]:
+    known = OLLAMA_OPTIONS | {
+        name.removeprefix("options.") for name in granted if name.startswith("options.")
+    }
+    for name in sorted(given.keys() - known):
         if not _says_nothing(name, given):
             raise _refused(f"options.{name}")
-    return {name: value for name, value in given.items() if name in OLLAMA_OPTIONS}
+    return {name: value for name, value in given.items() if name in known}
 
 
 def _says_nothing(name: str, given: Mapping[str, Any]) -> bool:

@@ -84,7 +84,7 @@ class Mlx(OpenAICompatible):
         return Inspection(instance_pb2.STATE_ACTIVE, offers=offers, capacity=capacity)
 
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:
-        given = set_parameters(check_forwarded(self.engine, work.body))
+        given = set_parameters(check_forwarded(self.engine, work.body, work.granted))
         check(given, UNSUPPORTED, "mlx-lm")
         body = {name: value for name, value in given.items() if name not in REPLACED}
         for name in NUMBERS.keys() & body.keys():

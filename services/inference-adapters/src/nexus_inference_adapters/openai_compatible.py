@@ -86,7 +86,7 @@ class OpenAICompatible(Adapter):
 
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:  # noqa: ARG002 - others need to know
         """What is asked, before the differences. Raises UNSUPPORTED_PARAMETER for what is not for this engine."""
-        body = check_forwarded(self.engine, work.body)
+        body = check_forwarded(self.engine, work.body, work.granted)
         check(set_parameters(body), IGNORED.get(self.engine, NOTHING), self.engine)
         if (forced := self._forced(work)) is not None:
             body = forced.asked(body)

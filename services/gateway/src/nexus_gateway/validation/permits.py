@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from nexus_mesh.errors import MeshError, Reason
@@ -12,8 +12,9 @@ from nexus_gateway.validation.engine import OPTIONS
 from nexus_gateway.validation.parse import ANYWHERE
 from nexus_gateway.validation.refusals import shown, unsupported
 
-__all__ = ["refuse_unpermitted"]
+__all__ = ["granted"]
 
+OF_OPTIONS = "options."
 RESIDENCE = frozenset({"keep_alive", "ttl", "num_ctx", "draft_model"})
 """They load, unload or reload a model that everybody shares."""
 RUNNER = frozenset({
@@ -23,19 +24,37 @@ RUNNER = frozenset({
 """The same of Ollama's options."""
 
 
-def refuse_unpermitted(body: Mapping[str, Any], passthrough: Collection[str] = ()) -> None:
-    """MeshError CALLER_SCOPE for what changes the model's residence, UNSUPPORTED_PARAMETER for what is not known here.
+def granted(
+    body: Mapping[str, Any], passthrough: Collection[str] = (), *, manages: bool = False
+) -> list[str]:
+    """The parameters of a request that go to a backend though they do not shape the answer.
 
-    For keys that may not manage models. `passthrough`: names the operator lets everybody send besides.
+    `passthrough`: names the operator lets everybody send. `manages`: whether the key may manage models, and so decide
+    about their residence; what else is not known here is then for the backend's own list to refuse. Other keys get
+    CALLER_SCOPE for what changes a model's residence, and UNSUPPORTED_PARAMETER for what is not known.
     """
+    let: list[str] = []
+    for name, residence, known in _unlisted(body):
+        if (
+            name in passthrough
+            or (name.startswith(OF_OPTIONS) and "options" in passthrough)
+            or (manages and residence)
+        ):
+            let.append(name)
+        elif not manages:
+            raise _refused(name, residence, known)
+    return let
+
+
+def _unlisted(body: Mapping[str, Any]) -> Iterator[tuple[str, bool, Collection[str]]]:
+    """What is on no table: its name, whether it decides about a model's residence, and names it might have meant."""
     for name in body:
-        if name not in ANYWHERE and name not in passthrough:
-            raise _refused(name, name in RESIDENCE, ANYWHERE)
+        if name not in ANYWHERE:
+            yield name, name in RESIDENCE, ANYWHERE
     options = body.get("options")
-    if isinstance(options, dict) and "options" not in passthrough:
-        for name in options:
-            if name not in OPTIONS:
-                raise _refused(f"options.{name}", name in RUNNER, [f"options.{each}" for each in OPTIONS])
+    for name in options if isinstance(options, dict) else ():
+        if name not in OPTIONS:
+            yield OF_OPTIONS + name, name in RUNNER, [OF_OPTIONS + each for each in OPTIONS]
 
 
 def _refused(name: str, residence: bool, known: Collection[str]) -> MeshError:
@@ -51,5 +70,5 @@ def _refused(name: str, residence: bool, known: Collection[str]) -> MeshError:
     return unsupported(
         shown(name),
         f"this gateway does not know it.{meant} Leave it out; the operator lets it through with "
-        "`passthrough` under [gateway], or for one key with --manage.",
+        "`passthrough` under [gateway].",
     )

@@ -67,12 +67,13 @@ def native_request(work: Work, room: Room, *, stream: bool) -> dict[str, Any]:
 
     `shift` is never sent: it is how the engine was started for a model, and another value loads the model anew.
     """
-    body = set_parameters(check_forwarded("ollama", work.body))
+    body = set_parameters(check_forwarded("ollama", work.body, work.granted))
     check(body, UNSUPPORTED if room.logprobs else UNSUPPORTED | LOGPROBS, "Ollama")
     # Without truncate: false an over-long prompt loses its beginning in silence.
     native: dict[str, Any] = {"model": work.model, "truncate": False}
-    if work.keep_alive is not None:
-        native["keep_alive"] = work.keep_alive
+    keep_alive = body.get("keep_alive", work.keep_alive)
+    if keep_alive is not None:
+        native["keep_alive"] = keep_alive
     if options := _options(work, body, room):
         native["options"] = options
     if work.operation == EMBEDDING:

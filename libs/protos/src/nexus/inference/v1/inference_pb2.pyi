@@ -89,7 +89,7 @@ class CountTokensResponse(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., estimated: _Optional[bool] = ..., method: _Optional[str] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority")
+    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority", "granted")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class Envelope(_message.Message):
     ZONE_FIELD_NUMBER: _ClassVar[int]
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     body: str
@@ -106,7 +107,8 @@ class Envelope(_message.Message):
     zone: str
     continues: bool
     priority: Priority
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ..., priority: _Optional[_Union[Priority, str]] = ...) -> None: ...
+    granted: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ..., priority: _Optional[_Union[Priority, str]] = ..., granted: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Chunks(_message.Message):
     __slots__ = ("json",)
