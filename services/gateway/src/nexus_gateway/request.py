@@ -57,8 +57,9 @@ class InferenceRequest:
             del self.body
 
     def let_go(self) -> None:
-        """Its body is not needed any more. An error's traceback may keep the rest for a while."""
-        self.packed, self.body = None, {}
+        """A large body is not needed any more. An error's traceback may keep the rest for a while."""
+        if self.packed is not None:
+            self.packed, self.body = None, {}
 
     def __getattr__(self, name: str) -> Any:
         if name == "body" and self.packed is not None:
