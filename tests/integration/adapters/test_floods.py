@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
+from nexus_inference_adapters.interim import connector
 from nexus_mesh.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench, adapter_bench
 from support.raw_backend import RawBackend
@@ -142,3 +144,23 @@ async def test_a_few_interim_answers_are_none(bench: Bench) -> None:
         served = await bench.serve("openai_compatible", backend.url)
         for _ in range(3):
             assert (await bench.stream(served, HELLO)).text() == "hi"
+
+
+@pytest.mark.parametrize("pieces", range(30, 46, 2))
+async def test_what_waited_for_a_slow_reader_still_comes(pieces: int) -> None:
+    """What arrives faster than it is read is put aside; its end must not stay there.
+
+    Whether it is the end depends on how the system cuts the whole: so several sizes.
+    """
+
+    async def script() -> AsyncIterator[bytes]:
+        yield STREAM + chunk(b"x" * 16_000) * pieces + b"0\r\n\r\n"
+
+    async with (
+        RawBackend(script) as backend,
+        aiohttp.ClientSession(connector=connector(1.0)) as session,
+        session.post(f"{backend.url}/v1/chat/completions") as answer,
+        asyncio.timeout(10),
+    ):
+        await asyncio.sleep(0.3)
+        assert len(await answer.read()) == 16_000 * pieces

@@ -43,7 +43,8 @@ class _Bounded(ResponseHandler):
             if self._interim > MOST:
                 self._break_off()
                 return
-        if at < len(data):
+        if at < len(data) or not data:
+            # Nothing at all is how the library asks itself for what it put aside.
             super().data_received(data[at:] if at else data)
 
     def _answering(self) -> bool:
