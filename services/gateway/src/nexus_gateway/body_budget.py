@@ -51,8 +51,7 @@ class BodyBudget:
 
     async def take(self, owner: str, size: int) -> None:
         """Returns when so many bytes are the owner's. Raises RATE_LIMIT or OVERLOAD when that would take too long."""
-        if self._fits(owner, size) and not self._is_behind(owner, size):
-            self._grant(owner, size)
+        if self.took(owner, size):
             return
         if len(self._waiting) >= MOST_WAITING:
             raise self._refusal(owner, size)
@@ -72,6 +71,13 @@ class BodyBudget:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
                 self._wake()
+
+    def took(self, owner: str, size: int) -> bool:
+        """Whether so many bytes could be the owner's at once, and are."""
+        if not self._fits(owner, size) or (self._waiting and self._is_behind(owner, size)):
+            return False
+        self._grant(owner, size)
+        return True
 
     def give_back(self, owner: str, size: int) -> None:
         self._used -= size
@@ -140,7 +146,8 @@ class Hold:
     async def reach(self, size: int) -> None:
         """Sees that it holds at least so many bytes. Raises as BodyBudget.take()."""
         if size > self._size:
-            await self._budget.take(self._owner, size - self._size)
+            if not self._budget.took(self._owner, size - self._size):
+                await self._budget.take(self._owner, size - self._size)
             self._size = size
 
     def release(self) -> None:

@@ -17,13 +17,15 @@ SEVERAL = 3
 """Models of one backend that fail, to speak against the backend itself."""
 TENANTS = 2
 """Who must have seen a model fail before others are kept from it: one tenant's prompts may be the reason."""
+BAD = (Outcome.FAULT, Outcome.ODD, Outcome.GONE)
+"""What a breaker is made for; good news of whom nothing is held against is none."""
 NO_MODELS: Mapping[str, tuple[str, ...]] = {}
 
 Key = tuple[str, str | None, str | None]
 """Target, model and tenant; None = all of them."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Trial:
     """One request on a model of a target, for a tenant."""
 
@@ -115,6 +117,8 @@ class Breakers:
 
     def judge(self, trial: Trial, outcome: Outcome) -> None:
         """How a request went, filed under each that it speaks of."""
+        if not self._breakers and outcome not in BAD:
+            return
         backend, everybody, own = trial.keys
         self._file(backend, trial, _of_the_backend(outcome))
         outcome = Outcome.NOTHING if outcome is Outcome.GONE else outcome
@@ -149,7 +153,7 @@ class Breakers:
     def _file(self, key: Key, trial: Trial, outcome: Outcome, witnesses: int = 1) -> None:
         breaker = self._breakers.get(key)
         if breaker is None:
-            if outcome not in (Outcome.FAULT, Outcome.ODD, Outcome.GONE):
+            if outcome not in BAD:
                 return
             breaker = self._breakers[key] = Breaker(witnesses)
         now = self._clock()

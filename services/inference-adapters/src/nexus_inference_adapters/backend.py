@@ -125,8 +125,9 @@ class Backend:
                     yield Progress("loaded")
                 with Patience(limits, silence=limits.first_token) as patience:
                     promises = Promises(work, self._context(work))
-                    async with aclosing(promises.watch(self.adapter.stream(work, patience))) as events:
+                    async with aclosing(self.adapter.stream(work, patience)) as events:
                         async for event in events:
+                            promises.hear(event)
                             if not begun and type(event) is list:
                                 begun = True
                                 metrics.first_content(self.config.name).observe(time.monotonic() - started)

@@ -28,6 +28,8 @@ OPENAI = frozenset({
     "dimensions",
 })  # fmt: skip
 """What OpenAI's own API defines."""
+PLAIN = OPENAI - {"reasoning_effort"}
+"""Of these no table has more to say, whatever the engine."""
 LLAMA_CPP = SWITCHES | {
     "top_k", "min_p", "typical_p", "ignore_eos", "repeat_penalty", "repeat_last_n", "n_predict", "n_keep", "n_indent",
     "t_max_predict_ms", "top_n_sigma", "dynatemp_range", "dynatemp_exponent", "xtc_probability", "xtc_threshold",
@@ -135,6 +137,8 @@ def check_forwarded(
 
     `granted`: what is sent though it is on no list. Of Ollama's own that is `keep_alive` and options.
     """
+    if body.keys() <= PLAIN:
+        return dict(body)
     own = granted & OLLAMA_OWN if engine == "ollama" else granted - LEFT_OUT
     known = OPENAI | ENGINES.get(engine, OTHERS) | own
     given = _renamed(body, OTHER_NAMES.get(engine, {}))

@@ -90,9 +90,10 @@ def too_large(limit: int) -> MeshError:
 
 
 class Answer:
-    """A response whose head has arrived. Read it whole, or part by part until a part is empty."""
+    """A response whose head has arrived. Read it whole, or part by part until a part is empty; then close it."""
 
     def __init__(self, response: aiohttp.ClientResponse, wait: Wait) -> None:
+        self._response = response
         self._content = response.content
         self._wait = wait
         self._rest = memoryview(b"")
@@ -133,6 +134,10 @@ class Answer:
             if rest := self._content._read_nowait(-1):
                 return rest
             raise _translated(error) from None
+
+    def close(self) -> None:
+        """A connection that was read to its end has gone back by itself; any other must never be used again."""
+        self._response.close()
 
     async def drain(self) -> None:
         """Lets a finished stream end by itself for a moment, so that its connection can be used again."""
@@ -185,23 +190,29 @@ class Http:
         return Http(self._session, url, key, self._connect, self._most)
 
     @asynccontextmanager
-    async def post(
-        self, path: str, body: Any, patience: Patience, *, keep: bool = True
-    ) -> AsyncIterator[Answer]:
-        """Sends `body` as JSON. Yields an answer of status 200; any other raises what `from_answer` makes of it.
-
-        `keep`: whether the connection may be used again.
-        """
-        connect = patience.limits.connect
-        # Named nowhere here: whoever sends it lets go of it.
-        async with self._request(
-            "POST", path, msgspec.json.encode(body), patience.wait, connect, keep=keep
-        ) as answer:
-            if answer.status != 200:
-                raise from_answer(answer.status, answer.headers, await _read_error(answer))
-            if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise malformed("The backend compressed its answer though it was asked not to.")
+    async def post(self, path: str, body: Any, patience: Patience) -> AsyncIterator[Answer]:
+        """As `send`, and closes the answer."""
+        answer = await self.send(path, body, patience)
+        try:
             yield answer
+        finally:
+            answer.close()
+
+    async def send(self, path: str, body: Any, patience: Patience, *, keep: bool = True) -> Answer:
+        """Sends `body` as JSON. An answer of status 200; any other raises what `from_answer` makes of it.
+
+        `keep`: whether the connection may be used again. Whoever calls closes the answer.
+        """
+        # Named nowhere here: whoever sends it lets go of it.
+        answer = await self._request(
+            "POST", path, msgspec.json.encode(body), patience.wait, patience.limits.connect, keep=keep
+        )
+        if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
+            return answer
+        try:
+            raise await _refusal(answer)
+        finally:
+            answer.close()
 
     async def look(self, method: str, path: str, body: Any = None) -> Seen:
         """Asks a small question about the backend.
@@ -210,11 +221,12 @@ class Http:
         """
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with (
-                asyncio.timeout(LOOK_SECONDS),
-                self._request(method, path, data, _at_leisure, self._connect) as answer,
-            ):
-                raw = await answer.read(self._most)
+            async with asyncio.timeout(LOOK_SECONDS):
+                answer = await self._request(method, path, data, _at_leisure, self._connect)
+                try:
+                    raw = await answer.read(self._most)
+                finally:
+                    answer.close()
         except TimeoutError:
             raise MeshError(
                 Reason.STREAM_IDLE_TIMEOUT, f"The backend did not answer {path} in time."
@@ -225,10 +237,9 @@ class Http:
             parsed = None
         return Seen(answer.status, parsed, answer.headers)
 
-    @asynccontextmanager
     async def _request(
         self, method: str, path: str, data: bytes | None, wait: Wait, connect: float, *, keep: bool = True
-    ) -> AsyncIterator[Answer]:
+    ) -> Answer:
         headers = JSON_HEADERS if data is not None else NO_HEADERS
         if key := self._key():
             headers = {**headers, "Authorization": f"Bearer {key}"}
@@ -249,11 +260,7 @@ class Http:
             response = await wait(sending)
         except FAILURES as error:
             raise _translated(error) from None
-        try:
-            yield Answer(response, wait)
-        finally:
-            # A connection that was read to its end has gone back by itself; any other must never be used again.
-            response.close()
+        return Answer(response, wait)
 
 
 async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
@@ -261,6 +268,12 @@ async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
     view = memoryview(data)
     for start in range(0, len(view), PIECE):
         yield view[start : start + PIECE]
+
+
+async def _refusal(answer: Answer) -> MeshError:
+    if answer.status == 200:
+        return malformed("The backend compressed its answer though it was asked not to.")
+    return from_answer(answer.status, answer.headers, await _read_error(answer))
 
 
 async def _read_error(answer: Answer) -> bytes:

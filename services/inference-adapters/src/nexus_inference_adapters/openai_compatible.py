@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
 from nexus.types.v1 import model_pb2
@@ -44,7 +44,6 @@ PATHS: dict[int, str] = {
     EMBEDDING: "/v1/embeddings",
 }
 UNKNOWN = "other"
-NOTHING: frozenset[str] = frozenset()
 TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
 
@@ -87,7 +86,8 @@ class OpenAICompatible(Adapter):
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:  # noqa: ARG002 - others need to know
         """What is asked, before the differences. Raises UNSUPPORTED_PARAMETER for what is not for this engine."""
         body = check_forwarded(self.engine, work.body, work.granted)
-        check(set_parameters(body), IGNORED.get(self.engine, NOTHING), self.engine)
+        if (ignored := IGNORED.get(self.engine)) is not None:
+            check(set_parameters(body), ignored, self.engine)
         if (forced := self._forced(work)) is not None:
             body = forced.asked(body)
         body = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
@@ -163,32 +163,30 @@ class OpenAICompatible(Adapter):
     ) -> AsyncIterator[Answer]:
         """The answer to a request; one that was refused for what was added to it is sent once more without."""
         body = self.request(work, stream=stream)
-        async with AsyncExitStack() as stack:
-            asked, applied = self.differences.apply(self.engine, work, body, stream=stream)
+        asked, applied = self.differences.apply(self.engine, work, body, stream=stream)
+        try:
+            answer = await self._send(work, asked, patience)
+        except MeshError as error:
+            suspects = self.differences.suspects(error, applied, whole=whole)
+            if not suspects:
+                raise self.judge(error) from None
+            without, applied = self.differences.apply(
+                self.engine, work, body, stream=stream, without=suspects
+            )
             try:
-                answer = await self._send(stack, work, asked, patience)
-            except MeshError as error:
-                suspects = self.differences.suspects(error, applied, whole=whole)
-                if not suspects:
-                    raise self.judge(error) from None
-                without, applied = self.differences.apply(
-                    self.engine, work, body, stream=stream, without=suspects
-                )
-                try:
-                    answer = await self._send(stack, work, without, patience)
-                except MeshError as again:
-                    raise self.judge(again) from None
-                self.differences.leave_out(suspects)
-            self.differences.accept(applied)
+                answer = await self._send(work, without, patience)
+            except MeshError as again:
+                raise self.judge(again) from None
+            self.differences.leave_out(suspects)
+        self.differences.accept(applied)
+        try:
             yield answer
+        finally:
+            answer.close()
 
-    async def _send(
-        self, stack: AsyncExitStack, work: Work, body: dict[str, Any], patience: Patience
-    ) -> Answer:
+    async def _send(self, work: Work, body: dict[str, Any], patience: Patience) -> Answer:
         keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
-        return await stack.enter_async_context(
-            self.http.post(PATHS[work.operation], body, patience, keep=keep)
-        )
+        return await self.http.send(PATHS[work.operation], body, patience, keep=keep)
 
     def _forced(self, work: Work) -> Forced | None:
         """A tool call that must be brought about by a schema, as this engine takes no order to call one."""

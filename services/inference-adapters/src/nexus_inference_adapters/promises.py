@@ -7,8 +7,7 @@ that breaks it is UPSTREAM_MALFORMED, and what it takes is no longer believed of
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +110,7 @@ class Promises:
         self._work = work
         self._context = context_tokens
         self._body = work.body
+        self._said: dict[int, Said] = {}
         self._made = [] if work.operation == EMBEDDING else [each for each in PROMISES if each.made(work)]
 
     def check_whole(self, completed: Completed) -> None:
@@ -123,18 +123,14 @@ class Promises:
             self._check([_said_whole(choice) for choice in choices])
         self._check_read(completed.usage)
 
-    async def watch(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """The same events; in place of the good end of an answer that broke a promise comes Broken."""
-        said: dict[int, Said] = {}
-        async with aclosing(events):
-            async for event in events:
-                if self._made and type(event) is list:
-                    for text in event:
-                        _listen(said, text)
-                elif type(event) is Finish:
-                    self._check(list(said.values()))
-                    self._check_read(event.usage)
-                yield event
+    def hear(self, event: Event) -> None:
+        """The next event of a stream. Raises Broken in place of the good end of an answer that broke a promise."""
+        if self._made and type(event) is list:
+            for text in event:
+                _listen(self._said, text)
+        elif type(event) is Finish:
+            self._check(list(self._said.values()))
+            self._check_read(event.usage)
 
     def _check(self, choices: list[Said]) -> None:
         for said in choices:

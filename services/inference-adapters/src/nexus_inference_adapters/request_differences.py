@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from nexus_mesh.errors import MeshError, Reason
@@ -165,8 +166,8 @@ class Differences:
         """The body as the engine takes it, and the rows that changed it."""
         applied: list[str] = []
         skipped = (self._refused - {STREAM}) | {*without}
-        for row in DIFFERENCES:
-            if row.name in skipped or not row.fits(engine):
+        for row in _rows(engine):
+            if row.name in skipped:
                 continue
             if change := row.change(work, body, stream and STREAM not in skipped):
                 body = {**body, **change}
@@ -188,3 +189,8 @@ class Differences:
         if not named and re.search(UNKNOWN_FIELD, said, re.IGNORECASE):
             return [row.name for row in mine if row.name not in self._accepted]
         return named
+
+
+@cache
+def _rows(engine: str) -> tuple[Difference, ...]:
+    return tuple(row for row in DIFFERENCES if row.fits(engine))

@@ -86,12 +86,12 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def _opened(
         self, envelope: inference_pb2.Envelope
     ) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
-        """The envelope without its body, and the request object in it. Raises INVALID_REQUEST."""
+        """The envelope, without its body if that is large, and the request object in it. Raises INVALID_REQUEST."""
         if envelope.operation not in OPERATIONS.values():
             raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
-        rest = inference_pb2.Envelope(**{name: getattr(envelope, name) for name in BESIDE})
         if envelope.ByteSize() < LARGE:
-            return rest, _body(envelope.body)
+            return envelope, _body(envelope.body)
+        rest = inference_pb2.Envelope(**{name: getattr(envelope, name) for name in BESIDE})
         async with self._turns:
             text = await self._turns.step(getattr, envelope, "body")
             del envelope

@@ -100,7 +100,7 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
 def check_own_headers(fields: dict[bytes, bytes]) -> None:
     """MeshError INVALID_REQUEST for a header of ours that is none: a demand with a slip in its name is not dropped."""
     for name in fields:
-        if name.replace(b"_", b"-").startswith(OURS) and name not in OWN:
+        if name[:1] == b"x" and name.replace(b"_", b"-").startswith(OURS) and name not in OWN:
             said = name[:64].decode("latin-1")
             raise MeshError(
                 Reason.INVALID_REQUEST,

@@ -86,6 +86,8 @@ def _too_many_values() -> MeshError:
 
 def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
     """Whether it is in there so many times. Stops there: of most bodies little is looked at twice."""
+    if len(body) <= STEP:
+        return body.count(what) >= times
     at = -1
     for _ in range(times):
         at = body.find(what, at + 1)
