@@ -16,6 +16,8 @@ __all__ = ["CHUNKS_PER_SECOND", "KINDS", "Backend", "engine", "open_backend"]
 
 KINDS = ("nginx", "python")
 CHUNKS_PER_SECOND = 50
+WHOLE = 0.0
+"""The rate of an engine that answers whole, whatever it is asked for."""
 ROOT = Path(__file__).parent.parent
 NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -34,19 +36,19 @@ async def open_backend(kind: str, folder: Path) -> AsyncIterator[Backend]:
     """A running backend. Raises Unusable when nginx is wanted and missing."""
     async with AsyncExitStack() as stack:
         stream_port, stream_pid = await stack.enter_async_context(engine(folder / "engine.log"))
-        if kind == "python":
-            yield Backend(stream_port, stream_port, (stream_pid,))
-            return
-        chat_port, chat_pid = await stack.enter_async_context(_nginx(folder))
+        whole = _nginx(folder) if kind == "nginx" else engine(folder / "whole.log", rate=WHOLE)
+        chat_port, chat_pid = await stack.enter_async_context(whole)
         yield Backend(chat_port, stream_port, (chat_pid, stream_pid))
 
 
 @asynccontextmanager
-async def engine(log: Path, *models: str, port: int | None = None) -> AsyncIterator[tuple[int, int]]:
+async def engine(
+    log: Path, *models: str, port: int | None = None, rate: float = CHUNKS_PER_SECOND
+) -> AsyncIterator[tuple[int, int]]:
     """Our own server, with these models or the two of the bench: its port and pid."""
     port = port or free_port()
     listed = models or (answers.CHAT_MODEL, answers.STREAM_MODEL)
-    command = [sys.executable, "-m", "bench.engine", str(port), str(CHUNKS_PER_SECOND), *listed]
+    command = [sys.executable, "-m", "bench.engine", str(port), str(rate), *listed]
     async with running(command, log, cwd=ROOT) as process:
         await until_open(port, process, log)
         yield port, process.pid

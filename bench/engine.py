@@ -1,6 +1,6 @@
 """A model server that costs next to nothing: whole answers at once, streams at an exact pace.
 
-python -m bench.engine PORT RATE MODEL...    (RATE in chunks per second for each stream)
+python -m bench.engine PORT RATE MODEL...    (RATE in chunks per second for each stream; 0: it does not stream)
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Pacer:
 class Engine(asyncio.Protocol):
     """One keep-alive connection: requests one after the other, each with a Content-Length."""
 
-    def __init__(self, pacer: Pacer, listing: bytes) -> None:
+    def __init__(self, pacer: Pacer | None, listing: bytes) -> None:
         self._pacer = pacer
         self._listing = listing
         self._received = b""
@@ -103,7 +103,7 @@ class Engine(asyncio.Protocol):
 
     def _stream(self, request: dict[str, object]) -> None:
         assert self._transport is not None
-        if request["stream"] is not True:
+        if request["stream"] is not True or self._pacer is None:
             self._transport.write(CANNED)
             return
         wanted = request.get("max_tokens", request.get("max_completion_tokens"))
@@ -123,12 +123,13 @@ async def serve(port: int, rate: float, models: list[str]) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    pacer, listing = Pacer(rate), _response(answers.models(*models))
+    pacer, listing = Pacer(rate) if rate else None, _response(answers.models(*models))
     server = await loop.create_server(lambda: Engine(pacer, listing), "127.0.0.1", port, backlog=BACKLOG)
     async with server:
-        ticking = asyncio.create_task(pacer.run())
+        ticking = asyncio.create_task(pacer.run()) if pacer else None
         await stop.wait()
-        ticking.cancel()
+        if ticking:
+            ticking.cancel()
 
 
 if __name__ == "__main__":
