@@ -12,6 +12,7 @@ from nexus_inference_adapters.backend import Backend
 from nexus_mesh.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
+from support.fake_openai_garbage import garbage
 from support.fake_openai_script import DEATHS, Answer, Mode, Send, Wait
 from support.fake_vllm import FakeVllm
 from support.llama_cpp import LlamaCppServer
@@ -230,6 +231,31 @@ async def test_a_stream_that_does_not_count_is_not_used_for_whole_answers(
     await bench.complete(backend, HELLO)
     assert (await bench.complete(backend, HELLO))["usage"]["completion_tokens"] == 5
     assert "stream" not in fake_openai.calls[-1].body
+
+
+@pytest.mark.parametrize("odd", ["negative_usage", "text_usage"])
+async def test_a_count_that_is_none_teaches_nothing(bench: Bench, fake_openai: FakeOpenAI, odd: str) -> None:
+    """B8: whole answers stay streams underneath, or a silent engine would be found late from then on."""
+    backend = await bench.serve("openai_compatible", fake_openai.url)
+    fake_openai.script(garbage(odd))
+    for _ in range(2):
+        await bench.complete(backend, HELLO)
+    assert all(call.body.get("stream") is True for call in fake_openai.calls)
+
+
+async def test_one_whole_answer_in_place_of_a_stream_is_not_for_ever(
+    bench: Bench, fake_openai: FakeOpenAI
+) -> None:
+    """B8: a stream that came and counted shows that it can."""
+    backend = await bench.serve("openai_compatible", fake_openai.url)
+    fake_openai.streams = False
+    await bench.complete(backend, HELLO)
+    fake_openai.streams = True
+    await bench.complete(backend, HELLO)
+    assert "stream" not in fake_openai.calls[-1].body
+    await bench.stream(backend, HELLO)
+    await bench.complete(backend, HELLO)
+    assert fake_openai.calls[-1].body["stream"] is True
 
 
 LIMITED = error_body("Rate limit reached for requests.", "rate_limit_error", "rate_limit_exceeded")

@@ -48,6 +48,8 @@ class ChunkNormaliser:
         self._calls_one = calls_one(body)
         self._places: dict[int, int] = {}
         self._usage: inference_pb2.Usage | None = None
+        self.counts = False
+        """Whether it said anything of its usage, be it sense or not."""
         self.has_content = False
         """Whether anything but a role has come."""
         self.went_on = False
@@ -62,6 +64,7 @@ class ChunkNormaliser:
         if chunk.error:
             raise from_event({"error": chunk.error})
         if chunk.usage is not None:
+            self.counts = True
             self._usage = usage_of(chunk.usage) or self._usage
         if chunk.choices is UNSET and chunk.usage is None and not self.finished:
             raise malformed("The backend sent an event without choices.")

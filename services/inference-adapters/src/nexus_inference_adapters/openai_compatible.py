@@ -115,10 +115,7 @@ class OpenAICompatible(Adapter):
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
         if self.streams_only(work) or self._forced(work) is not None:
-            completed = await collect(work, self._stream(work, patience, whole=True), patience)
-            if completed.usage is None and self.engine == UNKNOWN:
-                self.differences.leave_out([STREAM])  # what it streams it does not count
-            return completed
+            return await collect(work, self._stream(work, patience, whole=True), patience)
         async with self._post(work, patience, stream=False, whole=True) as answer:
             return whole_answer(work, await answer.read())
 
@@ -154,6 +151,10 @@ class OpenAICompatible(Adapter):
                 if events.failure is not None:
                     raise events.failure
             usage = events.finish()
+            if usage is not None:
+                self.differences.readmit(STREAM)
+            elif whole and self.engine == UNKNOWN and not events.chunks.counts:
+                self.differences.leave_out([STREAM])  # what it streams it does not count
             await answer.drain()
             yield Finish(usage)
 

@@ -157,6 +157,10 @@ class Differences:
     def leave_out(self, names: Iterable[str]) -> None:
         self._refused |= set(names)
 
+    def readmit(self, name: str) -> None:
+        """It works after all: what was learned may have been one answer's oddity."""
+        self._refused.discard(name)
+
     def accept(self, names: Iterable[str]) -> None:
         self._accepted |= set(names)
 
