@@ -7,7 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from nexus_mesh import mdns
+from nexus_mesh.process import mdns
 from zeroconf import ServiceInfo
 from zeroconf.asyncio import AsyncZeroconf
 

@@ -14,7 +14,7 @@ from nexus.router.v1 import policy_pb2
 from nexus_cli import policy_calls
 from nexus_cli.instances import LIST
 from nexus_cli.operator import control
-from nexus_mesh.client import Peer
+from nexus_mesh.rpc.client import Peer
 
 from bench import answers
 from bench.backends import engine

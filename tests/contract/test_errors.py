@@ -6,8 +6,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from nexus.types.v1 import error_pb2
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.status import CODES, from_rpc_error, to_status
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.status import CODES, from_rpc_error, to_status
 
 
 def test_reasons_equal_the_contract() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from nexus_mesh.join_token import JoinToken
+from nexus_mesh.identity.join_token import JoinToken
 from support.e2e_cli import nexus, running
 from support.e2e_mesh import HELLO, listed_models, sdk, serving
 from support.fake_openai import FakeOpenAI

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from nexus_cli.instances import listed
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend, eventually, live_mesh
 from support.load import load

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from nexus_mesh.spiffe import SpiffeId
+from nexus_mesh.identity.spiffe import SpiffeId
 from support.e2e_cli import nexus
 from support.e2e_mesh import HELLO, listed_models, sdk, serving
 from support.fake_openai import FakeOpenAI

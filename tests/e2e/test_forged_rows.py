@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
 from nexus_cli.instances import listed
-from nexus_mesh import tls
-from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.identity import tls
+from nexus_mesh.identity.spiffe import role_server_name
 from nexus_registry.etcd import EtcdClient, EtcdError
 from nexus_registry.instances import key_of
 from support.e2e_mesh import HELLO

@@ -34,7 +34,7 @@ def _no_failover() -> None:
 
 
 def _retry_everything() -> None:
-    errors = import_module("nexus_mesh.errors")
+    errors = import_module("nexus_mesh.core.errors")
     replace("nexus_gateway.dispatch", "RETRYABLE", frozenset(errors.Reason))
     replace("nexus_gateway.dispatch", "_is_roomier", lambda *_: True)
 
@@ -77,21 +77,21 @@ def _filter_is_stop() -> None:
 
 def _advertised(port: str) -> None:
     """No guard: the adapter registers under a proxy's port instead of its own."""
-    registration = import_module("nexus_mesh.registration").Registration
+    registration = import_module("nexus_mesh.process.registration").Registration
 
     class Elsewhere(registration):
         def __init__(self, *args: Any, **named: Any) -> None:
             super().__init__(*args, **(named | {"port": int(port)}))
 
-    replace("nexus_mesh.service", "Registration", Elsewhere)
+    replace("nexus_mesh.process.service", "Registration", Elsewhere)
 
 
 def _no_pings() -> None:
     """A frozen peer is then noticed after a minute; the limits of requests are taken away in the configuration."""
-    options = import_module("nexus_mesh.link").OPTIONS
+    options = import_module("nexus_mesh.rpc.link").OPTIONS
     patient = tuple(option for option in options if "ping" not in option[0] and "keepalive" not in option[0])
     assert patient != options
-    replace("nexus_mesh.link", "OPTIONS", patient)
+    replace("nexus_mesh.rpc.link", "OPTIONS", patient)
 
 
 SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {

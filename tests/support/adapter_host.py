@@ -17,7 +17,7 @@ from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig, Timeouts
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
-from nexus_mesh.registration import StatusBoard
+from nexus_mesh.process.registration import StatusBoard
 from support.waiting import eventually
 
 OPERATIONS: dict[str, model_pb2.Operation] = {"chat": CHAT, "completion": COMPLETION, "embedding": EMBEDDING}

@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from nexus_mesh.spiffe import SpiffeId, role_server_name
-from nexus_mesh.tls import Identity, Material
+from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
+from nexus_mesh.identity.tls import Identity, Material
 
 DAY = datetime.timedelta(days=1)
 

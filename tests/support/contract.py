@@ -12,7 +12,7 @@ import nexus.types.v1.error_pb2
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from nexus_mesh import reflection
+from nexus_mesh.rpc import reflection
 
 ROOT = Path(nexus.types.v1.error_pb2.__file__).parents[2]
 FOREIGN = ("etcd",)  # contracts of servers that are not ours

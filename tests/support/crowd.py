@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nexus_gateway.accounts import Principal
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench, chat
 from support.scripted_adapter import ScriptedAdapter

@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus.lifecycle.v1 import lifecycle_pb2
 from nexus_gateway.lifecycle import Done
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 
 __all__ = ["EdgeLifecycle"]
 

@@ -12,7 +12,7 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Explanation, Verdict
 from support.edge_lifecycle import EdgeLifecycle
 from support.routing_targets import target

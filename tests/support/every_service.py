@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import grpc
-from nexus_mesh.server import Servicer
+from nexus_mesh.rpc.server import Servicer
 from support.contract import Rpc, rpcs
 
 BUILT_IN = ("grpc.", "nexus.mesh.")  # every server has these already

@@ -14,7 +14,7 @@ from nexus_gateway.app import build_pipeline
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.request import InferenceRequest
-from nexus_mesh.mesh import Mesh
+from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.scripted_adapter import ScriptedAdapter, serve_adapter, text_of
 from support.scripted_control import Control, serve_control

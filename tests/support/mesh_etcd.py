@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import yaml
 from nexus_cli import etcd
-from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.identity.spiffe import role_server_name
 from nexus_registry.etcd import EtcdClient, UnavailableError
 from support.ca import MeshCA
 from support.etcd import program

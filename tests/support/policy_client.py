@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from nexus.router.v1 import policy_pb2 as pb
-from nexus_mesh.client import Method, Peer
+from nexus_mesh.rpc.client import Method, Peer
 
 SERVICE = "nexus.router.v1.PolicyService"
 GET = Method(SERVICE, "GetPolicy", pb.GetPolicyRequest, pb.GetPolicyResponse)

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
 from nexus.vault.v1 import keys_pb2, keys_pb2_grpc, tenants_pb2
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.server import MeshServer, Servicer, start_server
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.ca import MeshCA
 from support.processes import free_port
 

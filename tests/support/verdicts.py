@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
-from nexus_mesh.errors import Reason
-from nexus_mesh.status import from_rpc_error
+from nexus_mesh.core.errors import Reason
+from nexus_mesh.rpc.status import from_rpc_error
 from support.contract import Rpc, rpcs
 
 RPCS = rpcs()

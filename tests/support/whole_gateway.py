@@ -10,8 +10,8 @@ from typing import Any
 import openai
 from nexus_gateway.app import open_gateway
 from nexus_gateway.config import GatewaySettings
-from nexus_mesh.mesh import Mesh
-from nexus_mesh.server import start_server
+from nexus_mesh.process.mesh import Mesh
+from nexus_mesh.rpc.server import start_server
 from support.gateway_bench import GatewayBench
 
 __all__ = ["Gateway", "gateway"]

@@ -9,7 +9,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import DEMO, open_adapter
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan
-from nexus_mesh.mesh import Mesh
+from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.control_plane import settings_of
 from support.fake_openai import FakeOpenAI

@@ -10,7 +10,7 @@ import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import open_adapter
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_mesh.mesh import Mesh
+from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.control_plane import settings_of
 from support.fake_openai import FakeOpenAI

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import memory_pb2
 from nexus_inference_adapters.config import GIB
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.shared_card import shared_card

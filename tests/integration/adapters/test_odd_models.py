@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from nexus_mesh.row_limits import MODELS
-from nexus_mesh.row_parts import fitted
+from nexus_mesh.rows.limits import MODELS
+from nexus_mesh.rows.parts import fitted
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
 

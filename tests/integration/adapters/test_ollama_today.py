@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.backend import Backend
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.fake_ollama_models import OllamaModel

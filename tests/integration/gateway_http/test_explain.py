@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.http.options import EdgeOptions
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_server import running_edge
 from support.raw_http import ask, chat, request
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_server import running_edge
 from support.raw_http import ask, assert_envelope, request
 

@@ -14,7 +14,7 @@ from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_gateway.http.exchange import served_headers
 from nexus_gateway.validation.parse import parse_request
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter

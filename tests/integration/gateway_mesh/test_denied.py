@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 from nexus_gateway.snapshot_file import SnapshotFile
-from nexus_mesh.errors import MeshError
-from nexus_mesh.mesh import Mesh
+from nexus_mesh.core.errors import MeshError
+from nexus_mesh.process.mesh import Mesh
 from support.gateway_bench import GatewayBench, read_all
 from support.scripted_adapter import ScriptedAdapter, text_of
 from support.waiting import eventually

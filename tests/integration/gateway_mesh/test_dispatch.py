@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from nexus.registry.v1 import instance_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Capability
 from support.gateway_bench import GatewayBench, chat
 from support.waiting import eventually

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 import pytest
-from nexus_mesh.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench
 
 REQUESTS, AT_ONCE = 200, 4

@@ -8,7 +8,7 @@ import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench
 
 FALLBACKS = {"large": snapshot_pb2.Fallbacks(models=["small", "tiny"])}

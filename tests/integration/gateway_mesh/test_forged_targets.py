@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from nexus.router.v1.snapshot_pb2 import Target
-from nexus_mesh.errors import MeshError
-from nexus_mesh.tls import Identity
+from nexus_mesh.core.errors import MeshError
+from nexus_mesh.identity.tls import Identity
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter, serve_adapter
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nexus.vault.v1 import keys_pb2, tenants_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.crowd import waiting
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from nexus_gateway.request import InferenceRequest
-from nexus_mesh.errors import Reason
+from nexus_mesh.core.errors import Reason
 from support.gateway_bench import GatewayBench, chat, read_all
 from support.scripted_adapter import ScriptedAdapter
 

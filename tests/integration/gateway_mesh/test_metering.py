@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 from nexus.vault.v1 import keys_pb2
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 from prometheus_client import REGISTRY
 from structlog.typing import EventDict
 from support.gateway_bench import GatewayBench, chat

@@ -9,7 +9,7 @@ import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 
 COMPLETION = model_pb2.OPERATION_COMPLETION

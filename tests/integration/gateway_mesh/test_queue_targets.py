@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.crowd import PATIENT, Crowd, held_box, one_by_one, reason_of, started, waiting
 from support.gateway_bench import GatewayBench
 from support.waiting import eventually

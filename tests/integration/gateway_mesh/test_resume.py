@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter, text_of
 from support.waiting import eventually

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench, chat, read_all
 from support.scripted_adapter import text_of
 from support.waiting import eventually

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.telemetry import set_request_id
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core.telemetry import set_request_id
 from support.ca import MeshCA
 from support.echo_service import WAYS, Way, complete, echo, peer_of, stream
 from support.waiting import eventually

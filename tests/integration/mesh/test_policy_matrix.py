@@ -10,13 +10,13 @@ import grpc
 import pytest
 import pytest_asyncio
 import structlog
-from nexus_mesh.errors import Reason
-from nexus_mesh.middleware import Report
-from nexus_mesh.policy import POLICY, PUBLIC
-from nexus_mesh.server import MeshServer, serve_public, start_server
-from nexus_mesh.spiffe import ROLES
-from nexus_mesh.status import from_rpc_error
-from nexus_mesh.tls import Identity, Material
+from nexus_mesh.core.errors import Reason
+from nexus_mesh.rpc.middleware import Report
+from nexus_mesh.rpc.policy import POLICY, PUBLIC
+from nexus_mesh.rpc.server import MeshServer, serve_public, start_server
+from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.rpc.status import from_rpc_error
+from nexus_mesh.identity.tls import Identity, Material
 from support.ca import MeshCA
 from support.contract import Rpc, rpcs
 from support.every_service import BUILT_IN, servicers

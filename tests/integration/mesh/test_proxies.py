@@ -6,11 +6,12 @@ import ssl
 
 import grpc
 import pytest
-from nexus_mesh import enrollment, tls
-from nexus_mesh.channels import channel
-from nexus_mesh.errors import MeshError
-from nexus_mesh.join_token import JoinToken
-from nexus_mesh.server import serve_public
+from nexus_mesh.process import enrollment
+from nexus_mesh.identity import tls
+from nexus_mesh.rpc.channels import channel
+from nexus_mesh.core.errors import MeshError
+from nexus_mesh.identity.join_token import JoinToken
+from nexus_mesh.rpc.server import serve_public
 from nexus_registry.etcd.connection import Connection
 from support.ca import MeshCA
 from support.echo_service import WAYS, complete, echo, peer_of

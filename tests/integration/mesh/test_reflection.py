@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
-from nexus_mesh.server import MeshServer, start_server
+from nexus_mesh.rpc.server import MeshServer, start_server
 from support.ca import MeshCA
 from support.contract import files, rpcs
 from support.every_service import servicers

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from nexus.registry.v1 import instance_pb2
-from nexus_mesh import tls
+from nexus_mesh.identity import tls
 from support.ca import MeshCA
 from support.control_plane import Member, Watcher
 from support.etcd import EtcdCluster

@@ -12,7 +12,7 @@ import pytest_asyncio
 from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1 import router_pb2
 from nexus.types.v1.model_pb2 import OPERATION_CHAT
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.ca import MeshCA
 from support.routing_plane import BOX, EXPLAIN, ControlPlane, backend
 from support.waiting import eventually

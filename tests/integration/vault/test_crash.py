@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 from nexus_vault.core import open_core
 from nexus_vault.join_tokens import JoinTokens
 from nexus_vault.key_ring import KeyRing

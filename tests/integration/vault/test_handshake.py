@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from nexus_mesh.tls import certificate_request, new_key
+from nexus_mesh.identity.tls import certificate_request, new_key
 from nexus_vault.core import Core, open_core
 from support.vault import spiffe, vault_settings
 

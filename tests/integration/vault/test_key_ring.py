@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_vault.core import Core
 from nexus_vault.journal import Synced
 from nexus_vault.key_news import Revoked

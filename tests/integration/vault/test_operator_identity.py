@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from nexus_mesh import tls
+from nexus_mesh.identity import tls
 from nexus_vault.ca.issue import IssuingAuthority
 from nexus_vault.core import Core
 from nexus_vault.operator_identity import OperatorIdentity

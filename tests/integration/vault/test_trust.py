@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_vault.core import Core
 from nexus_vault.trust import Trust
 from support.vault import spiffe

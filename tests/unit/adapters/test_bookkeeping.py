@@ -13,7 +13,7 @@ from nexus_inference_adapters.chunks import ChunkNormaliser
 from nexus_inference_adapters.event_stream import EventStream
 from nexus_inference_adapters.normalise import whole_answer
 from nexus_inference_adapters.vocabulary import CHAT
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 Json = dict[str, Any]
 ODD = (None, "", "x", -1, 7, 2.5, True, [], {}, "12", 2**70)

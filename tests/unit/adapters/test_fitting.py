@@ -6,7 +6,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.adapter import Inspection, Offer
 from nexus_inference_adapters.fitting import fitting
-from nexus_mesh.row_limits import MODELS
+from nexus_mesh.rows.limits import MODELS
 
 
 def inspection(*ids: str, reason: str = "", capacity: int = 3) -> Inspection:

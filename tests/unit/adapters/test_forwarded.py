@@ -16,7 +16,7 @@ from nexus_inference_adapters.forwarded import (
     PARTS_OF,
     check_forwarded,
 )
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 ALL = OPENAI | OTHERS | LEFT_OUT | frozenset().union(*ENGINES.values())
 OPERATORS = {"documents", "repetition_detection", "num_draft_tokens"}

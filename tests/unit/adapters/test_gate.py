@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from nexus_inference_adapters.gate import Gate
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.waiting import eventually
 
 

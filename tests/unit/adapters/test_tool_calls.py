@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from nexus_inference_adapters.openai_types import Function, ToolCall
 from nexus_inference_adapters.tool_calls import ToolCallPieces, whole_calls
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 
 
 def plain(pieces: list[ToolCall]) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nexus_inference_adapters.upstream_errors import from_answer, from_event
-from nexus_mesh.errors import Reason
+from nexus_mesh.core.errors import Reason
 
 ANSWERS: list[tuple[int, Any, Reason]] = [
     (

@@ -21,7 +21,7 @@ from nexus_gateway.queueing.settings import QueueSettings
 from nexus_gateway.reachability import Reachability
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.traffic import Ride, Traffic
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Requirements, plan
 from support.gateway_bench import chat
 

@@ -8,7 +8,7 @@ import random
 
 import pytest
 from nexus_gateway.body_budget import MOST_WAITING, BodyBudget, Hold
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 pytestmark = pytest.mark.security
 PATIENT = 60.0

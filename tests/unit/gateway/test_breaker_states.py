@@ -12,7 +12,7 @@ from nexus_gateway.breakers import Breakers
 from nexus_gateway.queueing.tenants import Tenant
 from nexus_gateway.reachability import Reachability
 from nexus_gateway.traffic import Ride, Traffic
-from nexus_mesh.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Model, Operation, Plan, Requirements, State, Table, Target, plan
 
 MODELS = {"a": "mnop", "b": "mn", "c": "m"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus_gateway.content import has_content
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 
 def chunk(*choices: dict[str, Any]) -> inference_pb2.StreamResponse:

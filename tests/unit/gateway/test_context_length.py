@@ -10,7 +10,7 @@ from nexus_gateway.context_length import reword, too_long
 from nexus_gateway.limits import TimeLimits
 from nexus_gateway.passage import Passage
 from nexus_gateway.validation.parse import parse_request
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 CHAT, TEXT, VECTOR = (
     model_pb2.OPERATION_CHAT,

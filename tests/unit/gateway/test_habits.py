@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.validation.parse import parse_request
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 
 USER = {"role": "user", "content": "hi"}
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}

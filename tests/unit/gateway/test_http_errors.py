@@ -7,7 +7,7 @@ import json
 import pytest
 from nexus.types.v1 import error_pb2
 from nexus_gateway.http.errors import EDGE, REASONS, EdgeError, envelope, error_object
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 SAID = "What happened, why, what to do."
 

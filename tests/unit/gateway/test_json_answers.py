@@ -11,7 +11,7 @@ import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.http.answers import answer_body, float32_base64
 from nexus_gateway.request import InferenceRequest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import default_body
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nexus_gateway.validation import json_guard
 from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS, decode_object
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.turns import at_once
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core.turns import at_once
 
 
 def nested(depth: int, opener: str = "[", closer: str = "]") -> bytes:

@@ -10,7 +10,7 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
 from nexus_gateway.validation.permits import granted
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 CHAT, COMPLETION, EMBEDDING = (
     model_pb2.OPERATION_CHAT,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus_gateway.accounts import Account, Key, Principal, Tenant
 from nexus_gateway.principals import KEPT_REFUSALS, REFUSAL_SECONDS, Authenticator
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 
 
 def account(key_id: str, name: str, **more: Any) -> Account:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from nexus_gateway.refusals import BY_STAGE, refuse
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import (
     STAGES,
     Capability,

@@ -9,7 +9,7 @@ import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.http.events import EventWriter
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import delta, usage
 
 CHAT, COMPLETION = model_pb2.OPERATION_CHAT, model_pb2.OPERATION_COMPLETION

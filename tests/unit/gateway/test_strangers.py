@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus_gateway.http.strangers import AT_ONCE, LINE_SECONDS, PER_SECOND, Strangers
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.security

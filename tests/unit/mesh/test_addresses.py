@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from nexus_mesh import addresses
+from nexus_mesh.core import addresses
 
 WHOLE = [
     ("127.0.0.1", 7410, "127.0.0.1:7410"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nexus_mesh.files import create_private, private_folder, write_private
+from nexus_mesh.core.files import create_private, private_folder, write_private
 
 pytestmark = pytest.mark.security
 
@@ -57,7 +57,7 @@ def test_the_users_own_home_directory_is_left_alone(tmp_path: Path, monkeypatch:
 
 GUARDED = """
 import os, resource
-from nexus_mesh.files import guard_process
+from nexus_mesh.core.files import guard_process
 guard_process()
 open("made", "w").close()
 os.mkdir("folder")

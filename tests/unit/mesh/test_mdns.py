@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from nexus_mesh.mdns import is_local, local_interfaces, own_addresses
+from nexus_mesh.process.mdns import is_local, local_interfaces, own_addresses
 
 
 @pytest.mark.parametrize(

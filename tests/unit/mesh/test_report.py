@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.middleware import Call, Report
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.middleware import Call, Report
 from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.security

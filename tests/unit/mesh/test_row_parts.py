@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_UNHEALTHY, Backend, Status
 from nexus.types.v1.memory_pb2 import Device, Reservation
 from nexus.types.v1.model_pb2 import CAPABILITY_TOOLS, Model
-from nexus_mesh import row_limits as limits
-from nexus_mesh.row_parts import fitted
+from nexus_mesh.rows import limits
+from nexus_mesh.rows.parts import fitted
 
 HUGE = "x" * (1 << 20)
 INNOCENT = Backend(

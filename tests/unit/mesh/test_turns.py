@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Generator
 
 import pytest
-from nexus_mesh.turns import Turns, at_once
+from nexus_mesh.core.turns import Turns, at_once
 
 
 def counted(seen: list[str], name: str, steps: int) -> Generator[None, None, str]:

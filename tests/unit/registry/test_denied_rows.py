@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, Instance
-from nexus_mesh.denials import Denials
-from nexus_mesh.spiffe import SpiffeId
+from nexus_mesh.identity.denials import Denials
+from nexus_mesh.identity.spiffe import SpiffeId
 from nexus_registry.denied_rows import DeniedRows
 from nexus_registry.directory import Directory
 from nexus_registry.store import Rows

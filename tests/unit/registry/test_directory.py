@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_DRAINING, Instance, Status
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.directory import Directory
 from nexus_registry.registration import Beat
 from nexus_registry.table import Table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.limits import check_port, check_version
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.pages import page
 
 ROWS = [Instance(id=f"{number:04}", role=("adapter", "gateway")[number % 2]) for number in range(1500)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_mesh.errors import MeshError
+from nexus_mesh.core.errors import MeshError
 from nexus_registry.peer import join_address, peer_host
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.table import Table
 
 

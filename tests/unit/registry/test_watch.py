@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2 import WatchResponse
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.table import Table
 from nexus_registry.watch import watch
 

@@ -7,7 +7,7 @@ from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_UNHEALTHY
 from nexus.router.v1.router_pb2 import ExplainRequest
 from nexus.router.v1.snapshot_pb2 import Snapshot, Target
 from nexus.types.v1.model_pb2 import CAPABILITY_TOOLS, OPERATION_CHAT, Capability, Model, Operation
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_router.explaining import explain_on
 
 MODEL = Model(id="m", operations=[OPERATION_CHAT], capabilities=[CAPABILITY_TOOLS], loaded=True)

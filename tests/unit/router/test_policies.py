@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_router.config import RoutingSettings
 from nexus_router.policy.files import RevisionFiles
 from nexus_router.policy.policies import Policies

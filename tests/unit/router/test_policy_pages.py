@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_router.policy.pages import page
 
 HISTORY = [(number, f"r{number}") for number in range(10, 0, -1)]

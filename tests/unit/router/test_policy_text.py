@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_router.config import RoutingSettings
 from nexus_router.policy import text
 

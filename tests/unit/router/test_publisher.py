@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from nexus.router.v1.snapshot_pb2 import Snapshot, Target
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_router.publisher import Publisher
 from support.waiting import eventually
 

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.tls import certificate_request, new_key
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity.tls import certificate_request, new_key
 from nexus_vault.ca.request import MAX_REQUEST_BYTES, requested_key
 
 NOBODY = x509.Name([])

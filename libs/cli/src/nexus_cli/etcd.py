@@ -10,10 +10,10 @@ import sysconfig
 from importlib import resources
 from pathlib import Path
 
-from nexus_mesh import addresses
-from nexus_mesh.etcd_flags import EtcdPlaces, etcd_flags
-from nexus_mesh.files import private_folder, write_private
-from nexus_mesh.tls import Material
+from nexus_mesh.core import addresses
+from nexus_mesh.process.etcd_flags import EtcdPlaces, etcd_flags
+from nexus_mesh.core.files import private_folder, write_private
+from nexus_mesh.identity.tls import Material
 
 from nexus_cli.output import Failure
 

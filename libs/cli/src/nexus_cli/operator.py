@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from nexus_mesh import tls
-from nexus_mesh.client import Peer
-from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.identity import tls
+from nexus_mesh.rpc.client import Peer
+from nexus_mesh.identity.spiffe import role_server_name
 
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure

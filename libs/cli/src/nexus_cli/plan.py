@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nexus_mesh import addresses
-from nexus_mesh.config import read_toml
-from nexus_mesh.problems import near, path_of
-from nexus_mesh.toml_places import line_of
+from nexus_mesh.core import addresses
+from nexus_mesh.process.config import read_toml
+from nexus_mesh.process.problems import near, path_of
+from nexus_mesh.process.toml_places import line_of
 
 from nexus_cli import etcd
 from nexus_cli.layout import Layout, MeshFile

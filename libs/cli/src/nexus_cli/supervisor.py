@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from nexus_mesh import run_file, tls
-from nexus_mesh.client import Peer
-from nexus_mesh.healthcheck import check
+from nexus_mesh.process import run_file
+from nexus_mesh.identity import tls
+from nexus_mesh.rpc.client import Peer
+from nexus_mesh.process.healthcheck import check
 
 from nexus_cli import bootstrap
 from nexus_cli.layout import Layout, MeshFile

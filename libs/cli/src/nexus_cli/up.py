@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from nexus_mesh import addresses
-from nexus_mesh.config import default_node
+from nexus_mesh.core import addresses
+from nexus_mesh.process.config import default_node
 
 from nexus_cli import welcome
 from nexus_cli.advertising import advertised

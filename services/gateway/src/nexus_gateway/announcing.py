@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from nexus_mesh import mdns, telemetry
-from nexus_mesh.addresses import is_loopback
-from nexus_mesh.version import VERSION
+from nexus_mesh.process import mdns
+from nexus_mesh.core import telemetry
+from nexus_mesh.core.addresses import is_loopback
+from nexus_mesh.core.version import VERSION
 
 from nexus_gateway.config import GatewaySettings
 

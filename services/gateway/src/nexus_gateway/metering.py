@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import prometheus_client
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 from nexus_routing import Operation, names
 
 from nexus_gateway.passage import Passage

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from nexus_mesh import telemetry
-from nexus_mesh.backoff import Backoff
+from nexus_mesh.core import telemetry
+from nexus_mesh.core.backoff import Backoff
 from nexus_routing import Endpoint
 
 __all__ = ["Reachability"]

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh import telemetry
-from nexus_mesh.denials import Denials
-from nexus_mesh.row_identity import RowGuard
+from nexus_mesh.core import telemetry
+from nexus_mesh.identity.denials import Denials
+from nexus_mesh.rows.identity import RowGuard
 from nexus_routing import Table, Target, read_policy, read_target
 
 __all__ = ["RoutingTable"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from nexus.router.v1 import router_pb2
-from nexus_mesh import telemetry
-from nexus_mesh.client import Method, Peer
+from nexus_mesh.core import telemetry
+from nexus_mesh.rpc.client import Method, Peer
 
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.snapshot_file import SnapshotFile

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, nullcontext
 from nexus.catalog.v1 import catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2_grpc
-from nexus_mesh import telemetry
-from nexus_mesh.service import Mesh, Servicer
+from nexus_mesh.core import telemetry
+from nexus_mesh.process.service import Mesh, Servicer
 
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan

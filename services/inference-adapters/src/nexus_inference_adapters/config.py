@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from nexus_mesh.config import ServiceSettings, service_config
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.problems import near
-from nexus_mesh.row_limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
+from nexus_mesh.process.config import ServiceSettings, service_config
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.process.problems import near
+from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS

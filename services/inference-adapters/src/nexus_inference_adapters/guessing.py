@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 
 from nexus_inference_adapters.adapter import Count, Work
 from nexus_inference_adapters.estimate import estimate

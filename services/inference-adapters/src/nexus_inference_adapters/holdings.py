@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 
 from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import BackendConfig

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 
 __all__ = ["ANYONE", "FRESH_SECONDS", "Listener", "Owners", "listeners_in", "owners_in"]
 

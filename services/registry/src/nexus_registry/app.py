@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from nexus.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
-from nexus_mesh.row_identity import RowGuard
-from nexus_mesh.service import Mesh, Servicer
-from nexus_mesh.spiffe import role_server_name
+from nexus_mesh.rows.identity import RowGuard
+from nexus_mesh.process.service import Mesh, Servicer
+from nexus_mesh.identity.spiffe import role_server_name
 
 from nexus_registry import metrics
 from nexus_registry.config import RegistrySettings

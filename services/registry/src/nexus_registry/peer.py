@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import unquote
 
-from nexus_mesh import addresses
-from nexus_mesh.errors import MeshError, Reason
+from nexus_mesh.core import addresses
+from nexus_mesh.core.errors import MeshError, Reason
 
 
 def peer_host(peer: str) -> str:

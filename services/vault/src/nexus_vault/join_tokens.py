@@ -9,11 +9,11 @@ from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
-from nexus_mesh import telemetry
-from nexus_mesh.claims import UNLIMITED, Claims
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.join_token import SECRET_BYTES
-from nexus_mesh.spiffe import SpiffeId
+from nexus_mesh.core import telemetry
+from nexus_mesh.identity.claims import UNLIMITED, Claims
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity.join_token import SECRET_BYTES
+from nexus_mesh.identity.spiffe import SpiffeId
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.clock import Clock, utc_now

@@ -6,8 +6,8 @@ import base64
 import secrets
 from pathlib import Path
 
-from nexus_mesh import telemetry
-from nexus_mesh.files import create_private, private_folder
+from nexus_mesh.core import telemetry
+from nexus_mesh.core.files import create_private, private_folder
 
 from nexus_vault.errors import VaultUnusableError
 from nexus_vault.seal import KEY_BYTES

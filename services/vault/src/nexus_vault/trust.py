@@ -6,9 +6,9 @@ import datetime
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from nexus_mesh import telemetry
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.spiffe import SpiffeId
+from nexus_mesh.core import telemetry
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity.spiffe import SpiffeId
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.ca.issue import IssuingAuthority

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from typing import Any
 
 import msgspec
-from nexus_mesh.errors import MeshError
-from nexus_mesh.turns import at_once
+from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core.turns import at_once
 
 from nexus_gateway.validation.refusals import invalid, wrong_type
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_mesh.errors import MeshError, Reason
-from nexus_mesh.spiffe import LABEL
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity.spiffe import LABEL
 
 __all__ = ["check_zone"]
 

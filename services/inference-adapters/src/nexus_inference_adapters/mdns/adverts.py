@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from nexus_mesh import mdns
+from nexus_mesh.process import mdns
 
 from nexus_inference_adapters.probing import LOOPBACK
 

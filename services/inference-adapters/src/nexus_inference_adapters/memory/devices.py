@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 
 from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
 from nexus_inference_adapters.memory.types import Device

@@ -1,0 +1,109 @@
+"""Logs as JSON with the request's id, metrics on their own loopback port, traces once an endpoint is set."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import prometheus_client
+
+from nexus_mesh.core._structlog import structlog
+
+__all__ = [
+    "current_request_id",
+    "logger",
+    "new_request_id",
+    "serve_metrics",
+    "set_request_id",
+    "setup_logging",
+]
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+SECRET_WORDS = ("secret", "token", "password", "credential", "authorization", "key_pem")
+
+
+def new_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
+
+
+def current_request_id() -> str:
+    """The id of the request being served, or an empty string."""
+    return REQUEST_ID.get()
+
+
+def set_request_id(request_id: str) -> None:
+    REQUEST_ID.set(request_id)
+
+
+def logger(name: str) -> Any:
+    """A structured logger: constant messages, values as fields."""
+    return structlog.get_logger(component=name)
+
+
+def setup_logging(service: str, level: str) -> None:
+    """One JSON object a line on standard error, for our loggers and the libraries' alike."""
+    structlog.configure(
+        processors=[
+            _add_request_id,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _leave_out_nothing,
+            _mask_secrets,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_encode),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def serve_metrics(host: str, port: int) -> int:
+    """Serves /metrics in a thread of its own; returns the bound port."""
+    server, _ = prometheus_client.start_http_server(port, addr=host)
+    return int(server.server_port)
+
+
+def _add_request_id(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    return event
+
+
+def _leave_out_nothing(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A field without a value says no more than a field that is not there, in every line of every request."""
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _mask_secrets(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name in event:
+        if _is_secret(name):
+            event[name] = "***"
+    return event
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return any(word in name.lower() for word in SECRET_WORDS)
+
+
+def _encode(event: MutableMapping[str, Any], **_: object) -> bytes:
+    return msgspec.json.encode(event, enc_hook=lambda value: str(value)[:256])

@@ -1,0 +1,240 @@
+"""A peer of the mesh as its callers see it: typed calls, deadlines that travel, certificates that change unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from nexus_mesh.core import telemetry
+from nexus_mesh.rpc import tracing
+from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.link import Link
+from nexus_mesh.rpc.methods import Method, Req, Res
+from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
+from nexus_mesh.rpc.status import from_rpc_error
+from nexus_mesh.rpc.streams import RpcStream, StreamCall, TunnelStream, UploadStream
+from nexus_mesh.identity.tls import Identity
+from nexus_mesh.rpc.tunnel.client import Metadata
+from nexus_mesh.rpc.uploads import sent
+
+__all__ = ["Method", "Peer", "Req", "StreamCall"]
+
+log = telemetry.logger("client")
+HOP_MARGIN = 0.05
+RETIRE_GRACE = 35 * 60.0
+CONNECT_TIMEOUT = 5.0
+
+LARGEST_IN_TUNNEL = 256 * 1024
+"""Bytes of a request; a larger one would hold up the others of its tunnel, and has an RPC of its own."""
+
+
+class Peer:
+    """One address under one server name. Calls raise MeshError; a transport failure has metadata transport=1."""
+
+    def __init__(self, address: str, server_name: str, identity: Identity) -> None:
+        self.address = address
+        self.server_name = server_name
+        self._identity = identity
+        self._link = Link(address, server_name, identity)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+        self._unsubscribe = identity.subscribe(self._renew)
+
+    async def unary(
+        self, method: Method[Req, Res], request: Req | bytes, *, timeout: float, metadata: Metadata = ()
+    ) -> Res:
+        """Calls and returns the response. `timeout` in seconds, cut to what is left of the RPC being served.
+
+        A request that is serialised already is for those that are large: it is let go of once it has been sent.
+        """
+        link, limit, metadata = self._link, _limit(timeout), _correlated(metadata)
+        link.enter()
+        try:
+            serialised = _serialised(method, request)
+            if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
+                return await _in_tunnel(link, method, serialised, limit, metadata)
+            if serialised is None:
+                return await link.unary(method)(request, timeout=limit, metadata=metadata)
+            message = [serialised]
+            del request, serialised
+            return await sent(link.upload(method)(timeout=limit, metadata=metadata), message, link.uploading)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        except asyncio.CancelledError:
+            # The library raises this for a call whose channel we closed too; only a cancelled task may pass it on.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise MeshError(
+                Reason.BACKEND_LOST, "The connection was closed.", metadata={"transport": "1"}
+            ) from None
+        finally:
+            link.leave()
+
+    def stream(
+        self,
+        method: Method[Req, Res],
+        request: Req | bytes,
+        *,
+        timeout: float | None,
+        metadata: Metadata = (),
+    ) -> StreamCall[Res]:
+        """Opens a server stream: `async with peer.stream(...) as call: async for message in call`."""
+        rest = (_limit(timeout), _correlated(metadata))
+        serialised = _serialised(method, request)
+        if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
+            return TunnelStream(self._link, method, serialised, *rest)
+        if serialised is not None:
+            return UploadStream(self._link, method, serialised, *rest)
+        return RpcStream(self._link, method, request, *rest)
+
+    @asynccontextmanager
+    async def bidi(self, method: Method[Req, Res]) -> AsyncIterator[tuple[Any, Link]]:
+        """Opens a two-way stream: the gRPC call (read, write) and the link it runs on. Cancelled on leaving."""
+        link = self._link
+        link.enter()
+        call = link.bidi(method)()
+        try:
+            yield call, link
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from None
+        finally:
+            call.cancel()
+            link.leave()
+
+    async def follow(
+        self,
+        method: Method[Req, Res],
+        make_request: Callable[[], Req],
+        *,
+        on_state: Callable[[bool], None] | None = None,
+        on_error: Callable[[MeshError], None] | None = None,
+    ) -> AsyncIterator[Res]:
+        """Yields the messages of a watch for ever, opening it again with make_request() after each loss."""
+        backoff, tell = Backoff(), on_state or (lambda _: None)
+        while True:
+            up = False
+            try:
+                async for message in self._until_retired(method, make_request()):
+                    if not up:
+                        up = True
+                        backoff.reset()
+                        tell(True)
+                    yield message
+            except MeshError as error:
+                log.debug("watch lost", method=method.path, address=self.address, reason=error.reason.value)
+                if error.reason is Reason.REVISION_EXPIRED:
+                    backoff.reset()  # the peer is there; it only wants another request
+                if on_error is not None:
+                    on_error(error)
+            else:
+                continue  # our certificate changed: open again at once on the new link
+            if up:
+                tell(False)
+            await backoff.wait()
+
+    async def _until_retired(self, method: Method[Req, Res], request: Req) -> AsyncIterator[Res]:
+        """One watch; ends normally when its link is retired, raises MeshError when it ends otherwise."""
+        link = self._link
+        async with RpcStream(link, method, request, None, _correlated(())) as call:
+            retired = asyncio.ensure_future(link.retired.wait())
+            retired.add_done_callback(lambda done: None if done.cancelled() else call.cancel())
+            try:
+                async for message in call:
+                    yield message
+            except MeshError:
+                if not link.retired.is_set():
+                    raise
+                return
+            finally:
+                retired.cancel()
+        if not link.retired.is_set():
+            raise MeshError(Reason.BACKEND_LOST, "The watch ended.")
+
+    def connectivity(self) -> grpc.ChannelConnectivity:
+        """The current state of the connection; asking starts none."""
+        return self._link.channel.get_state()
+
+    async def wait_ready(self, timeout: float) -> bool:
+        """Connects if need be; whether the peer answered the handshake in time. Sends no request."""
+        link = self._link
+        try:
+            async with asyncio.timeout(timeout):
+                await link.channel.channel_ready()
+        except (TimeoutError, grpc.aio.UsageError):
+            return False
+        return True
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Closes after at most `grace` seconds for running calls."""
+        self._unsubscribe()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self._link.retire(grace)
+
+    def _renew(self) -> None:
+        if self._renewing is None or self._renewing.done():
+            self._renewing = self._spawn(self._replace_link())
+
+    async def _replace_link(self) -> None:
+        """Makes before it breaks: the new link is connected before calls go to it, the old one drains."""
+        while True:
+            material = self._identity.material
+            fresh = Link(self.address, self.server_name, self._identity)
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await fresh.channel.channel_ready()
+            except TimeoutError:
+                log.debug("peer not reachable with the new certificate yet", address=self.address)
+            except BaseException:
+                await fresh.channel.close()
+                raise
+            old, self._link = self._link, fresh
+            self._spawn(old.retire(RETIRE_GRACE))
+            if material is self._identity.material:
+                return
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _serialised(method: Method[Req, Any], request: Req | bytes) -> bytes | None:
+    """The request for the tunnel, or large; None when it travels as a message."""
+    if isinstance(request, bytes):
+        return request
+    return request.SerializeToString() if method.tunnelled else None
+
+
+async def _in_tunnel(
+    link: Link, method: Method[Any, Res], request: bytes, timeout: float | None, metadata: Metadata
+) -> Res:
+    call = link.tunnel().start(method.path, request, timeout, metadata)
+    try:
+        message = await call.next()
+    finally:
+        call.leave()
+    if message is None:
+        raise MeshError(Reason.BACKEND_LOST, "The service ended the call without an answer.")
+    return method.response.FromString(message)
+
+
+def _limit(timeout: float | None) -> float | None:
+    left = remaining()
+    if left is None:
+        return timeout
+    left = max(0.0, left - HOP_MARGIN)
+    return left if timeout is None else min(timeout, left)
+
+
+def _correlated(metadata: Metadata) -> Metadata:
+    if request_id := telemetry.current_request_id():
+        metadata = (*metadata, (REQUEST_ID_KEY, request_id))
+    return tracing.inject(metadata) if tracing.enabled() else metadata

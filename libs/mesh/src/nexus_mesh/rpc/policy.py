@@ -1,0 +1,82 @@
+"""Who may call what: one table, default deny. A test walks every method of every service as every role."""
+
+from __future__ import annotations
+
+from nexus_mesh.identity.spiffe import ROLES
+
+__all__ = ["ENDLESS", "POLICY", "PUBLIC", "may_call"]
+
+ANYONE = frozenset(ROLES)
+SERVICES = ANYONE - {"operator", "etcd"}
+OPERATOR = frozenset({"operator"})
+GATEWAY = frozenset({"gateway"})
+CONTROL_READERS = frozenset({"gateway", "operator"})
+TABLE_READERS = frozenset({"router", "gateway", "operator"})
+
+POLICY: dict[str, frozenset[str]] = {
+    "/nexus.inference.v1.InferenceService/Complete": CONTROL_READERS,
+    "/nexus.inference.v1.InferenceService/Stream": CONTROL_READERS,
+    "/nexus.inference.v1.InferenceService/CountTokens": CONTROL_READERS,
+    "/nexus.mesh.v1.TunnelService/Open": CONTROL_READERS,
+    "/nexus.catalog.v1.CatalogService/ListModels": TABLE_READERS,
+    "/nexus.lifecycle.v1.LifecycleService/Load": CONTROL_READERS,
+    "/nexus.lifecycle.v1.LifecycleService/Unload": CONTROL_READERS,
+    "/nexus.lifecycle.v1.LifecycleService/Delete": CONTROL_READERS,
+    "/nexus.lifecycle.v1.LifecycleService/Pull": CONTROL_READERS,
+    "/nexus.lifecycle.v1.LifecycleService/GetMemory": TABLE_READERS,
+    "/nexus.registry.v1.RegistryService/Register": SERVICES,
+    "/nexus.registry.v1.RegistryService/KeepAlive": SERVICES,
+    "/nexus.registry.v1.RegistryService/Watch": TABLE_READERS,
+    "/nexus.registry.v1.RegistryService/List": TABLE_READERS,
+    "/nexus.registry.v1.RegistryService/Deregister": SERVICES,
+    "/nexus.router.v1.RouterService/WatchSnapshot": CONTROL_READERS,
+    "/nexus.router.v1.RouterService/Explain": CONTROL_READERS,
+    "/nexus.router.v1.PolicyService/GetPolicy": OPERATOR,
+    "/nexus.router.v1.PolicyService/SetPolicy": OPERATOR,
+    "/nexus.router.v1.PolicyService/ListRevisions": OPERATOR,
+    "/nexus.router.v1.PolicyService/RollbackPolicy": OPERATOR,
+    "/nexus.router.v1.PolicyService/ResetPolicy": OPERATOR,
+    "/nexus.vault.v1.IdentityService/Renew": ANYONE,
+    "/nexus.vault.v1.IdentityService/WatchTrust": ANYONE,
+    "/nexus.vault.v1.IdentityService/CreateJoinToken": OPERATOR,
+    "/nexus.vault.v1.IdentityService/DenyIdentity": OPERATOR,
+    "/nexus.vault.v1.IdentityService/AllowIdentity": OPERATOR,
+    "/nexus.vault.v1.IdentityService/ListIdentities": OPERATOR,
+    "/nexus.vault.v1.KeyService/CreateKey": OPERATOR,
+    "/nexus.vault.v1.KeyService/ListKeys": OPERATOR,
+    "/nexus.vault.v1.KeyService/UpdateKey": OPERATOR,
+    "/nexus.vault.v1.KeyService/RevokeKey": OPERATOR,
+    "/nexus.vault.v1.KeyService/Authenticate": GATEWAY,
+    "/nexus.vault.v1.KeyService/WatchKeys": GATEWAY,
+    "/nexus.vault.v1.TenantService/CreateTenant": OPERATOR,
+    "/nexus.vault.v1.TenantService/ListTenants": OPERATOR,
+    "/nexus.vault.v1.TenantService/UpdateTenant": OPERATOR,
+    "/nexus.vault.v1.TenantService/DeleteTenant": OPERATOR,
+    "/grpc.health.v1.Health/Check": ANYONE,
+    "/grpc.health.v1.Health/List": OPERATOR,
+    "/grpc.health.v1.Health/Watch": ANYONE,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": OPERATOR,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPERATOR,
+}
+
+# Reachable without a certificate, on a port that serves nothing else.
+PUBLIC: frozenset[str] = frozenset({"/nexus.vault.v1.JoinService/Join"})
+
+# Streams that end only when somebody ends them; a draining server does so at once instead of waiting.
+ENDLESS: frozenset[str] = frozenset(
+    {
+        "/nexus.registry.v1.RegistryService/KeepAlive",
+        "/nexus.registry.v1.RegistryService/Watch",
+        "/nexus.router.v1.RouterService/WatchSnapshot",
+        "/nexus.vault.v1.IdentityService/WatchTrust",
+        "/nexus.vault.v1.KeyService/WatchKeys",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    }
+)
+
+
+def may_call(role: str, method: str) -> bool:
+    """Whether a role may call a method, given as /package.Service/Method."""
+    return role in POLICY.get(method, frozenset())

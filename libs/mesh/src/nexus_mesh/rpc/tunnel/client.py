@@ -1,0 +1,167 @@
+"""The caller's end of a tunnel: calls that look like RPCs and cost a fraction of one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+import grpc
+from nexus.mesh.v1 import tunnel_pb2
+
+from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.methods import Method
+from nexus_mesh.rpc.status import from_rpc_error, from_status
+from nexus_mesh.rpc.tunnel.context import WINDOW
+from nexus_mesh.rpc.tunnel.outbox import Outbox
+
+__all__ = ["OPEN", "Metadata", "Tunnel", "TunnelCall"]
+
+OPEN = Method("nexus.mesh.v1.TunnelService", "Open", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
+TOLD_AFTER = WINDOW // 2
+"""Messages taken before the server hears of it: often enough that it never waits for a caller that keeps up."""
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Tunnel:
+    """`rpc` is the two-way gRPC call. Once `closing`, running calls go on and new ones need another tunnel."""
+
+    def __init__(self, rpc: Any) -> None:
+        self.closing = False
+        self._rpc = rpc
+        self._outbox = Outbox(tunnel_pb2.OpenRequest)
+        self._calls: dict[int, TunnelCall] = {}
+        self._last = 0
+        self._tasks = (
+            asyncio.create_task(self._read(), name="tunnel read"),
+            asyncio.create_task(self._write(), name="tunnel write"),
+        )
+
+    def start(self, path: str, request: bytes, timeout: float | None, metadata: Metadata) -> TunnelCall:
+        """Begins a call. `timeout` in seconds; afterwards the call fails with TIMEOUT."""
+        self._last = number = self._last + 1
+        frame = self._outbox.message(len(request)).frames.add(call=number)
+        start = frame.start
+        start.method = path
+        start.request = request
+        if timeout is not None:
+            start.timeout.FromNanoseconds(int(timeout * 1e9))
+        for key, value in metadata:
+            start.metadata[key] = value
+        call = self._calls[number] = TunnelCall(self, number, timeout)
+        return call
+
+    async def close(self) -> None:
+        """Ends the tunnel; what still runs in it fails."""
+        self._rpc.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def leave(self, number: int, *, ended: bool) -> None:
+        """A call is over for its caller. Unless it has `ended` by itself, the server is told."""
+        if self._calls.pop(number, None) is not None and not ended and not self._rpc.done():
+            self._outbox.message(1).frames.add(call=number).cancel.SetInParent()
+
+    def tell_taken(self, number: int, messages: int) -> None:
+        self._outbox.message(1).frames.add(call=number, taken=messages)
+
+    async def _write(self) -> None:
+        # When it fails, the reader learns why and tells all calls.
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._outbox.run(self._rpc.write)
+
+    async def _read(self) -> None:
+        failure: grpc.aio.AioRpcError | None = None
+        try:
+            while (message := await self._rpc.read()) is not grpc.aio.EOF:
+                self.closing = self.closing or message.closing
+                for frame in message.frames:
+                    call = self._calls.get(frame.call)
+                    if call is not None:
+                        call.receive(frame)
+        except grpc.aio.AioRpcError as error:
+            failure = error
+        finally:
+            self.closing = True
+            self._tasks[1].cancel()  # nobody else would: whoever has the tunnel takes another one now
+            for call in tuple(self._calls.values()):
+                call.fail(_lost() if failure is None else from_rpc_error(failure))
+
+
+class TunnelCall:
+    """One call. Every call is left, once, by leave(); what it has received is then forgotten."""
+
+    __slots__ = ("_ended", "_error", "_messages", "_number", "_taken", "_timer", "_tunnel", "_waiting")
+
+    def __init__(self, tunnel: Tunnel, number: int, timeout: float | None) -> None:
+        self._tunnel = tunnel
+        self._number = number
+        self._messages: deque[bytes] = deque()
+        self._ended = False
+        self._error: MeshError | None = None
+        self._taken = 0
+        self._waiting: asyncio.Future[None] | None = None
+        self._timer = (
+            None if timeout is None else asyncio.get_running_loop().call_later(timeout, self._expire)
+        )
+
+    async def next(self) -> bytes | None:
+        """The next message, None after the last. Raises the MeshError the call ended with."""
+        while not self._messages:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return None
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        self._taken += 1
+        if self._taken == TOLD_AFTER and not self._ended:
+            self._tunnel.tell_taken(self._number, self._taken)
+            self._taken = 0
+        return self._messages.popleft()
+
+    def cancel(self) -> None:
+        """Gives the call up; whoever waits for it is told."""
+        self.fail(MeshError(Reason.BACKEND_LOST, "The call was cancelled."))
+
+    def leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tunnel.leave(self._number, ended=self._ended)
+
+    # What the tunnel tells
+
+    def receive(self, frame: tunnel_pb2.ServerFrame) -> None:
+        if frame.HasField("message"):
+            self._messages.append(frame.message)
+        if frame.HasField("end"):
+            self._ended = True
+            if frame.end:
+                self._error = self._error or from_status(frame.end)
+        self._wake()
+
+    def fail(self, error: MeshError) -> None:
+        """The call ends badly, unless it has ended before."""
+        if not self._ended:
+            self._error = self._error or error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def _expire(self) -> None:
+        self.fail(
+            MeshError(
+                Reason.TIMEOUT,
+                "The time allowed for the call is over.",
+                metadata={"grpc": grpc.StatusCode.DEADLINE_EXCEEDED.name},
+            )
+        )
+
+
+def _lost() -> MeshError:
+    return MeshError(Reason.BACKEND_DOWN, "The service ended the tunnel.", metadata={"transport": "1"})
