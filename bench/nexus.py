@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from nexus_cli.layout import Layout
-from nexus_mesh.process import run_file
 from nexus_mesh.core.version import VERSION
+from nexus_mesh.process import run_file
 
 from bench import answers
 from bench.backends import Backend

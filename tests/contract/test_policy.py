@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_mesh.rpc.policy import ENDLESS, POLICY, PUBLIC
 from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.rpc.policy import ENDLESS, POLICY, PUBLIC
 from support.contract import rpcs
 
 

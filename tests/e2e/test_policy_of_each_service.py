@@ -23,12 +23,12 @@ from nexus.vault.v1 import identity_pb2
 from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.instances import listed
 from nexus_cli.operator import control
-from nexus_mesh.process import enrollment
 from nexus_mesh.identity import tls
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.rpc.policy import POLICY, PUBLIC
 from nexus_mesh.identity.spiffe import ROLES, role_server_name
 from nexus_mesh.identity.tls import Identity, Material
+from nexus_mesh.process import enrollment
+from nexus_mesh.rpc.policy import POLICY, PUBLIC
 from support.ca import MeshCA
 from support.contract import Rpc
 from support.every_service import BUILT_IN

@@ -10,8 +10,8 @@ from typing import Any
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import open_adapter
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.process.mesh import Mesh
+from nexus_mesh.rpc.client import Peer
 from nexus_mesh.rpc.server import start_server
 from support.ca import MeshCA
 from support.waiting import eventually

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
-from nexus_mesh.rpc import middleware
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from nexus_mesh.core.telemetry import current_request_id
 from nexus_mesh.identity.tls import Identity
+from nexus_mesh.rpc import middleware
+from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.ca import MeshCA
 
 SERVICE = "nexus.inference.v1.InferenceService"

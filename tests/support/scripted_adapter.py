@@ -18,8 +18,8 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from nexus_mesh.identity.tls import Identity
+from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 
 __all__ = ["ScriptedAdapter", "serve_adapter", "text_of"]
 

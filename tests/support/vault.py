@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
-from nexus_mesh.process import enrollment
 from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.rpc.server import start_server
-from nexus_mesh.process.service import Mesh
 from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
 from nexus_mesh.identity.tls import Identity, Material
+from nexus_mesh.process import enrollment
+from nexus_mesh.process.service import Mesh
+from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc.server import start_server
 from nexus_vault.app import open_vault
 from nexus_vault.config import VaultSettings
 from nexus_vault.enroll import enroll

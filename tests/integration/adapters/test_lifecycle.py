@@ -11,8 +11,8 @@ import pytest
 from nexus.lifecycle.v1 import lifecycle_pb2 as pb
 from nexus.types.v1 import memory_pb2
 from nexus_inference_adapters.config import GIB, BackendConfig, DeviceConfig, ModelSettings
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Method, Peer
 from support.adapter_server import serve_adapter_process
 from support.fake_ollama import FakeOllama
 from support.fake_ollama_models import OllamaModel

@@ -18,8 +18,8 @@ from nexus_inference_adapters.mdns.adverts import Use
 from nexus_inference_adapters.mdns.browser import browsing
 from nexus_inference_adapters.mdns.candidates import EACH, MOST, Standing
 from nexus_inference_adapters.mdns.seeker import Seeker
-from nexus_mesh.process import mdns
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.process import mdns
 from support.adapter_host import HELLO, Bench
 from support.announcer import LOOPBACK, Announcer, announcer, service_type
 from support.fake_ollama import FakeOllama

@@ -14,8 +14,8 @@ from nexus.catalog.v1 import catalog_pb2
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import BackendConfig
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Method, Peer
 from support.adapter_host import HELLO
 from support.adapter_server import serve_adapter_process
 from support.fake_ollama import FakeOllama

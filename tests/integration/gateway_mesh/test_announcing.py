@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 from nexus_gateway.announcing import announce, announced_addresses
 from nexus_gateway.config import GatewaySettings
-from nexus_mesh.process.mdns import NEXUS_SERVICE
 from nexus_mesh.core.version import VERSION
+from nexus_mesh.process.mdns import NEXUS_SERVICE
 from support.processes import free_port
 from support.waiting import eventually
 from zeroconf import ServiceInfo

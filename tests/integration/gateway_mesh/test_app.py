@@ -14,8 +14,8 @@ from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2
 from nexus_gateway.methods import COMPLETE, STREAM
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Peer
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter, text_of
 from support.waiting import eventually

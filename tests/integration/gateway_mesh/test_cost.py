@@ -15,8 +15,8 @@ from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.costing import FIRST_MEAN
 from nexus_gateway.methods import COMPLETE, COUNT, STREAM
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import Reason
+from nexus_mesh.rpc.client import Peer
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench, read_all
 from support.scripted_adapter import ScriptedAdapter

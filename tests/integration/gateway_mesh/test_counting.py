@@ -15,8 +15,8 @@ from nexus_gateway.http.app import open_intake
 from nexus_gateway.http.options import Limits
 from nexus_gateway.methods import COUNT
 from nexus_gateway.service import InferenceServicer
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Peer
 from nexus_mesh.rpc.server import Servicer, start_server
 from support.gateway_bench import GatewayBench, chat
 from support.scripted_adapter import ScriptedAdapter

@@ -13,8 +13,8 @@ from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_gateway.http.app import METHODS, build_app
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Method, Peer
 from starlette.routing import Router
 from support.contract import Rpc, rpcs
 from support.edge_pipeline import EdgePipeline

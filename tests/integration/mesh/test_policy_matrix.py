@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 import structlog
 from nexus_mesh.core.errors import Reason
+from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.identity.tls import Identity, Material
 from nexus_mesh.rpc.middleware import Report
 from nexus_mesh.rpc.policy import POLICY, PUBLIC
 from nexus_mesh.rpc.server import MeshServer, serve_public, start_server
-from nexus_mesh.identity.spiffe import ROLES
 from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.identity.tls import Identity, Material
 from support.ca import MeshCA
 from support.contract import Rpc, rpcs
 from support.every_service import BUILT_IN, servicers

@@ -6,11 +6,11 @@ import ssl
 
 import grpc
 import pytest
-from nexus_mesh.process import enrollment
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc.channels import channel
 from nexus_mesh.core.errors import MeshError
+from nexus_mesh.identity import tls
 from nexus_mesh.identity.join_token import JoinToken
+from nexus_mesh.process import enrollment
+from nexus_mesh.rpc.channels import channel
 from nexus_mesh.rpc.server import serve_public
 from nexus_registry.etcd.connection import Connection
 from support.ca import MeshCA

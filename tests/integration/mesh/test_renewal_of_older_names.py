@@ -8,8 +8,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh.process import enrollment
 from nexus_mesh.identity.tls import Identity
+from nexus_mesh.process import enrollment
 from support.ca import MeshCA
 
 

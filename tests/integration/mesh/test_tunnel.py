@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.mesh.v1 import tunnel_pb2
-from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.rpc.policy import POLICY
 from nexus_mesh.rpc.server import start_server
 from nexus_mesh.rpc.tunnel.client import OPEN

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
-from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.process.mesh import Mesh
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from nexus_registry.etcd import EtcdClient, KeyValue

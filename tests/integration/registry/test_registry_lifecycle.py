@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2, registry_pb2
 from nexus.types.v1.model_pb2 import Model
-from nexus_mesh.rpc.client import Method
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.process.mesh import Mesh
+from nexus_mesh.rpc.client import Method
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from prometheus_client import REGISTRY as REGISTRY_METRICS

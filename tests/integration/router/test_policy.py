@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from nexus.router.v1 import router_pb2
 from nexus.types.v1.model_pb2 import OPERATION_CHAT
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.rpc.client import Peer
 from support.ca import MeshCA
 from support.policy_client import PolicyClient, aliases
 from support.routing_plane import EXPLAIN, ControlPlane, Gateway

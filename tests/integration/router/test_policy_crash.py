@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import MeshError
+from nexus_mesh.identity import tls
 from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.rpc.client import Peer
 from support.ca import MeshCA
 from support.policy_client import PolicyClient, aliases
 from support.processes import ChildProcess, free_port, start

@@ -6,8 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from nexus_mesh.process.config import load
 from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.process.config import load
 from nexus_vault.config import VaultSettings
 from nexus_vault.core import open_core
 from nexus_vault.join_tokens import DEFAULT_TTL, JoinTokens

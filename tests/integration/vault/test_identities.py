@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh.process import enrollment
+from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity import tls
 from nexus_mesh.identity.claims import UNLIMITED, Claims, in_certificate
-from nexus_mesh.rpc.client import Peer
-from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity.join_token import LONGEST, JoinToken
 from nexus_mesh.identity.tls import Identity, Material, certificate_request, new_key
+from nexus_mesh.process import enrollment
+from nexus_mesh.rpc.client import Peer
 from nexus_vault.core import Core
 from nexus_vault.renewals import AT_ONCE
 from support.vault import (

@@ -16,13 +16,13 @@ import psutil
 import pytest
 import pytest_asyncio
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh.process import enrollment
 from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.rpc.server import PUBLIC_CONNECTIONS
 from nexus_mesh.identity.spiffe import role_server_name
 from nexus_mesh.identity.tls import Identity, certificate_request, new_key
+from nexus_mesh.process import enrollment
+from nexus_mesh.rpc.client import Peer
+from nexus_mesh.rpc.server import PUBLIC_CONNECTIONS
 from support.processes import ChildProcess, free_port, start
 from support.vault import CREATE_TOKEN
 from support.waiting import eventually

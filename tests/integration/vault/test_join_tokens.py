@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from nexus_mesh.identity.claims import UNLIMITED
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity.claims import UNLIMITED
 from nexus_mesh.identity.spiffe import SpiffeId
 from nexus_vault.core import Core, open_core
 from nexus_vault.join_tokens import DEFAULT_TTL, JoinTokens

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from nexus.vault.v1 import identity_pb2, keys_pb2
-from nexus_mesh.process import enrollment
-from nexus_mesh.process import run_file
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Peer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.identity import tls
 from nexus_mesh.identity.join_token import JoinToken
 from nexus_mesh.identity.spiffe import role_server_name
 from nexus_mesh.identity.tls import Identity, Material
+from nexus_mesh.process import enrollment, run_file
+from nexus_mesh.rpc.client import Peer
 from support.processes import ChildProcess, free_port, start
 from support.vault import CREATE_TOKEN, DENY, WATCH_KEYS, WATCH_TRUST
 from support.waiting import eventually

@@ -15,11 +15,11 @@ import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
-from nexus_mesh.process import enrollment
-from nexus_mesh.identity import tls
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.server import serve_public
+from nexus_mesh.identity import tls
 from nexus_mesh.identity.tls import Identity, Material, certificate_request, new_key
+from nexus_mesh.process import enrollment
+from nexus_mesh.rpc.server import serve_public
 from support.ca import MeshCA
 from support.vault import (
     AUTHENTICATE,

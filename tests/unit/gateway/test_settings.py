@@ -8,8 +8,8 @@ import pytest
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.limits import limits_by_model
 from nexus_gateway.memory import MIB, body_bytes, memory_limit
-from nexus_mesh.process.config import load
 from nexus_mesh.core.errors import ConfigError
+from nexus_mesh.process.config import load
 
 
 def settings(home: Path, *arguments: str) -> GatewaySettings:

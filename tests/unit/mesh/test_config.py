@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nexus_mesh.process.config import ServiceSettings, load, service_config
 from nexus_mesh.core.errors import ConfigError
+from nexus_mesh.process.config import ServiceSettings, load, service_config
 from pydantic import Field
 
 

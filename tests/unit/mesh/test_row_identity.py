@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus.router.v1.snapshot_pb2 import Target
-from nexus_mesh.rows.identity import REMEMBERED, RowGuard
 from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.rows.identity import REMEMBERED, RowGuard
 from prometheus_client import REGISTRY
 
 BOX = SpiffeId("nexus.internal", "restricted", "n1", "adapter", "box")

@@ -8,8 +8,8 @@ import pytest
 import structlog
 from nexus.registry.v1.instance_pb2 import Backend, Status
 from nexus.types.v1.model_pb2 import Model
-from nexus_mesh.identity.claims import Claims
 from nexus_mesh.identity.caller import Caller
+from nexus_mesh.identity.claims import Claims
 from nexus_mesh.identity.spiffe import SpiffeId
 from nexus_registry.claims import ClaimsGuard
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from nexus_mesh.process.config import load
 from nexus_mesh.core.errors import ConfigError
+from nexus_mesh.process.config import load
 from nexus_router.config import RouterSettings
 
 

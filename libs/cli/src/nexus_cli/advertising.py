@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 
 import ifaddr
-from nexus_mesh.core.addresses import WILDCARDS
+from nexus_mesh.core import WILDCARDS
 
 from nexus_cli.output import Failure
 

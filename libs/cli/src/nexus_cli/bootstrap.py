@@ -10,16 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh.core import addresses
-from nexus_mesh.process import enrollment
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Method, Peer
-from nexus_mesh.core.errors import MeshError
-from nexus_mesh.core.files import write_private
-from nexus_mesh.process.healthcheck import CHECK
-from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.spiffe import role_server_name
-from nexus_mesh.identity.tls import Identity, Material
+from nexus_mesh.core import MeshError, addresses, write_private
+from nexus_mesh.identity import Identity, JoinToken, Material, role_server_name, tls
+from nexus_mesh.process import CHECK, enrollment
+from nexus_mesh.rpc import Method, Peer
 
 from nexus_cli import etcd, ports
 from nexus_cli.layout import Layout, MeshFile

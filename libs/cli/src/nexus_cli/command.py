@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nexus_mesh.process.config import default_home
-from nexus_mesh.core.errors import ConfigError, MeshError
+from nexus_mesh.core import ConfigError, MeshError
+from nexus_mesh.process import default_home
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 

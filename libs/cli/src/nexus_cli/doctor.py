@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiohttp
 import typer
+from nexus_mesh.core import MeshError
 from nexus_mesh.identity import tls
-from nexus_mesh.core.errors import MeshError
 from rich.text import Text
 
 from nexus_cli import etcd, etcd_door, identities, policy_calls

@@ -10,10 +10,9 @@ import sysconfig
 from importlib import resources
 from pathlib import Path
 
-from nexus_mesh.core import addresses
-from nexus_mesh.process.etcd_flags import EtcdPlaces, etcd_flags
-from nexus_mesh.core.files import private_folder, write_private
-from nexus_mesh.identity.tls import Material
+from nexus_mesh.core import addresses, private_folder, write_private
+from nexus_mesh.identity import Material
+from nexus_mesh.process import EtcdPlaces, etcd_flags
 
 from nexus_cli.output import Failure
 

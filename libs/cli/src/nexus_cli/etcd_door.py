@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 
-from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.identity import role_server_name
 
 __all__ = ["admits"]
 

@@ -6,7 +6,7 @@ import difflib
 
 from nexus.router.v1 import router_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.rpc.client import Method
+from nexus_mesh.rpc import Method
 
 from nexus_cli.instances import listed
 from nexus_cli.layout import Layout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.registry.v1 import instance_pb2, registry_pb2
-from nexus_mesh.rpc.client import Method
+from nexus_mesh.rpc import Method
 
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control

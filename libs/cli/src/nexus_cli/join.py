@@ -11,12 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexus_mesh.core import addresses
+from nexus_mesh.core import addresses, write_private
+from nexus_mesh.identity import Identity, JoinToken, Material, tls
 from nexus_mesh.process import enrollment
-from nexus_mesh.identity import tls
-from nexus_mesh.core.files import write_private
-from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.tls import Identity, Material
 
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console, print_json

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from nexus.vault.v1 import keys_pb2
-from nexus_mesh.rpc.client import Method
+from nexus_mesh.rpc import Method
 
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from nexus_mesh.core.files import private_folder, write_private
+from nexus_mesh.core import private_folder, write_private
 
 from nexus_cli.output import Failure
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from nexus_mesh.core import addresses
-from nexus_mesh.core.files import guard_process
-from nexus_mesh.core.version import VERSION
+from nexus_mesh.core import VERSION, addresses, guard_process
 
 from nexus_cli.command import Home, Json, run
 from nexus_cli.identity_commands import identities

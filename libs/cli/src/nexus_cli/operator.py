@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Peer
-from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.identity import role_server_name, tls
+from nexus_mesh.rpc import Peer
 
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure

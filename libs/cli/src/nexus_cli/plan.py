@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_mesh.core import addresses
-from nexus_mesh.process.config import read_toml
-from nexus_mesh.process.problems import near, path_of
-from nexus_mesh.process.toml_places import line_of
+from nexus_mesh.process import line_of, near, path_of, read_toml
 
 from nexus_cli import etcd
 from nexus_cli.layout import Layout, MeshFile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.router.v1 import policy_pb2 as pb
-from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc import Method, Peer
 
 __all__ = ["change", "get", "revisions", "would_be"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from nexus.router.v1 import policy_pb2 as pb
-from nexus_mesh.rpc.client import Peer
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.identity import SpiffeId
+from nexus_mesh.rpc import Peer
 from rich.text import Text
 
 from nexus_cli import policy_calls, policy_text

@@ -11,7 +11,7 @@ import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import MODEL_FILE
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_cli import welcome
 from nexus_cli.bootstrap import START_SECONDS

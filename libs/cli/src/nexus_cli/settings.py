@@ -6,8 +6,8 @@ from nexus_gateway.config import GatewaySettings
 from nexus_gateway.limits import ModelSettings as GatewayModel
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.config import ModelSettings as AdapterModel
-from nexus_mesh.process.config import ServiceSettings, load
-from nexus_mesh.core.errors import ConfigError
+from nexus_mesh.core import ConfigError
+from nexus_mesh.process import ServiceSettings, load
 from nexus_registry.config import RegistrySettings
 from nexus_router.config import RouterSettings
 from nexus_vault.config import VaultSettings

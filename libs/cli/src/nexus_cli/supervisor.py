@@ -7,10 +7,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from nexus_mesh.process import run_file
 from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Peer
-from nexus_mesh.process.healthcheck import check
+from nexus_mesh.process import check, run_file
+from nexus_mesh.rpc import Peer
 
 from nexus_cli import bootstrap
 from nexus_cli.layout import Layout, MeshFile

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from nexus.vault.v1 import tenants_pb2
-from nexus_mesh.rpc.client import Method
+from nexus_mesh.rpc import Method
 
 from nexus_cli.keys import zone_name
 from nexus_cli.layout import Layout

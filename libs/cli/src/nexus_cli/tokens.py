@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from nexus.vault.v1 import identity_pb2
 from nexus_mesh.core import addresses
-from nexus_mesh.identity.spiffe import LABEL
+from nexus_mesh.identity import LABEL
 
 from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.layout import Layout

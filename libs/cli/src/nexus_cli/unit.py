@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff
 
 from nexus_cli import logs
 

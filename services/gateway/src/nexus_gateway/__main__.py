@@ -2,7 +2,7 @@
 
 import sys
 
-from nexus_mesh.process.service import run
+from nexus_mesh.process import run
 
 from nexus_gateway.app import open_gateway
 from nexus_gateway.config import GatewaySettings

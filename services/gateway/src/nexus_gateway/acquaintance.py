@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff
 from nexus_routing import Endpoint, Table
 
 from nexus_gateway.reachability import Spawn

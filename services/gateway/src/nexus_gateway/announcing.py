@@ -9,10 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from nexus_mesh.core import VERSION, is_loopback, telemetry
 from nexus_mesh.process import mdns
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.addresses import is_loopback
-from nexus_mesh.core.version import VERSION
 
 from nexus_gateway.config import GatewaySettings
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
-from nexus_mesh.process.service import Mesh, Servicer
+from nexus_mesh.process import Mesh, Servicer
 
 from nexus_gateway import metering
 from nexus_gateway.acquaintance import Acquaintance

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import cast
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.rpc.client import Peer, StreamCall
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rpc import Peer, StreamCall
 from nexus_routing import Candidate
 
 from nexus_gateway.content import has_content

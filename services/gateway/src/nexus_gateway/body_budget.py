@@ -7,7 +7,7 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from prometheus_client import Counter, Gauge
 
 __all__ = ["BodyBudget", "Hold"]

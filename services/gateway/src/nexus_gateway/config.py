@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from nexus_mesh.core.addresses import is_loopback
-from nexus_mesh.process.config import ServiceSettings, service_config
+from nexus_mesh.core import is_loopback
+from nexus_mesh.process import ServiceSettings, service_config
 from pydantic import Field, field_validator, model_validator
 
 from nexus_gateway.http.origins import ORIGIN, is_too_wide

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["has_content"]
 

@@ -4,7 +4,7 @@ themselves."""
 from __future__ import annotations
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.passage import Passage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.passage import Passage

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.rpc.client import Method, Req
-from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core import UNREACHED, MeshError, Reason
+from nexus_mesh.rpc import Method, Req
 from nexus_routing import Candidate
 
 from nexus_gateway.backend_stream import BackendStream

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 from nexus_routing import Candidate, Plan
 
 __all__ = ["Ask", "equals", "hedged"]

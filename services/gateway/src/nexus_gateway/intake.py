@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nexus_mesh.core.turns import Turns
+from nexus_mesh.core import Turns
 
 from nexus_gateway.body_budget import BodyBudget
 from nexus_gateway.packed import LARGE

@@ -9,8 +9,8 @@ from typing import Any
 from nexus.lifecycle.v1 import lifecycle_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import memory_pb2
-from nexus_mesh.rpc.client import Method, Peer
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rpc import Method, Peer
 
 from nexus_gateway.accounts import Principal
 from nexus_gateway.peers import Peers

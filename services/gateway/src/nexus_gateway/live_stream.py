@@ -8,7 +8,7 @@ from collections import deque
 from typing import Self
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_gateway.backend_stream import BackendStream
 from nexus_gateway.costing import Costs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.rpc.client import Method
+from nexus_mesh.rpc import Method
 
 __all__ = ["COMPLETE", "COMPLETE_ALONE", "COUNT", "STREAM"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core import UNREACHED, MeshError, Reason
 
 from nexus_gateway.breaker import Outcome
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 from nexus_routing import Candidate, Plan, Requirements, Table
 
 from nexus_gateway.limits import TimeLimits

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from grpc import ChannelConnectivity
-from nexus_mesh.rpc.client import Peer
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.process.mesh import Mesh
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.process import Mesh
+from nexus_mesh.rpc import Peer
 from nexus_routing import Endpoint, State, Table
 
 __all__ = ["Peers", "connecting"]

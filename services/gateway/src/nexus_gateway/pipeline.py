@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_routing import Endpoint, Explanation, Plan, Refusal, Requirements, explain, plan, similar
 
 from nexus_gateway import counting, metering

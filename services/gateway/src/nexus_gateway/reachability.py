@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff, telemetry
 from nexus_routing import Endpoint
 
 __all__ = ["Reachability"]

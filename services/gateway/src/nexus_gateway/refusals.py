@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Capability, Offer, Operation, Refusal, Requirements, State, Verdict, names
 
 from nexus_gateway.context_length import too_long

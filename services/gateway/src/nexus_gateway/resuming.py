@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from nexus.inference.v1.inference_pb2 import Served
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_routing import Capability, plan
 
 from nexus_gateway.backend_stream import BackendStream

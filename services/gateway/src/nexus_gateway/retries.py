@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from nexus_mesh.core.errors import Reason
+from nexus_mesh.core import Reason
 
 from nexus_gateway.breaker import FAILURES
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from nexus.router.v1 import snapshot_pb2
 from nexus_mesh.core import telemetry
-from nexus_mesh.identity.denials import Denials
-from nexus_mesh.rows.identity import RowGuard
+from nexus_mesh.identity import Denials
+from nexus_mesh.rows import RowGuard
 from nexus_routing import Table, Target, read_policy, read_target
 
 __all__ = ["RoutingTable"]

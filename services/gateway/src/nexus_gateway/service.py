@@ -9,10 +9,8 @@ from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.caller import caller
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import SpiffeId, caller
 
 from nexus_gateway.accounts import Principal
 from nexus_gateway.body_budget import Hold

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.request import InferenceRequest
 

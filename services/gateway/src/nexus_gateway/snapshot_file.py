@@ -7,7 +7,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.core.files import private_folder, write_private
+from nexus_mesh.core import private_folder, write_private
 
 __all__ = ["SnapshotFile"]
 

@@ -6,7 +6,7 @@ import asyncio
 
 from nexus.router.v1 import router_pb2
 from nexus_mesh.core import telemetry
-from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc import Method, Peer
 
 from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.snapshot_file import SnapshotFile

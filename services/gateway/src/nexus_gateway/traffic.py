@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Container, Iterable
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
 
 from nexus_gateway.breakers import Breakers, Outcome

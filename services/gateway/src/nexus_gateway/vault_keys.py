@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.vault.v1 import keys_pb2, tenants_pb2
-from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc import Method, Peer
 
 from nexus_gateway.accounts import Account, Key, Tenant
 from nexus_gateway.metering import KEY_WATCH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nexus_mesh.process.service import run
+from nexus_mesh.process import run
 
 from nexus_inference_adapters.app import open_adapter
 from nexus_inference_adapters.config import AdapterSettings

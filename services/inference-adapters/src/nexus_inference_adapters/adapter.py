@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.http import Http

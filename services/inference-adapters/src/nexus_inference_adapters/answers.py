@@ -6,7 +6,7 @@ import json
 from typing import Any, TypeVar
 
 import msgspec
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.upstream_errors import from_event, malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING

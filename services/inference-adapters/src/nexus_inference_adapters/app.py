@@ -10,7 +10,7 @@ from nexus.catalog.v1 import catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2_grpc
 from nexus_mesh.core import telemetry
-from nexus_mesh.process.service import Mesh, Servicer
+from nexus_mesh.process import Mesh, Servicer
 
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import Rescan

@@ -11,10 +11,8 @@ from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rows.limits import REASON
-from nexus_mesh.rows.parts import shown
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.rows import REASON, shown
 
 from nexus_inference_adapters import metrics
 from nexus_inference_adapters.adapter import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nexus.catalog.v1 import catalog_pb2
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.pages import page_size, token_of, words_in
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rpc import page_size, token_of, words_in
 
 from nexus_inference_adapters.host import Host
 

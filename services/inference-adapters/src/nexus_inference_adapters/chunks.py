@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.answers import decoded, expected_rows, finish_reason, logprobs_of, text_of
 from nexus_inference_adapters.openai_types import Chunk, ChunkChoice, Delta

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from nexus_mesh.process.config import ServiceSettings, service_config
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.process.problems import near
-from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.process import ServiceSettings, near, service_config
+from nexus_mesh.rows import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from nexus.registry.v1 import instance_pb2
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff, telemetry
 
 from nexus_inference_adapters.adapter import Inspection
 from nexus_inference_adapters.config import BackendConfig, child_environment

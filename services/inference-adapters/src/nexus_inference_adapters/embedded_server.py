@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any
 
-from nexus_mesh.core.addresses import loopback
+from nexus_mesh.core import loopback
 
 __all__ = ["main"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Progress
 from nexus_inference_adapters.chunks import ChunkNormaliser

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nexus_mesh.rows.limits import REASON
-from nexus_mesh.rows.parts import fitting_models, shown
+from nexus_mesh.rows import REASON, fitting_models, shown
 
 from nexus_inference_adapters.adapter import Inspection
 from nexus_inference_adapters.config import MOST_AT_ONCE

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Event
 from nexus_inference_adapters.json_shape import fits

@@ -11,10 +11,9 @@ from typing import Self
 import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.process.registration import StatusBoard
-from nexus_mesh.rows.parts import fitted
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.process import StatusBoard
+from nexus_mesh.rows import fitted
 
 from nexus_inference_adapters.adapter import Adapter
 from nexus_inference_adapters.backend import Backend

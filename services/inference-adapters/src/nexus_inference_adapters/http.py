@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
-from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
+from nexus_mesh.core import UNREACHED, MeshError, Reason
 from yarl import URL
 
 from nexus_inference_adapters.interim import connector

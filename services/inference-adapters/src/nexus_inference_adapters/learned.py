@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["Broken", "Learned"]
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Inspection, Offer, Work
 from nexus_inference_adapters.dialects import public_name

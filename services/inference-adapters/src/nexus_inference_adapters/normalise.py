@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Completed, Work
 from nexus_inference_adapters.answers import (

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import (
     Adapter,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import Timeouts
 

@@ -6,8 +6,7 @@ import asyncio
 import ipaddress
 
 import aiohttp
-from nexus_mesh.core import addresses
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError, addresses
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.dialects import DIALECTS, Listing

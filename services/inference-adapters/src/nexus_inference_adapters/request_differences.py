@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Work
 from nexus_inference_adapters.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters

@@ -11,9 +11,7 @@ import msgspec
 from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
-from nexus_mesh.core.allocator import give_small_blocks_back
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.core.turns import Turns
+from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 
 from nexus_inference_adapters.adapter import Event, Progress
 from nexus_inference_adapters.backend import Backend

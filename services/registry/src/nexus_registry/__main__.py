@@ -2,7 +2,7 @@
 
 import sys
 
-from nexus_mesh.process.service import run
+from nexus_mesh.process import run
 
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings

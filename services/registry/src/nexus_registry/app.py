@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from nexus.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
-from nexus_mesh.rows.identity import RowGuard
-from nexus_mesh.process.service import Mesh, Servicer
-from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.identity import role_server_name
+from nexus_mesh.process import Mesh, Servicer
+from nexus_mesh.rows import RowGuard
 
 from nexus_registry import metrics
 from nexus_registry.config import RegistrySettings

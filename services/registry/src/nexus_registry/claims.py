@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from nexus.registry.v1.instance_pb2 import Backend, Status
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.identity.caller import Caller
-from nexus_mesh.rows.limits import REASON
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import logger
+from nexus_mesh.identity import UNLIMITED, Caller, Claims
+from nexus_mesh.rows import REASON
 
 __all__ = ["ClaimsGuard"]
 

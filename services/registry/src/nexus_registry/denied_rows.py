@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.identity.denials import Denials
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import logger
+from nexus_mesh.identity import Denials
 
 from nexus_registry.directory import Directory
 

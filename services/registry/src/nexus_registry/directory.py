@@ -10,8 +10,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from nexus.registry.v1.instance_pb2 import Instance, Status
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import MeshError, Reason, logger
 
 from nexus_registry.instances import newer, same_registration, with_connected
 from nexus_registry.registration import Beat, Registration

@@ -1,9 +1,9 @@
-"""What concerns a whole registration. What does not fit in one of its parts costs that part: `nexus_mesh.rows.parts`."""
+"""What concerns a whole registration. What does not fit in one of its parts costs that part: `nexus_mesh.rows`."""
 
 from __future__ import annotations
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rows.limits import VERSION, is_text
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rows import VERSION, is_text
 
 
 def check_port(port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.rpc.pages import not_of_this_list, page_size, token_of, words_in
+from nexus_mesh.rpc import not_of_this_list, page_size, token_of, words_in
 
 
 def page(instances: Iterable[Instance], role: str, size: int, token: str) -> tuple[list[Instance], str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import unquote
 
-from nexus_mesh.core import addresses
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, addresses
 
 
 def peer_host(peer: str) -> str:

@@ -11,9 +11,9 @@ from google.protobuf.duration_pb2 import Duration
 from nexus.registry.v1 import registry_pb2 as pb
 from nexus.registry.v1.instance_pb2 import Instance, Status
 from nexus.registry.v1.registry_pb2_grpc import RegistryServiceServicer
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.caller import caller
-from nexus_mesh.rows.parts import fitted
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import caller
+from nexus_mesh.rows import fitted
 
 from nexus_registry.claims import ClaimsGuard
 from nexus_registry.config import RegistrySettings

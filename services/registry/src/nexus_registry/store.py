@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import logger
 
 from nexus_registry.etcd import (
     Delete,

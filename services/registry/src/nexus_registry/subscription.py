@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 PENDING_LIMIT = 4096
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_registry.subscription import PENDING_LIMIT, Change, Subscription
 

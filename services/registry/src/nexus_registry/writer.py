@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from nexus.registry.v1.instance_pb2 import Instance
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import logger
 
 from nexus_registry.etcd import EtcdClient, EtcdError, Lease, LeaseGoneError, put_op, unchanged
 from nexus_registry.instances import health, key_of

@@ -2,7 +2,7 @@
 
 import sys
 
-from nexus_mesh.process.service import run
+from nexus_mesh.process import run
 
 from nexus_router.app import open_router
 from nexus_router.config import RouterSettings

@@ -10,12 +10,10 @@ from nexus.registry.v1 import registry_pb2
 from nexus.router.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from nexus.router.v1.router_pb2_grpc import add_RouterServiceServicer_to_server
 from nexus.router.v1.snapshot_pb2 import Snapshot
-from nexus_mesh.rpc.client import Method
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.core.exclusive import exclusive
-from nexus_mesh.core.files import private_folder
-from nexus_mesh.rows.identity import RowGuard
-from nexus_mesh.process.service import Mesh, Servicer
+from nexus_mesh.core import MeshError, Reason, exclusive, private_folder
+from nexus_mesh.process import Mesh, Servicer
+from nexus_mesh.rows import RowGuard
+from nexus_mesh.rpc import Method
 
 from nexus_router.compiling import compile_snapshot
 from nexus_router.config import RouterSettings

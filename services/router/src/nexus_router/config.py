@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from nexus_mesh.process.config import ServiceSettings, service_config
-from nexus_mesh.identity.spiffe import LABEL as ZONE
+from nexus_mesh.identity import LABEL as ZONE
+from nexus_mesh.process import ServiceSettings, service_config
 from nexus_routing import TIERS
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 

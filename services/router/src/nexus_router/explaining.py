@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus.router.v1 import router_pb2 as pb
 from nexus.router.v1.snapshot_pb2 import Snapshot
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Requirements, explain, read_snapshot
 
 MODEL_LENGTH = 256

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1.snapshot_pb2 import Snapshot
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_router.metrics import SNAPSHOTS, TARGETS, WATCHERS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from nexus.router.v1 import snapshot_pb2
-from nexus_mesh.identity.spiffe import LABEL as ZONE
+from nexus_mesh.identity import LABEL as ZONE
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["Names", "RuleSettings", "ScopeSettings"]

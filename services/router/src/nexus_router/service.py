@@ -9,7 +9,7 @@ from nexus.router.v1 import policy_pb2
 from nexus.router.v1 import router_pb2 as pb
 from nexus.router.v1.policy_pb2_grpc import PolicyServiceServicer
 from nexus.router.v1.router_pb2_grpc import RouterServiceServicer
-from nexus_mesh.identity.caller import caller
+from nexus_mesh.identity import caller
 
 from nexus_router.explaining import explain_on
 from nexus_router.policy import convert

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from nexus_mesh.process.service import run
+from nexus_mesh.process import run
 
 from nexus_vault.app import open_vault
 from nexus_vault.config import VaultSettings

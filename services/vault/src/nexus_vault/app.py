@@ -12,13 +12,10 @@ from nexus.vault.v1.identity_pb2_grpc import (
 )
 from nexus.vault.v1.keys_pb2_grpc import add_KeyServiceServicer_to_server
 from nexus.vault.v1.tenants_pb2_grpc import add_TenantServiceServicer_to_server
-from nexus_mesh.core import addresses
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError
-from nexus_mesh.core.exclusive import exclusive
-from nexus_mesh.rpc.server import Servicer, serve_public
-from nexus_mesh.process.service import Mesh
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, addresses, exclusive, telemetry
+from nexus_mesh.identity import SpiffeId
+from nexus_mesh.process import Mesh
+from nexus_mesh.rpc import Servicer, serve_public
 
 from nexus_vault.clock import utc_now
 from nexus_vault.config import VaultSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from nexus_mesh.core.addresses import WILDCARDS
-from nexus_mesh.process.config import ServiceSettings, service_config
+from nexus_mesh.core import WILDCARDS
+from nexus_mesh.process import ServiceSettings, service_config
 from pydantic import Field, model_validator
 from sqlalchemy import URL, make_url
 

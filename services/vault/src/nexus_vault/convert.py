@@ -7,10 +7,8 @@ import datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from nexus.vault.v1 import identity_pb2, keys_pb2, tenants_pb2
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import UNLIMITED, Claims, JoinToken, SpiffeId
 
 from nexus_vault.ca.issue import Issued
 from nexus_vault.identity_roll import KnownIdentity

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from cryptography import x509
-from nexus_mesh.core.files import private_folder
+from nexus_mesh.core import private_folder
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.ca import store

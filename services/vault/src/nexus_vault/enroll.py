@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.vault.v1 import identity_pb2
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.identity import SpiffeId
 
 from nexus_vault import convert
 from nexus_vault.config import VaultSettings

@@ -8,12 +8,9 @@ from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
-from nexus_mesh.core import telemetry
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.caller import Caller
-from nexus_mesh.rpc.pages import page_size, token_of, words_in
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import UNLIMITED, Caller, Claims, SpiffeId
+from nexus_mesh.rpc import page_size, token_of, words_in
 
 from nexus_vault.ca.issue import Issued
 from nexus_vault.clock import Clock, utc_now

@@ -9,11 +9,8 @@ from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
-from nexus_mesh.core import telemetry
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.join_token import SECRET_BYTES
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import SECRET_BYTES, UNLIMITED, Claims, SpiffeId
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.clock import Clock, utc_now

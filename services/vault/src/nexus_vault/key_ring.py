@@ -7,8 +7,7 @@ import hmac
 from typing import Any
 
 import prometheus_client
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault import key_table

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from nexus_mesh.core import telemetry
-from nexus_mesh.identity import tls
-from nexus_mesh.core.files import private_folder, write_private
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import private_folder, telemetry, write_private
+from nexus_mesh.identity import SpiffeId, tls
 
 from nexus_vault.ca.authorities import SKEW
 from nexus_vault.ca.issue import IssuingAuthority

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from nexus_mesh.rpc.pages import number_in, page_size, token_of
+from nexus_mesh.rpc import number_in, page_size, token_of
 
 from nexus_vault.database import Database
 

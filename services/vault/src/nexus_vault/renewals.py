@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import SpiffeId
 
 from nexus_vault.clock import Clock
 

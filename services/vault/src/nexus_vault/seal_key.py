@@ -6,8 +6,7 @@ import base64
 import secrets
 from pathlib import Path
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.files import create_private, private_folder
+from nexus_mesh.core import create_private, private_folder, telemetry
 
 from nexus_vault.errors import VaultUnusableError
 from nexus_vault.seal import KEY_BYTES

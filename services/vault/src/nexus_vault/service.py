@@ -13,9 +13,8 @@ from nexus.vault.v1 import (
     tenants_pb2,
     tenants_pb2_grpc,
 )
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.caller import caller
-from nexus_mesh.identity.join_token import JoinToken
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import JoinToken, caller
 
 from nexus_vault import convert, join_tokens
 from nexus_vault.ca.issue import IssuingAuthority

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault import key_table, tenant_table

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import LABEL
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import LABEL
 
 __all__ = [
     "DEFAULT_TENANT",

@@ -6,9 +6,8 @@ import datetime
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import SpiffeId
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.ca.issue import IssuingAuthority

@@ -10,8 +10,8 @@ from functools import lru_cache
 import grpc
 from cryptography import x509
 
+from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.identity.claims import UNLIMITED, Claims, in_certificate
-from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity.spiffe import SpiffeId
 
 __all__ = ["Caller", "caller", "identify"]

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.core.files import private_folder, write_private
+from nexus_mesh.core import ConfigError, private_folder, write_private
 from nexus_mesh.identity.spiffe import SpiffeId
 
 __all__ = ["Denials"]

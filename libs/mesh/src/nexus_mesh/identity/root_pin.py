@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["pinned_root"]
 

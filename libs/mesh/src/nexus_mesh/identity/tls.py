@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from nexus_mesh.core.files import private_folder, write_private
+from nexus_mesh.core import private_folder, write_private
 from nexus_mesh.identity.spiffe import SpiffeId
 
 __all__ = ["Identity", "Material", "certificate_request", "is_key", "load", "new_key", "store"]

@@ -14,10 +14,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nexus_mesh.core import addresses
-from nexus_mesh.core.errors import ConfigError
+from nexus_mesh.core import ConfigError, addresses
+from nexus_mesh.identity import LABEL
 from nexus_mesh.process.problems import near, sentences
-from nexus_mesh.identity.spiffe import LABEL
 from nexus_mesh.process.toml_places import TomlFile
 
 __all__ = ["ServiceSettings", "default_home", "default_node", "load", "read_toml", "service_config"]

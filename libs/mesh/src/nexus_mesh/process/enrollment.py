@@ -12,17 +12,9 @@ from pathlib import Path
 import grpc
 from nexus.vault.v1 import identity_pb2
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.identity import tls
-from nexus_mesh.core.backoff import Backoff
-from nexus_mesh.rpc.channels import channel
-from nexus_mesh.rpc.client import Method, Peer
-from nexus_mesh.core.errors import MeshError
-from nexus_mesh.core.files import private_folder, write_private
-from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.root_pin import pinned_root
-from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.identity.tls import Identity, Material
+from nexus_mesh.core import Backoff, MeshError, private_folder, telemetry, write_private
+from nexus_mesh.identity import Identity, JoinToken, Material, pinned_root, tls
+from nexus_mesh.rpc import Method, Peer, channel, from_rpc_error
 
 __all__ = ["Issuer", "enroll", "join", "joining_key", "keep_fresh", "renew_with"]
 

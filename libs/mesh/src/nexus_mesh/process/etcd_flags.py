@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nexus_mesh.identity.spiffe import role_server_name
+from nexus_mesh.identity import role_server_name
 
 __all__ = ["EtcdPlaces", "etcd_flags"]
 

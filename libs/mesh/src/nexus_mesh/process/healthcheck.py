@@ -8,11 +8,11 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
-from nexus_mesh.process import run_file
+from nexus_mesh.core import MeshError
 from nexus_mesh.identity import tls
-from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.process import run_file
 from nexus_mesh.process.config import default_home
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.rpc import Method, Peer
 
 __all__ = ["CHECK", "check"]
 

@@ -6,14 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.rpc.client import Peer
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import Denials, Identity, role_server_name
 from nexus_mesh.process.config import ServiceSettings
-from nexus_mesh.identity.denials import Denials
-from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.process.registration import StatusBoard
-from nexus_mesh.identity.spiffe import role_server_name
-from nexus_mesh.identity.tls import Identity
+from nexus_mesh.rpc import Peer
 
 __all__ = ["Mesh"]
 

@@ -9,12 +9,8 @@ from typing import Any
 import grpc
 from nexus.registry.v1 import instance_pb2, registry_pb2
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
-from nexus_mesh.rpc.client import Method, Peer
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.link import Link
-from nexus_mesh.rpc.status import from_rpc_error
+from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
+from nexus_mesh.rpc import Link, Method, Peer, from_rpc_error
 
 __all__ = ["Registration", "StatusBoard"]
 

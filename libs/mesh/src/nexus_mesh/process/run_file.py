@@ -7,10 +7,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nexus_mesh.core import addresses
+from nexus_mesh.core import addresses, private_folder, write_private
+from nexus_mesh.identity import SpiffeId
 from nexus_mesh.process.config import ServiceSettings
-from nexus_mesh.core.files import private_folder, write_private
-from nexus_mesh.identity.spiffe import SpiffeId
 
 __all__ = ["RunFile", "read_all", "write"]
 

@@ -15,24 +15,22 @@ from typing import TypeVar
 import uvloop
 from nexus.vault.v1 import identity_pb2
 
-from nexus_mesh.process import enrollment
-from nexus_mesh.core import files
-from nexus_mesh.process import run_file
-from nexus_mesh.core import telemetry
-from nexus_mesh.identity import tls
-from nexus_mesh.rpc import tracing
-from nexus_mesh.core.addresses import loopback
-from nexus_mesh.core.allocator import give_large_blocks_back
+from nexus_mesh.core import (
+    VERSION,
+    ConfigError,
+    MeshError,
+    files,
+    give_large_blocks_back,
+    loopback,
+    telemetry,
+)
+from nexus_mesh.identity import Identity, JoinToken, SpiffeId, tls
+from nexus_mesh.process import enrollment, run_file
 from nexus_mesh.process.config import ServiceSettings, load
-from nexus_mesh.core.errors import ConfigError, MeshError
-from nexus_mesh.identity.join_token import JoinToken
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.process.registration import Registration
-from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
-from nexus_mesh.identity.spiffe import SpiffeId
-from nexus_mesh.identity.tls import Identity
 from nexus_mesh.process.trust import cut_denied, follow_trust
-from nexus_mesh.core.version import VERSION
+from nexus_mesh.rpc import MeshServer, Servicer, start_server, tracing
 
 __all__ = ["Enroll", "Mesh", "Servicer", "run"]
 

@@ -8,13 +8,9 @@ from pathlib import Path
 
 from nexus.vault.v1 import identity_pb2
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.rpc.client import Method, Peer
-from nexus_mesh.identity.denials import Denials
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.rpc.handlers import OpenStreams
-from nexus_mesh.rpc.middleware import Call
-from nexus_mesh.identity.tls import Identity
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import Denials, Identity
+from nexus_mesh.rpc import Call, Method, OpenStreams, Peer
 
 __all__ = ["cut_denied", "follow_trust"]
 

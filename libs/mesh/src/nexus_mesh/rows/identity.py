@@ -9,7 +9,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 
 from nexus_mesh.core import telemetry
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.identity import SpiffeId
 
 __all__ = ["RowGuard"]
 

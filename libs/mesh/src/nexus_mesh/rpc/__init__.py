@@ -1,1 +1,36 @@
-"""rpc"""
+"""Calls between members: channels, the tunnel, servers, and what is done around every call."""
+
+from nexus_mesh.rpc import tracing
+from nexus_mesh.rpc.channels import channel
+from nexus_mesh.rpc.client import Method, Peer, Req, StreamCall
+from nexus_mesh.rpc.handlers import OpenStreams
+from nexus_mesh.rpc.link import Link
+from nexus_mesh.rpc.middleware import Call
+from nexus_mesh.rpc.options import Options, merged
+from nexus_mesh.rpc.pages import not_of_this_list, number_in, page_size, token_of, words_in
+from nexus_mesh.rpc.server import MeshServer, Servicer, serve_public, start_server
+from nexus_mesh.rpc.status import from_rpc_error
+
+__all__ = [
+    "Call",
+    "Link",
+    "MeshServer",
+    "Method",
+    "OpenStreams",
+    "Options",
+    "Peer",
+    "Req",
+    "Servicer",
+    "StreamCall",
+    "channel",
+    "from_rpc_error",
+    "merged",
+    "not_of_this_list",
+    "number_in",
+    "page_size",
+    "serve_public",
+    "start_server",
+    "token_of",
+    "tracing",
+    "words_in",
+]

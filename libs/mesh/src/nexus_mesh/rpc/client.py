@@ -9,16 +9,14 @@ from typing import Any
 
 import grpc
 
-from nexus_mesh.core import telemetry
+from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
+from nexus_mesh.identity import Identity
 from nexus_mesh.rpc import tracing
-from nexus_mesh.core.backoff import Backoff
-from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.link import Link
 from nexus_mesh.rpc.methods import Method, Req, Res
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.rpc.status import from_rpc_error
 from nexus_mesh.rpc.streams import RpcStream, StreamCall, TunnelStream, UploadStream
-from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.tunnel.client import Metadata
 from nexus_mesh.rpc.uploads import sent
 

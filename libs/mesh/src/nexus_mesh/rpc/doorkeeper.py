@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import grpc
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc.middleware import Authorize, Call, Guard, Identify, Middleware
 from nexus_mesh.rpc.status import to_status
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import grpc
 
-from nexus_mesh.core import telemetry
+from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rpc.doorkeeper import Doorkeeper, Handler, abort
-from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.middleware import GIVEN_UP, Call, Guard, Middleware
 from nexus_mesh.rpc.policy import ENDLESS
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc
 
+from nexus_mesh.identity import Identity
 from nexus_mesh.rpc.channels import channel
 from nexus_mesh.rpc.methods import Method
 from nexus_mesh.rpc.options import Options, merged
 from nexus_mesh.rpc.server import MAX_MESSAGE
-from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.tunnel.client import OPEN, Tunnel
 
 __all__ = ["Link"]

@@ -14,9 +14,8 @@ from typing import Any, Protocol
 import grpc
 import prometheus_client
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.caller import CALLER, Caller, identify
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.identity import CALLER, Caller, identify
 from nexus_mesh.rpc.policy import PUBLIC, may_call
 from nexus_mesh.rpc.tracing import Trace
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["not_of_this_list", "number_in", "page_size", "token_of", "words_in"]
 

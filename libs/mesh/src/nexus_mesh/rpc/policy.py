@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.identity import ROLES
 
 __all__ = ["ENDLESS", "POLICY", "PUBLIC", "may_call"]
 

@@ -14,13 +14,13 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
 
 from nexus_mesh.core import addresses
+from nexus_mesh.identity import Identity
 from nexus_mesh.rpc import middleware
 from nexus_mesh.rpc.handlers import HandlerTable, OpenStreams
 from nexus_mesh.rpc.health import HealthServicer
 from nexus_mesh.rpc.middleware import Guard
 from nexus_mesh.rpc.options import Options, merged
 from nexus_mesh.rpc.reflection import add_reflection
-from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]

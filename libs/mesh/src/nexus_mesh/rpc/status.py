@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["CODES", "DETAILS_KEY", "from_rpc_error", "from_status", "to_status"]
 

@@ -9,7 +9,7 @@ from typing import Any, Generic
 
 import grpc
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc.link import Link
 from nexus_mesh.rpc.methods import Method, Res
 from nexus_mesh.rpc.status import from_rpc_error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nexus_mesh.rpc.channels import DIRECT
 
 if TYPE_CHECKING:
-    from nexus_mesh.core.errors import MeshError
+    from nexus_mesh.core import MeshError
     from nexus_mesh.rpc.middleware import Call
 
 __all__ = ["Trace", "enabled", "inject", "start", "stop"]

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from nexus_mesh.core.allocator import give_small_blocks_back
+from nexus_mesh.core import give_small_blocks_back
 
 __all__ = ["send", "sent"]
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.core.telemetry import logger, set_request_id
+from nexus_mesh.core import MeshError, Reason, logger, set_request_id
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.body_budget import BodyBudget, Hold

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError
-from nexus_mesh.core.telemetry import new_request_id
+from nexus_mesh.core import MeshError, new_request_id
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.body_budget import Hold

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Explanation
 
 from nexus_gateway.http.endpoint import Handler

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from nexus.lifecycle.v1 import lifecycle_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.http.errors import EdgeError, error_object, unknown_url
 from nexus_gateway.http.events import DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nexus_mesh.core.telemetry import new_request_id
+from nexus_mesh.core import new_request_id
 
 from nexus_gateway.http.errors import EdgeError, envelope
 from nexus_gateway.http.exchange import JSON, OPENAI_VERSION

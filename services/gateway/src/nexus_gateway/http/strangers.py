@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.core.telemetry import logger
+from nexus_mesh.core import MeshError, Reason, logger
 
 from nexus_gateway.http.metrics import WRONG_KEYS
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.http.events import KEEP_ALIVE, RESUMED, EventWriter
 from nexus_gateway.http.exchange import Exchange, served_headers

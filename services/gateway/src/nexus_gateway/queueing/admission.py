@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 from nexus_routing import Candidate, Conditions, Plan, Table, plan
 
 from nexus_gateway.passage import Passage

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_gateway.validation.refusals import invalid
 

@@ -7,8 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 import msgspec
-from nexus_mesh.core.errors import MeshError
-from nexus_mesh.core.turns import at_once
+from nexus_mesh.core import MeshError, at_once
 
 from nexus_gateway.validation.refusals import invalid, wrong_type
 

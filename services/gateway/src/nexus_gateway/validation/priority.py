@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.queueing.priority import Priority
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_gateway.validation.params import array, mapping
 from nexus_gateway.validation.pattern import states, trouble

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import LABEL
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import LABEL
 
 __all__ = ["check_zone"]
 

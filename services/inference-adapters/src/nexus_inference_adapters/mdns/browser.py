@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from nexus_mesh.process import mdns
 from nexus_mesh.core import telemetry
+from nexus_mesh.process import mdns
 
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.holdings import Holdings

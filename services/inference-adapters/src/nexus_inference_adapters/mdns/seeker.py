@@ -9,9 +9,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import aiohttp
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
-from nexus_mesh.process.mdns import own_addresses
+from nexus_mesh.core import Backoff, telemetry
+from nexus_mesh.process import own_addresses
 
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.discovery import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip

@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 
 from nexus_inference_adapters.memory.card import Card
 from nexus_inference_adapters.memory.types import Key, State

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from types import TracebackType
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Inspection, Offer
 from nexus_inference_adapters.gate import Gate

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 from nexus.types.v1 import memory_pb2
-from nexus_mesh.core.errors import MeshError
+from nexus_mesh.core import MeshError
 
 from nexus_inference_adapters.adapter import (
     ABILITIES,

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import msgspec
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.adapter import Offer, Progress
 from nexus_inference_adapters.answers import decoded

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import msgspec
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 
 __all__ = ["native_messages"]
 

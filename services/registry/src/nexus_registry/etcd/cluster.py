@@ -12,8 +12,7 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff, telemetry
 
 from nexus_registry.etcd.connection import Connection
 from nexus_registry.etcd.errors import ClientClosedError, UnavailableError

@@ -11,8 +11,7 @@ import grpc
 import grpc.aio
 from grpc import ChannelConnectivity
 from nexus.etcd.v1 import rpc_pb2_grpc
-from nexus_mesh.rpc.channels import channel
-from nexus_mesh.rpc.options import Options, merged
+from nexus_mesh.rpc import Options, channel, merged
 
 from nexus_registry.etcd.errors import UnavailableError, translate
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from nexus.etcd.v1 import rpc_pb2
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.backoff import Backoff
+from nexus_mesh.core import Backoff, telemetry
 
 from nexus_registry.etcd.cluster import PAUSES, Cluster
 from nexus_registry.etcd.connection import Connection, Stream

@@ -6,8 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.files import private_folder, remove_parts, write_private
+from nexus_mesh.core import private_folder, remove_parts, telemetry, write_private
 
 from nexus_router.policy.record import Record
 

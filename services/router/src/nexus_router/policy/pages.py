@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from nexus_mesh.rpc.pages import number_in, page_size, token_of
+from nexus_mesh.rpc import number_in, page_size, token_of
 
 __all__ = ["page"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 
 from nexus_router.config import RoutingSettings
 from nexus_router.policy import text

@@ -6,8 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.process.problems import path_of, sentences
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.process import path_of, sentences
 from pydantic import ValidationError
 
 from nexus_router.config import RoutingSettings

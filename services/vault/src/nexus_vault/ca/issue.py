@@ -10,9 +10,8 @@ import prometheus_client
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.identity import UNLIMITED, Claims, SpiffeId
 
 from nexus_vault.ca.authorities import CertifiedKey
 from nexus_vault.ca.leaf import sign_leaf

@@ -9,8 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from nexus_mesh.identity.claims import UNLIMITED, Claims
-from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
+from nexus_mesh.identity import UNLIMITED, Claims, SpiffeId, role_server_name
 
 from nexus_vault.ca.authorities import SKEW, CertifiedKey
 

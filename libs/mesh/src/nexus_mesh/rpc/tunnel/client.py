@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from nexus.mesh.v1 import tunnel_pb2
 
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc.methods import Method
 from nexus_mesh.rpc.status import from_rpc_error, from_status
 from nexus_mesh.rpc.tunnel.context import WINDOW

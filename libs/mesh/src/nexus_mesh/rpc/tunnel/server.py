@@ -12,8 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from nexus.mesh.v1 import tunnel_pb2, tunnel_pb2_grpc
 
-from nexus_mesh.core import telemetry
-from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rpc.status import to_status
 from nexus_mesh.rpc.tunnel.context import TunnelContext
 from nexus_mesh.rpc.tunnel.outbox import Outbox
