@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from nexus_inference_adapters.memory.card import Card
-from nexus_inference_adapters.memory.types import Device, Key, Moves, Rules, State
+from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.types import Device, Key, Moves, Rules, State
 
 __all__ = ["TENANTS", "Simulation", "Tenant", "figures"]
 

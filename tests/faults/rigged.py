@@ -48,7 +48,7 @@ def _any_end_is_good() -> None:
 
 
 def _believe_any_end() -> None:
-    replace("nexus_inference_adapters.event_stream", "EventStream.finish", lambda _: None)
+    replace("nexus_inference_adapters.openai.event_stream", "EventStream.finish", lambda _: None)
 
 
 def _no_end_mark() -> None:
@@ -66,11 +66,11 @@ def _wrong_sums() -> None:
 
 
 def _believe_any_count() -> None:
-    replace("nexus_inference_adapters.usage", "count_of", lambda said: said)
+    replace("nexus_inference_adapters.openai.usage", "count_of", lambda said: said)
 
 
 def _filter_is_stop() -> None:
-    reasons = import_module("nexus_inference_adapters.answers").FINISH_REASONS
+    reasons = import_module("nexus_inference_adapters.openai.answers").FINISH_REASONS
     assert "content_filter" in reasons
     reasons["content_filter"] = "stop"
 

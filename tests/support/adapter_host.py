@@ -12,10 +12,10 @@ from typing import Any
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.adapter import Finish, Progress
-from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig, Timeouts
-from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.contract.adapter import Finish, Progress
+from nexus_inference_adapters.host.backend import Backend
+from nexus_inference_adapters.host.host import Host
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 from nexus_mesh.process.registration import StatusBoard
 from support.waiting import eventually

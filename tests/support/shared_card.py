@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import GIB, DeviceConfig, ModelSettings
+from nexus_inference_adapters.host.backend import Backend
 from support.adapter_host import Bench, adapter_bench
 from support.fake_ollama import FakeOllama
 from support.fake_ollama_models import OllamaModel

@@ -8,7 +8,7 @@ import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import DEMO, open_adapter
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.discovery import Rescan
+from nexus_inference_adapters.discovery.finding import Rescan
 from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.control_plane import settings_of
@@ -50,7 +50,7 @@ async def test_it_leaves_when_an_engine_is_found_later(
     async def discovered(*_: object) -> list[BackendConfig]:
         return listening
 
-    monkeypatch.setattr("nexus_inference_adapters.discovery.discover", discovered)
+    monkeypatch.setattr("nexus_inference_adapters.discovery.finding.discover", discovered)
     monkeypatch.setattr(Rescan.run, "__defaults__", (0.05,))
     async with adapter(tmp_path, discovery=True, mdns="off") as mesh, open_adapter(mesh):
         assert names(mesh) == [DEMO]

@@ -11,9 +11,9 @@ import pytest
 import support.processes as processes
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.discovery import MISSES_TO_DROP, Rescan, discover
-from nexus_inference_adapters.holdings import Holdings
-from nexus_inference_adapters.listeners import ANYONE, Owners
+from nexus_inference_adapters.discovery.finding import MISSES_TO_DROP, Rescan, discover
+from nexus_inference_adapters.discovery.holdings import Holdings
+from nexus_inference_adapters.discovery.listeners import ANYONE, Owners
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI

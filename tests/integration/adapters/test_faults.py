@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import support.fake_openai_modes as modes
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.backend import Backend
+from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench, Streamed, envelope
 from support.fake_openai import FakeOpenAI

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.adapter import Inspection
-from nexus_inference_adapters.backend import Backend
 from nexus_inference_adapters.config import KINDS, BackendConfig
+from nexus_inference_adapters.contract.adapter import Inspection
+from nexus_inference_adapters.host.backend import Backend
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
 from support.fake_server import FakeServer
@@ -90,7 +90,7 @@ async def test_a_look_that_fails_is_logged_once_and_not_at_every_look(
     backend = await bench.serve("openai_compatible", fake_openai.url)
     logged: list[str] = []
     monkeypatch.setattr(
-        "nexus_inference_adapters.backend.log.exception", lambda text, **_: logged.append(text)
+        "nexus_inference_adapters.host.backend.log.exception", lambda text, **_: logged.append(text)
     )
     looks = 0
 

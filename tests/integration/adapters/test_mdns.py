@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.holdings import Holdings
-from nexus_inference_adapters.lifecycle import Lifecycle
-from nexus_inference_adapters.mdns.adverts import Use
-from nexus_inference_adapters.mdns.browser import browsing
-from nexus_inference_adapters.mdns.candidates import EACH, MOST, Standing
-from nexus_inference_adapters.mdns.seeker import Seeker
+from nexus_inference_adapters.discovery.holdings import Holdings
+from nexus_inference_adapters.discovery.mdns.adverts import Use
+from nexus_inference_adapters.discovery.mdns.browser import browsing
+from nexus_inference_adapters.discovery.mdns.candidates import EACH, MOST, Standing
+from nexus_inference_adapters.discovery.mdns.seeker import Seeker
+from nexus_inference_adapters.host.lifecycle import Lifecycle
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.process import mdns
 from support.adapter_host import HELLO, Bench

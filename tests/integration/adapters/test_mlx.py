@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.backend import Backend
+from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.mlx_server import MlxServer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import support.fake_openai_modes as modes
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.backend import Backend
+from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench, envelope
 from support.fake_openai import FakeOpenAI

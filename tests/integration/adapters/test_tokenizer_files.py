@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nexus_inference_adapters.config import AdapterSettings, ModelSettings
-from nexus_inference_adapters.estimate import ANSWER_BEGINS, PER_MESSAGE, estimate
+from nexus_inference_adapters.contract.estimate import ANSWER_BEGINS, PER_MESSAGE, estimate
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.process.config import load

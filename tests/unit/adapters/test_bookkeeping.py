@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.adapter import Work
-from nexus_inference_adapters.chunks import ChunkNormaliser
-from nexus_inference_adapters.event_stream import EventStream
-from nexus_inference_adapters.normalise import whole_answer
+from nexus_inference_adapters.contract.adapter import Work
+from nexus_inference_adapters.openai.chunks import ChunkNormaliser
+from nexus_inference_adapters.openai.event_stream import EventStream
+from nexus_inference_adapters.openai.normalise import whole_answer
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.core.errors import MeshError, Reason
 

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from nexus.inference.v1 import inference_pb2
-from nexus_inference_adapters.adapter import Work
-from nexus_inference_adapters.collected import Collected
-from nexus_inference_adapters.normalise import from_whole
+from nexus_inference_adapters.contract.adapter import Work
+from nexus_inference_adapters.openai.collected import Collected
+from nexus_inference_adapters.openai.normalise import from_whole
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from nexus_inference_adapters.config import KINDS, AdapterSettings, child_environment
-from nexus_inference_adapters.kinds import ADAPTERS
+from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.process.config import load
 from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER

@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
-from nexus_inference_adapters.memory.devices import device_of, devices_of
+from nexus_inference_adapters.host.memory.devices import device_of, devices_of
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.process.config import load
 

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nexus_inference_adapters.estimate import ANSWER_BEGINS, PER_MEDIUM, PER_MESSAGE, estimate, tokens_of
+from nexus_inference_adapters.contract.estimate import (
+    ANSWER_BEGINS,
+    PER_MEDIUM,
+    PER_MESSAGE,
+    estimate,
+    tokens_of,
+)
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
 JSON = st.recursive(

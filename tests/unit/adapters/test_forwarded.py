@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
-from nexus_inference_adapters.forwarded import (
+from nexus_inference_adapters.openai.forwarded import (
     ENGINES,
     LEFT_OUT,
     NEUTRAL,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.forced_tools import Forced
-from nexus_inference_adapters.json_shape import fits
+from nexus_inference_adapters.openai.forced_tools import Forced
+from nexus_inference_adapters.openai.json_shape import fits
 from support.schema_instance import instance_of
 
 TREE = {"type": "object", "required": ["value", "next"], "properties": {

@@ -6,7 +6,7 @@ import ipaddress
 import sys
 
 import pytest
-from nexus_inference_adapters.listeners import Owners, listeners_in, owners_in
+from nexus_inference_adapters.discovery.listeners import Owners, listeners_in, owners_in
 
 PORT = 8000
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"

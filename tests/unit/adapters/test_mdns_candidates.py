@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_inference_adapters.mdns.adverts import Advert, Use, read_advert
-from nexus_inference_adapters.mdns.candidates import EACH, MOST, Candidates, Standing
+from nexus_inference_adapters.discovery.mdns.adverts import Advert, Use, read_advert
+from nexus_inference_adapters.discovery.mdns.candidates import EACH, MOST, Candidates, Standing
 
 
 def advert(name: str, address: str = "10.0.0.1", use: Use = Use.ENGINE) -> Advert:

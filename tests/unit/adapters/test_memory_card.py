@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from nexus_inference_adapters.memory.card import Card
-from nexus_inference_adapters.memory.types import Device, Key, Rules, State
+from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.types import Device, Key, Rules, State
 
 from bench.tenants import CARD, GB, RESIDENCY, TENANTS, Simulation
 

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from nexus_inference_adapters.memory.card import Card
-from nexus_inference_adapters.memory.types import Device, Key, Rules, State
+from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.types import Device, Key, Rules, State
 
 SIZES = {
     Key("one", "a"): 14,

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from nexus_inference_adapters.openai_types import Function, ToolCall
-from nexus_inference_adapters.tool_calls import ToolCallPieces, whole_calls
+from nexus_inference_adapters.openai.tool_calls import ToolCallPieces, whole_calls
+from nexus_inference_adapters.openai.types import Function, ToolCall
 from nexus_mesh.core.errors import MeshError
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.upstream_errors import from_answer, from_event
+from nexus_inference_adapters.contract.errors import from_answer, from_event
 from nexus_mesh.core.errors import Reason
 
 ANSWERS: list[tuple[int, Any, Reason]] = [

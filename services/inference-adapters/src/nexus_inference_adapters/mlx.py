@@ -8,11 +8,12 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.adapter import Inspection, Offer, Work
-from nexus_inference_adapters.dialects import public_name
-from nexus_inference_adapters.forwarded import check_forwarded
-from nexus_inference_adapters.openai_compatible import OpenAICompatible
-from nexus_inference_adapters.parameters import check, max_tokens, set_parameters, wants_tools
+from nexus_inference_adapters.contract.adapter import Inspection, Offer, Work
+from nexus_inference_adapters.contract.http import Http, Seen
+from nexus_inference_adapters.openai.compatible import OpenAICompatible
+from nexus_inference_adapters.openai.forwarded import check_forwarded
+from nexus_inference_adapters.openai.parameters import check, max_tokens, set_parameters, wants_tools
+from nexus_inference_adapters.openai.servers import public_name
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Mlx"]
@@ -66,6 +67,14 @@ class Mlx(OpenAICompatible):
     @property
     def engine(self) -> str:
         return "mlx"
+
+    @classmethod
+    async def speaks(cls, http: Http, listing: Seen) -> str | None:
+        """mlx-lm's server is Python's http.server, names no owner of its models, and has a health check."""
+        plain = listing.status == 200 and listing.headers.get("Server", "").startswith("BaseHTTP")
+        if not plain or any("owned_by" in row for row in listing.rows("data")):
+            return None
+        return "mlx" if (await http.look("GET", "/health")).dig("status") in ("ok", "unavailable") else None
 
     instead: ClassVar[str] = "Start mlx_lm.server with the model you want; stopping it frees its memory."
 

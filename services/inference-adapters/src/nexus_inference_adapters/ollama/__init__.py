@@ -11,7 +11,7 @@ import msgspec
 from nexus.types.v1 import memory_pb2
 from nexus_mesh.core import MeshError
 
-from nexus_inference_adapters.adapter import (
+from nexus_inference_adapters.contract.adapter import (
     ABILITIES,
     Adapter,
     Completed,
@@ -22,18 +22,19 @@ from nexus_inference_adapters.adapter import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.answers import decoded
-from nexus_inference_adapters.chunks import ChunkNormaliser
-from nexus_inference_adapters.collected import collect
-from nexus_inference_adapters.forced_tools import Forced, forced_names
-from nexus_inference_adapters.normalise import embedded_rows
+from nexus_inference_adapters.contract.errors import from_event
+from nexus_inference_adapters.contract.http import Http, Seen
+from nexus_inference_adapters.contract.patience import Patience
 from nexus_inference_adapters.ollama import lifecycle
 from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of
-from nexus_inference_adapters.ollama.catalog import Catalog
+from nexus_inference_adapters.ollama.catalog import Catalog, is_ollama
 from nexus_inference_adapters.ollama.request import PATHS, Room, native_request
-from nexus_inference_adapters.patience import Patience
-from nexus_inference_adapters.sse import LineReader
-from nexus_inference_adapters.upstream_errors import from_event
+from nexus_inference_adapters.openai.answers import decoded
+from nexus_inference_adapters.openai.chunks import ChunkNormaliser
+from nexus_inference_adapters.openai.collected import collect
+from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
+from nexus_inference_adapters.openai.normalise import embedded_rows
+from nexus_inference_adapters.openai.sse import LineReader
 from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
 __all__ = ["Ollama"]
@@ -48,6 +49,10 @@ class Ollama(Adapter):
     kind: ClassVar[str] = "ollama"
     abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset(ABILITIES)
     _catalog: Catalog | None = None
+
+    @classmethod
+    async def speaks(cls, http: Http, listing: Seen) -> str | None:
+        return "ollama" if await is_ollama(http) else None
 
     async def inspect(self) -> Inspection:
         self._catalog = self._catalog or Catalog(self.http, self.config)

@@ -11,9 +11,9 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.adapter import Inspection, Offer
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.http import Http, Seen
+from nexus_inference_adapters.contract.adapter import Inspection, Offer
+from nexus_inference_adapters.contract.http import Http, Seen
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Catalog", "is_ollama", "resident"]

@@ -1,0 +1,15 @@
+"""Every kind of backend there is. A new one is a file, a line here, and its name in config.KINDS."""
+
+from __future__ import annotations
+
+from nexus_inference_adapters.contract.adapter import Adapter
+from nexus_inference_adapters.embedded.adapter import Embedded
+from nexus_inference_adapters.mlx import Mlx
+from nexus_inference_adapters.ollama import Ollama
+from nexus_inference_adapters.openai.compatible import OpenAICompatible
+
+__all__ = ["ADAPTERS"]
+
+KINDS: tuple[type[Adapter], ...] = (Ollama, Mlx, Embedded, OpenAICompatible)
+"""In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""
+ADAPTERS = {kind.kind: kind for kind in KINDS}

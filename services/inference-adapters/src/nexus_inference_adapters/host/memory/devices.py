@@ -1,0 +1,69 @@
+"""Which devices this process keeps books of, and which backends are on which."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from nexus_mesh.core import telemetry
+
+from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
+from nexus_inference_adapters.host.memory.types import Device
+
+__all__ = ["device_of", "devices_of"]
+
+GPU_HEADROOM = GIB
+"""Kept free on a card nobody said anything about, for what else is on it."""
+
+log = telemetry.logger("memory")
+
+
+def devices_of(settings: AdapterSettings) -> list[Device]:
+    """What the settings name; else the machine's one card, if NVIDIA's library can be asked."""
+    if settings.devices:
+        return [
+            Device(one.name, round(one.memory_gb * GIB), round(one.headroom_gb * GIB), one.backends)
+            for one in settings.devices
+        ]
+    cards = _cards()
+    if len(cards) > 1:
+        log.info("several cards and no [[devices]]: their memory is not managed", cards=len(cards))
+    return cards if len(cards) == 1 and not settings.has_several_zones else []
+
+
+def device_of(config: BackendConfig, devices: Sequence[Device]) -> Device | None:
+    """The device a backend's models are in; None = nobody manages it."""
+    named = next((device for device in devices if config.name in device.backends), None)
+    if named is not None or not _is_here(config):
+        return named
+    return next((device for device in devices if not device.backends), None)
+
+
+def _is_here(config: BackendConfig) -> bool:
+    """Whether the engine runs on this machine."""
+    host = urlsplit(config.url).hostname if config.url else "localhost"
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _cards() -> list[Device]:
+    """NVIDIA's cards, by the package nvidia-ml-py where it is installed."""
+    try:
+        nvml: Any = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+    except Exception:
+        return []  # no package, no driver, no card
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+        totals = [int(nvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles]
+    except nvml.NVMLError as error:
+        log.warning("the cards' memory is not told", detail=str(error))
+        return []
+    finally:
+        nvml.nvmlShutdown()
+    return [Device(f"gpu{number}", total, GPU_HEADROOM) for number, total in enumerate(totals)]

@@ -1,0 +1,189 @@
+"""What a request was promised and an answer shows: one table of promises and their checks, for every kind of backend.
+
+Engines pass over what they do not know, and versions differ. So a promise is believed when the answer keeps it; one
+that breaks it is UPSTREAM_MALFORMED, and what it takes is no longer believed of that model.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from nexus.inference.v1 import inference_pb2
+from nexus.types.v1 import model_pb2
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_inference_adapters.contract.adapter import Completed, Event, Finish, Work
+from nexus_inference_adapters.contract.learned import Broken
+from nexus_inference_adapters.host.unread import unread
+from nexus_inference_adapters.openai.forced_tools import forced_names
+from nexus_inference_adapters.openai.json_shape import fits
+from nexus_inference_adapters.vocabulary import EMBEDDING
+
+__all__ = ["Promises"]
+
+FLOAT_BYTES = 4
+CUT_ENDS = frozenset({"length", "content_filter"})
+
+
+@dataclass(slots=True)
+class Said:
+    """What an answer said in one choice."""
+
+    text: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    logprobs: bool = False
+    end: str = ""
+
+    @property
+    def content(self) -> str:
+        return "".join(self.text)
+
+
+Check = Callable[[dict[str, Any], Said], bool]
+"""Whether a choice that ended by itself keeps the promise made for a request's body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    param: str
+    made: Callable[[Work], bool]
+    kept: Check
+    broken: str
+    capability: model_pb2.Capability | None
+
+
+def _format(body: dict[str, Any]) -> Any:
+    wanted = body.get("response_format")
+    return wanted.get("type") if isinstance(wanted, dict) else None
+
+
+def _json_of(said: Said) -> Any:
+    try:
+        return msgspec.json.decode(said.content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_object(_: dict[str, Any], said: Said) -> bool:
+    return bool(said.calls) or isinstance(_json_of(said), dict)
+
+
+def _fits_schema(body: dict[str, Any], said: Said) -> bool:
+    if said.calls:
+        return True
+    try:
+        value = msgspec.json.decode(said.content)
+    except (ValueError, RecursionError):
+        return False
+    return fits(value, (body["response_format"].get("json_schema") or {}).get("schema"))
+
+
+def _calls_tool(body: dict[str, Any], said: Said) -> bool:
+    names = forced_names(body)
+    return bool(said.calls) and (names is None or all(name in names for name in said.calls))
+
+
+def _has_logprobs(_: dict[str, Any], said: Said) -> bool:
+    return said.logprobs or not said.content
+
+
+PROMISES = (
+    Promise("tool_choice", lambda work: forced_names(work.body) is not None, _calls_tool,
+            "The backend was asked to call a tool and did not.", model_pb2.CAPABILITY_TOOL_CHOICE),
+    Promise("response_format", lambda work: _format(work.body) == "json_object", _is_object,
+            "The backend was asked for a JSON object, and its answer is none.", model_pb2.CAPABILITY_JSON),
+    Promise("response_format", lambda work: _format(work.body) == "json_schema", _fits_schema,
+            "The backend's answer does not have the shape of the schema it was given.", model_pb2.CAPABILITY_JSON),
+    Promise("logprobs", lambda work: type(work.body.get("logprobs")) in (bool, int) and work.body["logprobs"] > 0,
+            _has_logprobs, "The backend was asked for log probabilities and sent none.", model_pb2.CAPABILITY_LOGPROBS),
+)  # fmt: skip
+
+
+class Promises:
+    """Those made for one request. `context_tokens`: of its model, 0 = not known."""
+
+    def __init__(self, work: Work, context_tokens: int) -> None:
+        self._work = work
+        self._context = context_tokens
+        self._body = work.body
+        self._said: dict[int, Said] = {}
+        self._made = [] if work.operation == EMBEDDING else [each for each in PROMISES if each.made(work)]
+
+    def check_whole(self, completed: Completed) -> None:
+        """Raises Broken."""
+        if self._work.operation == EMBEDDING:
+            self._check_dimensions(completed.body)
+            return
+        if self._made:
+            choices = msgspec.json.decode(completed.body)["choices"]
+            self._check([_said_whole(choice) for choice in choices])
+        self._check_read(completed.usage)
+
+    def hear(self, event: Event) -> None:
+        """The next event of a stream. Raises Broken in place of the good end of an answer that broke a promise."""
+        if self._made and type(event) is list:
+            for text in event:
+                _listen(self._said, text)
+        elif type(event) is Finish:
+            self._check(list(self._said.values()))
+            self._check_read(event.usage)
+
+    def _check(self, choices: list[Said]) -> None:
+        for said in choices:
+            if said.end in CUT_ENDS:
+                continue  # cut short, and says so
+            for promise in self._made:
+                if not promise.kept(self._body, said):
+                    raise Broken(promise.broken, promise.param, promise.capability)
+
+    def _check_dimensions(self, body: str) -> None:
+        wanted = self._body.get("dimensions")
+        if not isinstance(wanted, int):
+            return
+        for row in msgspec.json.decode(body)["data"]:
+            vector = row["embedding"]
+            length = len(base64.b64decode(vector)) // FLOAT_BYTES if isinstance(vector, str) else len(vector)
+            if length != wanted:
+                message = f"The backend was asked for {wanted} dimensions and sent {length}."
+                raise Broken(message, "dimensions", None)
+
+    def _check_read(self, usage: inference_pb2.Usage | None) -> None:
+        """An engine that cut the prompt tells so in its count of it. Some count only what no cache held."""
+        if usage is None or not usage.prompt_tokens:
+            return
+        read = usage.prompt_tokens + usage.cached_tokens
+        about = unread(self._work.operation, self._body, read)
+        if not about:
+            return
+        if self._context and about * 2 < self._context:
+            return  # it would have fitted: so it is the counting that differs
+        raise MeshError(
+            Reason.CONTEXT_LENGTH,
+            f"The backend read only {read} tokens of a prompt of about {about}: it cut off the rest without saying so.",
+            metadata={"prompt_tokens": str(about), "context_tokens": str(self._context or read)},
+        )
+
+
+def _said_whole(choice: dict[str, Any]) -> Said:
+    message = choice.get("message") or {}
+    calls = [call["function"]["name"] for call in message.get("tool_calls") or () if call.get("function")]
+    text = message.get("content") or choice.get("text") or ""
+    return Said([text], calls, bool(choice.get("logprobs")), choice.get("finish_reason") or "")
+
+
+def _listen(said: dict[int, Said], text: str) -> None:
+    for choice in msgspec.json.decode(text)["choices"]:
+        one = said.setdefault(choice["index"], Said())
+        delta = choice.get("delta") or {}
+        one.text.append(delta.get("content") or choice.get("text") or "")
+        one.calls += [
+            call["function"]["name"]
+            for call in delta.get("tool_calls") or ()
+            if (call.get("function") or {}).get("name")
+        ]
+        one.logprobs = one.logprobs or bool(choice.get("logprobs"))
+        one.end = choice.get("finish_reason") or one.end

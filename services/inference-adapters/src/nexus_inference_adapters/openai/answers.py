@@ -1,0 +1,161 @@
+"""Rules that hold for streamed and whole answers alike: finish reasons, log probabilities, counts, decoding."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
+
+__all__ = [
+    "answer_id",
+    "decoded",
+    "expected_rows",
+    "finish_reason",
+    "logprobs_of",
+    "prompts",
+    "reported",
+    "text_of",
+]
+
+T = TypeVar("T")
+
+# Engines that cut an answer short say so in many words: to OpenAI's clients all of them are `length`.
+FINISH_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "function_call",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "max_tokens": "length",
+    "max_length": "length",
+    "max_new_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "context_length": "length",
+    "repetition": "length",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+}
+FAILED = frozenset({"abort", "error", "cancelled", "load", "unload"})
+MAY_BE_ABSENT = frozenset({
+    "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls", "function_call", "delta", "choices",
+})  # fmt: skip
+OTHERWISE = "stop"
+"""eos, eos_token, stop_sequence, end_turn, and whatever else a backend says at the end of an answer that is there."""
+PREFIXES: dict[int, str] = {CHAT: "chatcmpl-", COMPLETION: "cmpl-"}
+
+
+def finish_reason(said: Any) -> str | None:
+    """OpenAI's word for a backend's finish reason; None while there is none. Raises UPSTREAM_ERROR for a failure."""
+    if not said:
+        return None
+    if isinstance(said, dict):
+        said = said.get("type")  # SGLang's own form
+    word = said.lower() if isinstance(said, str) else ""
+    if word in FAILED:
+        raise MeshError(Reason.UPSTREAM_ERROR, "The backend stopped before the answer was complete.")
+    return FINISH_REASONS.get(word, OTHERWISE)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    """Decodes and checks types. Raises UPSTREAM_MALFORMED, or what the backend reported in place of an answer."""
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # NaN and its like are no JSON, and no reason to lose what stands beside them.
+        loose = json.loads(raw, parse_constant=lambda _: None, object_hook=_without_empties)
+        return msgspec.convert(loose, decoder.type)
+    except (ValueError, RecursionError):
+        raise reported(raw) or malformed("The backend's answer is not what its API promises.") from None
+
+
+def _without_empties(found: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is said as false, 0, "", [] and {} too, whatever type the field has when it says something."""
+    for name in MAY_BE_ABSENT & found.keys():
+        found[name] = found[name] or None
+    return found
+
+
+def reported(raw: bytes) -> MeshError | None:
+    """The error a backend sent in place of an answer, if it did."""
+    try:
+        body = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return None
+    return from_event(body) if isinstance(body, dict) and _is_error(body) else None
+
+
+def _is_error(body: dict[str, Any]) -> bool:
+    return bool(body.get("error")) or (body.get("object") == "error" and "code" in body)
+
+
+def logprobs_of(operation: int, said: Any) -> dict[str, Any] | None:
+    """Log probabilities with every key OpenAI requires; text completions have another form and keep theirs.
+
+    None where they are not what they should be: whether that breaks a promise is judged elsewhere.
+    """
+    if not isinstance(said, dict):
+        return None
+    if operation != CHAT:
+        return said
+    tokens = said.get("content")
+    if not isinstance(tokens, list):
+        return None
+    normal = [_token(token) for token in tokens]
+    return None if None in normal else {"content": normal, "refusal": None}
+
+
+def _token(said: Any) -> dict[str, Any] | None:
+    if not isinstance(said, dict) or (token := _bare(said)) is None:
+        return None
+    top = said.get("top_logprobs")
+    others = [_bare(other) for other in top if isinstance(other, dict)] if isinstance(top, list) else []
+    return {**token, "top_logprobs": [other for other in others if other is not None]}
+
+
+def _bare(said: dict[str, Any]) -> dict[str, Any] | None:
+    token, value, raw = said.get("token"), said.get("logprob"), said.get("bytes")
+    if not isinstance(token, str) or not isinstance(value, int | float):
+        return None
+    return {
+        "token": token,
+        "logprob": value,
+        "bytes": raw if isinstance(raw, list) else list(token.encode("utf-8", "replace")),
+    }
+
+
+def text_of(content: Any) -> Any:
+    """Content as one text: some backends send it in parts."""
+    if not isinstance(content, list):
+        return content
+    parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def prompts(given: Any) -> int:
+    """How many prompts or inputs a request has: a list of token ids is one."""
+    if isinstance(given, list) and given and not isinstance(given[0], int):
+        return len(given)
+    return 1
+
+
+def expected_rows(operation: int, body: dict[str, Any]) -> int:
+    """How many choices or embeddings the answer to a request must have."""
+    if operation == EMBEDDING:
+        return prompts(body.get("input"))
+    n = body.get("n")
+    choices = n if isinstance(n, int) and n > 0 else 1
+    return choices * prompts(body.get("prompt")) if operation == COMPLETION else choices
+
+
+def answer_id(operation: int, request_id: str) -> str:
+    return PREFIXES[operation] + request_id.removeprefix("req_")
