@@ -20,7 +20,7 @@ from support.adapter_host import HELLO, Bench
 from support.waiting import eventually
 
 SHORT = {**HELLO, "max_tokens": 4, "temperature": 0}
-MODULE = "nexus_inference_adapters.embedded.server"
+MODULE = "nexus_inference_adapters.embedded_server"
 
 
 def engines(parent: int | None = None) -> list[psutil.Process]:

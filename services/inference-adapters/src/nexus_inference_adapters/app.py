@@ -13,10 +13,8 @@ from nexus_mesh.core import telemetry
 from nexus_mesh.process import Mesh, Servicer
 
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
-from nexus_inference_adapters.discovery.finding import Rescan
-from nexus_inference_adapters.discovery.holdings import Holdings
-from nexus_inference_adapters.discovery.mdns.browser import browsing
-from nexus_inference_adapters.host.host import Host
+from nexus_inference_adapters.discovery import Holdings, Rescan, browsing
+from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
 
 __all__ = ["open_adapter"]

@@ -8,12 +8,16 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Inspection, Offer, Work
-from nexus_inference_adapters.contract.http import Http, Seen
-from nexus_inference_adapters.openai.compatible import OpenAICompatible
-from nexus_inference_adapters.openai.forwarded import check_forwarded
-from nexus_inference_adapters.openai.parameters import check, max_tokens, set_parameters, wants_tools
-from nexus_inference_adapters.openai.servers import public_name
+from nexus_inference_adapters.contract import Http, Inspection, Offer, Seen, Work
+from nexus_inference_adapters.openai import (
+    OpenAICompatible,
+    check,
+    check_forwarded,
+    max_tokens,
+    public_name,
+    set_parameters,
+    wants_tools,
+)
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Mlx"]

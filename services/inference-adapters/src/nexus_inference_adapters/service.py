@@ -13,11 +13,8 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 
-from nexus_inference_adapters.contract.adapter import Event, Progress
-from nexus_inference_adapters.host.backend import Backend
-from nexus_inference_adapters.host.catalog import list_models
-from nexus_inference_adapters.host.host import Host
-from nexus_inference_adapters.host.lifecycle import Lifecycle
+from nexus_inference_adapters.contract import Event, Progress
+from nexus_inference_adapters.host import Backend, Host, Lifecycle, list_models
 from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]

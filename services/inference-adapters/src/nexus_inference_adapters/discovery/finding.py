@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.contract.http import open_session
+from nexus_inference_adapters.contract import open_session
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import Owners
 from nexus_inference_adapters.discovery.probing import LOOPBACK, probe

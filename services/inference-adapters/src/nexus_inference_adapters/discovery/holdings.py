@@ -8,8 +8,7 @@ from nexus_mesh.core import telemetry
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.discovery.listeners import Owners
-from nexus_inference_adapters.host.backend import Backend
-from nexus_inference_adapters.host.host import Host
+from nexus_inference_adapters.host import Backend, Host
 
 __all__ = ["Holdings"]
 

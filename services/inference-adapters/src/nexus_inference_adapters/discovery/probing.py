@@ -9,8 +9,8 @@ import aiohttp
 from nexus_mesh.core import MeshError, addresses
 
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.contract.http import Http, Seen
-from nexus_inference_adapters.host.kinds import ADAPTERS
+from nexus_inference_adapters.contract import Http, Seen
+from nexus_inference_adapters.host import ADAPTERS
 
 __all__ = ["LOOPBACK", "probe"]
 

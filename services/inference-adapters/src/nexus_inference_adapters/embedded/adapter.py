@@ -16,10 +16,9 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import Backoff, telemetry
 
 from nexus_inference_adapters.config import BackendConfig, child_environment
-from nexus_inference_adapters.contract.adapter import Inspection
-from nexus_inference_adapters.contract.http import Http
+from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.embedded.gguf import GgufFacts, read_gguf
-from nexus_inference_adapters.openai.compatible import OpenAICompatible
+from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["DEMO_MODEL", "Embedded"]
 
@@ -87,7 +86,7 @@ class Embedded(OpenAICompatible):
         does = self.config.operations or (("embedding",) if facts.embeds else ("chat", "completion"))
         self.config = self.config.model_copy(update={"operations": does})
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "nexus_inference_adapters.embedded.server",
+            sys.executable, "-m", "nexus_inference_adapters.embedded_server",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             env=child_environment(),
         )  # fmt: skip

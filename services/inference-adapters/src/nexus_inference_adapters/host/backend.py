@@ -15,19 +15,19 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rows import REASON, shown
 
 from nexus_inference_adapters.config import BackendConfig, Timeouts
-from nexus_inference_adapters.contract.adapter import (
+from nexus_inference_adapters.contract import (
     Adapter,
+    Broken,
     Completed,
     Count,
     Event,
     Finish,
     Inspection,
     Offer,
+    Patience,
     Progress,
     Work,
 )
-from nexus_inference_adapters.contract.learned import Broken
-from nexus_inference_adapters.contract.patience import Patience
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.fitting import fitting
 from nexus_inference_adapters.host.gate import Gate

@@ -13,8 +13,7 @@ from typing import Any
 
 from nexus_mesh.core import telemetry
 
-from nexus_inference_adapters.contract.adapter import Count, Work
-from nexus_inference_adapters.contract.estimate import estimate
+from nexus_inference_adapters.contract import Count, Work, estimate
 
 __all__ = ["Guesses"]
 

@@ -16,8 +16,7 @@ from nexus_mesh.process import StatusBoard
 from nexus_mesh.rows import fitted
 
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.contract.adapter import Adapter
-from nexus_inference_adapters.contract.http import Http, open_session
+from nexus_inference_adapters.contract import Adapter, Http, open_session
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.guessing import Guesses
 from nexus_inference_adapters.host.kinds import ADAPTERS

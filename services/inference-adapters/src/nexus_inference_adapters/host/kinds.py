@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from nexus_inference_adapters.contract.adapter import Adapter
-from nexus_inference_adapters.embedded.adapter import Embedded
+from nexus_inference_adapters.contract import Adapter
+from nexus_inference_adapters.embedded import Embedded
 from nexus_inference_adapters.mlx import Mlx
 from nexus_inference_adapters.ollama import Ollama
-from nexus_inference_adapters.openai.compatible import OpenAICompatible
+from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS"]
 

@@ -8,8 +8,7 @@ from contextlib import aclosing
 from nexus.types.v1 import memory_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Offer, Progress
-from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract import Offer, Patience, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.host import Host
 

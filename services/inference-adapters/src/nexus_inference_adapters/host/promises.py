@@ -16,11 +16,9 @@ from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Completed, Event, Finish, Work
-from nexus_inference_adapters.contract.learned import Broken
+from nexus_inference_adapters.contract import Broken, Completed, Event, Finish, Work
 from nexus_inference_adapters.host.unread import unread
-from nexus_inference_adapters.openai.forced_tools import forced_names
-from nexus_inference_adapters.openai.json_shape import fits
+from nexus_inference_adapters.openai import fits, forced_names
 from nexus_inference_adapters.vocabulary import EMBEDDING
 
 __all__ = ["Promises"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from nexus_inference_adapters.contract.adapter import Inspection, Offer
+from nexus_inference_adapters.contract import Inspection, Offer
 
 __all__ = ["MODELS", "as_remote"]
 

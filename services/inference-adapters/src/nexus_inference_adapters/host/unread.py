@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nexus_inference_adapters.contract.estimate import estimate, tokens_of
+from nexus_inference_adapters.contract import estimate, tokens_of
 from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["SAMPLED", "sample", "unread"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from nexus_inference_adapters.openai.types import (
+from nexus_inference_adapters.openai import (
     Chunk,
     ChunkChoice,
     Delta,

@@ -12,8 +12,7 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.contract.adapter import Inspection, Offer
-from nexus_inference_adapters.contract.http import Http, Seen
+from nexus_inference_adapters.contract import Http, Inspection, Offer, Seen
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Catalog", "is_ollama", "resident"]

@@ -11,13 +11,9 @@ import msgspec
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.contract.adapter import Offer, Progress
-from nexus_inference_adapters.contract.errors import from_event
-from nexus_inference_adapters.contract.http import Http
-from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract import Http, Offer, Patience, Progress, from_event
 from nexus_inference_adapters.ollama.catalog import resident
-from nexus_inference_adapters.openai.answers import decoded
-from nexus_inference_adapters.openai.sse import LineReader
+from nexus_inference_adapters.openai import LineReader, decoded
 from nexus_inference_adapters.vocabulary import EMBEDDING
 
 __all__ = ["delete", "load", "pull", "unload"]

@@ -8,13 +8,17 @@ from typing import Any
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.contract.adapter import Work
-from nexus_inference_adapters.contract.estimate import estimate
+from nexus_inference_adapters.contract import Work, estimate
 from nexus_inference_adapters.ollama.messages import native_messages
-from nexus_inference_adapters.openai.differences import OBJECT
-from nexus_inference_adapters.openai.forwarded import check_forwarded
-from nexus_inference_adapters.openai.parameters import check, max_tokens, set_parameters, wants_tools
-from nexus_inference_adapters.openai.thinking import wish
+from nexus_inference_adapters.openai import (
+    OBJECT,
+    check,
+    check_forwarded,
+    max_tokens,
+    set_parameters,
+    wants_tools,
+    wish,
+)
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
 __all__ = ["PATHS", "Room", "native_request"]

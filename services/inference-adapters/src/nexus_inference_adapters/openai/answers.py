@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.contract import from_event, malformed
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from nexus_inference_adapters.contract.adapter import Completed, Event, Finish
+from nexus_inference_adapters.contract import Completed, Event, Finish
 from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["at_once"]

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.contract import from_event, malformed
 from nexus_inference_adapters.openai.answers import (
     decoded,
     expected_rows,

@@ -10,9 +10,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from nexus.inference.v1 import inference_pb2
 
-from nexus_inference_adapters.contract.adapter import Completed, Event, Finish, Work
-from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, too_large
-from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract import (
+    MAX_ANSWER_BYTES,
+    Completed,
+    Event,
+    Finish,
+    Patience,
+    Work,
+    too_large,
+)
 from nexus_inference_adapters.openai.normalise import from_whole
 from nexus_inference_adapters.openai.types import (
     Choice,

@@ -10,18 +10,20 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.config import BackendConfig
-from nexus_inference_adapters.contract.adapter import (
+from nexus_inference_adapters.contract import (
     Adapter,
+    Answer,
     Completed,
     Count,
     Event,
     Finish,
+    Http,
     Inspection,
+    Patience,
+    Seen,
     Work,
+    malformed,
 )
-from nexus_inference_adapters.contract.errors import malformed
-from nexus_inference_adapters.contract.http import Answer, Http, Seen
-from nexus_inference_adapters.contract.patience import Patience
 from nexus_inference_adapters.openai.at_once import at_once
 from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.collected import collect

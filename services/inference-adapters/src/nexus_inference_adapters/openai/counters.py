@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from nexus_inference_adapters.contract.http import Http
+from nexus_inference_adapters.contract import Http
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION
 
 __all__ = ["Counter", "by_llama_cpp", "by_vllm"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Work
+from nexus_inference_adapters.contract import Work
 from nexus_inference_adapters.openai.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters
 from nexus_inference_adapters.vocabulary import COMPLETION
 

@@ -7,9 +7,7 @@ import re
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Progress
-from nexus_inference_adapters.contract.errors import malformed
-from nexus_inference_adapters.contract.http import Answer
+from nexus_inference_adapters.contract import Answer, Progress, malformed
 from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.sse import Comment, SseReader
 

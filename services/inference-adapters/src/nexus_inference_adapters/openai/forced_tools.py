@@ -14,8 +14,7 @@ import msgspec
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Event
-from nexus_inference_adapters.contract.learned import Broken
+from nexus_inference_adapters.contract import Broken, Event
 from nexus_inference_adapters.openai.json_shape import fits
 from nexus_inference_adapters.openai.tool_calls import new_call_id
 

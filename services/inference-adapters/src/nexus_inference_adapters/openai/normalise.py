@@ -11,8 +11,7 @@ import msgspec
 from msgspec import UNSET
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Completed, Work
-from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.contract import Completed, Work, from_event, malformed
 from nexus_inference_adapters.openai.answers import (
     answer_id,
     decoded,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from nexus_inference_adapters.contract.errors import malformed
+from nexus_inference_adapters.contract import malformed
 from nexus_inference_adapters.openai.types import Function, ToolCall
 
 __all__ = ["ToolCallPieces", "arguments_text", "calls_one", "new_call_id", "whole_calls"]

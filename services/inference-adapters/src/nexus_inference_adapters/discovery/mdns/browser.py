@@ -12,7 +12,7 @@ from nexus_mesh.core import telemetry
 from nexus_mesh.process import mdns
 
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.contract.http import open_session
+from nexus_inference_adapters.contract import open_session
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.mdns.adverts import SERVICES, Use, read_advert
 from nexus_inference_adapters.discovery.mdns.seeker import Seeker, is_here

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract.adapter import Inspection, Offer
+from nexus_inference_adapters.contract import Inspection, Offer
 from nexus_inference_adapters.host.gate import Gate
 from nexus_inference_adapters.host.memory.card import Card
 from nexus_inference_adapters.host.memory.keeper import Keeper
