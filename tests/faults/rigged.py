@@ -28,15 +28,15 @@ def replace(module: str, path: str, value: Any) -> None:
 
 
 def _no_failover() -> None:
-    replace("nexus_gateway.retries", "RetryBudget.take", lambda _: False)
+    replace("nexus_gateway.fleet.retries", "RetryBudget.take", lambda _: False)
     for asked in ("can_help", "is_spare"):
-        replace("nexus_gateway.traffic", f"Traffic.{asked}", lambda *_: False)
+        replace("nexus_gateway.fleet.traffic", f"Traffic.{asked}", lambda *_: False)
 
 
 def _retry_everything() -> None:
     errors = import_module("nexus_mesh.core.errors")
-    replace("nexus_gateway.dispatch", "RETRYABLE", frozenset(errors.Reason))
-    replace("nexus_gateway.dispatch", "_is_roomier", lambda *_: True)
+    replace("nexus_gateway.dispatch.dispatcher", "RETRYABLE", frozenset(errors.Reason))
+    replace("nexus_gateway.dispatch.dispatcher", "_is_roomier", lambda *_: True)
 
 
 def _errors_look_done() -> None:

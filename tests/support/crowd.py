@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from nexus_gateway.accounts import Principal
+from nexus_gateway.access.accounts import Principal
 from nexus_mesh.core.errors import MeshError
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench, chat

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from nexus.lifecycle.v1 import lifecycle_pb2
-from nexus_gateway.lifecycle import Done
+from nexus_gateway.management.lifecycle import Done
 from nexus_mesh.core.errors import MeshError
 
 __all__ = ["EdgeLifecycle"]

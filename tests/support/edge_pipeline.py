@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core.request import InferenceRequest
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Explanation, Verdict
 from support.edge_lifecycle import EdgeLifecycle

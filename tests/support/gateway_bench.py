@@ -12,8 +12,8 @@ from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.app import build_pipeline
 from nexus_gateway.config import GatewaySettings
-from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core.request import InferenceRequest
+from nexus_gateway.pipeline.pipeline import Pipeline
 from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.scripted_adapter import ScriptedAdapter, serve_adapter, text_of

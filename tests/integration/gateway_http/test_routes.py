@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from nexus_gateway.core.priority import Priority
 from nexus_gateway.http.options import EdgeOptions
-from nexus_gateway.queueing.priority import Priority
 from support.edge_server import running_edge
 from support.raw_http import RawConnection, ask, assert_envelope, assert_serves, chat, request
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 import pytest
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core.request import InferenceRequest
 from nexus_mesh.core.errors import Reason
 from support.gateway_bench import GatewayBench, chat, read_all
 from support.scripted_adapter import ScriptedAdapter

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from nexus.router.v1 import snapshot_pb2
-from nexus_gateway import patience
+from nexus_gateway.fleet import patience
 from nexus_mesh.core.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter

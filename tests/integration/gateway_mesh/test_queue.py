@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nexus_gateway.queueing.priority import Priority
+from nexus_gateway.core.priority import Priority
 from nexus_mesh.core.errors import Reason
 from support.crowd import PATIENT, Crowd, held_box, one_by_one, reason_of, refused, started, waiting
 from support.gateway_bench import GatewayBench

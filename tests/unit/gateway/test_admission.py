@@ -10,17 +10,17 @@ import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
-from nexus_gateway.accounts import Principal
-from nexus_gateway.breakers import Breakers
-from nexus_gateway.limits import TimeLimits
-from nexus_gateway.passage import Passage
-from nexus_gateway.queueing.admission import Admission
-from nexus_gateway.queueing.places import Places
-from nexus_gateway.queueing.priority import Priority
-from nexus_gateway.queueing.settings import QueueSettings
-from nexus_gateway.reachability import Reachability
-from nexus_gateway.routing_table import RoutingTable
-from nexus_gateway.traffic import Ride, Traffic
+from nexus_gateway.access.accounts import Principal
+from nexus_gateway.admission.admission import Admission
+from nexus_gateway.admission.settings import QueueSettings
+from nexus_gateway.core.limits import TimeLimits
+from nexus_gateway.core.passage import Passage
+from nexus_gateway.core.priority import Priority
+from nexus_gateway.fleet.breakers import Breakers
+from nexus_gateway.fleet.places import Places
+from nexus_gateway.fleet.reachability import Reachability
+from nexus_gateway.fleet.routing_table import RoutingTable
+from nexus_gateway.fleet.traffic import Ride, Traffic
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Requirements, plan
 from support.gateway_bench import chat

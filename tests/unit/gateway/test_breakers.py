@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_gateway.breaker import (
+from nexus_gateway.fleet.breaker import (
     FAILURES,
     FIRST_PAUSE,
     GONE_PAUSE,
@@ -14,7 +14,7 @@ from nexus_gateway.breaker import (
     Outcome,
     View,
 )
-from nexus_gateway.breakers import SEVERAL, Breakers
+from nexus_gateway.fleet.breakers import SEVERAL, Breakers
 
 M = ("t", "m")
 ALMOST, OVER = 1 - JITTER, 1 + JITTER

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
-from nexus_gateway.context_length import reword, too_long
-from nexus_gateway.limits import TimeLimits
-from nexus_gateway.passage import Passage
+from nexus_gateway.core.context_length import reword, too_long
+from nexus_gateway.core.limits import TimeLimits
+from nexus_gateway.core.passage import Passage
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 

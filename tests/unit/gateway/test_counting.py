@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
-from nexus_gateway.counting import estimate, in_doubt, room
-from nexus_gateway.limits import TimeLimits
-from nexus_gateway.passage import Passage
+from nexus_gateway.core.estimating import estimate, room
+from nexus_gateway.core.limits import TimeLimits
+from nexus_gateway.core.passage import Passage
+from nexus_gateway.dispatch.counting import in_doubt
 from nexus_gateway.validation.parse import parse_request
 from nexus_routing import Requirements, Table, plan
 from support.routing_targets import model, target

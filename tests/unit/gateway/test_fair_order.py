@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nexus_gateway.queueing.fair_order import FairOrder
+from nexus_gateway.queues.fair_order import FairOrder
 
 
 @dataclass(eq=False)

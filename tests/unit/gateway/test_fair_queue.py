@@ -6,9 +6,9 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nexus_gateway.queueing.fair_queue import URGENT_IN_ROW, FairQueue, Ticket
-from nexus_gateway.queueing.priority import Priority
-from nexus_gateway.queueing.tenants import Tenant
+from nexus_gateway.core.priority import Priority
+from nexus_gateway.core.tenants import Tenant
+from nexus_gateway.queues.fair_queue import URGENT_IN_ROW, FairQueue, Ticket
 
 HERE = frozenset({"here"})
 A, B = Tenant("a"), Tenant("b")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_gateway.latencies import FRESH, LEAST, LOOK, Latencies, Measure
+from nexus_gateway.fleet.latencies import FRESH, LEAST, LOOK, Latencies, Measure
 
 FIRST = Measure.FIRST_CONTENT
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nexus_gateway.queueing.line import Line
-from nexus_gateway.queueing.priority import Priority
-from nexus_gateway.queueing.tenants import Tenant
+from nexus_gateway.core.priority import Priority
+from nexus_gateway.core.tenants import Tenant
+from nexus_gateway.queues.line import Line
 
 HERE = frozenset({"here"})
 NORMAL = Priority.NORMAL

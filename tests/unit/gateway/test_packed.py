@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_gateway.packed import LARGE
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core.packed import LARGE
+from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
 
 KINDS = (inference_pb2.CompleteRequest, inference_pb2.StreamRequest, inference_pb2.CountTokensRequest)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nexus_gateway.limits import TimeLimits
-from nexus_gateway.passage import Passage
+from nexus_gateway.core.limits import TimeLimits
+from nexus_gateway.core.passage import Passage
 from support.gateway_bench import chat
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from nexus_gateway.queueing.places import Places
-from nexus_gateway.queueing.tenants import Tenant
+from nexus_gateway.core.tenants import Tenant
+from nexus_gateway.fleet.places import Places
 from nexus_routing import Candidate, Load, Requirements, Table, Target, plan
 from support.routing_targets import model, target
 

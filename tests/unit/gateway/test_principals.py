@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from nexus_gateway.accounts import Account, Key, Principal, Tenant
-from nexus_gateway.principals import KEPT_REFUSALS, REFUSAL_SECONDS, Authenticator
+from nexus_gateway.access.accounts import Account, Key, Principal, Tenant
+from nexus_gateway.access.principals import KEPT_REFUSALS, REFUSAL_SECONDS, Authenticator
 from nexus_mesh.core.errors import MeshError, Reason
 
 

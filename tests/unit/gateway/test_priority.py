@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus.inference.v1 import inference_pb2
-from nexus_gateway.queueing.priority import Priority
+from nexus_gateway.core.priority import Priority
 
 
 def test_equals_the_contract() -> None:

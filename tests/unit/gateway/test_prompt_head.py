@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_gateway.prompt_head import LEAST, affinity
+from nexus_gateway.core.prompt_head import LEAST, affinity
 from nexus_routing import Conditions as Now
 from nexus_routing import Load, Requirements, Table, plan
 from support.routing_targets import target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_gateway.refusals import BY_STAGE, refuse
+from nexus_gateway.core.refusals import BY_STAGE, refuse
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import (
     STAGES,

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager, nullcontext
 
 from nexus.lifecycle.v1 import lifecycle_pb2
 from nexus.router.v1 import router_pb2
-from nexus_gateway.lifecycle import ABILITIES, Chosen, choose, perform, pulled
+from nexus_gateway.management import ABILITIES, Chosen, choose, perform, pulled
 from nexus_mesh.rpc import Method, Peer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.text import Text

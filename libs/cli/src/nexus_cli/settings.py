@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus_gateway.config import GatewaySettings
-from nexus_gateway.limits import ModelSettings as GatewayModel
+from nexus_gateway.core import ModelSettings as GatewayModel
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.config import ModelSettings as AdapterModel
 from nexus_mesh.core import ConfigError

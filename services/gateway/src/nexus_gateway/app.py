@@ -11,32 +11,41 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
 from nexus_mesh.process import Mesh, Servicer
 
-from nexus_gateway import metering
-from nexus_gateway.acquaintance import Acquaintance
+from nexus_gateway.access import Authenticator, VaultKeys
+from nexus_gateway.admission import Admission
 from nexus_gateway.announcing import announce
-from nexus_gateway.breakers import Breakers
 from nexus_gateway.config import GatewaySettings
+from nexus_gateway.core import limits_by_model
 from nexus_gateway.dispatch import Dispatcher
-from nexus_gateway.http.app import build_app, open_intake
-from nexus_gateway.http.guard import local_names
-from nexus_gateway.http.options import MIB, EdgeOptions, Limits
-from nexus_gateway.http.server import HttpServer, serve_http
-from nexus_gateway.lifecycle import Lifecycle
-from nexus_gateway.limits import limits_by_model
-from nexus_gateway.memory import body_bytes, memory_limit
-from nexus_gateway.peers import Peers
+from nexus_gateway.fleet import (
+    Acquaintance,
+    Breakers,
+    Peers,
+    Places,
+    Reachability,
+    RetryBudget,
+    RoutingTable,
+    SnapshotFile,
+    Traffic,
+    follow_snapshots,
+    keep_saved,
+    start_from_saved,
+)
+from nexus_gateway.http import (
+    MIB,
+    EdgeOptions,
+    HttpServer,
+    Limits,
+    build_app,
+    local_names,
+    open_intake,
+    serve_http,
+)
+from nexus_gateway.intake import body_bytes, memory_limit
+from nexus_gateway.management import Lifecycle
+from nexus_gateway.metering import requests as metering
 from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.principals import Authenticator
-from nexus_gateway.queueing.admission import Admission
-from nexus_gateway.queueing.places import Places
-from nexus_gateway.reachability import Reachability
-from nexus_gateway.retries import RetryBudget
-from nexus_gateway.routing_table import RoutingTable
 from nexus_gateway.service import InferenceServicer
-from nexus_gateway.snapshot_file import SnapshotFile
-from nexus_gateway.snapshot_watch import follow_snapshots, keep_saved, start_from_saved
-from nexus_gateway.traffic import Traffic
-from nexus_gateway.vault_keys import VaultKeys
 
 __all__ = ["build_pipeline", "open_gateway"]
 

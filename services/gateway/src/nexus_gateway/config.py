@@ -9,9 +9,9 @@ from nexus_mesh.core import is_loopback
 from nexus_mesh.process import ServiceSettings, service_config
 from pydantic import Field, field_validator, model_validator
 
-from nexus_gateway.http.origins import ORIGIN, is_too_wide
-from nexus_gateway.limits import ModelSettings, TimeLimits
-from nexus_gateway.queueing.settings import QueueSettings
+from nexus_gateway.admission import QueueSettings
+from nexus_gateway.core import ModelSettings, TimeLimits
+from nexus_gateway.http import ORIGIN, is_too_wide
 
 __all__ = ["GatewaySettings"]
 

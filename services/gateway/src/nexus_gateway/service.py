@@ -12,14 +12,11 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import SpiffeId, caller
 
-from nexus_gateway.accounts import Principal
-from nexus_gateway.body_budget import Hold
-from nexus_gateway.intake import Intake
+from nexus_gateway.access import Principal
+from nexus_gateway.core import InferenceRequest, Priority
+from nexus_gateway.intake import Hold, Intake
 from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.queueing.priority import Priority
-from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.parse import CHECKS, check_request
-from nexus_gateway.validation.zone import check_zone
+from nexus_gateway.validation import CHECKS, check_request, check_zone
 
 __all__ = ["InferenceServicer"]
 

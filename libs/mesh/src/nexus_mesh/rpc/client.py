@@ -154,7 +154,17 @@ class Peer:
         if not link.retired.is_set():
             raise MeshError(Reason.BACKEND_LOST, "The watch ended.")
 
-    def connectivity(self) -> grpc.ChannelConnectivity:
+    @property
+    def is_ready(self) -> bool:
+        """Whether the connection stands, as far as has been noticed."""
+        return self._connectivity() is grpc.ChannelConnectivity.READY
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it could not be made, and a pause runs until it is tried again."""
+        return self._connectivity() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
+    def _connectivity(self) -> grpc.ChannelConnectivity:
         """The current state of the connection; asking starts none."""
         return self._link.channel.get_state()
 

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core import InferenceRequest
 
 _LITTLE_ENDIAN = sys.byteorder == "little"
 

@@ -11,7 +11,6 @@ from nexus.types.v1 import model_pb2
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nexus_gateway.body_budget import BodyBudget
 from nexus_gateway.http.endpoint import Endpoint, Handler
 from nexus_gateway.http.errors import unknown_url
 from nexus_gateway.http.exchange import Exchange
@@ -25,7 +24,7 @@ from nexus_gateway.http.options import EdgeOptions, Limits
 from nexus_gateway.http.origins import Origins
 from nexus_gateway.http.page import front_page
 from nexus_gateway.http.strangers import Strangers
-from nexus_gateway.intake import Intake
+from nexus_gateway.intake import BodyBudget, Intake
 
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""

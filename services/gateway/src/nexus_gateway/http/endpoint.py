@@ -10,13 +10,13 @@ from typing import Any
 from nexus_mesh.core import MeshError, Reason, logger, set_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.body_budget import BodyBudget, Hold
 from nexus_gateway.http.errors import EdgeError, Header, envelope, error_object
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.guard import HostGuard
 from nexus_gateway.http.metrics import count_stream_failure, observe
 from nexus_gateway.http.origins import Origins
 from nexus_gateway.http.strangers import Strangers
+from nexus_gateway.intake import BodyBudget, Hold
 
 Handler = Callable[[Exchange], Awaitable[None]]
 Authenticate = Callable[[str | None], Awaitable[Any]]

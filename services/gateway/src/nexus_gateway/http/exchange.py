@@ -12,8 +12,8 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, new_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.body_budget import Hold
 from nexus_gateway.http.errors import EdgeError, Header
+from nexus_gateway.intake import Hold
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = b"application/json"

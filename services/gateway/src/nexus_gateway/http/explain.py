@@ -10,12 +10,12 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Explanation
 
+from nexus_gateway.core import InferenceRequest
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
 from nexus_gateway.intake import Intake
-from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.parse import check_request
+from nexus_gateway.validation import check_request
 
 __all__ = ["Explains", "explain_handler"]
 

@@ -9,17 +9,14 @@ from typing import Any, Protocol
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 
+from nexus_gateway.core import InferenceRequest, Priority
 from nexus_gateway.http.answers import answer_body
 from nexus_gateway.http.endpoint import Handler
 from nexus_gateway.http.errors import EdgeError
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.streaming import send_events
 from nexus_gateway.intake import Intake
-from nexus_gateway.queueing.priority import Priority
-from nexus_gateway.request import InferenceRequest
-from nexus_gateway.validation.parse import check_request
-from nexus_gateway.validation.priority import check_priority
-from nexus_gateway.validation.zone import check_zone
+from nexus_gateway.validation import check_priority, check_request, check_zone
 
 STRICT = b"x-nexus-strict"
 """Request header: 1 = refuse parameters this gateway does not know, rather than hand them on."""

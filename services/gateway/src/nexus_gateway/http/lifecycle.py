@@ -18,7 +18,7 @@ from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.inference import check_media_type
 from nexus_gateway.http.options import EdgeOptions
 from nexus_gateway.http.streaming import beat
-from nexus_gateway.validation.json_guard import decode_object
+from nexus_gateway.validation import decode_object
 
 __all__ = ["LifecycleRoutes", "Lifecycles"]
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 
+from nexus_gateway.core import InferenceRequest
 from nexus_gateway.http.events import KEEP_ALIVE, RESUMED, EventWriter
 from nexus_gateway.http.exchange import Exchange, served_headers
 from nexus_gateway.http.metrics import STREAMS_ACTIVE
-from nexus_gateway.request import InferenceRequest
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
 

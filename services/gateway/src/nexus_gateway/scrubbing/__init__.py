@@ -1,1 +1,5 @@
-"""Personal data taken out of requests that an operator lets cross a privacy zone."""
+"""How a prompt may leave its zone: without what it must not say."""
+
+from nexus_gateway.scrubbing.crossing import Crossings
+
+__all__ = ["Crossings"]

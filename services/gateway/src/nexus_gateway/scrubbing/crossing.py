@@ -14,7 +14,7 @@ from typing import Any
 from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Capability, Policy, Requirements, Table
 
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core import InferenceRequest
 from nexus_gateway.scrubbing.scrubber import Scrubber, TooMuchError
 
 __all__ = ["Crossing", "Crossings"]

@@ -1,1 +1,9 @@
-"""From bytes to a checked InferenceRequest. Knows neither HTTP nor gRPC; every refusal is a MeshError."""
+"""What a request may say: types, limits, spellings, and who may send what."""
+
+from nexus_gateway.validation.json_guard import decode_object, decoding
+from nexus_gateway.validation.parse import CHECKS, check_request
+from nexus_gateway.validation.permits import granted
+from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.zone import check_zone
+
+__all__ = ["CHECKS", "check_priority", "check_request", "check_zone", "decode_object", "decoding", "granted"]

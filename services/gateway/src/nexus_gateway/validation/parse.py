@@ -7,7 +7,7 @@ from typing import Any
 
 from nexus.types.v1 import model_pb2
 
-from nexus_gateway.request import InferenceRequest
+from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation import chat, completion, embedding
 from nexus_gateway.validation.chat import check_chat
 from nexus_gateway.validation.completion import check_completion

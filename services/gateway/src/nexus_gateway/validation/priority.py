@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_gateway.queueing.priority import Priority
+from nexus_gateway.core import Priority
 
 __all__ = ["check_priority"]
 

@@ -1,0 +1,27 @@
+"""What a principal may do besides asking models. One function, so that nothing is open by accident."""
+
+from __future__ import annotations
+
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_gateway.access.accounts import Principal
+
+__all__ = ["demand_management", "may_manage"]
+
+
+def may_manage(principal: Principal | None) -> bool:
+    """Whether somebody may load, unload, pull and delete models.
+
+    Anyone may on an endpoint that only this machine reaches; elsewhere keys made with --manage, and nobody unknown.
+    """
+    return principal is not None and principal.manage
+
+
+def demand_management(principal: Principal | None) -> None:
+    """Raises CALLER_SCOPE unless `may_manage`."""
+    if not may_manage(principal):
+        raise MeshError(
+            Reason.CALLER_SCOPE,
+            "This API key may ask models and not manage them. `nexus keys update KEY --manage` lets it; on the control "
+            "host the operator can without: `nexus load`, `nexus unload`, `nexus pull` and `nexus rm`.",
+        )
