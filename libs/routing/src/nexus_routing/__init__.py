@@ -5,7 +5,7 @@ from nexus_routing.planning import plan
 from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
 from nexus_routing.price import FREE, Price
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target
-from nexus_routing.stages import STAGES
+from nexus_routing.stages import STAGES, Ask, Case, On, Stage
 from nexus_routing.table import Table
 from nexus_routing.types import (
     Candidate,
@@ -27,14 +27,17 @@ __all__ = [
     "FREE",
     "STAGES",
     "TIERS",
+    "Ask",
     "Candidate",
     "Capability",
+    "Case",
     "Conditions",
     "Endpoint",
     "Explanation",
     "Load",
     "Model",
     "Offer",
+    "On",
     "Operation",
     "Plan",
     "Policy",
@@ -43,6 +46,7 @@ __all__ = [
     "Requirements",
     "Rule",
     "Scope",
+    "Stage",
     "State",
     "Table",
     "Target",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nexus_routing.demand import NO_DEMAND, Demand, Step
-from nexus_routing.ordering import order
-from nexus_routing.stages import STAGES, Case, first_refusal
+from nexus_routing.ordering import asked, order
+from nexus_routing.stages import Case, first_refusal
 from nexus_routing.standing import standings
 from nexus_routing.table import LATEST, Table
 from nexus_routing.types import (
@@ -19,13 +19,11 @@ from nexus_routing.types import (
     Requirements,
     Target,
     Verdict,
-    zone_of,
 )
 
 __all__ = ["diagnose", "explain", "similar"]
 
 NO_CONDITIONS = Conditions()
-DEPTH = {stage.name: depth for depth, stage in enumerate(STAGES)}
 SUGGESTIONS = 3
 # Comparing names is quadratic in their length; an unknown name must not buy more time than that.
 COMPARED_NAMES, COMPARED_LENGTH = 200, 64
@@ -64,7 +62,8 @@ def diagnose(table: Table, requirements: Requirements, conditions: Conditions) -
         )
     explanation = explain(table, requirements, conditions)
     own = [each for each in explanation.verdicts if each.model == model]
-    stage = STAGES[max(DEPTH[verdict.stage] for verdict in own)].name
+    reached = {verdict.stage for verdict in own}
+    stage = [each.name for each in table.stages.every if each.name in reached][-1]
     verdicts = tuple(verdict for verdict in own if verdict.stage == stage)
     offers = [_offer(verdict.target, model) for verdict in verdicts]
     lacks = [requirements.needs - offer.capabilities for offer in offers if offer is not None]
@@ -97,12 +96,12 @@ def _refused(
     every: bool,
 ) -> Iterator[Verdict]:
     """The refused targets of a step; those that do not offer the model only if `every` one is asked for."""
+    ask = asked(table, step, requirements, conditions)
     for target in table.targets:
         offer = _offer(target, step.model)
         if (target.id, step.model) in standing or (offer is None and not every):
             continue
-        case = Case(target, offer, requirements, step.demand, table.policy, conditions)
-        found = first_refusal(case)
+        found = first_refusal(Case(target, offer, ask), table.stages.every)
         assert found is not None  # noqa: S101 - whoever is not refused has a rank
         yield Verdict(target, 0, found[0].name, found[1], step.model)
 
@@ -124,10 +123,10 @@ def _folded(name: str) -> str:
 
 
 def _may_use(table: Table, requirements: Requirements) -> bool:
-    """Whether zones and rules let anybody at all serve it."""
+    """Whether anybody at all may serve it who may be heard of."""
+    hiding = [stage for stage in table.stages.every if stage.hides]
     return any(
-        step.demand.zones <= {zone_of(target, model)}
-        and all(table.policy.rules[place].refuse(target) is None for place in step.demand.rules)
+        first_refusal(Case(target, model, asked(table, step, requirements, NO_CONDITIONS)), hiding) is None
         for step in table.steps(requirements)
         for target, model in table.offers[step.model]
     )

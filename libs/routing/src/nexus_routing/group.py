@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from zlib import crc32
 
-from nexus_routing.types import Candidate, Conditions, Endpoint
+from nexus_routing.compiled import Compiled
+from nexus_routing.stages import Ask
+from nexus_routing.types import Candidate, Conditions
 
 __all__ = ["Group"]
 
@@ -30,29 +31,28 @@ class Group:
     bounds the work of a decision, and gateways that know the same do not all run to the same target.
     """
 
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(self, candidates: Iterable[Candidate], stages: Compiled) -> None:
         self.candidates = tuple(candidates)
+        self._stages = stages
         self._model = self.candidates[0].model.id
         self._ids = tuple(each.id for each in self.candidates)
         self._taken = tuple(each.taken for each in self.candidates)
         self._places = tuple(each.places for each in self.candidates)
-        self._index = {name: place for place, name in enumerate(self._ids)}
-        at: dict[Endpoint, list[int]] = defaultdict(list)
-        for place, each in enumerate(self.candidates):
-            at[each.endpoint].append(place)
-        self._at = dict(at)
-        self._least_context = min(each.model.context_tokens or math.inf for each in self.candidates)
+        self._by_request = [stage.among(self.candidates) for stage in stages.request]
+        self._by_now = [stage.among(self.candidates) for stage in stages.now]
 
-    def fitting(self, tokens: int) -> Group | None:
-        """Those whose context holds so many tokens, or is not known; None when there are none."""
-        if tokens <= self._least_context:
+    def fitting(self, ask: Ask) -> Group | None:
+        """Those that may serve such a request at all; None when there are none."""
+        out = {place for refused in self._by_request for place in refused(ask)}
+        if not out:
             return self
-        kept = [each for each in self.candidates if not 0 < each.model.context_tokens < tokens]
-        return Group(kept) if kept else None
+        kept = [each for place, each in enumerate(self.candidates) if place not in out]
+        return Group(kept, self._stages) if kept else None
 
-    def rank(self, conditions: Conditions, limit: int, affinity: int = 0) -> list[Candidate]:
-        """The best `limit` of those that are in service; `affinity` as in Requirements."""
-        out, size = self._out(conditions), len(self._ids)
+    def rank(self, ask: Ask, limit: int) -> list[Candidate]:
+        """The best `limit` of those that are in service."""
+        conditions, affinity = ask.conditions, ask.requirements.affinity
+        out, size = {place for refused in self._by_now for place in refused(ask)}, len(self._ids)
         start = _start(conditions.turn, size, out)
         window = _turns(start, min(WINDOW, size), size)
         places = [place for score, place in self._least(window, conditions, out, limit) if score < FULL]
@@ -96,17 +96,6 @@ class Group:
         if out:
             scores = [math.inf if i in out else score for i, score in zip(turns, scores, strict=True)]
         return [(scores[i], turns[i]) for i in _smallest(scores, limit)]
-
-    def _out(self, conditions: Conditions) -> set[int]:
-        """Places of those that are unreachable, gone, ejected or paused."""
-        out: set[int] = set()
-        for endpoint in conditions.unreachable:
-            out.update(self._at.get(endpoint, ()))
-        out.update(self._index[name] for name in conditions.gone if name in self._index)
-        for name, model in (*conditions.ejected, *conditions.paused):
-            if model == self._model and name in self._index:
-                out.add(self._index[name])
-        return out
 
 
 def _turns(start: int, length: int, size: int) -> Sequence[int]:

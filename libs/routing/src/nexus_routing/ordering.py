@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from nexus_routing.demand import Step
 from nexus_routing.group import Group
+from nexus_routing.stages import Ask
 from nexus_routing.table import Table
 from nexus_routing.types import Candidate, Conditions, Requirements
 
-__all__ = ["Order", "order"]
+__all__ = ["Order", "asked", "order"]
 
 
 @dataclass(slots=True)
@@ -40,7 +42,8 @@ def _in_service(table: Table, requirements: Requirements, conditions: Conditions
     """Of equal demand, a free place comes before a better priority or price."""
     found, spare = Order(), list[Candidate]()
     for step in table.steps(requirements):
-        free, busy = _split(table.pool(step, requirements), requirements, conditions, limit)
+        ask = asked(table, step, requirements, conditions)
+        free, busy = _split(table.pool(step.model, ask), ask, limit)
         if not found.candidates and free:
             found.overflow = bool(busy) and busy[0].standing < free[0].standing
         _add(found.candidates, free[:limit])
@@ -49,16 +52,21 @@ def _in_service(table: Table, requirements: Requirements, conditions: Conditions
     return found
 
 
-def _split(
-    groups: Iterable[Group], requirements: Requirements, conditions: Conditions, limit: int
-) -> tuple[list[Candidate], list[Candidate]]:
+def asked(table: Table, step: Step, requirements: Requirements, conditions: Conditions) -> Ask:
+    """A step of a request, as the stages are asked about it."""
+    return Ask(
+        table.policy, requirements.operation, requirements.needs, step.demand, requirements, conditions
+    )
+
+
+def _split(groups: Iterable[Group], ask: Ask, limit: int) -> tuple[list[Candidate], list[Candidate]]:
     """Groups whose best has a free place, and those where all is taken."""
     free: list[Candidate] = []
     busy: list[Candidate] = []
     for group in groups:
-        ranked = group.rank(conditions, limit, requirements.affinity)
+        ranked = group.rank(ask, limit)
         if ranked:
-            (busy if ranked[0].is_busy(conditions) else free).extend(ranked)
+            (busy if ranked[0].is_busy(ask.conditions) else free).extend(ranked)
         if len(free) >= limit:
             break
     return free, busy

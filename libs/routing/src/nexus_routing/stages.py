@@ -1,28 +1,67 @@
-"""The stages every target passes on its way to being a candidate, as one literal tuple."""
+"""The stages every target passes on its way to being a candidate, as one literal tuple.
+
+What a plan is made of is compiled from it (`compiled.py`), and explained by it: a stage is a rule from the moment it
+stands here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 from nexus_routing.demand import Demand
 from nexus_routing.policy import Policy
-from nexus_routing.types import OPEN, Conditions, Model, Requirements, Target, zone_of
+from nexus_routing.types import (
+    OPEN,
+    Candidate,
+    Conditions,
+    Endpoint,
+    Model,
+    Offer,
+    Requirements,
+    Target,
+    capability_mask,
+    zone_of,
+)
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
-__all__ = ["STAGES", "Case", "Stage", "first_refusal"]
+__all__ = ["STAGES", "Ask", "Case", "On", "Stage", "first_refusal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class On(IntEnum):
+    """What a stage's verdict depends on besides the target and its model; each includes those before it."""
+
+    TABLE = 0
+    """The table alone: the policy, and the operation."""
+    DEMAND = 1
+    """`needs` and `demand`: few kinds of requests have the same."""
+    REQUEST = 2
+    """Anything in the requirements."""
+    NOW = 3
+    """Conditions, which may be others for the next request."""
+
+
+class Ask(NamedTuple):
+    """What is asked of a target. What a stage does not say it depends on is not there when it judges."""
+
+    policy: Policy
+    operation: int
+    needs: frozenset[int]
+    demand: Demand
+    requirements: Requirements
+    conditions: Conditions
+
+
+class Case(NamedTuple):
     """One target before the judges. `model` is what it offers under the asked name, if anything."""
 
     target: Target
     model: Model | None
-    requirements: Requirements
-    demand: Demand
-    policy: Policy
-    conditions: Conditions
+    ask: Ask
 
     @property
     def offer(self) -> Model:
@@ -31,13 +70,37 @@ class Case:
         return self.model
 
 
+Places = Callable[[Ask], Iterable[int]]
+"""Of candidates laid out beforehand the places of those that an ask is refused by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A pure test: the reason to refuse, or None. A `local` one depends on the asker, not on the table."""
+    """A pure test: the reason to refuse, or None.
+
+    `on`: what it depends on; less lets it be judged earlier and seldomer. `many`: the same verdicts for many
+    candidates at once, where judging each would take too long. `hides`: whoever is refused is not to be heard of.
+    """
 
     name: str
     refuse: Callable[[Case], str | None]
-    local: bool = False
+    on: On = On.NOW
+    many: Callable[[Sequence[Candidate]], Places] | None = None
+    hides: bool = False
+
+    def among(self, candidates: Sequence[Candidate]) -> Places:
+        """Lays candidates out for being judged together."""
+        if self.many is not None:
+            return self.many(candidates)
+
+        def refused(ask: Ask) -> Iterable[int]:
+            return [
+                place
+                for place, each in enumerate(candidates)
+                if self.refuse(Case(each.target, each.model, ask)) is not None
+            ]
+
+        return refused
 
 
 def _offers_model(case: Case) -> str | None:
@@ -49,37 +112,58 @@ def _offers_model(case: Case) -> str | None:
 
 
 def _does_operation(case: Case) -> str | None:
-    if case.requirements.operation in case.offer.operations:
+    if case.ask.operation in case.offer.operations:
         return None
     can = names(Operation, case.offer.operations) or "nothing"
-    return f"cannot do {names(Operation, (case.requirements.operation,))} with this model, only {can}"
+    return f"cannot do {names(Operation, (case.ask.operation,))} with this model, only {can}"
 
 
 def _is_in_zone(case: Case) -> str | None:
     zone = zone_of(case.target, case.offer)
-    outside = sorted(case.demand.zones - {zone, OPEN})
+    outside = sorted(case.ask.demand.zones - {zone, OPEN})
     return f"is in zone {zone}, not {' and '.join(outside)}" if outside else None
 
 
 def _has_capabilities(case: Case) -> str | None:
-    missing = case.requirements.needs - case.offer.capabilities
+    missing = case.ask.needs - case.offer.capabilities
     return f"lacks {names(Capability, missing)}" if missing else None
 
 
+def _lacking(candidates: Sequence[Candidate]) -> Places:
+    masks = [each.mask for each in candidates]
+
+    def places(ask: Ask) -> Iterable[int]:
+        wanted = capability_mask(ask.needs)
+        return [place for place, mask in enumerate(masks) if mask & wanted != wanted] if wanted else ()
+
+    return places
+
+
 def _has_room(case: Case) -> str | None:
-    needed, context = case.requirements.tokens, case.offer.context_tokens
+    needed, context = case.ask.requirements.tokens, case.offer.context_tokens
     return f"has a context of {context} tokens, not {needed}" if 0 < context < needed else None
 
 
+def _without_room(candidates: Sequence[Candidate]) -> Places:
+    contexts = [each.model.context_tokens or math.inf for each in candidates]
+    least = min(contexts, default=math.inf)
+
+    def places(ask: Ask) -> Iterable[int]:
+        needed = ask.requirements.tokens
+        return () if needed <= least else [place for place, room in enumerate(contexts) if room < needed]
+
+    return places
+
+
 def _is_of_tier(case: Case) -> str | None:
-    wanted, rank = case.demand.tier, case.policy.tier_rank
+    wanted, rank = case.ask.demand.tier, case.ask.policy.tier_rank
     if not wanted or rank(case.target.tier) >= rank(wanted):
         return None
     return f"is of tier {case.target.tier or 'none'}, below {wanted}"
 
 
 def _fits_rules(case: Case) -> str | None:
-    refusals = (case.policy.rules[place].refuse(case.target) for place in case.demand.rules)
+    refusals = (case.ask.policy.rules[place].refuse(case.target) for place in case.ask.demand.rules)
     return next((reason for reason in refusals if reason is not None), None)
 
 
@@ -91,38 +175,66 @@ def _is_active(case: Case) -> str | None:
 
 
 def _is_reachable(case: Case) -> str | None:
-    return case.conditions.unreachable.get(case.target.endpoint)
+    return case.ask.conditions.unreachable.get(case.target.endpoint)
+
+
+def _out_of_reach(candidates: Sequence[Candidate]) -> Places:
+    at: dict[Endpoint, list[int]] = defaultdict(list)
+    for place, each in enumerate(candidates):
+        at[each.endpoint].append(place)
+    return lambda ask: [place for endpoint in ask.conditions.unreachable for place in at.get(endpoint, ())]
 
 
 def _is_there(case: Case) -> str | None:
-    return case.conditions.gone.get(case.target.id)
+    return case.ask.conditions.gone.get(case.target.id)
+
+
+def _not_there(candidates: Sequence[Candidate]) -> Places:
+    at: dict[str, list[int]] = defaultdict(list)
+    for place, each in enumerate(candidates):
+        at[each.id].append(place)
+    return lambda ask: [place for target in ask.conditions.gone for place in at.get(target, ())]
 
 
 def _is_not_ejected(case: Case) -> str | None:
-    return case.conditions.ejected.get((case.target.id, case.offer.id))
+    return case.ask.conditions.ejected.get((case.target.id, case.offer.id))
+
+
+def _ejected(candidates: Sequence[Candidate]) -> Places:
+    at = _by_offer(candidates)
+    return lambda ask: [at[offer] for offer in ask.conditions.ejected if offer in at]
 
 
 def _is_not_paused(case: Case) -> str | None:
-    return case.conditions.paused.get((case.target.id, case.offer.id))
+    return case.ask.conditions.paused.get((case.target.id, case.offer.id))
+
+
+def _paused(candidates: Sequence[Candidate]) -> Places:
+    at = _by_offer(candidates)
+    return lambda ask: [at[offer] for offer in ask.conditions.paused if offer in at]
+
+
+def _by_offer(candidates: Sequence[Candidate]) -> dict[Offer, int]:
+    return {(each.id, each.model.id): place for place, each in enumerate(candidates)}
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("model", _offers_model),
-    Stage("operation", _does_operation),
-    Stage("zone", _is_in_zone),
-    Stage("capabilities", _has_capabilities),
-    Stage("context", _has_room),
-    Stage("tier", _is_of_tier),
-    Stage("rules", _fits_rules),
-    Stage("state", _is_active),
-    Stage("reachable", _is_reachable, local=True),
-    Stage("gone", _is_there, local=True),
-    Stage("ejected", _is_not_ejected, local=True),
-    Stage("paused", _is_not_paused, local=True),
+    Stage("model", _offers_model, On.TABLE),
+    Stage("operation", _does_operation, On.TABLE),
+    Stage("zone", _is_in_zone, On.DEMAND, hides=True),
+    Stage("capabilities", _has_capabilities, On.DEMAND, _lacking),
+    Stage("context", _has_room, On.REQUEST, _without_room),
+    Stage("tier", _is_of_tier, On.DEMAND),
+    Stage("rules", _fits_rules, On.DEMAND, hides=True),
+    Stage("state", _is_active, On.TABLE),
+    Stage("reachable", _is_reachable, On.NOW, _out_of_reach),
+    Stage("gone", _is_there, On.NOW, _not_there),
+    Stage("ejected", _is_not_ejected, On.NOW, _ejected),
+    Stage("paused", _is_not_paused, On.NOW, _paused),
 )
 
 
-def first_refusal(case: Case, stages: tuple[Stage, ...] = STAGES) -> tuple[Stage, str] | None:
+def first_refusal(case: Case, stages: Iterable[Stage]) -> tuple[Stage, str] | None:
     """The first stage that refuses and its reason; None when all let the target pass."""
     for stage in stages:
         reason = stage.refuse(case)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from nexus_routing.compiled import Compiled, by_demand, by_table, passing
 from nexus_routing.demand import NO_DEMAND, Demand, Step, demand_of
 from nexus_routing.group import Group
 from nexus_routing.policy import Policy
 from nexus_routing.price import Price
-from nexus_routing.stages import STAGES, Case, first_refusal
-from nexus_routing.types import Candidate, Conditions, Model, Requirements, Target, zone_of
+from nexus_routing.stages import STAGES, Ask, Stage
+from nexus_routing.types import Candidate, Model, Requirements, Target, capability_mask, zone_of
 
 __all__ = ["Table"]
 
 LATEST = ":latest"
-NO_CONDITIONS = Conditions()
 NO_POLICY = Policy()
-FOLDED = tuple(stage for stage in STAGES if not stage.local)
 # Both grow with what callers ask for, within what the table knows; past this they are made anew each time.
 KEPT_POOLS, KEPT_STEPS = 4096, 1024
 
@@ -25,7 +24,13 @@ KEPT_POOLS, KEPT_STEPS = 4096, 1024
 class Table:
     """Immutable. Pools hold the candidates of a model and operation, grouped by priority and price, best first."""
 
-    def __init__(self, targets: Iterable[Target] = (), policy: Policy = NO_POLICY) -> None:
+    def __init__(
+        self,
+        targets: Iterable[Target] = (),
+        policy: Policy = NO_POLICY,
+        stages: Sequence[Stage] = STAGES,
+    ) -> None:
+        self.stages = Compiled(stages)
         self.targets = tuple(sorted(targets, key=lambda target: target.id))
         self.policy = policy
         self.offers: dict[str, list[tuple[Target, Model]]] = defaultdict(list)
@@ -36,10 +41,11 @@ class Table:
         self.aliases = _flatten(policy.aliases)
         self._known_zones = {zone_of(target, model) for target in self.targets for model in target.models}
         self._steps: dict[tuple[str, frozenset[str], str], tuple[Step, ...]] = {}
-        self._pools: dict[tuple[str, int, int, Demand], tuple[Group, ...]] = {}
+        self._pools: dict[tuple[str, int, int | None, Demand], tuple[Group, ...]] = {}
+        """By model, operation, needs and demand; None = whatever they are."""
         for name, offers in self.offers.items():
             for operation in frozenset().union(*(model.operations for _, model in offers)):
-                self._pools[name, operation, 0, NO_DEMAND] = self._fold(offers, Requirements(operation, name))
+                self._pools[name, operation, None, NO_DEMAND] = self._fold(name, operation)
 
     @property
     def pools(self) -> int:
@@ -67,22 +73,25 @@ class Table:
                 self._steps[key] = found
         return found
 
-    def pool(self, step: Step, requirements: Requirements) -> tuple[Group, ...]:
-        """The usable candidates of a step, by priority, then price. Empty when there are none."""
-        mask, demand = _mask(requirements.needs), step.demand
-        if not demand.zones <= self._known_zones:
-            return ()
-        key = (step.model, requirements.operation, mask, demand)
+    def pool(self, model: str, ask: Ask) -> tuple[Group, ...]:
+        """The usable candidates of a model, by priority, then price. Empty when there are none."""
+        key = (model, ask.operation, capability_mask(ask.needs), ask.demand)
         groups = self._pools.get(key)
         if groups is None:
-            every = self._pools.get((step.model, requirements.operation, 0, NO_DEMAND), ())
-            groups = self._filter(every, mask, demand)
-            if every and len(self._pools) < KEPT_POOLS:
+            every = self._pools.get((model, ask.operation, None, NO_DEMAND), ())
+            groups = self._filter(every, by_demand(ask))
+            if every and len(self._pools) < KEPT_POOLS and ask.demand.zones <= self._known_zones:
                 self._pools[key] = groups
-        if requirements.tokens:
-            fitting = (group.fitting(requirements.tokens) for group in groups)
-            return tuple(group for group in fitting if group is not None)
-        return groups
+        fitting = [group.fitting(ask) for group in groups]
+        return tuple(group for group in fitting if group is not None)
+
+    def every(self, model: str) -> list[Candidate]:
+        """All that offer a resolved model, whether or not they may serve anybody."""
+        offers = self.offers.get(model, ())
+        prices = self.policy.prices(model, (target for target, _ in offers))
+        return [
+            _candidate(target, offer, price) for (target, offer), price in zip(offers, prices, strict=True)
+        ]
 
     def operations(self, model: str) -> frozenset[int]:
         """What can be done with a resolved model right now."""
@@ -90,7 +99,7 @@ class Table:
             operation
             for _, offer in self.offers.get(model, ())
             for operation in offer.operations
-            if self._pools.get((model, operation, 0, NO_DEMAND))
+            if self._pools.get((model, operation, None, NO_DEMAND))
         )
 
     def _chain(self, requirements: Requirements) -> Iterable[Step]:
@@ -109,32 +118,22 @@ class Table:
             if demand.tier and not policy.tier_drop.isdisjoint(names):
                 yield Step(model, demand._replace(tier=""))
 
-    def _fold(self, offers: Sequence[tuple[Target, Model]], requirements: Requirements) -> tuple[Group, ...]:
+    def _fold(self, name: str, operation: int) -> tuple[Group, ...]:
         """Runs the stages that depend on the table alone, and groups who passes by priority and price."""
         groups: dict[tuple[int, float], list[Candidate]] = defaultdict(list)
-        prices = self.policy.prices(requirements.model, (target for target, _ in offers))
-        for (target, model), price in zip(offers, prices, strict=True):
-            case = Case(target, model, requirements, NO_DEMAND, self.policy, NO_CONDITIONS)
-            if first_refusal(case, FOLDED) is None:
-                candidate = _candidate(target, model, price)
-                groups[candidate.standing].append(candidate)
-        return tuple(Group(groups[standing]) for standing in sorted(groups))
+        every = self.every(name)
+        for candidate in passing(self.stages.table, every, by_table(self.policy, operation)):
+            groups[candidate.standing].append(candidate)
+        return tuple(Group(groups[standing], self.stages) for standing in sorted(groups))
 
-    def _filter(self, groups: tuple[Group, ...], mask: int, demand: Demand) -> tuple[Group, ...]:
-        policy, lowest = self.policy, self.policy.tier_rank(demand.tier)
-        rules = [policy.rules[place] for place in demand.rules]
-        kept = (
-            [
-                each
-                for each in group.candidates
-                if each.mask & mask == mask
-                and demand.zones <= {each.zone}
-                and (not demand.tier or policy.tier_rank(each.target.tier) >= lowest)
-                and all(rule.refuse(each.target) is None for rule in rules)
-            ]
-            for group in groups
+    def _filter(self, groups: tuple[Group, ...], ask: Ask) -> tuple[Group, ...]:
+        """Runs those that depend on the demand."""
+        kept = [(group, passing(self.stages.demand, group.candidates, ask)) for group in groups]
+        return tuple(
+            group if candidates is group.candidates else Group(candidates, self.stages)
+            for group, candidates in kept
+            if candidates
         )
-        return tuple(Group(candidates) for candidates in kept if candidates)
 
 
 def _candidate(target: Target, model: Model, price: Price) -> Candidate:
@@ -142,15 +141,8 @@ def _candidate(target: Target, model: Model, price: Price) -> Candidate:
     # that has it in memory is better until it is a full house busier.
     places = float(target.load.capacity or 1)
     taken = target.load.active + target.load.queued + (0.0 if model.loaded else places)
-    mask = _mask(model.capabilities)
+    mask = capability_mask(model.capabilities)
     return Candidate(target.id, target.endpoint, target, model, mask, taken, places, price)
-
-
-def _mask(capabilities: Iterable[int]) -> int:
-    mask = 0
-    for capability in capabilities:
-        mask |= 1 << capability
-    return mask
 
 
 def _flatten(aliases: Mapping[str, str]) -> dict[str, str]:

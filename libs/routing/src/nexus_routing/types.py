@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nexus_routing.price import FREE, Price
@@ -21,6 +21,7 @@ __all__ = [
     "Requirements",
     "Target",
     "Verdict",
+    "capability_mask",
     "zone_of",
 ]
 
@@ -154,6 +155,14 @@ class Candidate:
         """Whether every place is taken, as far as known. The table's number may or may not hold our own requests."""
         load = self.target.load
         return 0 < load.capacity <= max(load.active + load.queued, conditions.active.get(self.id, 0))
+
+
+def capability_mask(capabilities: Iterable[int]) -> int:
+    """A set of capabilities as the bits of a number."""
+    mask = 0
+    for capability in capabilities:
+        mask |= 1 << capability
+    return mask
 
 
 def zone_of(target: Target, model: Model) -> str:
