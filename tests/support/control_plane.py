@@ -14,11 +14,11 @@ import pytest_asyncio
 from cryptography.x509 import ObjectIdentifier
 from nexus.registry.v1 import instance_pb2, registry_pb2
 from nexus_mesh.core.errors import MeshError
-from nexus_mesh.process.config import ServiceSettings
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.process.registration import Registration
 from nexus_mesh.rpc.client import Method
 from nexus_mesh.rpc.server import start_server
+from nexus_mesh.settings.service import ServiceSettings
 from support.ca import MeshCA
 from support.etcd import EtcdCluster
 from support.etcd_certs import EtcdCA, Identity

@@ -11,9 +11,9 @@ from nexus.router.v1 import router_pb2
 from nexus.router.v1.snapshot_pb2 import Snapshot, Target
 from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_mesh.core.errors import MeshError
-from nexus_mesh.process.config import ServiceSettings
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.rpc.client import Method
+from nexus_mesh.settings.service import ServiceSettings
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from nexus_router.app import open_router

@@ -11,7 +11,7 @@ from nexus_inference_adapters.config import AdapterSettings, ModelSettings
 from nexus_inference_adapters.contract.estimate import ANSWER_BEGINS, PER_MESSAGE, estimate
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import load
+from nexus_mesh.settings.service import load
 from support.adapter_host import HELLO as REQUEST
 from support.adapter_host import adapter_bench, envelope
 from support.fake_openai import FakeOpenAI

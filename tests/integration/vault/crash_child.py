@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from nexus_mesh.identity.spiffe import SpiffeId
-from nexus_mesh.process.config import load
+from nexus_mesh.settings.service import load
 from nexus_vault.config import VaultSettings
 from nexus_vault.core import open_core
 from nexus_vault.join_tokens import DEFAULT_TTL, JoinTokens

@@ -8,8 +8,8 @@ import pytest
 from nexus_inference_adapters.config import KINDS, AdapterSettings, child_environment
 from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import load
 from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER
+from nexus_mesh.settings.service import load
 
 GOOD = """
 [[backends]]
@@ -38,7 +38,7 @@ def loaded(tmp_path: Path, text: str) -> AdapterSettings:
 
 
 def test_every_kind_has_an_adapter() -> None:
-    assert tuple(ADAPTERS) == KINDS
+    assert {*ADAPTERS} == {*KINDS}
     assert all(adapter.kind == name for name, adapter in ADAPTERS.items())
 
 

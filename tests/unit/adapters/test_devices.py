@@ -10,7 +10,7 @@ import pytest
 from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
 from nexus_inference_adapters.host.memory.devices import device_of, devices_of
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import load
+from nexus_mesh.settings.service import load
 
 CARD = '[[devices]]\nname = "gpu0"\nmemory_gb = 24\n'
 MIXED = """

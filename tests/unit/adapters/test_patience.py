@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus_inference_adapters.config import Timeouts
 from nexus_inference_adapters.contract.patience import Patience
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.settings import Timeouts
 
 LIMITS = Timeouts(first_token=0.2, stall=0.05, total=0.6)
 

@@ -9,7 +9,7 @@ from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.plan import Options, Plan
 from nexus_cli.settings import check_settings
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.toml_places import line_of
+from nexus_mesh.settings.toml_places import line_of
 
 BOX = '[[backends]]\nname = "box"\nkind = "openai_compatible"\nurl = "http://127.0.0.1:9"\n'
 CARD = '[[devices]]\nname = "gpu0"\nmemory_gb = 24\n'

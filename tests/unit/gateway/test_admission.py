@@ -13,7 +13,6 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.access.accounts import Principal
 from nexus_gateway.admission.admission import Admission
 from nexus_gateway.admission.settings import QueueSettings
-from nexus_gateway.core.limits import TimeLimits
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.fleet.breakers import Breakers
@@ -22,6 +21,7 @@ from nexus_gateway.fleet.reachability import Reachability
 from nexus_gateway.fleet.routing_table import RoutingTable
 from nexus_gateway.fleet.traffic import Ride, Traffic
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.settings import Timeouts
 from nexus_routing import Requirements, plan
 from support.gateway_bench import chat
 
@@ -64,7 +64,7 @@ class Door:
     async def come(self, name: str, tenant: str = "a", priority: Priority = Priority.NORMAL) -> Ride:
         """Goes in when there is a place."""
         passage = Passage(
-            chat(principal=Principal(tenant, tenant, tenant), priority=priority), TimeLimits(total=10_000)
+            chat(principal=Principal(tenant, tenant, tenant), priority=priority), Timeouts(total=10_000)
         )
         await self._plan(passage)
         if targets := self.admission.admit(passage):

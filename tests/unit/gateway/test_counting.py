@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.core.estimating import estimate, room
-from nexus_gateway.core.limits import TimeLimits
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.dispatch.counting import in_doubt
 from nexus_gateway.validation.parse import parse_request
+from nexus_mesh.settings import Timeouts
 from nexus_routing import Requirements, Table, plan
 from support.routing_targets import model, target
 
@@ -31,7 +31,7 @@ def doubted(operation: int, context: int, body: dict[str, Any], *, size_known: b
     request = parse_request(operation, raw, request_id="req_test", credential=None)
     assert request.size == len(raw)
     request.size = len(raw) if size_known else 0
-    passage = Passage(request, TimeLimits())
+    passage = Passage(request, Timeouts())
     offered = model("m", operations=(operation,), context=context)
     passage.plan = plan(Table([target("box", offered)]), Requirements(operation, "m"))
     return in_doubt(passage)

@@ -9,7 +9,7 @@ from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core.limits import limits_by_model
 from nexus_gateway.intake.memory import MIB, body_bytes, memory_limit
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import load
+from nexus_mesh.settings.service import load
 
 
 def settings(home: Path, *arguments: str) -> GatewaySettings:
@@ -45,7 +45,7 @@ def test_refuses_to_start_exposed_and_open(tmp_path: Path, host: str) -> None:
 def test_times_come_from_the_shared_tables(tmp_path: Path) -> None:
     (tmp_path / "nexus.toml").write_text(
         "[gateway]\nhttp_port = 9000\n[timeouts]\nstall = 7\n"
-        '[models."llama:70b".timeouts]\nfirst_token = 300\n[models.other]\nsomething = 1\n'
+        '[models."llama:70b".timeouts]\nfirst_token = 300\n[models.other]\nmemory_gb = 1\n'
     )
     loaded = settings(tmp_path)
     assert (loaded.http_port, loaded.port, loaded.timeouts.stall, loaded.timeouts.connect) == (
@@ -59,7 +59,13 @@ def test_times_come_from_the_shared_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[timeouts]\nstal = 3\n", "[timeouts]\nstall = 0\n", '[models.m.timeouts]\nx = "1"\n']
+    "text",
+    [
+        "[timeouts]\nstal = 3\n",
+        "[timeouts]\nstall = 0\n",
+        "[models.m]\nmemry_gb = 4\n",
+        '[models.m.timeouts]\nx = "1"\n',
+    ],
 )
 def test_wrong_times_are_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "nexus.toml").write_text(text)

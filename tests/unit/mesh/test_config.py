@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import ServiceSettings, load, service_config
+from nexus_mesh.settings.service import ServiceSettings, load, service_config
 from pydantic import Field
 
 

@@ -9,8 +9,8 @@ import pytest
 from nexus_mesh.core.errors import ConfigError, MeshError, Reason
 from nexus_mesh.identity.denials import Denials
 from nexus_mesh.identity.spiffe import SpiffeId
-from nexus_mesh.process.config import ServiceSettings
 from nexus_mesh.process.mesh import Mesh
+from nexus_mesh.settings.service import ServiceSettings
 from support.ca import MeshCA
 
 pytestmark = pytest.mark.security

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import pytest
-from nexus_mesh.process.problems import WORDS, path_of, sentences
+from nexus_mesh.settings.problems import WORDS, path_of, sentences
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core.core_schema import ErrorType
 

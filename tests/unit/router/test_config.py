@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from nexus_mesh.core.errors import ConfigError
-from nexus_mesh.process.config import load
+from nexus_mesh.settings.service import load
 from nexus_router.config import RouterSettings
 
 

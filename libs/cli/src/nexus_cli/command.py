@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from nexus_mesh.core import ConfigError, MeshError
-from nexus_mesh.process import default_home
+from nexus_mesh.settings import default_home
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 

@@ -6,13 +6,12 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nexus_mesh.core import addresses
-from nexus_mesh.process import line_of, near, path_of, read_toml
+from nexus_mesh.settings import line_of, near, path_of, read_toml
 
 from nexus_cli import etcd
 from nexus_cli.layout import Layout, MeshFile
@@ -21,7 +20,6 @@ from nexus_cli.unit import UnitSpec
 __all__ = [
     "Options",
     "Plan",
-    "misnamed_of_models",
     "misnamed_tables",
     "misshapen_tables",
     "own_variables",
@@ -78,17 +76,6 @@ def misnamed_tables(config: Path | None) -> list[str]:
     return [
         f"{path_of(name)}: is not a known table{near(name, KNOWN_TABLES) or f'; known are {known}'}{_at(config, name)}"
         for name in unknown
-    ]
-
-
-def misnamed_of_models(config: Path | None, known: Collection[str]) -> list[str]:
-    """What is wrong with the names in [models."..."], whose keys are several services': each passes over others'."""
-    models = _document(config).get("models")
-    return [
-        f"{path_of('models', model, key)}: is not a known setting{near(key, known)}{_at(config, 'models', model, key)}"
-        for model, settings in (models.items() if isinstance(models, dict) else ())
-        for key in (settings if isinstance(settings, dict) else ())
-        if key not in known
     ]
 
 

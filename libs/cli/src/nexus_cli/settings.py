@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from nexus_gateway.config import GatewaySettings
-from nexus_gateway.core import ModelSettings as GatewayModel
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.config import ModelSettings as AdapterModel
 from nexus_mesh.core import ConfigError
-from nexus_mesh.process import ServiceSettings, load
+from nexus_mesh.settings import ServiceSettings, load
 from nexus_registry.config import RegistrySettings
 from nexus_router.config import RouterSettings
 from nexus_vault.config import VaultSettings
 
-from nexus_cli.plan import Plan, misnamed_of_models, misnamed_tables, misshapen_tables, own_variables
+from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
 from nexus_cli.unit import UnitSpec
 
 __all__ = ["check_settings"]
@@ -26,16 +24,12 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 
 
-MODEL_SETTINGS = {*GatewayModel.model_fields, *AdapterModel.model_fields}
-
-
 def check_settings(plan: Plan) -> None:
     """Reads the settings as each process will. Raises ConfigError with every problem of every service, each once."""
     config = plan.options.config_path
     problems = misnamed_tables(config)
     if misshapen := misshapen_tables(config):
         raise ConfigError([*problems, *misshapen])
-    problems += misnamed_of_models(config, MODEL_SETTINGS)
     units: dict[str, list[str]] = {}
     for spec in plan.services():
         for problem in _problems(spec):

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from nexus_mesh.core import addresses
-from nexus_mesh.process import default_node
+from nexus_mesh.settings import default_node
 
 from nexus_cli import welcome
 from nexus_cli.advertising import advertised

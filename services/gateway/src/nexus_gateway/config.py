@@ -6,11 +6,10 @@ import re
 from typing import Literal, Self
 
 from nexus_mesh.core import is_loopback
-from nexus_mesh.process import ServiceSettings, service_config
+from nexus_mesh.settings import ModelSettings, ServiceSettings, Timeouts, service_config
 from pydantic import Field, field_validator, model_validator
 
 from nexus_gateway.admission import QueueSettings
-from nexus_gateway.core import ModelSettings, TimeLimits
 from nexus_gateway.http import ORIGIN, is_too_wide
 
 __all__ = ["GatewaySettings"]
@@ -60,9 +59,7 @@ class GatewaySettings(ServiceSettings):
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
     )
-    timeouts: TimeLimits = Field(
-        TimeLimits(), description="Time limits.", json_schema_extra={"toml": "timeouts"}
-    )
+    timeouts: Timeouts = Field(Timeouts(), description="Time limits.", json_schema_extra={"toml": "timeouts"})
     models: dict[str, ModelSettings] = Field(
         default_factory=dict, description="Settings of single models.", json_schema_extra={"toml": "models"}
     )

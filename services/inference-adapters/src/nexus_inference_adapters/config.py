@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.process import ServiceSettings, near, service_config
 from nexus_mesh.rows import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
+from nexus_mesh.settings import ServiceSettings, Timeouts, near, service_config, shared
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
 from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
@@ -26,7 +26,6 @@ __all__ = [
     "BackendConfig",
     "DeviceConfig",
     "ModelSettings",
-    "Timeouts",
     "child_environment",
 ]
 
@@ -164,20 +163,6 @@ class BackendConfig(BaseModel):
         return key or None
 
 
-class Timeouts(BaseModel):
-    """Seconds. `first_token` and `stall` bound the backend's silence before and after the first content."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    connect: PositiveFloat = 2.0
-    first_token: PositiveFloat = 120.0
-    stall: PositiveFloat = 30.0
-    total: PositiveFloat = 1800.0
-
-
-Limit = Literal["connect", "first_token", "stall", "total"]
-
-
 def _tokenizer_file(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
@@ -189,18 +174,10 @@ def _tokenizer_file(path: Path) -> Path:
     return path
 
 
-class ModelSettings(BaseModel):
-    """[models."<name>"]; other services read other keys of the same table."""
+class ModelSettings(shared.ModelSettings):
+    """[models."<name>"], where the tokenizer is to be opened."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    timeouts: dict[Limit, PositiveFloat] = Field(default_factory=dict)
-    memory_gb: PositiveFloat | None = Field(
-        default=None, description="Memory it takes, where its engine does not tell."
-    )
-    tokenizer: Annotated[Path, AfterValidator(_tokenizer_file)] | None = Field(
-        default=None, description="Its tokenizer.json, for counting where the backend does not count."
-    )
+    tokenizer: Annotated[Path, AfterValidator(_tokenizer_file)] | None = None
 
 
 class DeviceConfig(BaseModel):
@@ -333,4 +310,4 @@ class AdapterSettings(ServiceSettings):
     def timeouts_of(self, model: str) -> Timeouts:
         """The limits for a model: its own where set, else the general ones."""
         own = self.models.get(model)
-        return self.timeouts.model_copy(update={**own.timeouts}) if own and own.timeouts else self.timeouts
+        return self.timeouts if own is None else self.timeouts.but(own.timeouts)

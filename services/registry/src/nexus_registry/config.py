@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_mesh.process import ServiceSettings, service_config
+from nexus_mesh.settings import ServiceSettings, service_config
 from pydantic import Field
 
 

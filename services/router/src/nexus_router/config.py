@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from nexus_mesh.identity import LABEL as ZONE
-from nexus_mesh.process import ServiceSettings, service_config
+from nexus_mesh.settings import ServiceSettings, service_config
 from nexus_routing import TIERS
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from nexus_mesh.core import WILDCARDS
-from nexus_mesh.process import ServiceSettings, service_config
+from nexus_mesh.settings import ServiceSettings, service_config
 from pydantic import Field, model_validator
 from sqlalchemy import URL, make_url
 

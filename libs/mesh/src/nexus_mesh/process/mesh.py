@@ -8,9 +8,9 @@ from typing import Any, Generic, Literal, Self, TypeVar
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import Denials, Identity, role_server_name
-from nexus_mesh.process.config import ServiceSettings
 from nexus_mesh.process.registration import StatusBoard
 from nexus_mesh.rpc import Peer
+from nexus_mesh.settings import ServiceSettings
 
 __all__ = ["Mesh"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nexus_mesh.core import addresses, private_folder, write_private
 from nexus_mesh.identity import SpiffeId
-from nexus_mesh.process.config import ServiceSettings
+from nexus_mesh.settings import ServiceSettings
 
 __all__ = ["RunFile", "read_all", "write"]
 

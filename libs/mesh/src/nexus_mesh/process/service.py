@@ -26,11 +26,11 @@ from nexus_mesh.core import (
 )
 from nexus_mesh.identity import Identity, JoinToken, SpiffeId, tls
 from nexus_mesh.process import enrollment, run_file
-from nexus_mesh.process.config import ServiceSettings, load
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.process.registration import Registration
 from nexus_mesh.process.trust import cut_denied, follow_trust
 from nexus_mesh.rpc import MeshServer, Servicer, start_server, tracing
+from nexus_mesh.settings import ServiceSettings, load
 
 __all__ = ["Enroll", "Mesh", "Servicer", "run"]
 

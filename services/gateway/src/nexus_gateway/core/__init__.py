@@ -2,7 +2,7 @@
 
 from nexus_gateway.core.context_length import reword
 from nexus_gateway.core.estimating import estimate, room
-from nexus_gateway.core.limits import ModelSettings, TimeLimits, limits_by_model
+from nexus_gateway.core.limits import limits_by_model
 from nexus_gateway.core.packed import LARGE
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.core.priority import Priority
@@ -17,11 +17,9 @@ __all__ = [
     "LEAST_BYTES",
     "NOBODY",
     "InferenceRequest",
-    "ModelSettings",
     "Passage",
     "Priority",
     "Tenant",
-    "TimeLimits",
     "estimate",
     "limits_by_model",
     "refuse",

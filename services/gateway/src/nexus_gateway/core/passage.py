@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError
+from nexus_mesh.settings import Timeouts
 from nexus_routing import Candidate, Plan, Requirements, Table
 
-from nexus_gateway.core.limits import TimeLimits
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.core.tenants import Tenant, tenant_of
 
@@ -33,7 +33,7 @@ class Passage:
     """
 
     request: InferenceRequest
-    limits: TimeLimits
+    limits: Timeouts
     started: float = field(default_factory=time.monotonic)
     requirements: Requirements = field(init=False)
     plan: Plan | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nexus_mesh.core import UNREACHED, MeshError, Reason
+from nexus_mesh.settings import Timeouts
 from nexus_routing import Candidate
 
-from nexus_gateway.core import TimeLimits
 from nexus_gateway.fleet import GONE_PAUSE, JITTER, TRANSPORT
 
 __all__ = ["told", "unavailable"]
@@ -15,7 +15,7 @@ RESTART = 2.0
 """Seconds within which a supervised process is back."""
 
 
-def told(error: MeshError, candidate: Candidate, limits: TimeLimits, *, begun: bool = False) -> MeshError:
+def told(error: MeshError, candidate: Candidate, limits: Timeouts, *, begun: bool = False) -> MeshError:
     """The error of one attempt. `begun`: part of the answer had arrived."""
     backend = candidate.target.backend
     if TRANSPORT in error.metadata:

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.settings import Timeouts
 from nexus_routing import Endpoint, Explanation, Plan, Refusal, Requirements, explain, plan, similar
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage, TimeLimits, refuse, reword, room, tenant_of
+from nexus_gateway.core import InferenceRequest, Passage, refuse, reword, room, tenant_of
 from nexus_gateway.dispatch import Dispatcher, LiveStream, QueuedDispatcher, Resumer, counting
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, find_model, list_models, readiness
 from nexus_gateway.management import Lifecycle
@@ -43,8 +44,8 @@ class Pipeline:
         authenticator: Authenticator | None,
         *,
         lifecycle: Lifecycle,
-        limits: TimeLimits,
-        model_limits: Mapping[str, TimeLimits],
+        limits: Timeouts,
+        model_limits: Mapping[str, Timeouts],
         commit_after: float,
         draining: asyncio.Event,
         has_met: Callable[[Endpoint], bool],

@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from nexus_mesh.core import MeshError, Reason
-
-from nexus_inference_adapters.config import Timeouts
+from nexus_mesh.settings import Timeouts
 
 __all__ = ["Patience"]
 

@@ -13,8 +13,9 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rows import REASON, shown
+from nexus_mesh.settings import Timeouts
 
-from nexus_inference_adapters.config import BackendConfig, Timeouts
+from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
     Broken,

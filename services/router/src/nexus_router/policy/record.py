@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any
 
-from nexus_mesh.process import sentences
+from nexus_mesh.settings import sentences
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 __all__ = ["Record"]

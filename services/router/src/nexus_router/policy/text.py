@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.process import path_of, sentences
+from nexus_mesh.settings import path_of, sentences
 from pydantic import ValidationError
 
 from nexus_router.config import RoutingSettings

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
-from nexus_mesh.process.problems import path_of
+from nexus_mesh.settings.problems import path_of
 
 __all__ = ["TomlFile", "line_of", "named"]
 

@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from nexus_mesh.core import ConfigError, addresses
 from nexus_mesh.identity import LABEL
-from nexus_mesh.process.problems import near, sentences
-from nexus_mesh.process.toml_places import TomlFile
+from nexus_mesh.settings.problems import near, sentences
+from nexus_mesh.settings.toml_places import TomlFile
 
 __all__ = ["ServiceSettings", "default_home", "default_node", "load", "read_toml", "service_config"]
 
