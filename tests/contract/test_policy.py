@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.rpc.policy import ENDLESS, POLICY, PUBLIC
 from support.contract import rpcs
 

@@ -25,7 +25,8 @@ from nexus_cli.instances import listed
 from nexus_cli.operator import control
 from nexus_mesh.identity import tls
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.spiffe import ROLES, role_server_name
+from nexus_mesh.identity.roles import ROLES
+from nexus_mesh.identity.spiffe import role_server_name
 from nexus_mesh.identity.tls import Identity, Material
 from nexus_mesh.process import enrollment
 from nexus_mesh.rpc.policy import POLICY, PUBLIC

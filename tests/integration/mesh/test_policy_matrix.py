@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 import structlog
 from nexus_mesh.core.errors import Reason
-from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.tls import Identity, Material
 from nexus_mesh.rpc.middleware import Report
 from nexus_mesh.rpc.policy import POLICY, PUBLIC

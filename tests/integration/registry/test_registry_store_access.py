@@ -13,7 +13,7 @@ import pytest_asyncio
 from nexus_cli import etcd_door
 from nexus_cli.doctor import etcd_doors
 from nexus_cli.layout import Layout, MeshFile
-from nexus_mesh.identity.spiffe import ROLES
+from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.tls import Material
 from nexus_mesh.process.etcd_flags import EtcdPlaces, etcd_flags
 from nexus_registry.etcd import EtcdClient, UnavailableError

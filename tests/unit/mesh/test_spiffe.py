@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.spiffe import ROLES, SpiffeId, role_server_name
+from nexus_mesh.identity.roles import ROLES
+from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 FEW = st.sampled_from(("a", "b", "zone", "adapter"))

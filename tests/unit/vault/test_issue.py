@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_mesh.identity.spiffe import ROLES, SpiffeId
+from nexus_mesh.identity.roles import ROLES
+from nexus_mesh.identity.spiffe import SpiffeId
 from nexus_mesh.identity.tls import certificate_request, new_key
 from nexus_vault.ca.authorities import new_issuing, new_root
 from nexus_vault.ca.issue import IssuingAuthority

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nexus_mesh.core import addresses
+from nexus_mesh.identity import ROLE_TABLE
 from nexus_mesh.settings import line_of, near, path_of, read_toml
 
 from nexus_cli import etcd
@@ -26,8 +27,8 @@ __all__ = [
     "zones_of",
 ]
 
-SERVICE_TABLES = frozenset({"gateway", "registry", "router", "vault", "adapter"})
-KNOWN_TABLES = SERVICE_TABLES | {"backends", "devices", "routing", "timeouts", "models", "queue"}
+SERVICE_TABLES = frozenset(name for name, role in ROLE_TABLE.items() if role.module)
+KNOWN_TABLES = SERVICE_TABLES.union(*(role.tables for role in ROLE_TABLE.values()))
 DEFAULT_ZONE = "default"
 
 
@@ -118,7 +119,6 @@ class Plan:
     def vault(self) -> UnitSpec:
         return self._service(
             "vault",
-            "nexus_vault",
             *("--join-port", str(self.mesh.ports["join"])),
             *("--operator-dir", str(self.layout.operator)),
             *("--join-address", self.mesh.control["join"]),
@@ -132,14 +132,14 @@ class Plan:
 
     def registry(self) -> UnitSpec:
         endpoint = addresses.join(addresses.loopback(), self.mesh.ports["etcd"])
-        return self._service("registry", "nexus_registry", "--etcd-endpoints", json.dumps([endpoint]))
+        return self._service("registry", "--etcd-endpoints", json.dumps([endpoint]))
 
     def router(self) -> UnitSpec:
-        return self._service("router", "nexus_router")
+        return self._service("router")
 
     def gateway(self) -> UnitSpec:
         http = ("--http-host", self.options.listen, "--http-port", str(self.mesh.ports["http"]))
-        return self._service("gateway", "nexus_gateway", *http)
+        return self._service("gateway", *http)
 
     def adapters(self) -> list[UnitSpec]:
         """One process for each zone: the zone is in its certificate."""
@@ -153,12 +153,12 @@ class Plan:
                 if self.options.name is not None:
                     flags += ["--model-name", self.options.name]
             name = "main" if zone == DEFAULT_ZONE else zone
-            spec = self._service("adapter", "nexus_inference_adapters", *flags, name=name)
+            spec = self._service("adapter", *flags, name=name)
             environment = (*spec.environment, *key_variables(self.options.config_path))
             specs.append(dataclasses.replace(spec, environment=environment))
         return specs
 
-    def _service(self, role: str, module: str, *flags: str, name: str = "main") -> UnitSpec:
+    def _service(self, role: str, *flags: str, name: str = "main") -> UnitSpec:
         unit = role if name == "main" else f"{role}-{name}"
         control = [
             part
@@ -172,5 +172,5 @@ class Plan:
             listen += ["--config", str(self.options.config_path)]
         if self.layout.token(unit).exists():
             listen += ["--join-token-file", str(self.layout.token(unit))]
-        command = [sys.executable, "-m", module, *common, *listen, *flags]
+        command = [sys.executable, "-m", ROLE_TABLE[role].module, *common, *listen, *flags]
         return UnitSpec(unit, command, self.layout.log(unit), own_variables(role))

@@ -9,21 +9,13 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from nexus_mesh.identity import ROLE_TABLE
+
 from nexus_cli.output import Failure
 
 __all__ = ["USUAL", "Ports"]
 
-USUAL = {
-    "gateway": 7400,
-    "registry": 7410,
-    "router": 7420,
-    "vault": 7430,
-    "join": 7431,
-    "etcd": 7470,
-    "etcd-peer": 7471,
-    "adapter": 7450,
-    "http": 8080,
-}
+USUAL = {name: port for role in ROLE_TABLE.values() for name, port in role.ports.items()}
 # Below where systems take ports for outgoing connections, so that a restart finds its port still free.
 SPARE = range(20_000, 32_000)
 TRIES = 200

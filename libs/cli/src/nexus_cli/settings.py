@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from nexus_gateway.config import GatewaySettings
-from nexus_inference_adapters.config import AdapterSettings
+import importlib
+
 from nexus_mesh.core import ConfigError
+from nexus_mesh.identity import ROLE_TABLE
 from nexus_mesh.settings import ServiceSettings, load
-from nexus_registry.config import RegistrySettings
-from nexus_router.config import RouterSettings
-from nexus_vault.config import VaultSettings
 
 from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
 from nexus_cli.unit import UnitSpec
 
 __all__ = ["check_settings"]
-
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "vault": VaultSettings,
-    "registry": RegistrySettings,
-    "router": RouterSettings,
-    "adapter": AdapterSettings,
-    "gateway": GatewaySettings,
-}
 
 
 def check_settings(plan: Plan) -> None:
@@ -43,10 +33,17 @@ def _problems(spec: UnitSpec) -> list[str]:
     role = spec.name.partition("-")[0]
     _, _, _, *arguments = spec.command  # python -m module
     try:
-        load(SETTINGS[role], arguments)
+        load(_settings_of(role), arguments)
     except ConfigError as error:
         return error.problems
     except ValueError:  # pydantic's word for it when a setting is a list or a table
         given = " or ".join(name for name, _ in own_variables(role)) or "a list or a table given as a flag"
         return [f"{given} must hold JSON, and does not"]
     return []
+
+
+def _settings_of(role: str) -> type[ServiceSettings]:
+    """The class of its settings; only here does the command line know a service's code."""
+    known = ROLE_TABLE[role]
+    found: type[ServiceSettings] = getattr(importlib.import_module(f"{known.module}.config"), known.settings)
+    return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["ROLES", "SpiffeId", "role_server_name"]
+from nexus_mesh.identity.roles import ROLES
 
-ROLES = ("gateway", "registry", "router", "vault", "adapter", "operator", "etcd")
+__all__ = ["SpiffeId", "role_server_name"]
 
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 DOMAIN = re.compile(rf"{LABEL.pattern}(?:\.{LABEL.pattern})*")

@@ -9,16 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from nexus_mesh.identity import UNLIMITED, Claims, SpiffeId, role_server_name
+from nexus_mesh.identity import ROLE_TABLE, UNLIMITED, Claims, SpiffeId, role_server_name
 
 from nexus_vault.ca.authorities import SKEW, CertifiedKey
 
 __all__ = ["MAX_TTL", "sign_leaf"]
 
 MAX_TTL = datetime.timedelta(hours=24)
-
-# Roles that others call without caring which one answers.
-CONTROL_ROLES = frozenset({"registry", "router", "vault", "gateway", "etcd"})
 
 # etcd's own gateway dials etcd at the loopback address.
 LOOPBACK_NAMES = (
@@ -78,6 +75,6 @@ def _names(spiffe: SpiffeId) -> list[x509.GeneralName]:
         x509.UniformResourceIdentifier(str(spiffe)),
         x509.DNSName(spiffe.server_name),
     ]
-    if spiffe.role in CONTROL_ROLES:
+    if ROLE_TABLE[spiffe.role].shared:
         names.append(x509.DNSName(role_server_name(spiffe.role, spiffe.trust_domain)))
     return [*names, *EXTRA_NAMES.get(spiffe.role, ())]
