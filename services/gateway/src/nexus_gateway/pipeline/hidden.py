@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nexus_routing import Requirements, Table, plan
+from nexus_routing import STAGES, Requirements, Table, plan
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
@@ -13,7 +13,7 @@ from nexus_gateway.scrubbing import Crossings
 
 __all__ = ["Hidden"]
 
-FORBIDDEN = frozenset({"zone", "rules"})
+FORBIDDEN = frozenset(stage.name for stage in STAGES if stage.hides)
 """Stages that refuse who asks, not what is asked."""
 KEPT = 256
 Who = tuple[str, frozenset[str]]
