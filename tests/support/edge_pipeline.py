@@ -104,7 +104,7 @@ class EdgePipeline:
             raise self.failure
         return self.counted
 
-    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
+    async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
         self.requests.append(request)
         self.explained_with = prompt_tokens
         taken, left = target("box", zone="restricted"), target("cloud", zone="open")

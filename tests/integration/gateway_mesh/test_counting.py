@@ -151,8 +151,9 @@ async def test_where_nobody_is_up_nobody_counts(bench: GatewayBench) -> None:
 async def test_explained_with_a_count_the_small_context_is_refused(bench: GatewayBench) -> None:
     await boxes(bench, small=1000, medium=2000)
     asked = chat(model="small", body=LONG, principal=ANONYMOUS)
-    assert [each.rank for each in bench.pipeline.explain(asked).verdicts if each.rank] == [1, 2]
-    verdicts = bench.pipeline.explain(asked, 1500).verdicts
+    told = await bench.pipeline.explain(asked)
+    assert [each.rank for each in told.verdicts if each.rank] == [1, 2]
+    verdicts = (await bench.pipeline.explain(asked, 1500)).verdicts
     fates = {(each.target.backend, each.model): (each.rank, each.stage) for each in verdicts}
     assert fates["medium", "medium"] == (1, "")
     assert fates["small", "small"] == (0, "context")

@@ -212,7 +212,7 @@ async def test_explain_tells_where_it_would_go_scrubbed(
     for key, scrubbed in ((KEYED, True), (FREE, False)):
         request = parse_request(1, json.dumps(CHAT).encode(), request_id="req_test", credential=None)
         request.principal = await bench.pipeline.authenticate(key)
-        told = bench.pipeline.explain(request)
+        told = await bench.pipeline.explain(request)
         assert (told.scrubbed, [verdict.rank for verdict in told.verdicts]) == (scrubbed, [1])
     assert outside.seen == []
 

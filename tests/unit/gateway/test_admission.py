@@ -20,6 +20,7 @@ from nexus_gateway.fleet.places import Places
 from nexus_gateway.fleet.reachability import Reachability
 from nexus_gateway.fleet.routing_table import RoutingTable
 from nexus_gateway.fleet.traffic import Ride, Traffic
+from nexus_gateway.pipeline.admitting import Admit
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Requirements, plan
@@ -67,8 +68,7 @@ class Door:
             chat(principal=Principal(tenant, tenant, tenant), priority=priority), Timeouts(total=10_000)
         )
         await self._plan(passage)
-        if targets := self.admission.admit(passage):
-            await self.admission.wait(passage, targets, self._plan)
+        await Admit(self.admission, self._plan).start(passage)
         assert passage.plan is not None
         free = [
             each

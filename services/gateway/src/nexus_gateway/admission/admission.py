@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
 
 from nexus_mesh.core import MeshError
 from nexus_routing import Candidate, Conditions, Plan, Table, plan
@@ -17,7 +20,7 @@ from nexus_gateway.core import HOSTS, Passage
 from nexus_gateway.fleet import RoutingTable, Traffic
 from nexus_gateway.queues import Line, Targets, Ticket
 
-__all__ = ["Admission", "Replan"]
+__all__ = ["Admission"]
 
 SHORTEST_WAIT = 0.5
 SHARE_OF_TOTAL = 0.05
@@ -27,7 +30,6 @@ CANDIDATES = 3
 EVERY = 1 << 20
 NONE: Targets = frozenset()
 
-Replan = Callable[[Passage], Awaitable[None]]
 Turn = str | MeshError | None
 """What ends a wait: the target a place is kept at, a refusal, or None = look again."""
 
@@ -52,6 +54,45 @@ class Waiter:
             self.turn.set_result(turn)
 
 
+class Kept:
+    """A place that is kept while the request is planned anew; whether it takes that or another, it is free again."""
+
+    def __init__(self, admission: Admission, target: str | None) -> None:
+        self._admission = admission
+        self.target = target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self.target is not None:
+            self._admission.give_back(self.target)
+
+
+class Wait:
+    """One request's, over as many turns as it needs."""
+
+    def __init__(self, admission: Admission, passage: Passage, until: float) -> None:
+        self._admission = admission
+        self._passage = passage
+        self._until = until
+        self._again = False
+
+    async def turn(self, targets: Targets) -> Kept:
+        """The place whose turn it was. Raises OVERLOAD, RATE_LIMIT or DRAINING."""
+        target = await self._admission.turn(self._passage, targets, self._until, again=self._again)
+        self._again = True
+        return Kept(self._admission, target)
+
+    def left(self, kept: Kept) -> Targets:
+        """Whom it must wait for still, planned anew; nothing when it may go now."""
+        targets = self._admission.blocked_by(self._passage)
+        # A place it could not use is none: to be offered that again at once would go on for ever.
+        return targets - {kept.target} or targets if kept.target is not None else targets
+
+
 class Admission:
     """While anybody waits, a place that comes free is kept for the one whose turn it is, who wakes and plans anew."""
 
@@ -68,29 +109,27 @@ class Admission:
         self._crowded: dict[str, Line[Waiter]] = {}
         self._places.freed = self._offer
 
-    def admit(self, passage: Passage) -> Targets:
+    def blocked(self, passage: Passage) -> Targets:
         """Nothing when the request may go now, with a plan of those that have room; else whom it must wait for."""
         if not self._places.full:
             return NONE
         if self._crowded:
             for candidate in _candidates(passage):
                 self._offer(candidate.id)
-        return self._blocked_by(passage)
+        return self.blocked_by(passage)
 
-    async def wait(self, passage: Passage, targets: Targets, replan: Replan) -> None:
-        """Returns when the request may go now, planned on the newest table. Raises OVERLOAD, RATE_LIMIT, DRAINING."""
-        loop = asyncio.get_running_loop()
-        began, again = loop.time(), False
+    @contextmanager
+    def waiting(self, passage: Passage, targets: Targets) -> Iterator[Wait]:
+        """A wait for one of the targets. Raises OVERLOAD, RATE_LIMIT or DRAINING when there is no sense in it."""
+        began = asyncio.get_running_loop().time()
         WAITING.inc()
         try:
             expected, longest = self._patience(passage)
             self._check(passage, targets, expected)
-            while targets:
-                turn = await self._turn(passage, targets, began + longest, again=again)
-                targets, again = await self._use(turn, passage, replan), True
+            yield Wait(self, passage, began + longest)
         finally:
             WAITING.dec()
-            passage.waited = loop.time() - began
+            passage.waited = asyncio.get_running_loop().time() - began
             WAITED.observe(passage.waited)
 
     def refresh(self, table: Table) -> None:
@@ -111,7 +150,7 @@ class Admission:
                 REFUSALS.labels("draining").inc()
                 waiter.wake(refusals.draining())
 
-    def _blocked_by(self, passage: Passage) -> Targets:
+    def blocked_by(self, passage: Passage) -> Targets:
         """Nothing when a candidate has room: the plan names it. Else every target it would rather wait for."""
         planned = passage.plan
         if planned is None or any(self._admits(passage, each) for each in self._preferred(planned)):
@@ -164,14 +203,15 @@ class Admission:
         expected = max(SHORTEST_WAIT, settings.stretch * seconds)
         return min(expected, CERTAIN * longest), min(longest, expected / CERTAIN**2)
 
-    async def _turn(self, passage: Passage, targets: Targets, until: float, *, again: bool) -> Turn:
+    async def turn(self, passage: Passage, targets: Targets, until: float, *, again: bool) -> str | None:
+        """The target a place is kept at, None = look again. Raises OVERLOAD, RATE_LIMIT or DRAINING."""
         loop, line = asyncio.get_running_loop(), self._line(passage)
         self._check_draining()
         waiter = Waiter(passage, line, next(self._numbers), loop.create_future())
         self._push(waiter, targets, first=again)
         try:
             async with asyncio.timeout_at(until):
-                return await waiter.turn
+                turn = await waiter.turn
         except TimeoutError:
             self._drop(waiter)
             raise self._refusal("timeout", line, passage, targets) from None
@@ -180,20 +220,14 @@ class Admission:
             raise
         finally:
             self._remove(waiter)
-
-    async def _use(self, turn: Turn, passage: Passage, replan: Replan) -> Targets:
-        """Plans anew, with the place that was kept. If another is taken that is offered on, once the request is off."""
         if isinstance(turn, MeshError):
             raise turn
-        try:
-            await replan(passage)
-        finally:
-            if turn is not None:
-                self._places.give_back(turn)
-                asyncio.get_running_loop().call_soon(self._offer, turn)
-        # A place it could not use is none: to be offered that again at once would go on for ever.
-        targets = self._blocked_by(passage)
-        return targets - {turn} or targets if turn is not None else targets
+        return turn
+
+    def give_back(self, target: str) -> None:
+        """A place that was kept, to whoever takes it now. If nobody does it is offered on."""
+        self._places.give_back(target)
+        asyncio.get_running_loop().call_soon(self._offer, target)
 
     def _drop(self, waiter: Waiter) -> None:
         """Whoever gives up at the very moment it was given a place hands it on."""
@@ -322,8 +356,7 @@ class Admission:
 
     def _line(self, passage: Passage) -> Line[Waiter]:
         """Where it waits: with all who want the model it was asked for, or the one that stands in for it."""
-        assert passage.plan is not None  # noqa: S101 - only planned requests come here
-        return self._places.line(passage.plan.model or passage.plan.candidates[0].model.id)
+        return self._places.line(passage.chosen.model or passage.chosen.candidates[0].model.id)
 
     def _push(self, waiter: Waiter, targets: Targets, *, first: bool = False) -> None:
         passage, line = waiter.passage, waiter.line

@@ -34,6 +34,8 @@ class Passage:
 
     request: InferenceRequest
     limits: Timeouts
+    dry: bool = False
+    """Whether only the plan is wanted, and nothing is to be sent."""
     started: float = field(default_factory=time.monotonic)
     requirements: Requirements = field(init=False)
     plan: Plan | None = None
@@ -45,6 +47,8 @@ class Passage:
     candidate: Candidate | None = None
     served: inference_pb2.Served | None = None
     counted: int = 0
+    room: int = 0
+    """Tokens of context it needs, counted; 0 = not known."""
     usage: inference_pb2.Usage | None = None
     estimated: bool = False
     """Whether the usage is by chunks and bytes, for want of a backend's word."""
@@ -78,6 +82,12 @@ class Passage:
         if body is None:
             body = self._bodies[model] = encode({**self.request.body, "model": model}).decode()
         return body
+
+    @property
+    def chosen(self) -> Plan:
+        """The plan, behind the step that makes one."""
+        assert self.plan is not None  # noqa: S101 - a mistake of ours, not of a request
+        return self.plan
 
     @property
     def tenant(self) -> Tenant:

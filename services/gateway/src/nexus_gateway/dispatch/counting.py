@@ -14,8 +14,7 @@ CHECK_SECONDS = 1.0
 
 def in_doubt(passage: Passage) -> bool:
     """Whether the prompt may be too long for the first candidate. One comparison for all that are not long."""
-    assert passage.plan is not None  # noqa: S101 - the step before made it
-    fitting = LEAST_BYTES * passage.plan.candidates[0].model.context_tokens
+    fitting = LEAST_BYTES * passage.chosen.candidates[0].model.context_tokens
     request = passage.request
     if not fitting or 0 < request.size <= fitting:
         return False
@@ -27,8 +26,7 @@ async def room_missing(dispatcher: Dispatcher, passage: Passage) -> int:
 
     An estimate says nothing: then the backend decides when it reads the prompt.
     """
-    assert passage.plan is not None  # noqa: S101 - the step before made it
-    candidate = passage.plan.candidates[0]
+    candidate = passage.chosen.candidates[0]
     try:
         counted = await dispatcher.count_at(passage, candidate, CHECK_SECONDS)
     except MeshError:

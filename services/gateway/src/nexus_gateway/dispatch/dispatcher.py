@@ -90,8 +90,7 @@ class Dispatcher:
 
     async def go_on(self, passage: Passage) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
-        assert passage.plan is not None  # noqa: S101 - the step before made it
-        helpful = filter(self._traffic.can_help, passage.plan.candidates)
+        helpful = filter(self._traffic.can_help, passage.chosen.candidates)
         if not any(self._admits(passage, each) for each in helpful) and not self._budget.take():
             raise unavailable(passage.request.model)
         RETRIES.labels("resumed").inc()
@@ -128,12 +127,11 @@ class Dispatcher:
             ) from None
 
     async def _walk(self, passage: Passage, attempt: Attempt[T], *, again: bool = False) -> T:
-        assert passage.plan is not None  # noqa: S101 - the step before made it
         if not again:
             self._budget.count_request()
         failed: MeshError | None = None
         outgrown: dict[str, int] = {}
-        for candidate in passage.plan.candidates:
+        for candidate in passage.chosen.candidates:
             if not self._admits(passage, candidate) or candidate.id == passage.hedged:
                 continue
             if outgrown and not _is_roomier(candidate, outgrown):
@@ -158,8 +156,7 @@ class Dispatcher:
         raise failed or unavailable(passage.request.model)
 
     def _admits(self, passage: Passage, candidate: Candidate) -> bool:
-        assert passage.plan is not None  # noqa: S101 - as above
-        return self._traffic.admits(candidate, passage.tenant, last=passage.plan.last)
+        return self._traffic.admits(candidate, passage.tenant, last=passage.chosen.last)
 
     def _may_follow(self, candidate: Candidate, failed: MeshError) -> bool:
         """Whether a further attempt is no part of a storm. The budget is for those that may be.
@@ -176,9 +173,8 @@ class Dispatcher:
 
     async def _attempt(self, passage: Passage, candidate: Candidate, attempt: Attempt[T]) -> T:
         """At a candidate, and beside it at another one of the same model if the first is late."""
-        assert passage.plan is not None  # noqa: S101 - as above
         race = Race()
-        if attempt.kind is None or next(equals(passage.plan, candidate), None) is None:
+        if attempt.kind is None or next(equals(passage.chosen, candidate), None) is None:
             return await attempt.ask(passage, candidate, race)
         started, first = time.monotonic(), passage.served
         assert first is not None  # noqa: S101 - the caller named it
@@ -219,8 +215,7 @@ class Dispatcher:
         Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer;
         or has room at least, within the budget.
         """
-        assert passage.plan is not None  # noqa: S101 - the step before made it
-        others = [each for each in equals(passage.plan, first) if self._admits(passage, each)]
+        others = [each for each in equals(passage.chosen, first) if self._admits(passage, each)]
         free = False
         if not passage.hedge_after:
             cheap = [each for each in others if each.price.total <= first.price.total]

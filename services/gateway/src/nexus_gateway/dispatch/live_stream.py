@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Self
+from collections.abc import Coroutine
+from typing import Any, Self
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError
@@ -13,7 +14,6 @@ from nexus_mesh.core import MeshError
 from nexus_gateway.core import Passage
 from nexus_gateway.dispatch.backend_stream import BackendStream
 from nexus_gateway.dispatch.partial import Partial
-from nexus_gateway.dispatch.queued import QueuedDispatcher
 from nexus_gateway.dispatch.resuming import Resumer
 from nexus_gateway.metering import Costs
 
@@ -30,8 +30,9 @@ class LiveStream:
     """
 
     def __init__(
-        self, dispatcher: QueuedDispatcher, resumer: Resumer, costs: Costs, passage: Passage
+        self, opening: Coroutine[Any, Any, BackendStream], resumer: Resumer, costs: Costs, passage: Passage
     ) -> None:
+        """`opening`: the stream of whoever has content first."""
         self._passage = passage
         self._costs = costs
         self._resumer = resumer
@@ -39,7 +40,7 @@ class LiveStream:
         self._early: deque[inference_pb2.StreamResponse] = deque()
         self._stream: BackendStream | None = None
         self._named = False
-        self._opening = asyncio.create_task(dispatcher.open_stream(passage), name="open stream")
+        self._opening = asyncio.create_task(opening, name="open stream")
 
     async def open(self, commit_after: float) -> None:
         """Waits for the first content, at most `commit_after` seconds. Failures until then are raised here."""

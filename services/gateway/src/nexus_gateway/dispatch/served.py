@@ -12,8 +12,7 @@ __all__ = ["served_by"]
 
 def served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
     """Who answers, and why it is them."""
-    assert passage.plan is not None  # noqa: S101 - the step before made it
-    target, plan = candidate.target, passage.plan
+    target, plan = candidate.target, passage.chosen
     stands_in = candidate.model.id != plan.model
     dropped = candidate.id in plan.below_tier
     reason = (

@@ -32,7 +32,7 @@ class Explains(Protocol):
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse: ...
 
-    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
+    async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
 
 
 def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
@@ -51,7 +51,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
         request.principal, request.zone = exchange.principal, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
-        explanation = pipeline.explain(request, known)
+        explanation = await pipeline.explain(request, known)
         told = _answer(request, explanation) if exchange.may_see_all else _own_answer(request, explanation)
         answer = {**told, "tokens": _tokens(counted)}
         await exchange.respond(200, msgspec.json.encode(answer))

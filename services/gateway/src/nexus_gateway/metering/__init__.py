@@ -2,7 +2,7 @@
 
 from nexus_gateway.metering import requests
 from nexus_gateway.metering.costing import Costs
-from nexus_gateway.metering.requests import RETRIES
+from nexus_gateway.metering.requests import RETRIES, begin, end
 from nexus_gateway.metering.settling import settle
 
-__all__ = ["RETRIES", "Costs", "requests", "settle"]
+__all__ = ["RETRIES", "Costs", "begin", "end", "requests", "settle"]

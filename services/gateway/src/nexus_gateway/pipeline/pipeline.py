@@ -8,28 +8,26 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.core import MeshError
 from nexus_mesh.settings import Timeouts
-from nexus_routing import Endpoint, Explanation, Plan, Refusal, Requirements, explain, plan, similar
+from nexus_routing import Endpoint, Explanation, explain
 
-from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
+from nexus_gateway.access import Authenticator, Principal
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage, refuse, reword, room, tenant_of
-from nexus_gateway.dispatch import Dispatcher, LiveStream, QueuedDispatcher, Resumer, counting
-from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, find_model, list_models, readiness
+from nexus_gateway.core import InferenceRequest, Passage, reword, room
+from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
+from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
-from nexus_gateway.metering import Costs, settle
-from nexus_gateway.metering import requests as metering
-from nexus_gateway.pipeline.hidden import Hidden
+from nexus_gateway.metering import Costs
+from nexus_gateway.pipeline.admitting import Admit
+from nexus_gateway.pipeline.choosing import Choose, Cross, Decide, Fit, Require, Scrub, requirements_of
+from nexus_gateway.pipeline.naming import Names
+from nexus_gateway.pipeline.permitting import Authenticate, Meter, Permit
 from nexus_gateway.pipeline.several_prompts import is_separable, joined, separated
+from nexus_gateway.pipeline.steps import WAYS, Step, Way
 from nexus_gateway.scrubbing import Crossings
-from nexus_gateway.validation import granted
 
 __all__ = ["Pipeline"]
-
-CANDIDATES = 5
-"""More than are asked: of those that are left when one fails, some may have failed since."""
-RETRY_AFTER = 1.0
 
 
 class Pipeline:
@@ -54,25 +52,33 @@ class Pipeline:
         self.table = table
         self.traffic = traffic
         self.lifecycle = lifecycle
-        self._dispatcher = QueuedDispatcher(dispatcher, admission, self._plan_anew)
-        self._unqueued = dispatcher  # to count a prompt takes no place
+        crossings = Crossings()
+        self.names = Names(table, traffic, crossings)
+        self.authenticate = (authenticate := Authenticate(authenticator)).identify
+        choose = Choose(table, traffic)
+        decide = Decide(table, self.names, limits, model_limits)
+        self.steps: tuple[Step, ...] = (
+            Meter(),
+            authenticate,
+            Permit(passthrough),
+            Require(),
+            choose,
+            Cross(table, choose, crossings),
+            decide,
+            Scrub(crossings),
+            Fit(table, dispatcher, choose, decide),
+            Admit(admission, self._again),
+        )
+        # Sorted once: asking each step about each request would cost more than some of them do.
+        self._early = {way: tuple(s for s in self.steps if way in s.ways and not s.late) for way in WAYS}
+        self._late_ones = {way: tuple(s for s in self.steps if way in s.ways and s.late) for way in WAYS}
+        self._dispatcher = dispatcher
         self._resumer = Resumer(table, traffic, dispatcher)
-        self._authenticator = authenticator
         self._limits = limits
-        self._model_limits = model_limits
         self._commit_after = commit_after
         self._draining = draining
-        self._passthrough = frozenset(passthrough)
         self._has_met = has_met
-        self._crossings = Crossings()
-        self._hidden = Hidden(self._crossings)
         self._costs = Costs()
-
-    async def authenticate(self, credential: str | None) -> Principal:
-        """Whose credential it is. Raises CALLER_KEY or AUTH_UNAVAILABLE."""
-        return (
-            ANONYMOUS if self._authenticator is None else await self._authenticator.authenticate(credential)
-        )
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         """The whole answer. Raises MeshError; cancelling cancels the backend."""
@@ -85,21 +91,14 @@ class Pipeline:
 
     async def _complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         passage = Passage(request, self._limits)
-        metering.begin()
-        try:
-            await self._prepare(passage)
+        async with self._through(passage, Way.COMPLETE):
+            await self._late(passage, Way.COMPLETE)
             response = await self._dispatcher.complete(passage)
             passage.usage = response.usage if response.HasField("usage") else None
             self._costs.learn(passage)
             self._costs.tell(passage)
             passage.sign(response)
             passage.finished = True
-        except MeshError as error:
-            reword(error, passage)
-            passage.error = error
-            raise
-        finally:
-            metering.end(passage)
         return response
 
     @asynccontextmanager
@@ -112,72 +111,45 @@ class Pipeline:
         Later failures are raised by the iterator, which ends by itself only after `finish`. `served` is in the first
         message, or in the first with content where several might give that. Leaving cancels the backend.
         """
-        passage, live = Passage(request, self._limits), None
-        metering.begin()
-        try:
-            await self._prepare(passage)
-            live = LiveStream(self._dispatcher, self._resumer, self._costs, passage)
-            await live.open(self._commit_after)
-            yield live
-        except MeshError as error:
-            reword(error, passage)
-            passage.error = error
-            raise
-        finally:
+        passage = Passage(request, self._limits)
+        async with self._through(passage, Way.STREAM):
+            live = LiveStream(self._opened(passage), self._resumer, self._costs, passage)
             try:
-                if live is not None:
-                    await live.close()
+                await live.open(self._commit_after)
+                yield live
             finally:
-                settle(passage)
-                metering.end(passage)
+                await live.close()
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
         """The tokens of a prompt, by whoever would be asked to run it. Raises MeshError."""
         passage = Passage(request, self._limits)
-        await self._admit(passage)
-        counted = await self._unqueued.count(passage)
-        passage.sign(counted)
+        async with self._through(passage, Way.COUNT):
+            counted = await self._dispatcher.count(passage)
+            passage.sign(counted)
         return counted
 
-    def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
+    async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
         """Where a request would go now, and why not elsewhere. Runs nothing. Raises NOT_READY.
 
         `prompt_tokens`: counted and not estimated; 0 = not known.
         """
-        self._need_snapshot()
-        table, requirements = self.table.table, _requirements(request)
-        now = self.traffic.look(tenant_of(request.principal))
-        if prompt_tokens:
-            requirements = replace(requirements, tokens=room(request.operation, prompt_tokens))
-        inside, refusal = explain(table, requirements, now), plan(table, requirements, now).refusal
-        if refusal is None or refusal.stage != "zone":
-            return inside
-        way = self._crossings.find(table, request, requirements)
-        if way is None:
-            return inside
-        return replace(explain(way.table, way.requirements, now), zones=inside.zones, scrubbed=True)
+        passage = Passage(request, self._limits, dry=True)
+        passage.room = room(request.operation, prompt_tokens) if prompt_tokens else 0
+        async with self._through(passage, Way.EXPLAIN):
+            now = self.traffic.look(passage.tenant)
+            inside = explain(self.table.table, requirements_of(request, passage.room), now)
+            if passage.opened is None:
+                return inside
+            beyond = explain(passage.opened, passage.requirements, now)
+            return replace(beyond, zones=inside.zones, scrubbed=True)
 
     def models(self, principal: Principal | None = None) -> list[ModelRow]:
         """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""
-        rows = list_models(self.table.table)
-        if principal is None or may_manage(principal):
-            return rows
-        hidden = self._hidden.of(self.table.table, principal, rows)
-        return [row for row in rows if row.id not in hidden]
+        return self.names.models(principal)
 
     def model(self, name: str, principal: Principal) -> ModelRow:
         """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
-        table, row = self.table.table, find_model(self.table.table, name)
-        hidden = (
-            frozenset[str]()
-            if may_manage(principal)
-            else self._hidden.of(table, principal, list_models(table))
-        )
-        if row is not None and hidden.isdisjoint({name, table.resolve(name)}):
-            return row
-        asked = Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
-        unknown = Refusal("model", (), suggestions=similar(table, asked))
-        raise refuse(self._sifted(unknown, principal), asked)
+        return self.names.model(name, principal)
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""
@@ -186,118 +158,32 @@ class Pipeline:
     def _reaches(self, endpoint: Endpoint) -> bool:
         return self._has_met(endpoint) and endpoint not in self.traffic.reachability.unreachable
 
-    async def _prepare(self, passage: Passage) -> None:
-        """The list, up to where the request leaves this process; what follows is dispatch and the meter."""
-        await self._admit(passage)
-        if passage.scrubbed is None and counting.in_doubt(passage):
-            await self._fit(passage)
+    @asynccontextmanager
+    async def _through(self, passage: Passage, way: Way) -> AsyncIterator[None]:
+        """Down the steps of a way that do not take long, and up all of it again."""
+        started: list[Step] = []
+        try:
+            for step in self._early[way]:
+                await step.start(passage)
+                started.append(step)
+            yield
+        except MeshError as error:
+            reword(error, passage)
+            passage.error = error
+            raise
+        finally:
+            for step in reversed(started):
+                step.end(passage)
 
-    async def _admit(self, passage: Passage) -> None:
-        """What everything that sends a prompt anywhere must pass."""
-        telemetry.set_request_id(passage.request.request_id)
-        await self._authenticate(passage)
-        self._permit(passage.request)
-        self._require(passage)
-        await self._plan(passage)
+    async def _late(self, passage: Passage, way: Way) -> None:
+        for step in self._late_ones[way]:
+            await step.start(passage)
 
-    async def _authenticate(self, passage: Passage) -> None:
-        if passage.request.principal is None:
-            passage.request.principal = await self.authenticate(passage.request.credential)
+    async def _opened(self, passage: Passage) -> BackendStream:
+        await self._late(passage, Way.STREAM)
+        return await self._dispatcher.open_stream(passage)
 
-    def _permit(self, request: InferenceRequest) -> None:
-        manages = may_manage(request.principal)
-        request.granted = granted(request.outline, self._passthrough, manages=manages)
-
-    def _require(self, passage: Passage) -> None:
-        passage.requirements = _requirements(passage.request)
-
-    async def _plan_anew(self, passage: Passage) -> None:
-        """After a wait: from all that is demanded now, for keys change, and demands that were given up may be kept."""
-        if self._authenticator is not None and passage.request.principal is not None:
-            passage.request.principal = self._authenticator.again(passage.request.principal)
-        counted = passage.requirements.tokens
-        passage.requirements = replace(_requirements(passage.request), tokens=counted)
-        await self._plan(passage)
-
-    async def _plan(self, passage: Passage) -> None:
-        """Chooses who may serve it."""
-        self._need_snapshot()
-        passage.opened = None
-        chosen = plan(
-            self.table.table, passage.requirements, self.traffic.conditions(passage.tenant), CANDIDATES
-        )
-        if chosen.refusal is not None and chosen.refusal.stage == "zone":
-            chosen = await self._cross(passage) or chosen
-        self._adopt(passage, chosen)
-
-    def _adopt(self, passage: Passage, chosen: Plan) -> None:
-        """Goes by a plan. Raises what one without candidates means."""
-        if chosen.refusal is not None:
-            raise self._refusal(chosen.refusal, passage)
-        passage.plan = chosen
-        passage.hedge_after = self.table.table.policy.hedge_after(passage.request.model, chosen.model or "")
-        limits = self._model_limits
-        passage.limits = limits.get(passage.request.model) or limits.get(chosen.model or "", self._limits)
-
-    def _refusal(self, refusal: Refusal, passage: Passage) -> MeshError:
-        """What it means, in as many names as who asked may hear."""
-        principal, asked = passage.request.principal, passage.request.asked
-        return refuse(
-            self._sifted(refusal, principal),
-            passage.requirements,
-            self.traffic.soonest,
-            asked,
-            full=may_manage(principal),
-        )
-
-    def _sifted(self, refusal: Refusal, principal: Principal | None) -> Refusal:
-        """The refusal without names that who asked is not to hear of."""
-        if may_manage(principal) or not refusal.suggestions:
-            return refusal
-        known = {row.id for row in self.models(principal)}
-        return replace(refusal, suggestions=tuple(each for each in refusal.suggestions if each in known))
-
-    async def _fit(self, passage: Passage) -> None:
-        """Plans again when the prompt is too long for the first candidate: for a larger context, or nobody at all.
-
-        Never for one outside the zone: what was to be counted inside is there unscrubbed.
-        """
-        if needed := await counting.room_missing(self._unqueued, passage):
-            passage.requirements = replace(passage.requirements, tokens=needed)
-            conditions = self.traffic.conditions(passage.tenant)
-            self._adopt(passage, plan(self.table.table, passage.requirements, conditions, CANDIDATES))
-
-    async def _cross(self, passage: Passage) -> Plan | None:
-        """Where it may go outside the zone, now scrubbed; None when policy or the lack of others keeps it inside."""
-        request = passage.request
-        way = self._crossings.find(self.table.table, request, passage.requirements)
-        if way is None:
-            return None
-        chosen = plan(way.table, way.requirements, self.traffic.conditions(passage.tenant), CANDIDATES)
-        if chosen.refusal is not None:
-            return None
-        if passage.scrubbed is None:
-            passage.scrubbed = await self._crossings.scrub(request)
-        passage.opened, passage.requirements = way.table, way.requirements
-        return chosen
-
-    def _need_snapshot(self) -> None:
-        if self.table.snapshot is None:
-            raise MeshError(
-                Reason.NOT_READY,
-                "This gateway has not heard from its router yet, so it knows no models. Try again shortly.",
-                retry_after=RETRY_AFTER,
-            )
-
-
-def _requirements(request: InferenceRequest) -> Requirements:
-    """What routing needs to know of a request."""
-    assert request.principal is not None  # noqa: S101 - nothing is planned for nobody
-    return Requirements(
-        request.operation,
-        request.model,
-        request.needs,
-        request.zones,
-        tenant=request.principal.tenant,
-        affinity=request.affinity,
-    )
+    async def _again(self, passage: Passage) -> None:
+        """After a wait: from all that is demanded now, for demands that were given up may be kept."""
+        for step in self.steps:
+            await step.again(passage)
