@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto settings faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/buf format --diff --exit-code protos
 	@if git rev-parse --quiet --verify "$(BASE):protos" >/dev/null; then $(RUN)/buf breaking protos --against ".git#ref=$$(git rev-parse $(BASE)),subdir=protos"; else echo "no $(BASE) to compare the contracts with"; fi
 	@$(RUN)/python tools/protos.py --check
+	@$(RUN)/python tools/settings.py --check
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
@@ -53,6 +54,9 @@ fix: .venv/.dev/stamp ## Format and repair what the linter can
 
 proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 	@$(RUN)/python tools/protos.py
+
+settings: .venv/.dev/stamp ## Write docs/settings.md and docs/nexus.schema.json from the settings
+	@$(RUN)/python tools/settings.py
 
 faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--seeds 11-20", "--switches" or "--mid-stream 1000")
 	@$(RUN)/pytest tests/faults -x -s $(ARGS)

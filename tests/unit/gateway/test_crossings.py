@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
-from nexus_gateway.pipeline.pipeline import _requirements
+from nexus_gateway.pipeline.choosing import requirements_of
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_routing import Candidate, Table, plan
 from support.gateway_bench import chat
@@ -47,7 +47,7 @@ def test_only_what_policy_names_is_left(seed: int) -> None:
     key, tenant, client = (random.choice(("", "", *ZONES)) for _ in range(3))
     principal = Account.of(Key("k", "k", key), Tenant(zone=tenant)).principal
     request = chat(model, principal=principal, zone=client or None)
-    way = Crossings().find(table, request, _requirements(request))
+    way = Crossings().find(table, request, requirements_of(request))
     names = table.policy.names(model, table.resolve(model) or model)
     if way is None:
         assert "scrub" not in says.values() or "block" in {says.get(name) for name in names}
@@ -55,6 +55,6 @@ def test_only_what_policy_names_is_left(seed: int) -> None:
     assert "block" not in {says.get(name) for name in names}
     for each in plan(way.table, way.requirements, asked.conditions, ALL).candidates:
         assert kept(table, model, (key, tenant, client), each) <= {each.zone}
-    assert plan(table, _requirements(request), asked.conditions, ALL) == plan(
-        asked.table, _requirements(request), asked.conditions, ALL
+    assert plan(table, requirements_of(request), asked.conditions, ALL) == plan(
+        asked.table, requirements_of(request), asked.conditions, ALL
     ), "a plan itself knows no crossing"

@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
-from nexus_gateway.pipeline.pipeline import _requirements
+from nexus_gateway.pipeline.choosing import requirements_of
 from nexus_routing import Candidate, plan
 from support.gateway_bench import chat
 from support.routing_fleets import Question, question
@@ -32,7 +32,7 @@ def chosen(asked: Question, by: tuple[str, ...]) -> list[Candidate]:
     request.operation, request.needs = asked.requirements.operation, asked.requirements.needs
     # Who is the last one, and asked though it is ejected, depends on the demand: that is promised elsewhere.
     conditions = replace(asked.conditions, ejected={})
-    return list(plan(asked.table, _requirements(request), conditions, ALL).candidates)
+    return list(plan(asked.table, requirements_of(request), conditions, ALL).candidates)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -131,7 +131,9 @@ class BackendConfig(BaseModel):
     remote: bool = Field(
         default=False, description="It sends prompts elsewhere: its models are in no zone but `open`."
     )
-    origin: Literal["config", "discovery"] = "config"
+    origin: Literal["config", "discovery"] = Field(
+        default="config", description="Who named it; discovery says so itself, and nobody else need."
+    )
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
