@@ -97,7 +97,7 @@ async def test_who_failed_lately_is_passed_over_for_who_is_well(bench: GatewayBe
     await bench.start(*(box.target(priority=number) for number, box in enumerate(boxes, 1)))
     with pytest.raises(MeshError):
         await bench.ask()  # three are asked, so that three have failed
-    while bench.pipeline._unqueued._budget.take():  # pyright: ignore[reportPrivateUsage]
+    while bench.pipeline._dispatcher._budget.take():  # pyright: ignore[reportPrivateUsage]
         pass
     assert (await bench.ask()).served.backend == "good"
     assert [len(box.seen) for box in boxes] == [2, 1, 1, 1]
