@@ -2,7 +2,8 @@
 
 KIND: bodies (8 of 16 MB at once, again and again), idle (4,200 connections that only stand there), poison (prompts that
 make the engine fail), flood (wrong keys and wrong requests, a log line each, if it went by the sender). Prints what it
-was answered, as JSON.
+was answered, as JSON. It runs at a low priority: on a machine of its own, as others' clients are, it would take none of
+the CPU of the mesh.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import sys
 import time
@@ -164,4 +166,5 @@ async def main(kind: str, host: str, port: str, seconds: str, model: str) -> Non
 
 
 if __name__ == "__main__":
+    os.nice(10)
     uvloop.run(main(*sys.argv[1:]))

@@ -109,7 +109,7 @@ async def test_a_full_database_refuses_writes_and_goes_on_reading(tmp_path: Path
     try:
         await cluster.start()
         with pytest.raises(EtcdError) as refused:
-            await fill(client, megabytes=20)
+            await fill(client, megabytes=1000)
         assert refused.value.retryable
         assert "space" in str(refused.value)
         assert (await client.range(PREFIX)).items
@@ -119,6 +119,7 @@ async def test_a_full_database_refuses_writes_and_goes_on_reading(tmp_path: Path
 
 
 async def fill(client: EtcdClient, megabytes: int) -> None:
+    """Many: etcd looks at its size only when it commits, every 100 ms, and a quick disk takes much in that time."""
     for n in range(megabytes):
         await client.put(b"/nexus/%d" % n, bytes(1_000_000))
 

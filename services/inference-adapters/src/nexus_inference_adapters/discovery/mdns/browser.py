@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -26,11 +25,11 @@ __all__ = ["Browser", "browsing"]
 
 NAMES = 1024
 """That are known at a time; more than the candidates, which are chosen from them anew in each round."""
-CHANCES = 64
-"""In each round, for those there was no room for."""
+CHANCES = 128
+"""In each round, for those there was no room for: all have had one after NAMES / CHANCES rounds."""
 QUESTIONS_AT_ONCE = 16
 QUESTION_MILLISECONDS = 1500
-ROUND_SECONDS = 15.0
+ROUND_SECONDS = 10.0
 
 log = telemetry.logger("mdns")
 
@@ -115,9 +114,10 @@ class Browser:
             self._resolve(zeroconf, name)
 
     def _look_again(self, zeroconf: Zeroconf) -> None:
-        """Gives those a chance for whom there was no room; chosen by lot, so that none can push itself forward."""
+        """Gives those a chance for whom there was no room, each in its turn: who comes anew comes last."""
         waiting = [name for name in self._names if name not in self._seeker.candidates]
-        for name in random.sample(waiting, min(len(waiting), CHANCES)):
+        for name in waiting[:CHANCES]:
+            self._names[name] = self._names.pop(name)
             self._resolve(zeroconf, name)
 
     def _lose(self, name: str) -> None:
