@@ -71,7 +71,10 @@ async def mesh() -> AsyncIterator[openai.AsyncOpenAI]:
             engine = FakeVllm()
             await engine.start()
             backend = BackendConfig(name="engine", kind="openai_compatible", url=engine.url)
-            async with serve_adapter_process(Path(home) / "adapter", backend, authority=bench.ca) as (peer, adapter):
+            async with serve_adapter_process(Path(home) / "adapter", backend, authority=bench.ca) as (
+                peer,
+                adapter,
+            ):
                 spiffe = adapter.identity.spiffe
                 for one in adapter.status.get().backends:
                     bench.control.router.show(
@@ -134,7 +137,9 @@ def main() -> None:
         print(path)
     by_package = Counter(path.partition("/")[0] for path in files)
     changes = sorted(each.changes for each in walks)[WALKS // 2]
-    print(f"{len(files)} files, {changes} changes of file: {', '.join(f'{n} {p}' for p, n in by_package.items())}")
+    print(
+        f"{len(files)} files, {changes} changes of file: {', '.join(f'{n} {p}' for p, n in by_package.items())}"
+    )
     sys.exit(len(files) > most)
 
 

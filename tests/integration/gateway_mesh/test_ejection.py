@@ -10,7 +10,7 @@ import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_gateway.access.accounts import ANONYMOUS
 from nexus_gateway.fleet import breaker, reachability
-from nexus_gateway.metering.requests import RETRIES
+from nexus_gateway.metering.metering import RETRIES
 from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench, chat
 from support.tcp_proxy import TcpProxy

@@ -20,8 +20,8 @@ from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import (
     Acquaintance,
     Breakers,
+    Bulkheads,
     Peers,
-    Places,
     Reachability,
     RetryBudget,
     RoutingTable,
@@ -43,7 +43,7 @@ from nexus_gateway.http import (
 )
 from nexus_gateway.intake import body_bytes, memory_limit
 from nexus_gateway.management import Lifecycle
-from nexus_gateway.metering import requests as metering
+from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.service import InferenceServicer
 
@@ -93,7 +93,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     """The pipeline with all that feeds it, running as tasks of the mesh."""
     settings, table = mesh.settings, RoutingTable(mesh.identity.spiffe.trust_domain, mesh.denied)
     peers = Peers(mesh, settings.timeouts.connect)
-    places = Places(settings.queue.bulkhead)
+    places = Bulkheads(settings.queue.bulkhead)
     traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers(), places)
     admission = Admission(settings.queue, table, traffic, mesh.draining)
     acquaintance = Acquaintance(peers.connects, mesh.spawn)
@@ -102,7 +102,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     table.subscribe(traffic.retain)
     table.subscribe(admission.refresh)
     mesh.spawn(admission.drain(), name="queue drain")
-    metering.observe(table.age, lambda: len(traffic.reachability.unreachable), lambda: traffic.breakers.open)
+    observe(table.age, lambda: len(traffic.reachability.unreachable), lambda: traffic.breakers.open)
     _follow_router(mesh, table)
     return Pipeline(
         table,

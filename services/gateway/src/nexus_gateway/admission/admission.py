@@ -17,8 +17,8 @@ from nexus_gateway.admission import refusals
 from nexus_gateway.admission.metrics import REFUSALS, WAITED, WAITING
 from nexus_gateway.admission.settings import QueueSettings
 from nexus_gateway.core import HOSTS, Passage
-from nexus_gateway.fleet import RoutingTable, Traffic
-from nexus_gateway.queues import Line, Targets, Ticket
+from nexus_gateway.fleet import ModelQueue, RoutingTable, Traffic
+from nexus_gateway.queues import Targets, Ticket
 
 __all__ = ["Admission"]
 
@@ -39,7 +39,7 @@ class Waiter:
     """One request in the queue. `number`: how many came before it. `turn` is set once."""
 
     passage: Passage
-    line: Line[Waiter]
+    line: ModelQueue[Waiter]
     number: int
     turn: asyncio.Future[Turn]
     ticket: Ticket[Waiter] = field(init=False)
@@ -106,7 +106,7 @@ class Admission:
         self._draining = draining
         self._numbers = itertools.count()
         # Models somebody waits for. Whoever was served goes to the end: they share targets in turns.
-        self._crowded: dict[str, Line[Waiter]] = {}
+        self._crowded: dict[str, ModelQueue[Waiter]] = {}
         self._places.freed = self._offer
 
     def blocked(self, passage: Passage) -> Targets:
@@ -259,7 +259,7 @@ class Admission:
         self._remove(displaced)
 
     def _refusal(
-        self, why: str, line: Line[Waiter], passage: Passage, targets: Targets, patience: float = 0.0
+        self, why: str, line: ModelQueue[Waiter], passage: Passage, targets: Targets, patience: float = 0.0
     ) -> MeshError:
         """A tenant is told of its share when it is not alone here, and would get a place but for its own requests."""
         REFUSALS.labels(why).inc()
@@ -328,7 +328,7 @@ class Admission:
         known = self._places.target(target)
         return known is not None and self._traffic.is_there(target, known.endpoint)
 
-    def _look_again(self, line: Line[Waiter], targets: Targets) -> Targets:
+    def _look_again(self, line: ModelQueue[Waiter], targets: Targets) -> Targets:
         """Sees to it that those who wait for these targets wait for whom the newest table names. Returns those."""
         waiters = [
             ticket.item for lane in line.queue.lanes() if lane.targets == targets for ticket in lane.waiting
@@ -354,7 +354,7 @@ class Admission:
         lane = waiter.ticket.lane
         return lane.targets if lane and all(map(self._places.target, lane.targets)) else NONE
 
-    def _line(self, passage: Passage) -> Line[Waiter]:
+    def _line(self, passage: Passage) -> ModelQueue[Waiter]:
         """Where it waits: with all who want the model it was asked for, or the one that stands in for it."""
         return self._places.line(passage.chosen.model or passage.chosen.candidates[0].model.id)
 
@@ -379,5 +379,5 @@ def _step(planned: Plan, candidate: Candidate) -> tuple[str, bool]:
     return candidate.model.id, candidate.id in planned.below_tier
 
 
-def _waiters(line: Line[Waiter]) -> list[Waiter]:
+def _waiters(line: ModelQueue[Waiter]) -> list[Waiter]:
     return [ticket.item for lane in line.queue.lanes() for ticket in lane.waiting]

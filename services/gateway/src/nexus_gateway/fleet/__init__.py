@@ -3,13 +3,12 @@
 from nexus_gateway.fleet.acquaintance import Acquaintance
 from nexus_gateway.fleet.breaker import GONE_PAUSE, JITTER
 from nexus_gateway.fleet.breakers import Breakers
-from nexus_gateway.fleet.latencies import Measure
+from nexus_gateway.fleet.bulkheads import Bulkheads, ModelQueue
+from nexus_gateway.fleet.latencies import Kind, Measure
 from nexus_gateway.fleet.methods import COMPLETE, COMPLETE_ALONE, COUNT, STREAM
 from nexus_gateway.fleet.models import ModelRow, find_model, list_models
 from nexus_gateway.fleet.outcomes import TRANSPORT, says_upstream
-from nexus_gateway.fleet.patience import Kind
 from nexus_gateway.fleet.peers import Peers, connecting
-from nexus_gateway.fleet.places import Places
 from nexus_gateway.fleet.reachability import Reachability
 from nexus_gateway.fleet.readiness import Readiness, readiness
 from nexus_gateway.fleet.retries import RETRYABLE, RetryBudget
@@ -29,11 +28,12 @@ __all__ = [
     "TRANSPORT",
     "Acquaintance",
     "Breakers",
+    "Bulkheads",
     "Kind",
     "Measure",
+    "ModelQueue",
     "ModelRow",
     "Peers",
-    "Places",
     "Reachability",
     "Readiness",
     "RetryBudget",

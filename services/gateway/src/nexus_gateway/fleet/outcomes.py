@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_mesh.core import UNREACHED, MeshError, Reason
 
-from nexus_gateway.fleet.breaker import Outcome
+from nexus_gateway.fleet.breakers import Outcome
 
 __all__ = ["TRANSPORT", "outcome_of", "says_upstream"]
 

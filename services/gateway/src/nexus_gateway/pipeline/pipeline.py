@@ -19,12 +19,24 @@ from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resume
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import Costs
-from nexus_gateway.pipeline.admitting import Admit
-from nexus_gateway.pipeline.choosing import Choose, Cross, Decide, Fit, Require, Scrub, requirements_of
 from nexus_gateway.pipeline.naming import Names
-from nexus_gateway.pipeline.permitting import Authenticate, Meter, Permit
 from nexus_gateway.pipeline.several_prompts import is_separable, joined, separated
-from nexus_gateway.pipeline.steps import WAYS, Step, Way
+from nexus_gateway.pipeline.steps import (
+    WAYS,
+    Admit,
+    Authenticate,
+    Choose,
+    Cross,
+    Decide,
+    Fit,
+    Meter,
+    Permit,
+    Require,
+    Scrub,
+    Step,
+    Way,
+    requirements_of,
+)
 from nexus_gateway.scrubbing import Crossings
 
 __all__ = ["Pipeline"]

@@ -1,18 +1,89 @@
-"""Who holds a place at which target, and which targets have none left: a bulkhead for each."""
+"""How many requests each target has of us and may have, and who waits for a model when there is no room."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nexus_routing import Candidate, Load, Table, Target
 
-from nexus_gateway.core import Tenant
-from nexus_gateway.queues import Line
+from nexus_gateway.core import Priority, Tenant
+from nexus_gateway.queues import FairQueue
 
-__all__ = ["Bulkhead", "Places"]
+__all__ = ["Bulkhead", "Bulkheads", "ModelQueue"]
+
+T = TypeVar("T")
+
+MEMORY = 0.1
+"""Weight of the newest request in the average."""
+
+
+class ModelQueue(Generic[T]):
+    """`seconds` is how long a request holds its place, None before the first has ended."""
+
+    __slots__ = ("_clock", "_numbers", "_since", "model", "queue", "running_of", "seconds")
+
+    def __init__(self, model: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.model = model
+        self.queue: FairQueue[T] = FairQueue()
+        self.running_of: dict[Tenant, int] = {}
+        self.seconds: float | None = None
+        self._clock = clock
+        self._numbers = itertools.count()
+        self._since: dict[int, float] = {}  # in the order of starting
+
+    @property
+    def running(self) -> int:
+        """This gateway's requests."""
+        return len(self._since)
+
+    @property
+    def idle(self) -> bool:
+        return not self._since and not self.queue
+
+    def start(self, tenant: Tenant) -> int:
+        """Returns the number to end() it with."""
+        number = next(self._numbers)
+        self._since[number] = self._clock()
+        self.running_of[tenant] = self.running_of.get(tenant, 0) + 1
+        return number
+
+    def end(self, tenant: Tenant, number: int) -> None:
+        seconds = self._clock() - self._since.pop(number)
+        left = self.running_of[tenant] - 1
+        if left:
+            self.running_of[tenant] = left
+        else:
+            del self.running_of[tenant]
+        self.seconds = seconds if self.seconds is None else self.seconds + MEMORY * (seconds - self.seconds)
+
+    def eta(self, tenant: Tenant, priority: Priority, *, backlog: bool = True) -> float | None:
+        """Seconds until a newcomer has a place; None while nothing has been measured.
+
+        At least as long as places come free on the average, and as those who run now still need if they take as long
+        as others did.
+        """
+        if self.seconds is None:
+            return None
+        if not self._since:
+            return 0.0
+        position = self.queue.position(tenant, priority, backlog=backlog)
+        rounds, nth = divmod(int(position - 0.5), len(self._since))
+        since = next(itertools.islice(self._since.values(), nth, None))
+        left = since + (rounds + 1) * self.seconds - self._clock()
+        return max(left, (position - 0.5) * self.seconds / len(self._since))
+
+    def is_alone(self, tenant: Tenant) -> bool:
+        """Whether nobody else runs or waits here."""
+        held = self.queue.held(tenant)
+        return held == len(self.queue) and self.running_of.get(tenant, 0) == self.running
+
+    def has_its_share(self, tenant: Tenant, share: float) -> bool:
+        """Whether a tenant runs all it may while others wait. One place it may always have."""
+        return self.running_of.get(tenant, 0) >= max(1.0, share * (self.running + 1))
 
 
 class Bulkhead:
@@ -26,24 +97,24 @@ class Bulkhead:
         self.peak = peak
 
 
-class Places:
+class Bulkheads:
     """On every request's path: a few look-ups, no waiting. Those of a target without a bulkhead never run out."""
 
     def __init__(self, bulkhead: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.active: dict[str, int] = {}
         """Our running requests by target, places kept for somebody included."""
         self.full: set[str] = set()
-        self.lines: dict[str, Line[Any]] = {}
+        self.lines: dict[str, ModelQueue[Any]] = {}
         self.freed: Callable[[str], None] = _nobody_waits
         """Told of every target a request has left."""
         self._bulkheads: dict[str, Bulkhead] = {}
         self._clock = clock
         self._assumed = bulkhead
 
-    def line(self, model: str) -> Line[Any]:
+    def line(self, model: str) -> ModelQueue[Any]:
         line = self.lines.get(model)
         if line is None:
-            line = self.lines[model] = Line(model, self._clock)
+            line = self.lines[model] = ModelQueue(model, self._clock)
         return line
 
     def target(self, name: str) -> Target | None:
