@@ -28,7 +28,7 @@ def replace(module: str, path: str, value: Any) -> None:
 
 
 def _no_failover() -> None:
-    replace("nexus_gateway.fleet.retries", "RetryBudget.take", lambda _: False)
+    replace("nexus_gateway.dispatch.attempts", "RetryBudget.take", lambda _: False)
     for asked in ("can_help", "is_spare"):
         replace("nexus_gateway.fleet.traffic", f"Traffic.{asked}", lambda *_: False)
 

@@ -17,7 +17,7 @@ from nexus_gateway.core.passage import Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.bulkheads import Bulkheads
-from nexus_gateway.fleet.reachability import Reachability
+from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.routing_table import RoutingTable
 from nexus_gateway.fleet.traffic import Ride, Traffic
 from nexus_gateway.pipeline.steps import Admit

@@ -16,14 +16,13 @@ from nexus_gateway.admission import Admission
 from nexus_gateway.announcing import announce
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core import limits_by_model
-from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.dispatch import Dispatcher, RetryBudget
 from nexus_gateway.fleet import (
     Acquaintance,
     Breakers,
     Bulkheads,
     Peers,
     Reachability,
-    RetryBudget,
     RoutingTable,
     SnapshotFile,
     Traffic,

@@ -14,10 +14,9 @@ from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
 from nexus_gateway.core import NOBODY, Tenant
 from nexus_gateway.fleet.breakers import Breakers, Outcome
 from nexus_gateway.fleet.bulkheads import Bulkheads
+from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.latencies import Latencies, Measure, Patience
-from nexus_gateway.fleet.outcomes import TRANSPORT, outcome_of
-from nexus_gateway.fleet.reachability import Reachability
-from nexus_gateway.fleet.retries import RETRYABLE
+from nexus_gateway.fleet.outcomes import RETRYABLE, TRANSPORT, outcome_of
 
 __all__ = ["Ride", "Traffic"]
 

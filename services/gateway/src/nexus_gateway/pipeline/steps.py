@@ -12,8 +12,8 @@ from nexus_routing import Plan, Requirements, Table, plan
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage
-from nexus_gateway.dispatch import Dispatcher, in_doubt, room_missing
+from nexus_gateway.core import InferenceRequest, Passage, room
+from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, settle
 from nexus_gateway.pipeline.naming import Names
@@ -124,6 +124,8 @@ class Permit(Step):
 CANDIDATES = 5
 """More than are asked: of those that are left when one fails, some may have failed since."""
 RETRY_AFTER = 1.0
+COUNT_SECONDS = 1.0
+"""For a count that only says where to go."""
 
 
 class Require(Step):
@@ -236,13 +238,27 @@ class Fit(Step):
         self._decide = decide
 
     async def start(self, passage: Passage) -> None:
-        if passage.scrubbed is not None or not in_doubt(passage):
+        if passage.scrubbed is not None or not passage.may_be_too_long:
             return
-        if needed := await room_missing(self._dispatcher, passage):
+        if needed := await self._room_missing(passage):
             passage.room = needed
             passage.requirements = requirements_of(passage.request, needed)
             passage.plan = self._choose.plan(self._table.table, passage, passage.requirements)
             await self._decide.start(passage)
+
+    async def _room_missing(self, passage: Passage) -> int:
+        """The context it needs if the first candidate counts more than it has; 0 when it fits or nobody counted.
+
+        An estimate says nothing: then the backend decides when it reads the prompt.
+        """
+        candidate = passage.chosen.candidates[0]
+        try:
+            counted = await self._dispatcher.count_at(passage, candidate, COUNT_SECONDS)
+        except MeshError:
+            return 0
+        passage.counted = counted.prompt_tokens
+        needed = 0 if counted.estimated else room(passage.request.operation, counted.prompt_tokens)
+        return needed if needed > candidate.model.context_tokens else 0
 
 
 def requirements_of(request: InferenceRequest, tokens: int = 0) -> Requirements:

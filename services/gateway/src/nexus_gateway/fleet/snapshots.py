@@ -1,17 +1,44 @@
-"""Follows the router's snapshots, and keeps the last one on disk."""
+"""The router's snapshots: followed, kept in a file, and begun with."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from pathlib import Path
 
-from nexus.router.v1 import router_pb2
-from nexus_mesh.core import telemetry
+from google.protobuf.message import DecodeError
+from nexus.router.v1 import router_pb2, snapshot_pb2
+from nexus_mesh.core import private_folder, telemetry, write_private
 from nexus_mesh.rpc import Method, Peer
 
 from nexus_gateway.fleet.routing_table import RoutingTable
-from nexus_gateway.fleet.snapshot_file import SnapshotFile
 
-__all__ = ["follow_snapshots", "keep_saved", "start_from_saved"]
+__all__ = ["SnapshotFile", "follow_snapshots", "keep_saved", "start_from_saved"]
+
+OLDEST = 3600.0
+
+
+class SnapshotFile:
+    """One file; its time of change says when the snapshot was last known to hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def save(self, snapshot: snapshot_pb2.Snapshot) -> None:
+        """Writes so that a crash leaves the old snapshot or the new one. Raises OSError."""
+        private_folder(self._path.parent)
+        write_private(self._path, snapshot.SerializeToString())
+
+    def load(self) -> tuple[snapshot_pb2.Snapshot, float] | None:
+        """The saved snapshot and its age in seconds; None when there is none of the last hour that can be read."""
+        try:
+            age = time.time() - self._path.stat().st_mtime
+            if age > OLDEST:
+                return None
+            return snapshot_pb2.Snapshot.FromString(self._path.read_bytes()), max(0.0, age)
+        except (OSError, DecodeError):
+            return None
+
 
 WATCH = Method(
     "nexus.router.v1.RouterService",
