@@ -11,9 +11,8 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Explanation
 
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.http.endpoint import Handler
-from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
+from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone
+from nexus_gateway.http import Exchange, Handler, check_media_type
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
 
@@ -48,7 +47,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
             )
 
         request = await intake.read(await exchange.body(), check)
-        request.principal, request.zone = exchange.principal, demanded_zone(exchange)
+        request.principal, request.zone = exchange.caller, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
         explanation = await pipeline.explain(request, known)

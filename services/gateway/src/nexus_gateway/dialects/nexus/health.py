@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.http import Exchange
 
 BACKEND = "backend "
 """How sentences begin that are about a single one."""

@@ -1,18 +1,34 @@
-"""Whole answers of the mesh: checked, and put into the form this client asked for."""
+"""POST chat/completions, completions, embeddings: parse, ask the pipeline, answer whole or as a stream."""
 
 from __future__ import annotations
 
 import array
 import binascii
 import sys
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
+from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.openai.events import send_events
+from nexus_gateway.dialects.own_headers import (
+    check_own_headers,
+    demanded_zone,
+    is_strict,
+    served_headers,
+    wanted_priority,
+)
+from nexus_gateway.http import Exchange, Handler, check_media_type
+from nexus_gateway.intake import Intake
+from nexus_gateway.validation import check_request
+
+__all__ = ["Inference", "answer_body", "float32_base64", "inference_handler"]
 
 _LITTLE_ENDIAN = sys.byteorder == "little"
 
@@ -93,3 +109,56 @@ def _name_reasoning_twice(body: str) -> bytes:
         if isinstance(message, dict) and "reasoning_content" in message:
             message["reasoning"] = message["reasoning_content"]
     return msgspec.json.encode(answer)
+
+
+class Inference(Protocol):
+    """The part of the pipeline these routes use."""
+
+    async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse: ...
+
+    def stream(
+        self, request: InferenceRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[inference_pb2.StreamResponse]]: ...
+
+    def refused(self, operation: int, error: MeshError) -> None: ...
+
+
+def inference_handler(
+    pipeline: Inference, operation: int, intake: Intake, keep_alive_seconds: float
+) -> Handler:
+    """The handler of one operation's route."""
+
+    async def handle(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
+
+        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+            return check_request(
+                operation,
+                parsed,
+                size=size,
+                request_id=exchange.request_id,
+                credential=None,  # already exchanged for a principal; the secret goes no further
+                strict=is_strict(exchange),
+            )
+
+        request = await intake.read(await exchange.body(), check)
+        request.principal = exchange.caller
+        request.zone = demanded_zone(exchange)
+        request.priority = wanted_priority(exchange)
+        exchange.handed_on = True
+        try:
+            await answer(exchange, request)
+        finally:
+            request.let_go()
+
+    async def answer(exchange: Exchange, request: InferenceRequest) -> None:
+        if request.stream:
+            async with pipeline.stream(request) as messages:
+                await send_events(exchange, request, messages, keep_alive_seconds)
+            return
+        response = await pipeline.complete(request)
+        headers = served_headers(response.served)
+        await exchange.respond(200, answer_body(request, response.body), headers)
+
+    return handle
