@@ -17,8 +17,10 @@ from nexus_gateway.core.prompt_bytes import LEAST_BYTES
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.core.tenants import Tenant, tenant_of
 
-__all__ = ["Passage"]
+__all__ = ["CANDIDATES", "Passage"]
 
+CANDIDATES = 5
+"""That are planned, more than are asked: of those that are left when one fails, some may have failed since."""
 Signed = inference_pb2.CompleteResponse | inference_pb2.StreamResponse | inference_pb2.CountTokensResponse
 
 encode = msgspec.json.Encoder().encode

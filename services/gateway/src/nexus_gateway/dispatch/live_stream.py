@@ -14,7 +14,7 @@ from nexus.inference.v1.inference_pb2 import Served
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_routing import Capability, plan
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import CANDIDATES, Passage
 from nexus_gateway.dispatch.backend_stream import BackendStream
 from nexus_gateway.dispatch.dispatcher import Dispatcher
 from nexus_gateway.dispatch.partial import DiffersError, Partial, catch_up, is_repeatable, is_simple
@@ -25,7 +25,6 @@ __all__ = ["RESUMED", "LiveStream", "Resumer"]
 
 MOST = 2
 """Times one answer is gone on with."""
-CANDIDATES = 5
 CURABLE = frozenset(
     {
         Reason.BACKEND_DOWN,

@@ -105,8 +105,10 @@ class Bulkheads:
         """Our running requests by target, places kept for somebody included."""
         self.full: set[str] = set()
         self.lines: dict[str, ModelQueue[Any]] = {}
+        self.crowded: dict[str, ModelQueue[Any]] = {}
+        """Models somebody waits for. Whoever was served goes to the end: they share targets in turns."""
         self.freed: Callable[[str], None] = _nobody_waits
-        """Told of every target a request has left."""
+        """Told of every target a request has left, while somebody waits."""
         self._bulkheads: dict[str, Bulkhead] = {}
         self._clock = clock
         self._assumed = bulkhead
@@ -131,7 +133,8 @@ class Bulkheads:
         """The same request has ended."""
         self.line(candidate.model.id).end(tenant, number)
         self.give_back(candidate.id)
-        self.freed(candidate.id)
+        if self.crowded:
+            self.freed(candidate.id)
 
     def reserve(self, target: str) -> None:
         running = self.active[target] = self.active.get(target, 0) + 1

@@ -79,7 +79,7 @@ class Pipeline:
             decide,
             Scrub(crossings),
             Fit(table, dispatcher, choose, decide),
-            Admit(admission, self._again),
+            Admit(traffic.places, admission, self._again),
         )
         # Sorted once: asking each step about each request would cost more than some of them do.
         self._early = {way: tuple(s for s in self.steps if way in s.ways and not s.late) for way in WAYS}
