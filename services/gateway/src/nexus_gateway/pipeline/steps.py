@@ -280,7 +280,7 @@ class Admit(Step):
     late: ClassVar[bool] = True
 
     def __init__(
-        self, places: Bulkheads, admission: Admission, again: Callable[[Passage], Awaitable[None]]
+        self, places: Bulkheads[object], admission: Admission, again: Callable[[Passage], Awaitable[None]]
     ) -> None:
         """`again` has the steps before look anew."""
         self._places = places

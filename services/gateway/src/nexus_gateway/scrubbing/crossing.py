@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_routing import Capability, Policy, Requirements, Table
 
 from nexus_gateway.core import InferenceRequest
@@ -99,7 +98,7 @@ def _unreadable(request: InferenceRequest) -> str | None:
     return None
 
 
-def _scrubbed(body: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+def _scrubbed(body: JsonObject) -> tuple[JsonObject, Counter[str]]:
     from nexus_gateway.scrubbing.findings import find
 
     scrubber = Scrubber(find)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_routing import Explanation
 
 from nexus_gateway.core import InferenceRequest
@@ -41,7 +41,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
-        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
                 _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
             )
@@ -66,13 +66,13 @@ async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2
         return None
 
 
-def _tokens(counted: inference_pb2.CountTokensResponse | None) -> dict[str, Any] | None:
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | None:
     if counted is None:
         return None
     return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
 
 
-def _operation(given: dict[str, Any]) -> int:
+def _operation(given: JsonObject) -> int:
     for key, operation in SHAPES.items():
         if key in given:
             return operation
@@ -82,7 +82,7 @@ def _operation(given: dict[str, Any]) -> int:
     )
 
 
-def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
     return {
         "object": "route.explanation",
@@ -99,7 +99,7 @@ def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str
     }
 
 
-def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
     return {
         "object": "route.explanation",

@@ -7,13 +7,13 @@ import binascii
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai.events import send_events
@@ -103,7 +103,7 @@ def _malformed() -> MeshError:
 
 def _name_reasoning_twice(body: str) -> bytes:
     """Clients read reasoning under either name; the wire has no official one."""
-    answer: dict[str, Any] = msgspec.json.decode(body)
+    answer: JsonObject = msgspec.json.decode(body)
     for choice in answer["choices"]:
         message = choice.get("message")
         if isinstance(message, dict) and "reasoning_content" in message:
@@ -132,7 +132,7 @@ def inference_handler(
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
-        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
                 operation,
                 parsed,
