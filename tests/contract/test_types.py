@@ -16,7 +16,7 @@ def test_no_public_signature_of_the_gateway_says_any() -> None:
         f"{file.relative_to(GATEWAY)}:{function.lineno} {function.name}"
         for file in sorted(GATEWAY.rglob("*.py"))
         for function in public_functions(ast.parse(file.read_text()))
-        if any(says_any(annotation) for annotation in annotations(function))
+        if any(says_any(annotation) for annotation in hints(function))
     ]
     assert not found
 
@@ -31,7 +31,7 @@ def public_functions(scope: ast.AST) -> Iterator[Function]:
             yield from public_functions(node)
 
 
-def annotations(function: Function) -> Iterator[ast.expr]:
+def hints(function: Function) -> Iterator[ast.expr]:
     given = function.args
     every = (*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg)
     yield from (one.annotation for one in every if one is not None and one.annotation is not None)
@@ -46,4 +46,4 @@ def says_any(annotation: ast.expr) -> bool:
 def test_the_walk_over_signatures_finds_one() -> None:
     planted = ast.parse("class Door:\n    async def enter(self, who: dict[str, Any] | None) -> int: ...")
     (function,) = public_functions(planted)
-    assert any(says_any(annotation) for annotation in annotations(function))
+    assert any(says_any(annotation) for annotation in hints(function))
