@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from nexus_routing.policy import Policy, Scope, Tariff
 from nexus_routing.table import Table
@@ -45,18 +46,24 @@ def write_policy(policy: Policy, snapshot: pb.Snapshot) -> None:
 
 
 def _read(kind: type[M], message: object) -> M:
-    given: dict[str, Any] = {name: read(place(message)) for name, place, read in _readers(kind)}
-    return kind.model_construct(
-        **{name: value for name, value in given.items() if value or kind.model_fields[name].is_required()}
-    )
+    given: dict[str, Any] = {
+        name: (value := read(place(message))) or default or value
+        for name, place, read, default in _readers(kind)
+    }
+    return kind.model_construct(**given)
 
 
 @cache
-def _readers(kind: type[BaseModel]) -> tuple[tuple[str, Callable[[object], object], Reader], ...]:
+def _readers(kind: type[BaseModel]) -> tuple[tuple[str, Callable[[object], object], Reader, object], ...]:
+    """Of each field its name, its place, how it is read, and what it is when the message leaves it out."""
     return tuple(
-        (name, attrgetter(_place(kind, name)), _reader(field.annotation))
+        (name, attrgetter(_place(kind, name)), _reader(field.annotation), _default(field))
         for name, field in kind.model_fields.items()
     )
+
+
+def _default(field: FieldInfo) -> object:
+    return "" if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _place(kind: type[BaseModel], name: str) -> str:
