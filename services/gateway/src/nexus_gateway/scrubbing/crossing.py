@@ -74,10 +74,11 @@ class Crossings:
             policy = table.policy
             zones = {name: zone for name, zone in policy.zones.items() if not _may_leave(policy, name, zone)}
             rules = tuple(
-                replace(rule, zone="") if policy.crossing.get(rule.zone) == SCRUB else rule
+                rule.model_copy(update={"zone": ""}) if policy.crossing.get(rule.zone) == SCRUB else rule
                 for rule in policy.rules
             )
-            self._opened = table, Table(table.targets, replace(policy, zones=zones, rules=rules))
+            opened = policy.model_copy(update={"zones": zones, "rules": rules})
+            self._opened = table, Table(table.targets, opened)
         return self._opened[1]
 
 
