@@ -50,15 +50,16 @@ def tokens_of(text: str) -> int:
 
 def estimate(operation: int, body: Body, count: Callable[[str], int] = tokens_of) -> int:
     """Tokens of a request's prompt, of all prompts together. Takes any JSON object, as nobody has checked it yet."""
-    return _together(spec_of(operation).read(body), count)
+    prompt = spec_of(operation).read(body)
+    return sum(map(count, prompt.texts)) + _beside(prompt)
 
 
 def measure(operation: int, body: Body) -> Size:
     """The same, and how many there can be, from one reading."""
     prompt = spec_of(operation).read(body)
-    counted = [tokens_of(text) for text in prompt.texts]
-    tokens = sum(counted) + prompt.ids + PER_MEDIUM * prompt.media + prompt.marks
-    return Size(tokens, 0 if prompt.several else _most(prompt))
+    quarters = [_quarters(text) for text in prompt.texts]
+    most = 0 if prompt.several else -(-sum(quarters) // 2) + prompt.ids  # twice what it is on average
+    return Size(sum(-(-each // 4) for each in quarters) + _beside(prompt), most)
 
 
 def affinity(operation: int, body: Body) -> int:
@@ -77,13 +78,9 @@ def sample(text: str) -> str:
     return "".join(text[at : at + PIECE] for at in range(0, step * PIECES, step))
 
 
-def _together(prompt: Prompt, count: Callable[[str], int]) -> int:
-    return sum(map(count, prompt.texts)) + prompt.ids + PER_MEDIUM * prompt.media + prompt.marks
-
-
-def _most(prompt: Prompt) -> int:
-    """Twice what the text is on average, and the ids."""
-    return -(-sum(map(_quarters, prompt.texts)) // 2) + prompt.ids
+def _beside(prompt: Prompt) -> int:
+    """Tokens of all that is no text."""
+    return prompt.ids + PER_MEDIUM * prompt.media + prompt.marks
 
 
 def _quarters(text: str) -> int:

@@ -25,6 +25,7 @@ MEDIA = frozenset({
 """Types of parts, and keys of what is in them, that are no text."""
 NAMES = frozenset({"role", "type", "id", "tool_call_id", "cache_control"})
 """Keys that hold words of the API."""
+UNREAD = NAMES | MEDIA
 CALLS = frozenset({"tool_calls", "function_call"})
 OFFERED = ("tools", "functions")
 SPOKEN = frozenset({"text", "refusal"})
@@ -41,7 +42,7 @@ def read_chat(body: Body) -> Prompt:
             if key in CALLS:
                 if value:
                     found.texts.append(_json(value))
-            elif key == "content" or key not in NAMES | MEDIA:
+            elif key not in UNREAD:
                 media += _gather(value, found.texts)
     found.texts.extend(_json(body[name]) for name in OFFERED if body.get(name))
     return Prompt(found.texts, media=media, marks=MESSAGE * len(messages) + TURN)
@@ -151,9 +152,7 @@ def _gather(value: Any, texts: list[str]) -> int:
         return 0
     part = cast("dict[str, Any]", value)
     media = int(part.get("type") in MEDIA or not MEDIA.isdisjoint(part))
-    return media + sum(
-        _gather(each, texts) for key, each in part.items() if key not in NAMES and key not in MEDIA
-    )
+    return media + sum(_gather(each, texts) for key, each in part.items() if key not in UNREAD)
 
 
 def _given(value: Any, texts: list[str]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nexus.types.v1 import model_pb2
+from nexus_operations import SPECS, Spec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from nexus_gateway.http.origins import Origins
 from nexus_gateway.http.page import front_page
 from nexus_gateway.http.strangers import Strangers
 from nexus_gateway.intake import BodyBudget, Intake
+from nexus_gateway.validation import CHECKS
 
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""
@@ -99,8 +100,9 @@ class SlashRouter(Router):
 
 
 def _rows(pipeline: Pipeline, options: EdgeOptions, intake: Intake) -> list[Row]:
-    def inference(operation: int) -> Mapping[str, Handler]:
-        return {"POST": inference_handler(pipeline, operation, intake, options.keep_alive_comment_seconds)}
+    def inference(spec: Spec) -> Row:
+        handler = inference_handler(pipeline, spec.number, intake, options.keep_alive_comment_seconds)
+        return Row(spec.path[1:].replace("/", "_"), spec.path, {"POST": handler})
 
     models, health = ModelRoutes(pipeline), HealthRoutes(pipeline, full=not options.needs_key)
     lifecycle = LifecycleRoutes(pipeline, options)
@@ -109,9 +111,7 @@ def _rows(pipeline: Pipeline, options: EdgeOptions, intake: Intake) -> list[Row]
     rows = [
         Row("page", "/", page, public=True, prefixes=("",)),
         Row("page", "/v1", page, public=True, prefixes=("",)),
-        Row("chat_completions", "/chat/completions", inference(model_pb2.OPERATION_CHAT)),
-        Row("completions", "/completions", inference(model_pb2.OPERATION_COMPLETION)),
-        Row("embeddings", "/embeddings", inference(model_pb2.OPERATION_EMBEDDING)),
+        *(inference(spec) for number, spec in SPECS.items() if number in CHECKS),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}),
         Row("models", "/models", _reading(models.list)),
         Row("model", "/models/{model_id:path}", one_model),
