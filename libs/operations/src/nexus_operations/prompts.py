@@ -61,16 +61,19 @@ def read_texts(*keys: str) -> Callable[[Body], Prompt]:
 
 def begins_chat(body: Body) -> str:
     """The texts up to the first user's message, and that one."""
-    head = ""
-    for message in _objects(body.get("messages")):
-        content = message.get("content")
+    head, messages = "", body.get("messages")
+    for message in cast("list[Any]", messages) if isinstance(messages, list) else ():
+        if not isinstance(message, dict):
+            continue
+        said = cast("Body", message)
+        content = said.get("content")
         if isinstance(content, str):
             head += content[:HEAD]
         else:
             head += "".join(
                 text[:HEAD] for part in _objects(content) if isinstance(text := part.get("text"), str)
             )
-        if message.get("role") == "user" or len(head) >= HEAD:
+        if said.get("role") == "user" or len(head) >= HEAD:
             break
     return head
 
