@@ -6,9 +6,7 @@ import msgspec
 from google.protobuf.message import Message
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject
-
-from nexus_gateway.core.prompt_bytes import prompt_bytes
-from nexus_gateway.core.prompt_head import affinity
+from nexus_operations import affinity, measure
 
 __all__ = ["LARGE", "Packed"]
 
@@ -28,12 +26,12 @@ class Packed:
     What is kept for another attempt is the very message that was sent last, not a copy of its body beside it.
     """
 
-    __slots__ = ("_message", "_start", "affinity", "outline", "prompt_bytes")
+    __slots__ = ("_message", "_start", "affinity", "outline", "prompt")
 
     def __init__(self, operation: int, body: JsonObject) -> None:
-        self.affinity = affinity(body)
+        self.affinity = affinity(operation, body)
         self.outline = outline(body)
-        self.prompt_bytes = prompt_bytes(operation, body)
+        self.prompt = measure(operation, body)
         # What follows the model's name in the object, its closing brace included.
         self._message = encode({key: value for key, value in body.items() if key != "model"})
         self._start = 1

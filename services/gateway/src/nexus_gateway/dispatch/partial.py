@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject
 
 from nexus_gateway.core import InferenceRequest
@@ -28,7 +27,7 @@ Run = tuple[str, str]
 
 def is_repeatable(request: InferenceRequest) -> bool:
     """Whether an answer is told from another one by its text."""
-    if request.operation != model_pb2.OPERATION_CHAT or request.answers != 1:
+    if not request.spec.resumable or request.answers != 1:
         return False
     return not any(request.outline.get(name) for name in MORE_THAN_TEXT)
 

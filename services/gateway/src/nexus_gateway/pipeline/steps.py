@@ -12,7 +12,7 @@ from nexus_routing import Plan, Requirements, Table, plan
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage, room
+from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, settle
@@ -255,7 +255,7 @@ class Fit(Step):
         except MeshError:
             return 0
         passage.counted = counted.prompt_tokens
-        needed = 0 if counted.estimated else room(passage.request.operation, counted.prompt_tokens)
+        needed = 0 if counted.estimated else counted.prompt_tokens + passage.request.spec.generates
         return needed if needed > candidate.model.context_tokens else 0
 
 

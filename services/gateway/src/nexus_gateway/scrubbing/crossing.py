@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import is_text
 from nexus_routing import Capability, Policy, Requirements, Table
 
 from nexus_gateway.core import InferenceRequest
@@ -24,7 +25,6 @@ UNREADABLE = {
     Capability.AUDIO: "audio",
     Capability.TOKEN_INPUT: "tokens instead of text",
 }
-TEXT_PARTS = frozenset({"text", "refusal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,14 @@ def _may_leave(policy: Policy, name: str, zone: str) -> bool:
 
 def _unreadable(request: InferenceRequest) -> str | None:
     """What in a request is no text."""
+    if not request.spec.scrubbable:
+        return f"what is no text, as {request.spec.title} does"
     for capability, what in UNREADABLE.items():
         if capability in request.needs:
             return what
     for message in request.body.get("messages", ()):
         content = message.get("content")
-        if isinstance(content, list) and any(part.get("type") not in TEXT_PARTS for part in content):
+        if isinstance(content, list) and not all(map(is_text, content)):
             return "parts that are no text"
     return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import Form, Operation, Shape, spec_of
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
@@ -82,10 +82,11 @@ Check = Callable[[JsonObject], tuple[dict[int, str], int]]
 """What a body needs (capability -> the parameter that asks for it), and how many answers."""
 
 CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
-    model_pb2.OPERATION_CHAT: (check_chat, OF_CHAT),
-    model_pb2.OPERATION_COMPLETION: (check_completion, OF_COMPLETION),
-    model_pb2.OPERATION_EMBEDDING: (check_embedding, OF_EMBEDDING),
+    Operation.CHAT: (check_chat, OF_CHAT),
+    Operation.COMPLETION: (check_completion, OF_COMPLETION),
+    Operation.EMBEDDING: (check_embedding, OF_EMBEDDING),
 }
+"""What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 
 
 ANYWHERE: dict[str, Rule] = {**OF_EMBEDDING, **OF_COMPLETION, **OF_CHAT, **ENGINE}
@@ -141,6 +142,9 @@ def check_request(
     needs, answers = check(parsed)
     _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
+    spec = spec_of(operation)
+    if stream and spec.shape is not Shape.CHUNKS:
+        raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")
 
     return InferenceRequest(
         operation=operation,
@@ -153,7 +157,7 @@ def check_request(
         request_id=request_id,
         credential=credential,
         answers=answers,
-        base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
+        base64=spec.form is Form.VECTOR and _take_base64(parsed),
         size=size,
     )
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import SPECS
 from nexus_routing import Explanation
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone
 from nexus_gateway.http import Exchange, Handler, check_media_type
 from nexus_gateway.intake import Intake
-from nexus_gateway.validation import check_request
+from nexus_gateway.validation import CHECKS, check_request
 
 __all__ = ["Explains", "explain_handler"]
 
-SHAPES = {
-    "messages": model_pb2.OPERATION_CHAT,
-    "prompt": model_pb2.OPERATION_COMPLETION,
-    "input": model_pb2.OPERATION_EMBEDDING,
-}
-"""The key that tells which endpoint a body is meant for."""
+SHAPES = tuple(SPECS[number] for number in CHECKS)
+"""Kinds of work that a body may be meant for; what holds its prompt tells which."""
 
 
 class Explains(Protocol):
@@ -73,13 +70,16 @@ def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | N
 
 
 def _operation(given: JsonObject) -> int:
-    for key, operation in SHAPES.items():
-        if key in given:
-            return operation
-    raise MeshError(
-        Reason.INVALID_REQUEST,
-        "Send the body of a chat completion, a completion or an embedding: with messages, prompt or input.",
-    )
+    for spec in SHAPES:
+        if spec.content in given:
+            return spec.number
+    titles, keys = _or(spec.title for spec in SHAPES), _or(spec.content for spec in SHAPES)
+    raise MeshError(Reason.INVALID_REQUEST, f"Send the body of {titles}: with {keys}.")
+
+
+def _or(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
