@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from nexus_mesh.core import logger
@@ -147,7 +147,7 @@ class Store(Generic[Row]):
         # Whatever stood there is gone: who registered it here writes it again.
         rows.unstored(self._kind.id_in(item.key), item.mod_revision)
 
-    def _chore(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _chore(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)

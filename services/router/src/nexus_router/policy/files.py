@@ -8,7 +8,6 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from nexus_mesh.core import private_folder, remove_parts, telemetry, write_private
 from nexus_mesh.settings import sentences
@@ -31,7 +30,7 @@ class Record(BaseModel):
     author: str
     comment: str = ""
     time: AwareDatetime = Field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
-    policy: dict[str, Any] | None
+    policy: dict[str, object] | None
 
     def encode(self) -> bytes:
         """JSON for people too, with a checksum: half a file, or one that was changed, does not pass for a whole one."""
@@ -112,5 +111,5 @@ class RevisionFiles:
             log.warning("old revisions of the policy stay", cause=str(error))
 
 
-def _digest(document: dict[str, Any]) -> str:
+def _digest(document: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

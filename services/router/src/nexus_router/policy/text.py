@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import NoReturn
 
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import path_of, sentences
@@ -35,7 +35,7 @@ def read(text: str) -> Policy:
     return validate(given)
 
 
-def validate(given: Any) -> Policy:
+def validate(given: object) -> Policy:
     """The policy in parsed JSON. Raises INVALID_REQUEST with every problem."""
     if not isinstance(given, dict):
         raise _refused(["it must be a table, which in JSON is an object"])
@@ -59,7 +59,7 @@ def validate(given: Any) -> Policy:
     raise _refused(problems, place)
 
 
-def document(policy: Policy) -> dict[str, Any]:
+def document(policy: Policy) -> dict[str, object]:
     """The table [routing], less what is left at its default."""
     return policy.model_dump(mode="json", exclude_defaults=True, by_alias=True)
 
@@ -75,8 +75,8 @@ def fingerprint(policy: Policy) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
             raise ValueError(f"{path_of(key)} is set twice")
@@ -84,13 +84,13 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _has_null(value: Any) -> bool:
+def _has_null(value: object) -> bool:
     if isinstance(value, dict):
         return any(map(_has_null, value.values()))
     return any(map(_has_null, value)) if isinstance(value, list) else value is None
 
 
-def _no_number(word: str) -> Any:
+def _no_number(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
