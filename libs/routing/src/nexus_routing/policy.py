@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
-from nexus_routing.price import FREE, Price
 from nexus_routing.types import Target
 
-__all__ = ["TIERS", "Policy", "Rule", "Scope", "Tariff"]
+__all__ = ["FREE", "TIERS", "Policy", "Price", "Rule", "Scope", "Tariff"]
 
 TIERS = ("economy", "standard", "premium")
 """The tiers when policy names no others, lowest first."""
+MILLION = 1e6
+
+
+class Price(NamedTuple):
+    """US dollars per million tokens, of the prompt and of the answer."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """What prices are compared by. Rounded, so that equal sums are equal."""
+        return round(self.input + self.output, 9)
+
+    def cost(self, prompt_tokens: float, answer_tokens: float) -> float:
+        """US dollars."""
+        return (self.input * prompt_tokens + self.output * answer_tokens) / MILLION
+
+
+FREE = Price()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +123,17 @@ class Policy:
     model; a plan itself never leaves it. `tariffs`: of those that fit a target and its model the first counts.
     """
 
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    zones: Mapping[str, str] = field(default_factory=dict)
-    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    tiers: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    zones: Mapping[str, str] = field(default_factory=dict[str, str])
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    tiers: Mapping[str, str] = field(default_factory=dict[str, str])
     tier_order: tuple[str, ...] = TIERS
     tier_drop: frozenset[str] = frozenset()
     rules: tuple[Rule, ...] = ()
     overflow: bool = False
     resume: tuple[str, ...] = ()
-    hedge: Mapping[str, float] = field(default_factory=dict)
-    crossing: Mapping[str, str] = field(default_factory=dict)
+    hedge: Mapping[str, float] = field(default_factory=dict[str, float])
+    crossing: Mapping[str, str] = field(default_factory=dict[str, str])
     tariffs: tuple[Tariff, ...] = ()
 
     def names(self, asked: str, resolved: str) -> tuple[str, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
-from nexus_routing.price import Price
+from nexus_routing.policy import TIERS, Policy, Price, Rule, Scope, Tariff
 from nexus_routing.table import Table
 from nexus_routing.types import Load, Model, Target
 
