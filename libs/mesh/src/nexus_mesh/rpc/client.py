@@ -11,14 +11,10 @@ import grpc
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
 from nexus_mesh.identity import Identity
-from nexus_mesh.rpc import tracing
-from nexus_mesh.rpc.link import Link
-from nexus_mesh.rpc.methods import Method, Req, Res
+from nexus_mesh.rpc.channels import Metadata, Method, Req, Res
+from nexus_mesh.rpc.link import Link, RpcStream, StreamCall, TunnelStream, UploadStream, sent
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.rpc.streams import RpcStream, StreamCall, TunnelStream, UploadStream
-from nexus_mesh.rpc.tunnel.client import Metadata
-from nexus_mesh.rpc.uploads import sent
 
 __all__ = ["Method", "Peer", "Req", "StreamCall"]
 
@@ -245,4 +241,4 @@ def _limit(timeout: float | None) -> float | None:
 def _correlated(metadata: Metadata) -> Metadata:
     if request_id := telemetry.current_request_id():
         metadata = (*metadata, (REQUEST_ID_KEY, request_id))
-    return tracing.inject(metadata) if tracing.enabled() else metadata
+    return telemetry.traced(metadata)

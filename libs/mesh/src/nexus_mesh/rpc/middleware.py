@@ -16,13 +16,14 @@ import prometheus_client
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import CALLER, Caller, identify
-from nexus_mesh.rpc.policy import PUBLIC, may_call
-from nexus_mesh.rpc.tracing import Trace
+from nexus_mesh.rpc.policy import POLICY, PUBLIC
 
 __all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+NOBODY: frozenset[str] = frozenset()
 
 log = telemetry.logger("server")
 HANDLED = prometheus_client.Counter(
@@ -89,6 +90,33 @@ class Correlate:
 
     def end(self, call: Call, error: MeshError | None) -> None:
         """Nothing to undo: each RPC runs in a context of its own."""
+
+
+class Trace:
+    """One server span for each RPC, a child of the caller's."""
+
+    def start(self, call: Call) -> None:
+        provider = telemetry.tracer_provider()
+        if provider is None:
+            return
+        from opentelemetry import context, propagate, trace
+
+        carrier = {
+            key: value for key, value in call.context.invocation_metadata() or () if isinstance(value, str)
+        }
+        parent = propagate.extract(carrier)
+        span = provider.get_tracer("nexus").start_span(call.method, parent, kind=trace.SpanKind.SERVER)
+        call.span = span
+        context.attach(trace.set_span_in_context(span, parent))
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        if call.span is None:
+            return
+        from opentelemetry.trace import StatusCode
+
+        if error is not None:
+            call.span.set_status(StatusCode.ERROR, error.reason.value)
+        call.span.end()
 
 
 class Deadline:
@@ -182,7 +210,7 @@ class Authorize:
 
     def start(self, call: Call) -> None:
         assert call.caller is not None  # noqa: S101 - Identify stands before in the list
-        if not may_call(call.caller.spiffe.role, call.method):
+        if call.caller.spiffe.role not in POLICY.get(call.method, NOBODY):
             raise MeshError(
                 Reason.MESH_POLICY,
                 f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}.",

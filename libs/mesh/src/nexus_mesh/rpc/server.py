@@ -16,16 +16,15 @@ from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
 from nexus_mesh.core import addresses
 from nexus_mesh.identity import Identity
 from nexus_mesh.rpc import middleware
+from nexus_mesh.rpc.channels import MAX_MESSAGE, Options, merged
 from nexus_mesh.rpc.handlers import HandlerTable, OpenStreams
 from nexus_mesh.rpc.health import HealthServicer
 from nexus_mesh.rpc.middleware import Guard
-from nexus_mesh.rpc.options import Options, merged
 from nexus_mesh.rpc.reflection import add_reflection
 from nexus_mesh.rpc.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
 
-MAX_MESSAGE = 20 * 1024 * 1024
 CONTROL_MESSAGE = 4 * 1024 * 1024
 """Nobody sends prompts to who is no gateway and no adapter."""
 CARRIERS = frozenset({"gateway", "adapter"})

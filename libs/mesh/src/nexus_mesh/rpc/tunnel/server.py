@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 from nexus.mesh.v1 import tunnel_pb2, tunnel_pb2_grpc
 
 from nexus_mesh.core import MeshError, Reason, telemetry
-from nexus_mesh.rpc.status import to_status
-from nexus_mesh.rpc.tunnel.context import TunnelContext
-from nexus_mesh.rpc.tunnel.outbox import Outbox
+from nexus_mesh.rpc.status import DETAILS_KEY, to_status
+from nexus_mesh.rpc.tunnel.client import WINDOW, Outbox
 
 __all__ = ["TunnelServicer"]
 
@@ -149,6 +150,101 @@ class _Tunnel:
         if len(message) > self._longest:
             raise MeshError(Reason.RESPONSE_TOO_LARGE, "The answer is larger than a hop of the mesh carries.")
         return message
+
+
+class TunnelContext:
+    """What a handler sees of a call: the part of a ServicerContext that ours use. Nothing is sent after its end."""
+
+    __slots__ = (
+        "_auth",
+        "_begun",
+        "_call",
+        "_credit",
+        "_due",
+        "_metadata",
+        "_more",
+        "_outbox",
+        "_over",
+        "_serialise",
+    )
+
+    def __init__(
+        self,
+        call: int,
+        start: tunnel_pb2.Start,
+        outbox: Outbox[tunnel_pb2.OpenResponse],
+        auth: Mapping[str, Any],
+        serialise: Callable[[Any], bytes],
+    ) -> None:
+        self._call = call
+        self._outbox = outbox
+        self._auth = auth
+        self._serialise = serialise
+        self._metadata = tuple(start.metadata.items())
+        timeout = start.timeout
+        self._due = (
+            time.monotonic() + timeout.seconds + timeout.nanos / 1e9 if start.HasField("timeout") else None
+        )
+        self._credit = WINDOW
+        self._more: asyncio.Event | None = None
+        self._begun = False
+        self._over = False
+
+    # What middleware and handlers ask
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        return self._metadata
+
+    def auth_context(self) -> Mapping[str, Any]:
+        return self._auth
+
+    def time_remaining(self) -> float | None:
+        return None if self._due is None else max(0.0, self._due - time.monotonic())
+
+    def done(self) -> bool:
+        return self._over
+
+    async def write(self, response: Any) -> None:
+        """Sends one message of a stream, once the caller has room for it."""
+        message = self._serialise(response)
+        while not self._credit:
+            self._more = self._more or asyncio.Event()
+            self._more.clear()
+            await self._more.wait()
+        self._credit -= 1
+        if not self._over:
+            filling = self._outbox.message(len(message), urgent=not self._begun)
+            filling.frames.add(call=self._call, message=message)
+            self._begun = True
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
+        """Ends the call with a status, as an RPC of its own would end."""
+        whole = dict(trailing_metadata).get(DETAILS_KEY)
+        self.end(whole or status_pb2.Status(code=code.value[0], message=details).SerializeToString())
+        raise grpc.aio.AbortError
+
+    # What the tunnel does
+
+    def taken(self, messages: int) -> None:
+        """The caller can take as many more."""
+        self._credit += messages
+        if self._more is not None:
+            self._more.set()
+
+    def answer(self, response: Any) -> None:
+        """Ends the call well, with its one response."""
+        self.end(message=self._serialise(response))
+
+    def end(self, status: bytes = b"", message: bytes | None = None) -> None:
+        """Ends the call: a serialised google.rpc.Status, or nothing when it went well."""
+        if not self._over:
+            self._over = True
+            size = len(status) if message is None else len(message)
+            self._outbox.message(size).frames.add(call=self._call, message=message, end=status)
+
+    def forget(self) -> None:
+        """The caller has lost interest: nothing more is sent."""
+        self._over = True
 
 
 def _status(error: MeshError) -> bytes:
