@@ -17,6 +17,7 @@ from nexus_mesh.core._structlog import structlog
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from structlog.typing import FilteringBoundLogger
 
 __all__ = [
     "current_request_id",
@@ -50,7 +51,7 @@ def set_request_id(request_id: str) -> None:
     REQUEST_ID.set(request_id)
 
 
-def logger(name: str) -> Any:
+def logger(name: str) -> FilteringBoundLogger:
     """A structured logger: constant messages, values as fields."""
     return structlog.get_logger(component=name)
 

@@ -38,7 +38,7 @@ def fitting_models(models: Iterable[Model]) -> tuple[list[Model], str]:
     """(those that fit, what to tell of the others; empty when there are none)."""
     listed = list(models)
     good = [model for model in listed if _is_fitting(model)]
-    told = []
+    told: list[str] = []
     if bad := len(listed) - len(good):
         told.append(
             f"{bad} of its {len(listed)} models are left out: a model's name must have 1 to {limits.MODEL_ID} "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 __all__ = [
     "DIRECT",
     "MAX_MESSAGE",
+    "Duplex",
     "Metadata",
     "Method",
     "Option",
@@ -27,13 +28,16 @@ Options = tuple[Option, ...]
 Metadata = tuple[tuple[str, str], ...]
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
+Req_co = TypeVar("Req_co", bound=Message, covariant=True)
+Res_co = TypeVar("Res_co", bound=Message, covariant=True)
+Req_contra = TypeVar("Req_contra", bound=Message, contravariant=True)
 
 MAX_MESSAGE = 20 * 1024 * 1024
 DIRECT: Options = (("grpc.enable_http_proxy", 0),)
 """A proxy that is meant for the web does not reach the members of a mesh, and is not to see who talks to whom."""
 
 
-class Method(Generic[Req, Res]):
+class Method(Generic[Req_co, Res_co]):
     """One RPC: its service's full name, its own name, and the two message types. Raises if the contract differs.
 
     `tunnelled`: calls travel in a tunnel (nexus.mesh.v1.TunnelService) where they fit.
@@ -42,7 +46,13 @@ class Method(Generic[Req, Res]):
     __slots__ = ("path", "request", "response", "tunnelled")
 
     def __init__(
-        self, service: str, name: str, request: type[Req], response: type[Res], *, tunnelled: bool = False
+        self,
+        service: str,
+        name: str,
+        request: type[Req_co],
+        response: type[Res_co],
+        *,
+        tunnelled: bool = False,
     ) -> None:
         declared = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
         given = (request.DESCRIPTOR.full_name, response.DESCRIPTOR.full_name)
@@ -52,6 +62,20 @@ class Method(Generic[Req, Res]):
         self.request = request
         self.response = response
         self.tunnelled = tunnelled
+
+
+class Duplex(Protocol[Req_contra, Res_co]):
+    """A two-way stream of its caller's. After the last message `read` gives grpc.aio.EOF, which no type tells."""
+
+    async def read(self) -> Res_co: ...
+
+    async def write(self, request: Req_contra) -> None: ...
+
+    async def done_writing(self) -> None: ...
+
+    def cancel(self) -> bool: ...
+
+    def done(self) -> bool: ...
 
 
 def merged(*groups: Iterable[Option]) -> Options:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import grpc
 import prometheus_client
@@ -18,10 +18,13 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import CALLER, Caller, identify
 from nexus_mesh.rpc.policy import POLICY, PUBLIC
 
-__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
+__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Context", "Guard", "Middleware", "remaining"]
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 NOBODY: frozenset[str] = frozenset()
 
@@ -55,18 +58,37 @@ class Guard:
     denied: AbstractSet[str]
 
 
+class Context(Protocol):
+    """What is asked of a call's context, be it the library's or a tunnel's."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def time_remaining(self) -> float | None: ...
+
+    def done(self) -> bool: ...
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
+    ) -> NoReturn: ...
+
+
 class Call:
     """One RPC on its way through the list."""
 
     __slots__ = ("caller", "context", "guard", "method", "sending", "span", "started")
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext, guard: Guard) -> None:
+    def __init__(self, method: str, context: Context, guard: Guard) -> None:
         self.method = method
         self.context = context
         self.guard = guard
         self.caller: Caller | None = None
         self.sending = False
-        self.span: Any = None
+        self.span: Span | None = None
         self.started = time.monotonic()
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
+
+# Generated code has no types.
+from grpc_health.v1.health_pb2_grpc import (
+    add_HealthServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
+)
+from nexus.mesh.v1.tunnel_pb2_grpc import (
+    add_TunnelServiceServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from nexus_mesh.core import addresses
 from nexus_mesh.identity import Identity
@@ -66,7 +71,7 @@ class Servicer:
     """An implementation and the generated function that adds it to a server."""
 
     implementation: object
-    add: Callable[[Any, Any], None]
+    add: Callable[..., None]
 
 
 class MeshServer:
@@ -118,7 +123,7 @@ async def start_server(
 @asynccontextmanager
 async def serve_public(
     servicers: Sequence[Servicer], host: str, port: int, identity: Identity
-) -> AsyncIterator[int]:
+) -> AsyncGenerator[int, None]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
     server = grpc.aio.server(options=merged(OPTIONS, PUBLIC_OPTIONS), maximum_concurrent_rpcs=PUBLIC_CALLS)
     table = HandlerTable(

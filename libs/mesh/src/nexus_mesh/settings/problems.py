@@ -72,7 +72,7 @@ def sentences(
     With `model` near misses of its names are told; `place` tells a path in other words, and `after` more about it.
     The values themselves are left out: they may be secrets.
     """
-    told = []
+    told: list[str] = []
     for problem in error.errors(include_url=False, include_input=False):
         loc = tuple(part for part in problem["loc"] if part != "[key]")
         path = (place or _path)(loc) or whole

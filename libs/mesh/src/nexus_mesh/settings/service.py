@@ -9,7 +9,7 @@ import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -131,9 +131,9 @@ class _TomlSource(PydanticBaseSettingsSource):
         document = read_toml(path)
         values = dict(document.get(_service_of(self.settings_cls), {}))
         for name, field in self.settings_cls.model_fields.items():
-            extra = field.json_schema_extra
-            if isinstance(extra, Mapping) and str(extra.get("toml")) in document:
-                values[name] = document[str(extra["toml"])]
+            table = str(_notes(field.json_schema_extra).get("toml"))
+            if table in document:
+                values[name] = document[table]
         return values
 
 
@@ -157,9 +157,9 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
 def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
     """Where the settings were read from, to tell where in it something stands."""
     shared = {
-        name: str(about.json_schema_extra["toml"])
+        name: str(notes["toml"])
         for name, about in settings.model_fields.items()
-        if isinstance(about.json_schema_extra, Mapping) and "toml" in about.json_schema_extra
+        if "toml" in (notes := _notes(about.json_schema_extra))
     }
     path = _config_path(_where(arguments))
     return TomlFile(path, {} if path is None else read_toml(path), _service_of(settings), shared)
@@ -176,9 +176,14 @@ def _where(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _service_of(settings: type[BaseSettings]) -> str:
-    extra = settings.model_config.get("json_schema_extra")
-    assert isinstance(extra, dict)  # noqa: S101 - service_config always sets it
-    return str(extra["service"])
+    return str(
+        _notes(settings.model_config.get("json_schema_extra"))["service"]
+    )  # service_config always sets it
+
+
+def _notes(extra: object) -> Mapping[str, object]:
+    """What we have noted about settings or a field of theirs."""
+    return cast(Mapping[str, object], extra) if isinstance(extra, Mapping) else {}
 
 
 def _config_path(told: Mapping[str, Any]) -> Path | None:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import Any, cast
 
 from nexus_mesh.settings.problems import path_of
 
@@ -71,8 +71,8 @@ def named(document: Mapping[str, Any], path: Sequence[str | int]) -> list[str | 
             here = here[part]
         except (LookupError, TypeError):
             here = None
-        has_name = isinstance(part, int) and isinstance(here, dict) and isinstance(here.get("name"), str)
-        told.append(here["name"] if has_name else part)
+        name = _table(here).get("name") if isinstance(part, int) else None
+        told.append(name if isinstance(name, str) else part)
     return told
 
 
@@ -109,11 +109,17 @@ def _indexed(keys: Sequence[str], counts: Mapping[Path, int]) -> Path:
 def _keys(dotted: str) -> list[str]:
     """The parts of a dotted key, quotes taken off."""
     try:
-        here: Any = tomllib.loads(f"{dotted} = 0")
+        here = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:
         return [dotted]
-    keys = []
-    while isinstance(here, dict):
-        ((key, here),) = here.items()
+    keys: list[str] = []
+    while here:
+        ((key, below),) = here.items()
         keys.append(key)
+        here = _table(below)
     return keys
+
+
+def _table(value: object) -> dict[str, Any]:
+    """The value, if it is a table; else an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import grpc
 from nexus.mesh.v1 import tunnel_pb2
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rpc.channels import Metadata, Method
+from nexus_mesh.rpc.channels import Duplex, Metadata, Method
 from nexus_mesh.rpc.status import from_rpc_error, from_status
 
 __all__ = ["OPEN", "WINDOW", "Outbox", "Tunnel", "TunnelCall"]
@@ -34,7 +34,7 @@ PAUSE = 0.002
 class Tunnel:
     """`rpc` is the two-way gRPC call. Once `closing`, running calls go on and new ones need another tunnel."""
 
-    def __init__(self, rpc: Any) -> None:
+    def __init__(self, rpc: Duplex[tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse]) -> None:
         self.closing = False
         self._rpc = rpc
         self._outbox = Outbox(tunnel_pb2.OpenRequest)
