@@ -1,23 +1,27 @@
-"""Reads a router's snapshot by the shape of nexus.router.v1.Snapshot, without knowing protobuf."""
+"""Reads a router's snapshot by the shape of nexus.router.v1.Snapshot. Its types alone are used of protobuf."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nexus_routing.policy import TIERS, Policy, Price, Rule, Scope, Tariff
 from nexus_routing.table import Table
 from nexus_routing.types import Load, Model, Target
 
+if TYPE_CHECKING:  # the shape alone: nothing of protobuf is loaded
+    from nexus.router.v1 import snapshot_pb2
+    from nexus.types.v1 import model_pb2
+
 __all__ = ["read_model", "read_policy", "read_snapshot", "read_target"]
 
 
-def read_snapshot(snapshot: Any) -> Table:
-    """The table of a nexus.router.v1.Snapshot, or of anything with its fields."""
+def read_snapshot(snapshot: snapshot_pb2.Snapshot) -> Table:
+    """The table of a nexus.router.v1.Snapshot."""
     targets = [read_target(target) for target in snapshot.targets]
     return Table(targets, read_policy(snapshot))
 
 
-def read_policy(snapshot: Any) -> Policy:
+def read_policy(snapshot: snapshot_pb2.Snapshot) -> Policy:
     """All of a nexus.router.v1.Snapshot that is not its targets."""
     return Policy(
         aliases=dict(snapshot.aliases),
@@ -35,7 +39,7 @@ def read_policy(snapshot: Any) -> Policy:
     )
 
 
-def _read_rule(rule: Any) -> Rule:
+def _read_rule(rule: snapshot_pb2.Rule) -> Rule:
     return Rule(
         rule.name,
         tuple(rule.models),
@@ -46,11 +50,11 @@ def _read_rule(rule: Any) -> Rule:
     )
 
 
-def _read_tariff(price: Any) -> Tariff:
+def _read_tariff(price: snapshot_pb2.Price) -> Tariff:
     return Tariff(Price(price.input, price.output), tuple(price.models), _read_scope(price.scope))
 
 
-def _read_scope(scope: Any) -> Scope:
+def _read_scope(scope: snapshot_pb2.Scope) -> Scope:
     return Scope(
         frozenset(scope.hosts),
         frozenset(scope.backends),
@@ -60,7 +64,7 @@ def _read_scope(scope: Any) -> Scope:
     )
 
 
-def read_target(target: Any) -> Target:
+def read_target(target: snapshot_pb2.Target) -> Target:
     """One nexus.router.v1.Target."""
     load = target.load
     return Target(
@@ -81,7 +85,7 @@ def read_target(target: Any) -> Target:
     )
 
 
-def read_model(model: Any) -> Model:
+def read_model(model: model_pb2.Model) -> Model:
     """One nexus.types.v1.Model."""
     return Model(
         id=model.id,

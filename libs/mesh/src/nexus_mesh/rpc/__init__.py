@@ -1,6 +1,6 @@
 """Calls between members: channels, the tunnel, servers, and what is done around every call."""
 
-from nexus_mesh.rpc.channels import DIRECT, Method, Options, Req, channel, merged
+from nexus_mesh.rpc.channels import DIRECT, Duplex, Method, Options, Req, channel, merged
 from nexus_mesh.rpc.client import Peer
 from nexus_mesh.rpc.handlers import OpenStreams
 from nexus_mesh.rpc.link import Link, StreamCall
@@ -12,6 +12,7 @@ from nexus_mesh.rpc.status import from_rpc_error
 __all__ = [
     "DIRECT",
     "Call",
+    "Duplex",
     "Link",
     "MeshServer",
     "Method",

@@ -29,22 +29,22 @@ class OpenStreams:
     """Streams being served, so that they can be ended from outside: at drain, or when an identity is withdrawn."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[Any], Call] = {}
-        self._verdicts: dict[asyncio.Task[Any], MeshError] = {}
+        self._tasks: dict[asyncio.Task[object], Call] = {}
+        self._verdicts: dict[asyncio.Task[object], MeshError] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def enter(self, call: Call) -> asyncio.Task[Any]:
+    def enter(self, call: Call) -> asyncio.Task[object]:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - handlers always run in a task
         self._tasks[task] = call
         return task
 
-    def leave(self, task: asyncio.Task[Any]) -> MeshError | None:
+    def leave(self, task: asyncio.Task[object]) -> MeshError | None:
         """Forgets a stream; the error it was ended with from outside, if it was."""
         self._tasks.pop(task, None)
         return self._verdicts.pop(task, None)
 
-    def check(self, task: asyncio.Task[Any]) -> None:
+    def check(self, task: asyncio.Task[object]) -> None:
         """CancelledError when the stream has been ended from outside."""
         if task in self._verdicts:
             raise asyncio.CancelledError
@@ -58,7 +58,7 @@ class OpenStreams:
             closing.add_done_callback(self._closing.discard)
         return len(chosen)
 
-    async def _close(self, task: asyncio.Task[Any], call: Call, error: MeshError) -> None:
+    async def _close(self, task: asyncio.Task[object], call: Call, error: MeshError) -> None:
         """Cancels a handler and sees to it that its caller is told.
 
         A handler cancelled while the library sends a message for it cannot speak any more.

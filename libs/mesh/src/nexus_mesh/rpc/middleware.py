@@ -168,10 +168,10 @@ GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
 class Report:
-    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are told."""
+    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are logged."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
-    TOLD = 10
+    LOGGED = 10
     SECONDS = 60.0
     KEPT = 1024
 
@@ -206,8 +206,8 @@ class Report:
         if len(self._seen) > self.KEPT:
             self._seen.popitem(last=False)
         if over:
-            return max(0, count - self.TOLD)
-        return 0 if count < self.TOLD else None
+            return max(0, count - self.LOGGED)
+        return 0 if count < self.LOGGED else None
 
 
 class Identify:

@@ -122,10 +122,10 @@ class _TomlSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        told: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         for source in reversed(self._above):
-            told.update(source())
-        path = _config_path(told)
+            given.update(source())
+        path = _config_path(given)
         if path is None:
             return {}
         document = read_toml(path)
@@ -167,12 +167,12 @@ def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
 
 def _where(arguments: Sequence[str]) -> dict[str, str]:
     """Home and config file, read ahead of the rest: they say where the rest is."""
-    told = {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
+    given = {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
     ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for field in COMMON_ENVIRONMENT.values():
         ahead.add_argument(f"--{field}")
     known, _ = ahead.parse_known_args(arguments)
-    return {**told, **{field: value for field, value in vars(known).items() if value}}
+    return {**given, **{field: value for field, value in vars(known).items() if value}}
 
 
 def _service_of(settings: type[BaseSettings]) -> str:
@@ -186,10 +186,10 @@ def _notes(extra: object) -> Mapping[str, object]:
     return cast(Mapping[str, object], extra) if isinstance(extra, Mapping) else {}
 
 
-def _config_path(told: Mapping[str, Any]) -> Path | None:
-    if told.get("config"):
-        return Path(told["config"])
-    path = Path(told.get("home") or default_home()) / "nexus.toml"
+def _config_path(given: Mapping[str, Any]) -> Path | None:
+    if given.get("config"):
+        return Path(given["config"])
+    path = Path(given.get("home") or default_home()) / "nexus.toml"
     return path if path.exists() else None
 
 

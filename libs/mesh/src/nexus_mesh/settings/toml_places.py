@@ -64,7 +64,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 def named(document: Mapping[str, Any], path: Sequence[str | int]) -> list[str | int]:
     """The path with the `name` of each entry of a list in the place of its number, where it has one."""
-    told: list[str | int] = []
+    names: list[str | int] = []
     here: Any = document
     for part in path:
         try:
@@ -72,8 +72,8 @@ def named(document: Mapping[str, Any], path: Sequence[str | int]) -> list[str | 
         except (LookupError, TypeError):
             here = None
         name = _table(here).get("name") if isinstance(part, int) else None
-        told.append(name if isinstance(name, str) else part)
-    return told
+        names.append(name if isinstance(name, str) else part)
+    return names
 
 
 def _places(text: str) -> Iterator[tuple[Path, int]]:

@@ -20,7 +20,7 @@ __all__ = ["OPEN", "WINDOW", "Outbox", "Tunnel", "TunnelCall"]
 OPEN = Method("nexus.mesh.v1.TunnelService", "Open", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
 WINDOW = 64
 """Messages of a stream sent ahead of what its caller has taken."""
-TOLD_AFTER = WINDOW // 2
+ACKNOWLEDGED_AFTER = WINDOW // 2
 """Messages taken before the server hears of it: often enough that it never waits for a caller that keeps up."""
 
 M = TypeVar("M", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
@@ -71,7 +71,7 @@ class Tunnel:
         if self._calls.pop(number, None) is not None and not ended and not self._rpc.done():
             self._outbox.message(1).frames.add(call=number).cancel.SetInParent()
 
-    def tell_taken(self, number: int, messages: int) -> None:
+    def acknowledge(self, number: int, messages: int) -> None:
         self._outbox.message(1).frames.add(call=number, taken=messages)
 
     async def _write(self) -> None:
@@ -124,8 +124,8 @@ class TunnelCall:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         self._taken += 1
-        if self._taken == TOLD_AFTER and not self._ended:
-            self._tunnel.tell_taken(self._number, self._taken)
+        if self._taken == ACKNOWLEDGED_AFTER and not self._ended:
+            self._tunnel.acknowledge(self._number, self._taken)
             self._taken = 0
         return self._messages.popleft()
 
