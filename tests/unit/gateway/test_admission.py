@@ -68,7 +68,7 @@ class Door:
             chat(principal=Principal(tenant, tenant, tenant), priority=priority), Timeouts(total=10_000)
         )
         await self._plan(passage)
-        await Admit(self.admission, self._plan).start(passage)
+        await Admit(self.traffic.places, self.admission, self._plan).start(passage)
         assert passage.plan is not None
         free = [
             each

@@ -78,7 +78,10 @@ def test_full_until_somebody_leaves_or_it_grows() -> None:
     places.refresh(Table([box(1)]))
     assert places.full == {candidate.id}
     places.leave(candidate, T, number)
-    assert (places.full, places.active, freed) == (set(), {}, [candidate.id])
+    assert (places.full, places.active, freed) == (set(), {}, []), "nobody waits"
+    places.crowded["m"] = places.line("m")
+    places.leave(candidate, T, places.take(candidate, T))
+    assert freed == [candidate.id]
 
 
 def test_what_is_gone_is_forgotten() -> None:

@@ -1,8 +1,8 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
 from nexus_routing.planning import Plan, explain, plan, similar
-from nexus_routing.policy import FREE, TIERS, Policy, Price, Rule, Scope, Tariff
-from nexus_routing.snapshot import read_policy, read_snapshot, read_target
+from nexus_routing.policy import FREE, TIERS, ZONE, Policy, Price, Rule, Scope, Tariff
+from nexus_routing.snapshot import read_policy, read_snapshot, read_target, write_policy
 from nexus_routing.stages import STAGES, Ask, Candidate, Case, On, Stage
 from nexus_routing.table import Table
 from nexus_routing.types import (
@@ -23,6 +23,7 @@ __all__ = [
     "FREE",
     "STAGES",
     "TIERS",
+    "ZONE",
     "Ask",
     "Candidate",
     "Capability",
@@ -55,4 +56,5 @@ __all__ = [
     "read_snapshot",
     "read_target",
     "similar",
+    "write_policy",
 ]

@@ -51,7 +51,7 @@ def steps_of(
         names = own if name == asked else (*own, *policy.names(name, model))
         demand = _demand_of(policy, requirements, names)
         yield Step(model, demand)
-        if demand.tier and not policy.tier_drop.isdisjoint(names):
+        if demand.tier and any(name in policy.tier_drop for name in names):
             yield Step(model, demand._replace(tier=""))
 
 

@@ -18,7 +18,7 @@ from nexus_routing.types import Conditions, Model, Requirements, Target
 __all__ = ["LATEST", "Group", "Table"]
 
 LATEST = ":latest"
-NO_POLICY = Policy()
+NO_POLICY = Policy.model_construct()
 # Both grow with what callers ask for, within what the table knows; past this they are made anew each time.
 KEPT_POOLS, KEPT_STEPS = 4096, 1024
 
@@ -99,7 +99,7 @@ class Table:
     def every(self, model: str) -> list[Candidate]:
         """All that offer a resolved model, whether or not they may serve anybody."""
         offers = self.offers.get(model, ())
-        prices = self.policy.prices(model, (target for target, _ in offers))
+        prices = self.policy.prices_of(model, (target for target, _ in offers))
         return [
             _candidate(target, offer, price) for (target, offer), price in zip(offers, prices, strict=True)
         ]

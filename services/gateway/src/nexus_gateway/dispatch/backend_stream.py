@@ -7,11 +7,11 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_mesh.rpc import Peer, StreamCall
 from nexus_routing import Candidate
 
@@ -82,7 +82,7 @@ def _is_real(chunk: str) -> bool:
         ) from None
 
 
-def _says_something(choice: dict[str, Any]) -> bool:
+def _says_something(choice: JsonObject) -> bool:
     if choice.get("finish_reason") or choice.get("text"):
         return True
     return any(value for key, value in (choice.get("delta") or {}).items() if key != "role")

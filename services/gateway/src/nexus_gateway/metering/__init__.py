@@ -1,5 +1,5 @@
 """What was asked and used, and what it costs."""
 
-from nexus_gateway.metering.metering import RETRIES, Costs, begin, end, observe, settle
+from nexus_gateway.metering.metering import RETRIES, Costs, begin, end, observe, refused, settle
 
-__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "settle"]
+__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]

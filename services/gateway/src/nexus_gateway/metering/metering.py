@@ -9,12 +9,12 @@ from functools import lru_cache
 import prometheus_client
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import telemetry
+from nexus_mesh.core import MeshError, telemetry
 from nexus_routing import FREE, Candidate, Operation, names
 
 from nexus_gateway.core import InferenceRequest, Passage, estimate
 
-__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "settle"]
+__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]
 
 
 def settle(passage: Passage) -> None:
@@ -162,6 +162,11 @@ def end(passage: Passage) -> None:
     for kind, places in (passage.scrubbed or {}).items():
         SCRUBBED.labels(kind).inc(places)
     _write_line(passage, operation, seconds)
+
+
+def refused(operation: int, error: MeshError) -> None:
+    """A request was turned away before it began."""
+    _requests(_name(operation), error.reason.value.lower()).inc()
 
 
 def _write_line(passage: Passage, operation: str, seconds: float) -> None:

@@ -12,9 +12,9 @@ from nexus_routing import Plan, Requirements, Table, plan
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage, room
+from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage, room
 from nexus_gateway.dispatch import Dispatcher
-from nexus_gateway.fleet import RoutingTable, Traffic
+from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, settle
 from nexus_gateway.pipeline.naming import Names
 from nexus_gateway.scrubbing import Crossings
@@ -121,8 +121,6 @@ class Permit(Step):
         request.granted = granted(request.outline, self._passthrough, manages=manages)
 
 
-CANDIDATES = 5
-"""More than are asked: of those that are left when one fails, some may have failed since."""
 RETRY_AFTER = 1.0
 COUNT_SECONDS = 1.0
 """For a count that only says where to go."""
@@ -281,13 +279,16 @@ class Admit(Step):
     ways: ClassVar[Way] = Way.RUN
     late: ClassVar[bool] = True
 
-    def __init__(self, admission: Admission, again: Callable[[Passage], Awaitable[None]]) -> None:
+    def __init__(
+        self, places: Bulkheads[object], admission: Admission, again: Callable[[Passage], Awaitable[None]]
+    ) -> None:
         """`again` has the steps before look anew."""
+        self._places = places
         self._admission = admission
         self._again = again
 
     async def start(self, passage: Passage) -> None:
-        if not (targets := self._admission.blocked(passage)):
+        if not self._places.full or not (targets := self._admission.blocked(passage)):
             return
         with self._admission.waiting(passage, targets) as wait:
             while targets:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
@@ -30,7 +29,7 @@ RUNNER = frozenset({
 
 
 def granted(
-    body: Mapping[str, Any], passthrough: Collection[str] = (), *, manages: bool = False
+    body: Mapping[str, object], passthrough: Collection[str] = (), *, manages: bool = False
 ) -> list[str]:
     """The parameters of a request that go to a backend though they do not shape the answer.
 
@@ -51,7 +50,7 @@ def granted(
     return let
 
 
-def _unlisted(body: Mapping[str, Any]) -> Iterator[tuple[str, bool, Collection[str]]]:
+def _unlisted(body: Mapping[str, object]) -> Iterator[tuple[str, bool, Collection[str]]]:
     """What is on no table: its name, whether it decides about a model's residence, and names it might have meant."""
     for name in body:
         if name not in ANYWHERE:
@@ -79,7 +78,7 @@ def _refused(name: str, residence: bool, known: Collection[str]) -> MeshError:
     )
 
 
-Check = Callable[[dict[str, Any]], tuple[dict[int, str], int]]
+Check = Callable[[JsonObject], tuple[dict[int, str], int]]
 """What a body needs (capability -> the parameter that asks for it), and how many answers."""
 
 CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
@@ -116,7 +115,7 @@ def parse_request(
 
 def check_request(
     operation: int,
-    parsed: dict[str, Any],
+    parsed: JsonObject,
     *,
     size: int,
     request_id: str,
@@ -159,7 +158,7 @@ def check_request(
     )
 
 
-def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _check_engine(body: JsonObject, known: Mapping[str, Rule]) -> None:
     """The types of what engines take beyond the endpoint's own parameters; who may send it is decided later."""
     extra = body.keys() - known.keys()
     if not extra:
@@ -174,7 +173,7 @@ def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
                 rule(body["options"][name], f"options.{name}")
 
 
-def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _refuse_unknown(body: JsonObject, known: Mapping[str, Rule]) -> None:
     for name in body:
         if name not in known:
             raise invalid(
@@ -182,7 +181,7 @@ def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
             )
 
 
-def _take_base64(body: dict[str, Any]) -> bool:
+def _take_base64(body: JsonObject) -> bool:
     wanted = body.get("encoding_format") == "base64"
     body["encoding_format"] = "float"
     return wanted

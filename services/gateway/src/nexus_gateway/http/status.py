@@ -1,15 +1,12 @@
-"""Failure -> HTTP answer: one table for the mesh's reasons, one for the edge's own. Nobody else knows a status."""
+"""Failure -> HTTP status: one table for the mesh's reasons, one for the edge's own. Nobody else knows a status."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
 from nexus_mesh.core import MeshError, Reason
-
-from nexus_gateway.http.error_context import ErrorContext, error_context
 
 SOON = 5.0
 LONGEST_WAIT = 120
@@ -107,47 +104,36 @@ class EdgeError(Exception):
         self.headers = tuple(headers)
 
 
-def unknown_url() -> EdgeError:
-    return EdgeError("unknown_url", "There is nothing at this URL. Try /v1/models or /v1/chat/completions.")
+Failure = MeshError | EdgeError
+SayError = Callable[[Failure, bool], bytes]
+"""A dialect's body for the answer to a failed request; the second says whether it may name hosts."""
 
 
-def answer_to(error: MeshError | EdgeError) -> Answer:
+def answer_to(error: Failure) -> Answer:
     return EDGE[error.name] if isinstance(error, EdgeError) else REASONS[error.reason]
 
 
-def error_object(
-    error: MeshError | EdgeError, *, mid_stream: bool = False, full: bool = False
-) -> dict[str, str | ErrorContext | None]:
-    """The value of `error` in the envelope: all four keys, always; and `context` when nobody can serve now."""
-    answer = answer_to(error)
-    code, param = answer.code, None
+def code_of(error: Failure, *, mid_stream: bool = False) -> str:
+    """The name programs know a failure by. `mid_stream`: part of the answer had been sent."""
+    code = answer_to(error).code
     if isinstance(error, MeshError):
-        param = error.metadata.get("param")
         if error.reason is Reason.INVALID_REQUEST:
-            code = error.metadata.get("code", code)
-        elif mid_stream:
-            code = MID_STREAM.get(error.reason, code)
-    told: dict[str, str | ErrorContext | None] = {
-        "message": error.message,
-        "type": answer.type,
-        "param": param,
-        "code": code,
-    }
-    context = error_context(error, full=full) if isinstance(error, MeshError) else None
-    return told if context is None else told | {"context": context}
+            return error.metadata.get("code", code)
+        if mid_stream:
+            return MID_STREAM.get(error.reason, code)
+    return code
 
 
-def envelope(error: MeshError | EdgeError, *, full: bool = False) -> tuple[int, list[Header], bytes]:
-    """Status, extra headers and body of the answer to a failed request. `full`: to who may know of all hosts."""
+def status_of(error: Failure) -> tuple[int, list[Header]]:
+    """Status and extra headers of the answer to a failed request."""
     answer = answer_to(error)
     headers = [*error.headers] if isinstance(error, EdgeError) else []
     if answer.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    headers += _retry_headers(answer, error)
-    return answer.status, headers, msgspec.json.encode({"error": error_object(error, full=full)})
+    return answer.status, headers + _retry_headers(answer, error)
 
 
-def _retry_headers(answer: Answer, error: MeshError | EdgeError) -> list[Header]:
+def _retry_headers(answer: Answer, error: Failure) -> list[Header]:
     if answer.status < 500 and answer.status not in (408, 409, 429):
         return []
     retry_after = error.retry_after if isinstance(error, MeshError) else None
@@ -159,7 +145,7 @@ def _retry_headers(answer: Answer, error: MeshError | EdgeError) -> list[Header]
     return headers
 
 
-def _is_back_soon(error: MeshError | EdgeError) -> bool:
+def _is_back_soon(error: Failure) -> bool:
     """Whether nobody could be reached, and it is known when somebody is looked for again: worth waiting for."""
     if not isinstance(error, MeshError) or error.reason is not Reason.BACKEND_DOWN:
         return False

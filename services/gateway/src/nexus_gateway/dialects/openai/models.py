@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
+from nexus_mesh.core import JsonObject
 
-from nexus_gateway.http.errors import unknown_url
-from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.access import Principal
+from nexus_gateway.dialects.errors import unknown_url
+from nexus_gateway.http import Exchange
 
 
 class ModelRow(Protocol):
@@ -25,9 +27,9 @@ class ModelRow(Protocol):
 class Catalog(Protocol):
     """The part of the pipeline these routes use."""
 
-    def models(self, principal: Any = None) -> Iterable[ModelRow]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[ModelRow]: ...
 
-    def model(self, name: str, principal: Any) -> ModelRow: ...
+    def model(self, name: str, principal: Principal) -> ModelRow: ...
 
 
 class ModelRoutes:
@@ -37,16 +39,16 @@ class ModelRoutes:
         self._catalog = catalog
 
     async def list(self, exchange: Exchange) -> None:
-        rows = [_row(model) for model in self._catalog.models(exchange.principal)]
+        rows = [_row(model) for model in self._catalog.models(exchange.caller)]
         await exchange.respond(200, msgspec.json.encode({"object": "list", "data": rows}))
 
     async def retrieve(self, exchange: Exchange) -> None:
         wanted = exchange.scope["path_params"]["model_id"]
         if not wanted:
             raise unknown_url()
-        model = self._catalog.model(wanted, exchange.principal)
+        model = self._catalog.model(wanted, exchange.caller)
         await exchange.respond(200, msgspec.json.encode(_row(model)))
 
 
-def _row(model: ModelRow) -> dict[str, Any]:
+def _row(model: ModelRow) -> JsonObject:
     return {"id": model.id, "object": "model", "created": int(model.created), "owned_by": model.owned_by}

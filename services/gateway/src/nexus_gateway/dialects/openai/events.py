@@ -1,9 +1,10 @@
-"""A stream of the mesh as OpenAI server-sent events: whole events, built from our own objects, nothing passed on."""
+"""A stream of the mesh as OpenAI server-sent events: whole events of our own making, comments while nothing comes."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Literal
 
 import msgspec
@@ -11,11 +12,17 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from prometheus_client import Gauge
 
-from nexus_gateway.http.errors import EdgeError, error_object
+from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.errors import error_object
+from nexus_gateway.dialects.own_headers import served_headers
+from nexus_gateway.http import DONE, Exchange, Failure, beat
 
-KEEP_ALIVE = b": keep-alive\n\n"
-DONE = b"data: [DONE]\n\n"
+__all__ = ["EventWriter", "send_events", "usage_object"]
+
+STREAMS_ACTIVE = Gauge("nexus_gateway_http_streams_active", "Event streams being sent now.")
+
 RESUMED = b": resumed on another backend of the same model\n\n"
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
@@ -99,7 +106,7 @@ class EventWriter:
             return DONE
         return b"".join((self._head, b'[],"usage":', _encoder.encode(usage_object(usage)), b"}\n\n", DONE))
 
-    def error(self, error: MeshError | EdgeError) -> bytes:
+    def error(self, error: Failure) -> bytes:
         """The one event a broken stream ends with: no finish_reason, and no [DONE] after it."""
         usage = b',"usage":null' if self._usage else b""
         told = _encoder.encode(error_object(error, mid_stream=True))
@@ -154,3 +161,64 @@ def usage_object(usage: inference_pb2.Usage) -> dict[str, object]:
 
 def _malformed(message: str) -> MeshError:
     return MeshError(Reason.UPSTREAM_MALFORMED, message)
+
+
+Messages = AsyncIterator[inference_pb2.StreamResponse]
+
+
+async def send_events(
+    exchange: Exchange, request: InferenceRequest, messages: Messages, keep_alive_seconds: float
+) -> None:
+    """Returns when the stream has ended well. MeshError, whether or not its head has been sent already.
+
+    The first of `messages` says who answers, if that is certain by then; the head waits for it.
+    """
+    first = await anext(messages, None)
+    if first is None:
+        raise _unfinished()
+    writer = EventWriter(
+        request.operation,
+        request.request_id,
+        first.served.model or request.model,
+        choices=request.answers,
+        usage=request.include_usage,
+    )
+    data, ended = _events(writer, first)
+    with STREAMS_ACTIVE.track_inprogress():
+        await exchange.start_events(served_headers(first.served), writer.error)
+        if not ended:
+            data = await _pump(exchange, messages, writer, data, keep_alive_seconds)
+        await exchange.end(data)
+
+
+async def _pump(
+    exchange: Exchange, messages: Messages, writer: EventWriter, data: bytes, keep_alive_seconds: float
+) -> bytes:
+    """One write per message, for a task or timer per chunk would cost more than the chunk. Returns the last events."""
+    heart = asyncio.create_task(beat(exchange, keep_alive_seconds), name="sse keep-alive")
+    try:
+        if data:
+            await exchange.write(data)
+        async for message in messages:
+            data, ended = _events(writer, message)
+            if ended:
+                return data
+            if data:
+                await exchange.write(data)
+    finally:
+        heart.cancel()
+    raise _unfinished()
+
+
+def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple[bytes, bool]:
+    """What one message is to the client, and whether it is the last."""
+    kind = message.WhichOneof("event")
+    if kind == "chunks":
+        return writer.chunks(message.chunks.json), False
+    if kind == "finish":
+        return writer.finish(message.finish.usage if message.finish.HasField("usage") else None), True
+    return (RESUMED if message.progress.phase == "resumed" else b""), False
+
+
+def _unfinished() -> MeshError:
+    return MeshError(Reason.UPSTREAM_MALFORMED, "The backend's stream ended without its end mark.")

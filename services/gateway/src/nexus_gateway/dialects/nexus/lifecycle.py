@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 from nexus.lifecycle.v1 import lifecycle_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
-from nexus_gateway.http.errors import EdgeError, error_object, unknown_url
-from nexus_gateway.http.events import DONE
-from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type
-from nexus_gateway.http.options import EdgeOptions
-from nexus_gateway.http.streaming import beat
+from nexus_gateway.access import Principal
+from nexus_gateway.dialects.errors import error_object, unknown_url
+from nexus_gateway.http import DONE, EdgeOptions, Exchange, Failure, beat, check_media_type
 from nexus_gateway.validation import decode_object
 
 __all__ = ["LifecycleRoutes", "Lifecycles"]
@@ -43,10 +40,10 @@ class Done(Protocol):
 class Lifecycle(Protocol):
     """Whoever does it. It checks who asks."""
 
-    async def do(self, what: str, principal: Any, model: str, backend: str) -> Done: ...
+    async def do(self, what: str, principal: Principal, model: str, backend: str) -> Done: ...
 
     def pull(
-        self, principal: Any, model: str, backend: str
+        self, principal: Principal, model: str, backend: str
     ) -> tuple[Done, AsyncGenerator[lifecycle_pb2.PullProgress, None]]: ...
 
 
@@ -73,7 +70,7 @@ class LifecycleRoutes:
         if action not in ACTIONS or not model:
             raise unknown_url()
         await exchange.body()  # says nothing, but only a body that was read lets a client be seen to leave
-        done = await self._lifecycle.do(action, exchange.principal, model, _backend(exchange))
+        done = await self._lifecycle.do(action, exchange.caller, model, _backend(exchange))
         await exchange.respond(200, _encode({**_told(done), "state": ACTIONS[action]}))
 
     async def delete(self, exchange: Exchange) -> None:
@@ -81,14 +78,14 @@ class LifecycleRoutes:
         if not model:
             raise unknown_url()
         await exchange.body()
-        done = await self._lifecycle.do("delete", exchange.principal, model, _backend(exchange))
+        done = await self._lifecycle.do("delete", exchange.caller, model, _backend(exchange))
         await exchange.respond(200, _encode({**_told(done), "deleted": True}))
 
     async def _pull(self, exchange: Exchange) -> None:
         """The head waits for the first sign of life, so what fails at once is a true status."""
         check_media_type(exchange.fields)
         model, backend = _wanted(await exchange.body())
-        done, steps = self._lifecycle.pull(exchange.principal, model, backend)
+        done, steps = self._lifecycle.pull(exchange.caller, model, backend)
         async with aclosing(steps) as events:
             first = await anext(events, None)
             await exchange.start_events([], _failure)
@@ -126,7 +123,7 @@ def _wanted(body: bytes | bytearray) -> tuple[str, str]:
     return given["model"], given.get("backend", "")
 
 
-def _told(done: Done) -> dict[str, Any]:
+def _told(done: Done) -> JsonObject:
     told = {"id": done.model, "object": "model", "backend": done.backend, "instance": done.instance}
     return {**told, "memory_bytes": done.size} if done.size else told
 
@@ -143,12 +140,12 @@ def _progress(done: Done, step: lifecycle_pb2.PullProgress) -> bytes:
     )
 
 
-def _failure(error: MeshError | EdgeError) -> bytes:
+def _failure(error: Failure) -> bytes:
     """The event a pull ends with that did not succeed; no [DONE] after it."""
     return _event({"object": "model.pull.error", "error": error_object(error, mid_stream=True)})
 
 
-def _event(value: dict[str, Any]) -> bytes:
+def _event(value: JsonObject) -> bytes:
     return b"data: " + _encode(value) + b"\n\n"
 
 

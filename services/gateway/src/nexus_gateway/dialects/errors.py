@@ -1,12 +1,15 @@
-"""`error.context`: why nobody can serve a request now, in words for programs."""
+"""A failure as the object that OpenAI's clients read, and NEXUS's own; each dialect puts it where its clients look."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from nexus_mesh.core import MeshError, Reason
 
-__all__ = ["ErrorContext", "error_context"]
+from nexus_gateway.http import EdgeError, Failure, answer_to, code_of
+
+__all__ = ["ErrorContext", "error_body", "error_context", "error_object", "unknown_url"]
 
 ErrorContext = dict[str, str | float | list[str] | None]
 
@@ -50,3 +53,26 @@ def error_context(error: MeshError, *, full: bool = False) -> ErrorContext | Non
         "required_tier": facts.get("required_tier"),
     }
     return context | {key: read(facts[key]) for key, read in EXTRA.items() if key in facts}
+
+
+def unknown_url() -> EdgeError:
+    return EdgeError("unknown_url", "There is nothing at this URL. Try /v1/models or /v1/chat/completions.")
+
+
+def error_object(
+    error: Failure, *, mid_stream: bool = False, full: bool = False
+) -> dict[str, str | ErrorContext | None]:
+    """The value of `error` in the envelope: all four keys, always; and `context` when nobody can serve now."""
+    told: dict[str, str | ErrorContext | None] = {
+        "message": error.message,
+        "type": answer_to(error).type,
+        "param": error.metadata.get("param") if isinstance(error, MeshError) else None,
+        "code": code_of(error, mid_stream=mid_stream),
+    }
+    context = error_context(error, full=full) if isinstance(error, MeshError) else None
+    return told if context is None else told | {"context": context}
+
+
+def error_body(error: Failure, full: bool = False) -> bytes:
+    """The body of the answer to a failed request. `full`: to who may know of all hosts."""
+    return msgspec.json.encode({"error": error_object(error, full=full)})

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_routing import Explanation
 
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.http.endpoint import Handler
-from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.inference import check_media_type, check_own_headers, demanded_zone
+from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone
+from nexus_gateway.http import Exchange, Handler, check_media_type
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
 
@@ -42,13 +41,13 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
-        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
                 _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
             )
 
         request = await intake.read(await exchange.body(), check)
-        request.principal, request.zone = exchange.principal, demanded_zone(exchange)
+        request.principal, request.zone = exchange.caller, demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
         explanation = await pipeline.explain(request, known)
@@ -67,13 +66,13 @@ async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2
         return None
 
 
-def _tokens(counted: inference_pb2.CountTokensResponse | None) -> dict[str, Any] | None:
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | None:
     if counted is None:
         return None
     return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
 
 
-def _operation(given: dict[str, Any]) -> int:
+def _operation(given: JsonObject) -> int:
     for key, operation in SHAPES.items():
         if key in given:
             return operation
@@ -83,7 +82,7 @@ def _operation(given: dict[str, Any]) -> int:
     )
 
 
-def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
     return {
         "object": "route.explanation",
@@ -100,7 +99,7 @@ def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str
     }
 
 
-def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
     return {
         "object": "route.explanation",

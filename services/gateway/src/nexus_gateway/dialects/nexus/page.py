@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from html import escape
 
-from nexus_gateway.http.errors import Header, unknown_url
-from nexus_gateway.http.exchange import Exchange
+from nexus_gateway.dialects.errors import unknown_url
+from nexus_gateway.http import Exchange, Header
 
 __all__ = ["front_page"]
 
