@@ -161,4 +161,4 @@ async def test_the_log_names_who_is_refused_and_is_no_flood(ca: MeshCA) -> None:
     await server.drain(settle=0, grace=0)
     told = [entry for entry in logs if entry["event"] == "call refused"]
     assert {entry["peer"] for entry in told} == {str(identity.spiffe)}
-    assert len(told) <= Report.TOLD
+    assert len(told) <= Report.LOGGED

@@ -11,8 +11,7 @@ from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Method, Peer
 from nexus_mesh.rpc.policy import POLICY
 from nexus_mesh.rpc.server import start_server
-from nexus_mesh.rpc.tunnel.client import OPEN
-from nexus_mesh.rpc.tunnel.context import WINDOW
+from nexus_mesh.rpc.tunnel.client import OPEN, WINDOW
 from support.ca import MeshCA
 from support.contract import Rpc, rpcs
 from support.echo_service import WAYS, complete, echo, peer_of, stream

@@ -7,9 +7,9 @@ import asyncio
 import grpc
 import pytest
 from nexus_mesh.core.errors import Reason
-from nexus_mesh.rpc.channels import channel
+from nexus_mesh.rpc.channels import MAX_MESSAGE, channel
 from nexus_mesh.rpc.doorkeeper import READS
-from nexus_mesh.rpc.server import MAX_MESSAGE, start_server
+from nexus_mesh.rpc.server import start_server
 from nexus_mesh.rpc.status import from_rpc_error
 from support.attacks import Attacks
 from support.ca import MeshCA

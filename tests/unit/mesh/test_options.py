@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from nexus_mesh.rpc.options import merged
+from nexus_mesh.rpc.channels import merged
 
 ROOT = Path(__file__).parents[3]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from nexus.mesh.v1 import tunnel_pb2
-from nexus_mesh.rpc.tunnel.outbox import BATCH_BYTES, Outbox
+from nexus_mesh.rpc.tunnel.client import BATCH_BYTES, Outbox
 from support.waiting import eventually
 
 

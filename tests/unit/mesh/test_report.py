@@ -35,7 +35,7 @@ def test_a_flood_is_ten_lines_a_minute() -> None:
         clock.now += Report.SECONDS
         refuse(report)
     told: list[Any] = [line["untold"] for line in lines]
-    assert told == [None] * Report.TOLD + [5000 - Report.TOLD]
+    assert told == [None] * Report.LOGGED + [5000 - Report.LOGGED]
 
 
 def test_other_kinds_are_told_beside_it() -> None:

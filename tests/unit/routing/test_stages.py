@@ -26,7 +26,7 @@ from nexus_routing import (
     plan,
 )
 from nexus_routing.compiled import by_demand, by_table
-from nexus_routing.ordering import asked
+from nexus_routing.planning import asked
 from support.routing_fleets import question
 from support.routing_targets import model, target
 

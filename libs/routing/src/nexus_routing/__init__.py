@@ -1,21 +1,17 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
-from nexus_routing.explaining import explain, similar
-from nexus_routing.planning import plan
-from nexus_routing.policy import TIERS, ZONE, Policy, Rule, Scope, Tariff
-from nexus_routing.price import FREE, Price
+from nexus_routing.planning import Plan, explain, plan, similar
+from nexus_routing.policy import FREE, TIERS, ZONE, Policy, Price, Rule, Scope, Tariff
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target, write_policy
-from nexus_routing.stages import STAGES, Ask, Case, On, Stage
+from nexus_routing.stages import STAGES, Ask, Candidate, Case, On, Stage
 from nexus_routing.table import Table
 from nexus_routing.types import (
-    Candidate,
     Conditions,
     Endpoint,
     Explanation,
     Load,
     Model,
     Offer,
-    Plan,
     Refusal,
     Requirements,
     Target,

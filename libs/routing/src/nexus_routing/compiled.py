@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, cast
 
 from nexus_routing.policy import Policy
-from nexus_routing.stages import Ask, On, Stage
-from nexus_routing.types import Candidate
+from nexus_routing.stages import Ask, Candidate, Case, On, Stage
 
-__all__ = ["Compiled", "by_demand", "by_table", "passing"]
+__all__ = ["Compiled", "by_demand", "by_table", "first_refusal", "passing"]
 
 
 class Compiled:
@@ -45,6 +44,15 @@ def by_table(policy: Policy, operation: int) -> Ask:
 def by_demand(ask: Ask) -> Ask:
     """The same of one that depends on the demand."""
     return ask._replace(requirements=UNDECLARED, conditions=UNDECLARED)
+
+
+def first_refusal(case: Case, stages: Iterable[Stage]) -> tuple[Stage, str] | None:
+    """The first stage that refuses and its reason; None when all let the target pass."""
+    for stage in stages:
+        reason = stage.refuse(case)
+        if reason is not None:
+            return stage, reason
+    return None
 
 
 def passing(stages: Iterable[Stage], candidates: Sequence[Candidate], ask: Ask) -> Sequence[Candidate]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from nexus_routing.policy import Policy
 from nexus_routing.types import OPEN, Requirements
 
-__all__ = ["NO_DEMAND", "Demand", "Step", "demand_of"]
+__all__ = ["NO_DEMAND", "Demand", "Step", "steps_of"]
 
 
 class Demand(NamedTuple):
@@ -28,7 +29,33 @@ class Step(NamedTuple):
 NO_DEMAND = Demand()
 
 
-def demand_of(policy: Policy, requirements: Requirements, names: tuple[str, ...]) -> Demand:
+def steps_of(
+    policy: Policy,
+    requirements: Requirements,
+    resolve: Callable[[str], str | None],
+    aliases: Mapping[str, str],
+) -> Iterator[Step]:
+    """The asked model and its fallbacks, of those that `resolve` finds offered, each once.
+
+    `aliases` lead to their last name. Where a lower tier may help out, a model has a second step without a tier.
+    """
+    asked = requirements.model
+    own = policy.names(asked, resolve(asked) or aliases.get(asked, asked))
+    stand_ins = next((policy.fallbacks[name] for name in own if name in policy.fallbacks), ())
+    seen: set[str] = set()
+    for name in (asked, *stand_ins):
+        model = resolve(name)
+        if model is None or model in seen:
+            continue
+        seen.add(model)
+        names = own if name == asked else (*own, *policy.names(name, model))
+        demand = _demand_of(policy, requirements, names)
+        yield Step(model, demand)
+        if demand.tier and any(name in policy.tier_drop for name in names):
+            yield Step(model, demand._replace(tier=""))
+
+
+def _demand_of(policy: Policy, requirements: Requirements, names: tuple[str, ...]) -> Demand:
     """Of a request that goes by these names: the zones of all, the highest tier of any, every rule that applies."""
     zones = requirements.zones
     if policy.zones:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nexus_routing.price import FREE, Price
 from nexus_routing.types import Target
 
-__all__ = ["TIERS", "ZONE", "Policy", "Rule", "Scope", "Tariff"]
+__all__ = ["FREE", "TIERS", "ZONE", "Policy", "Price", "Rule", "Scope", "Tariff"]
 
 TIERS = ("economy", "standard", "premium")
 """The tiers when policy names no others, lowest first."""
@@ -27,6 +26,26 @@ Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)
 
 # Built at the first validation: gateways, which never validate, pay nothing for it.
 CONFIG = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+MILLION = 1e6
+
+
+class Price(NamedTuple):
+    """US dollars per million tokens, of the prompt and of the answer."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """What prices are compared by. Rounded, so that equal sums are equal."""
+        return round(self.input + self.output, 9)
+
+    def cost(self, prompt_tokens: float, answer_tokens: float) -> float:
+        """US dollars."""
+        return (self.input * prompt_tokens + self.output * answer_tokens) / MILLION
+
+
+FREE = Price()
 
 
 class Scope(BaseModel):

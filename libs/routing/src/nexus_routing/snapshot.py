@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nexus_routing.policy import Policy, Scope, Tariff
+from nexus_routing.policy import Names, Policy, Scope, Tariff
 from nexus_routing.table import Table
 from nexus_routing.types import Load, Model, Target
 
@@ -98,10 +98,12 @@ def _written(value: object) -> object:
     if isinstance(value, BaseModel):
         return _fields(value)
     if isinstance(value, tuple):
-        return [_written(each) for each in value]
+        return [_written(each) for each in cast(tuple[object, ...], value)]
     if isinstance(value, Mapping):
+        named = cast(Mapping[str, object], value)
         return {
-            name: {"models": list(each)} if isinstance(each, tuple) else each for name, each in value.items()
+            name: {"models": list(cast(Names, each))} if isinstance(each, tuple) else each
+            for name, each in named.items()
         }
     return value
 

@@ -7,29 +7,64 @@ stands here.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nexus_routing.demand import Demand
-from nexus_routing.policy import Policy
+from nexus_routing.policy import FREE, Policy, Price
 from nexus_routing.types import (
     OPEN,
-    Candidate,
     Conditions,
     Endpoint,
     Model,
-    Offer,
     Requirements,
     Target,
-    capability_mask,
-    zone_of,
 )
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
-__all__ = ["STAGES", "Ask", "Case", "On", "Stage", "first_refusal"]
+__all__ = ["STAGES", "Ask", "Candidate", "Case", "On", "Stage", "capability_mask", "zone_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target that can do the work, with the model under the name that target knows.
+
+    `taken` and `places` are requests; their quotient is how loaded it was when the table was made.
+    """
+
+    id: str
+    endpoint: Endpoint
+    target: Target
+    model: Model
+    mask: int
+    taken: float
+    places: float
+    price: Price = FREE
+
+    @property
+    def standing(self) -> tuple[int, float]:
+        """Its priority, then what it costs: less of either is preferred."""
+        return self.target.priority, self.price.total
+
+    @property
+    def zone(self) -> str:
+        """Where the prompt ends up."""
+        return zone_of(self.target, self.model)
+
+    def is_busy(self, conditions: Conditions) -> bool:
+        """Whether every place is taken, as far as known. The table's number may or may not hold our own requests."""
+        load = self.target.load
+        return 0 < load.capacity <= max(load.active + load.queued, conditions.active.get(self.id, 0))
+
+
+def zone_of(target: Target, model: Model) -> str:
+    """The privacy zone a model is served in: its host's, unless it only passes prompts on."""
+    return OPEN if model.remote else target.zone
+
+
+K = TypeVar("K", bound=Hashable)
 
 
 class On(IntEnum):
@@ -129,6 +164,14 @@ def _has_capabilities(case: Case) -> str | None:
     return f"lacks {names(Capability, missing)}" if missing else None
 
 
+def capability_mask(capabilities: Iterable[int]) -> int:
+    """A set of capabilities as the bits of a number."""
+    mask = 0
+    for capability in capabilities:
+        mask |= 1 << capability
+    return mask
+
+
 def _lacking(candidates: Sequence[Candidate]) -> Places:
     masks = [each.mask for each in candidates]
 
@@ -174,48 +217,29 @@ def _is_active(case: Case) -> str | None:
     return f"{state}: {case.target.state_reason}" if case.target.state_reason else state
 
 
-def _is_reachable(case: Case) -> str | None:
-    return case.ask.conditions.unreachable.get(case.target.endpoint)
+def _noted(
+    name: str, notes: Callable[[Conditions], Mapping[K, str]], key: Callable[[Target, Model], K]
+) -> Stage:
+    """A stage that refuses whom the asking process has a note about; the note is the reason."""
 
+    def refuse(case: Case) -> str | None:
+        return notes(case.ask.conditions).get(key(case.target, case.offer))
 
-def _out_of_reach(candidates: Sequence[Candidate]) -> Places:
-    at: dict[Endpoint, list[int]] = defaultdict(list)
-    for place, each in enumerate(candidates):
-        at[each.endpoint].append(place)
-    return lambda ask: [place for endpoint in ask.conditions.unreachable for place in at.get(endpoint, ())]
+    def many(candidates: Sequence[Candidate]) -> Places:
+        at: dict[K, list[int]] = {}
 
+        def places(ask: Ask) -> Iterable[int]:
+            noted = notes(ask.conditions)
+            if not noted:
+                return ()
+            if not at:  # most tables are replaced before there is a note
+                for place, each in enumerate(candidates):
+                    at.setdefault(key(each.target, each.model), []).append(place)
+            return [place for one in noted for place in at.get(one, ())]
 
-def _is_there(case: Case) -> str | None:
-    return case.ask.conditions.gone.get(case.target.id)
+        return places
 
-
-def _not_there(candidates: Sequence[Candidate]) -> Places:
-    at: dict[str, list[int]] = defaultdict(list)
-    for place, each in enumerate(candidates):
-        at[each.id].append(place)
-    return lambda ask: [place for target in ask.conditions.gone for place in at.get(target, ())]
-
-
-def _is_not_ejected(case: Case) -> str | None:
-    return case.ask.conditions.ejected.get((case.target.id, case.offer.id))
-
-
-def _ejected(candidates: Sequence[Candidate]) -> Places:
-    at = _by_offer(candidates)
-    return lambda ask: [at[offer] for offer in ask.conditions.ejected if offer in at]
-
-
-def _is_not_paused(case: Case) -> str | None:
-    return case.ask.conditions.paused.get((case.target.id, case.offer.id))
-
-
-def _paused(candidates: Sequence[Candidate]) -> Places:
-    at = _by_offer(candidates)
-    return lambda ask: [at[offer] for offer in ask.conditions.paused if offer in at]
-
-
-def _by_offer(candidates: Sequence[Candidate]) -> dict[Offer, int]:
-    return {(each.id, each.model.id): place for place, each in enumerate(candidates)}
+    return Stage(name, refuse, On.NOW, many)
 
 
 STAGES: tuple[Stage, ...] = (
@@ -227,17 +251,8 @@ STAGES: tuple[Stage, ...] = (
     Stage("tier", _is_of_tier, On.DEMAND),
     Stage("rules", _fits_rules, On.DEMAND, hides=True),
     Stage("state", _is_active, On.TABLE),
-    Stage("reachable", _is_reachable, On.NOW, _out_of_reach),
-    Stage("gone", _is_there, On.NOW, _not_there),
-    Stage("ejected", _is_not_ejected, On.NOW, _ejected),
-    Stage("paused", _is_not_paused, On.NOW, _paused),
+    _noted("reachable", lambda now: now.unreachable, lambda target, _: target.endpoint),
+    _noted("gone", lambda now: now.gone, lambda target, _: target.id),
+    _noted("ejected", lambda now: now.ejected, lambda target, model: (target.id, model.id)),
+    _noted("paused", lambda now: now.paused, lambda target, model: (target.id, model.id)),
 )
-
-
-def first_refusal(case: Case, stages: Iterable[Stage]) -> tuple[Stage, str] | None:
-    """The first stage that refuses and its reason; None when all let the target pass."""
-    for stage in stages:
-        reason = stage.refuse(case)
-        if reason is not None:
-            return stage, reason
-    return None

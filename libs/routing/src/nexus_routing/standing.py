@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from nexus_routing.price import FREE
-from nexus_routing.types import Candidate, Conditions
+from nexus_routing.policy import FREE
+from nexus_routing.stages import Candidate
+from nexus_routing.types import Conditions
 
 __all__ = ["standings"]
 

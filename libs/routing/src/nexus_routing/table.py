@@ -1,24 +1,35 @@
-"""A snapshot compiled for fast decisions: all that depends on the table alone is decided once, here."""
+"""A snapshot compiled for fast decisions: what depends on the table alone is decided once, here, and laid out."""
 
 from __future__ import annotations
 
+import math
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from zlib import crc32
 
 from nexus_routing.compiled import Compiled, by_demand, by_table, passing
-from nexus_routing.demand import NO_DEMAND, Demand, Step, demand_of
-from nexus_routing.group import Group
-from nexus_routing.policy import Policy
-from nexus_routing.price import Price
-from nexus_routing.stages import STAGES, Ask, Stage
-from nexus_routing.types import Candidate, Model, Requirements, Target, capability_mask, zone_of
+from nexus_routing.demand import NO_DEMAND, Demand, Step, steps_of
+from nexus_routing.policy import Policy, Price
+from nexus_routing.stages import STAGES, Ask, Candidate, Stage, capability_mask, zone_of
+from nexus_routing.types import Conditions, Model, Requirements, Target
 
-__all__ = ["Table"]
+__all__ = ["LATEST", "Group", "Table"]
 
 LATEST = ":latest"
 NO_POLICY = Policy.model_construct()
 # Both grow with what callers ask for, within what the table knows; past this they are made anew each time.
 KEPT_POOLS, KEPT_STEPS = 4096, 1024
+
+WINDOW = 64
+FULL = 1.0
+AT_EASE = 0.5
+"""Load up to which the same prompt's head goes to the same target."""
+POINTS = 16
+"""Places of each candidate on the ring of prompt heads."""
+FEW = 8
+"""Up to so many, looking for the smallest again and again is quicker than sorting."""
 
 
 class Table:
@@ -41,10 +52,10 @@ class Table:
         self.aliases = _flatten(policy.aliases)
         self._known_zones = {zone_of(target, model) for target in self.targets for model in target.models}
         self._steps: dict[tuple[str, frozenset[str], str], tuple[Step, ...]] = {}
-        self._pools: dict[tuple[str, int, int | None, Demand], tuple[Group, ...]] = {}
+        self._pools: dict[tuple[str, int, frozenset[int] | None, Demand], tuple[Group, ...]] = {}
         """By model, operation, needs and demand; None = whatever they are."""
         for name, offers in self.offers.items():
-            for operation in frozenset().union(*(model.operations for _, model in offers)):
+            for operation in frozenset[int]().union(*(model.operations for _, model in offers)):
                 self._pools[name, operation, None, NO_DEMAND] = self._fold(name, operation)
 
     @property
@@ -68,14 +79,14 @@ class Table:
         key = (requirements.model, requirements.zones, requirements.tenant)
         found = self._steps.get(key)
         if found is None:
-            found = tuple(self._chain(requirements))
+            found = tuple(steps_of(self.policy, requirements, self.resolve, self.aliases))
             if found and len(self._steps) < KEPT_STEPS and requirements.zones <= self._known_zones:
                 self._steps[key] = found
         return found
 
     def pool(self, model: str, ask: Ask) -> tuple[Group, ...]:
         """The usable candidates of a model, by priority, then price. Empty when there are none."""
-        key = (model, ask.operation, capability_mask(ask.needs), ask.demand)
+        key = (model, ask.operation, ask.needs, ask.demand)
         groups = self._pools.get(key)
         if groups is None:
             every = self._pools.get((model, ask.operation, None, NO_DEMAND), ())
@@ -101,22 +112,6 @@ class Table:
             for operation in offer.operations
             if self._pools.get((model, operation, None, NO_DEMAND))
         )
-
-    def _chain(self, requirements: Requirements) -> Iterable[Step]:
-        policy, asked = self.policy, requirements.model
-        own = policy.names(asked, self.resolve(asked) or self.aliases.get(asked, asked))
-        stand_ins = next((policy.fallbacks[name] for name in own if name in policy.fallbacks), ())
-        seen: set[str] = set()
-        for name in (asked, *stand_ins):
-            model = self.resolve(name)
-            if model is None or model in seen:
-                continue
-            seen.add(model)
-            names = own if name == asked else (*own, *policy.names(name, model))
-            demand = demand_of(policy, requirements, names)
-            yield Step(model, demand)
-            if demand.tier and any(name in policy.tier_drop for name in names):
-                yield Step(model, demand._replace(tier=""))
 
     def _fold(self, name: str, operation: int) -> tuple[Group, ...]:
         """Runs the stages that depend on the table alone, and groups who passes by priority and price."""
@@ -156,3 +151,105 @@ def _flatten(aliases: Mapping[str, str]) -> dict[str, str]:
         if name not in seen:
             flat[alias] = name
     return flat
+
+
+class Group:
+    """Of one model; immutable. The least loaded come first, those equal in load by rotation.
+
+    Of more than 64, those with a free place in a window that moves on with every turn come before all others. It
+    bounds the work of a decision, and gateways that know the same do not all run to the same target.
+    """
+
+    def __init__(self, candidates: Iterable[Candidate], stages: Compiled) -> None:
+        self.candidates = tuple(candidates)
+        self._stages = stages
+        self._model = self.candidates[0].model.id
+        self._ids = tuple(each.id for each in self.candidates)
+        self._taken = tuple(each.taken for each in self.candidates)
+        self._places = tuple(each.places for each in self.candidates)
+        self._by_request = [stage.among(self.candidates) for stage in stages.request]
+        self._by_now = [stage.among(self.candidates) for stage in stages.now]
+
+    def fitting(self, ask: Ask) -> Group | None:
+        """Those that may serve such a request at all; None when there are none."""
+        out = {place for refused in self._by_request for place in refused(ask)}
+        if not out:
+            return self
+        kept = [each for place, each in enumerate(self.candidates) if place not in out]
+        return Group(kept, self._stages) if kept else None
+
+    def rank(self, ask: Ask, limit: int) -> list[Candidate]:
+        """The best `limit` of those that are in service."""
+        conditions, affinity = ask.conditions, ask.requirements.affinity
+        out, size = {place for refused in self._by_now for place in refused(ask)}, len(self._ids)
+        start = _start(conditions.turn, size, out)
+        window = _turns(start, min(WINDOW, size), size)
+        places = [place for score, place in self._least(window, conditions, out, limit) if score < FULL]
+        if limit > len(places):
+            # Whoever was picked above may come again, so that many more are asked for.
+            every = self._least(_turns(start, size, size), conditions, out, limit + len(places))
+            picked = set(places)
+            places += [place for _, place in every if place not in picked]
+        if affinity and (home := self._home(affinity, conditions, out)) is not None:
+            places = [home, *(place for place in places if place != home)]
+        return [self.candidates[place] for place in places[:limit]]
+
+    def _home(self, affinity: int, conditions: Conditions, out: set[int]) -> int | None:
+        """The place of the candidate that has seen this prompt's head before, if it can take it at ease."""
+        points, places = self._ring
+        place = places[bisect(points, affinity & 0xFFFFFFFF) % len(places)]
+        name = self._ids[place]
+        load = (self._taken[place] + conditions.active.get(name, 0)) / self._places[place]
+        if slow := conditions.slow.get(self._model):
+            load += slow.get(name, 0.0)
+        return place if place not in out and load < AT_EASE else None
+
+    @cached_property
+    def _ring(self) -> tuple[list[int], list[int]]:
+        """Consistent hashing: when a candidate comes or goes, few heads move."""
+        ring = sorted(
+            (crc32(f"{name} {point}".encode()), place)
+            for place, name in enumerate(self._ids)
+            for point in range(POINTS)
+        )
+        return [point for point, _ in ring], [place for _, place in ring]
+
+    def _least(
+        self, turns: Sequence[int], conditions: Conditions, out: set[int], limit: int
+    ) -> list[tuple[float, int]]:
+        """Load and place of the least loaded in service: what the table says and what was sent there since."""
+        running, ids, taken, places = conditions.active.get, self._ids, self._taken, self._places
+        scores = [(taken[i] + running(ids[i], 0)) / places[i] for i in turns]
+        if slow := conditions.slow.get(self._model):
+            scores = [score + slow.get(ids[i], 0.0) for i, score in zip(turns, scores, strict=True)]
+        if out:
+            scores = [math.inf if i in out else score for i, score in zip(turns, scores, strict=True)]
+        return [(scores[i], turns[i]) for i in _smallest(scores, limit)]
+
+
+def _turns(start: int, length: int, size: int) -> Sequence[int]:
+    """`length` places from `start` on, round the end."""
+    end = start + length
+    return range(start, end) if end <= size else (*range(start, size), *range(end - size))
+
+
+def _start(turn: int, size: int, out: set[int]) -> int:
+    """Where the rotation begins: each one in service gets the same share of the turns."""
+    if len(out) >= size:
+        return 0
+    start = turn % (size - len(out))
+    for place in sorted(out):
+        start += place <= start
+    return start
+
+
+def _smallest(scores: list[float], limit: int) -> list[int]:
+    """Indexes of the smallest finite ones, in order; of equals the first comes first."""
+    if limit > FEW:
+        order = sorted(range(len(scores)), key=scores.__getitem__)[:limit]
+        return [i for i in order if scores[i] < math.inf]
+    rest, found = scores.copy(), list[int]()
+    while len(found) < limit and (least := min(rest, default=math.inf)) < math.inf:
+        found.append(rest.index(least))
+        rest[found[-1]] = math.inf
+    return found

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from nexus_routing.price import FREE, Price
 
 __all__ = [
     "OPEN",
-    "Candidate",
     "Conditions",
     "Endpoint",
     "Explanation",
     "Load",
     "Model",
     "Offer",
-    "Plan",
     "Refusal",
     "Requirements",
     "Target",
     "Verdict",
-    "capability_mask",
-    "zone_of",
 ]
 
 Endpoint = tuple[str, str]
@@ -116,58 +110,13 @@ class Conditions:
     equals are tried in an order that rotates with it.
     """
 
-    active: Mapping[str, int] = field(default_factory=dict)
-    unreachable: Mapping[Endpoint, str] = field(default_factory=dict)
-    gone: Mapping[str, str] = field(default_factory=dict)
-    ejected: Mapping[Offer, str] = field(default_factory=dict)
-    paused: Mapping[Offer, str] = field(default_factory=dict)
-    slow: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    active: Mapping[str, int] = field(default_factory=dict[str, int])
+    unreachable: Mapping[Endpoint, str] = field(default_factory=dict[Endpoint, str])
+    gone: Mapping[str, str] = field(default_factory=dict[str, str])
+    ejected: Mapping[Offer, str] = field(default_factory=dict[Offer, str])
+    paused: Mapping[Offer, str] = field(default_factory=dict[Offer, str])
+    slow: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     turn: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A target that can do the work, with the model under the name that target knows.
-
-    `taken` and `places` are requests; their quotient is how loaded it was when the table was made.
-    """
-
-    id: str
-    endpoint: Endpoint
-    target: Target
-    model: Model
-    mask: int
-    taken: float
-    places: float
-    price: Price = FREE
-
-    @property
-    def standing(self) -> tuple[int, float]:
-        """Its priority, then what it costs: less of either is preferred."""
-        return self.target.priority, self.price.total
-
-    @property
-    def zone(self) -> str:
-        """Where the prompt ends up."""
-        return zone_of(self.target, self.model)
-
-    def is_busy(self, conditions: Conditions) -> bool:
-        """Whether every place is taken, as far as known. The table's number may or may not hold our own requests."""
-        load = self.target.load
-        return 0 < load.capacity <= max(load.active + load.queued, conditions.active.get(self.id, 0))
-
-
-def capability_mask(capabilities: Iterable[int]) -> int:
-    """A set of capabilities as the bits of a number."""
-    mask = 0
-    for capability in capabilities:
-        mask |= 1 << capability
-    return mask
-
-
-def zone_of(target: Target, model: Model) -> str:
-    """The privacy zone a model is served in: its host's, unless it only passes prompts on."""
-    return OPEN if model.remote else target.zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +161,3 @@ class Refusal:
     suggestions: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = ()
     tier: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Where a request may go, best first. Exactly one of `candidates` and `refusal` is there.
-
-    `zones` and `tier`: what was demanded of the candidates, by policy and by the caller. `overflow`: the first
-    candidate stands first because those preferred to it have no free place. `below_tier`: ids of candidates of a lower
-    tier than the demanded one. `last`: they are ejected, and asked all the same because nobody else is left.
-    """
-
-    model: str | None
-    candidates: tuple[Candidate, ...]
-    refusal: Refusal | None = None
-    zones: frozenset[str] = frozenset()
-    tier: str = ""
-    overflow: bool = False
-    below_tier: frozenset[str] = frozenset()
-    last: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["exclusive"]
 
 
 @contextmanager
-def exclusive(folder: Path, role: str) -> Iterator[None]:
+def exclusive(folder: Path, role: str) -> Generator[None, None, None]:
     """Holds the folder for this process; the system lets go of it when the process ends, however it ends.
 
     Raises STORE_UNAVAILABLE when another process holds it.

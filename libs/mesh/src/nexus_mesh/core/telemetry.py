@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import prometheus_client
 
 from nexus_mesh.core._structlog import structlog
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from structlog.typing import FilteringBoundLogger
 
 __all__ = [
     "current_request_id",
@@ -22,7 +26,13 @@ __all__ = [
     "serve_metrics",
     "set_request_id",
     "setup_logging",
+    "start_tracing",
+    "stop_tracing",
+    "traced",
+    "tracer_provider",
 ]
+
+_provider: TracerProvider | None = None
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 SECRET_WORDS = ("secret", "token", "password", "credential", "authorization", "key_pem")
@@ -41,7 +51,7 @@ def set_request_id(request_id: str) -> None:
     REQUEST_ID.set(request_id)
 
 
-def logger(name: str) -> Any:
+def logger(name: str) -> FilteringBoundLogger:
     """A structured logger: constant messages, values as fields."""
     return structlog.get_logger(component=name)
 
@@ -74,6 +84,44 @@ def setup_logging(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def start_tracing(service: str, endpoint: str | None, options: Sequence[tuple[str, int | str]]) -> None:
+    """Sends spans of this process's RPCs to an OTLP gRPC endpoint, if one is given; `options` of that channel."""
+    global _provider  # noqa: PLW0603 - one provider a process, set once at start
+    if endpoint is None:
+        return
+    # Nothing of OpenTelemetry is imported before an endpoint is set.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    _provider = TracerProvider(resource=Resource.create({"service.name": f"nexus-{service}"}))
+    exporter = OTLPSpanExporter(endpoint, channel_options=options)  # pyright: ignore[reportArgumentType] - too narrow
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
+
+
+def stop_tracing() -> None:
+    """Sends what is still held back."""
+    if _provider is not None:
+        _provider.shutdown()
+
+
+def tracer_provider() -> TracerProvider | None:
+    """What makes spans; None while traces are off."""
+    return _provider
+
+
+def traced(metadata: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Metadata of a call with the current span's traceparent, where there are traces."""
+    if _provider is None:
+        return metadata
+    from opentelemetry import propagate
+
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return (*metadata, *carrier.items())
 
 
 def serve_metrics(host: str, port: int) -> int:

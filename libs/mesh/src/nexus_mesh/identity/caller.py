@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
-import grpc
 from cryptography import x509
 
 from nexus_mesh.core import MeshError, Reason
@@ -31,12 +32,18 @@ class Caller:
 CALLER: ContextVar[Caller] = ContextVar("caller")
 
 
+class Verified(Protocol):
+    """A call whose peer has shown what it is."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+
 def caller() -> Caller:
     """The caller of the RPC being handled. Raises LookupError outside a handler."""
     return CALLER.get()
 
 
-def identify(context: grpc.aio.ServicerContext) -> Caller:
+def identify(context: Verified) -> Caller:
     """The peer of a call. Raises MESH_IDENTITY unless its certificate names exactly one identity of the mesh."""
     for pem in context.auth_context().get("x509_pem_cert", ()):
         return _from_certificate(pem)

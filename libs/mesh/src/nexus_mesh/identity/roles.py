@@ -18,7 +18,7 @@ class Role:
 
     module: str = ""
     settings: str = ""
-    ports: Mapping[str, int] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=dict[str, int])
     tables: tuple[str, ...] = ()
     shared: bool = False
 

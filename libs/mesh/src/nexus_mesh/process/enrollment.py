@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,7 +38,7 @@ async def enroll(folder: Path, issue: Issuer) -> Identity:
 
 
 @contextmanager
-def joining_key(path: Path) -> Iterator[bytes]:
+def joining_key(path: Path) -> Generator[bytes, None, None]:
     """A key to join with, kept in a file until the block ends well.
 
     When the answer to a join is lost, only who asks again with the same key gets it: a token presented with another one

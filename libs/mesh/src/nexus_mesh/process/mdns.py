@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def local_interfaces() -> list[str]:
 
 
 @asynccontextmanager
-async def responder(interfaces: Sequence[str]) -> AsyncIterator[AsyncZeroconf]:
+async def responder(interfaces: Sequence[str]) -> AsyncGenerator[AsyncZeroconf, None]:
     """Speaks mDNS on the interfaces with these addresses. Raises OSError where that cannot be had."""
     from zeroconf import Error
     from zeroconf.asyncio import AsyncZeroconf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Generic, Literal, Never, Self, TypeVar
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import Denials, Identity, role_server_name
@@ -15,6 +15,7 @@ from nexus_mesh.settings import ServiceSettings
 __all__ = ["Mesh"]
 
 S = TypeVar("S", bound=ServiceSettings)
+T = TypeVar("T")
 log = telemetry.logger("mesh")
 
 
@@ -29,7 +30,7 @@ class Mesh(Generic[S]):
         self.denied = Denials()
         self.denied.subscribe(self._hang_up_on_denied)
         self._peers: dict[tuple[str, str], Peer] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,14 +73,14 @@ class Mesh(Generic[S]):
             getattr(self.settings, role), role_server_name(role, self.identity.spiffe.trust_domain)
         )
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+    def spawn(self, coroutine: Coroutine[object, Never, T], *, name: str) -> asyncio.Task[T]:
         """Runs a background task for as long as the process lives; if it dies, that is logged."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("background task died", task=task.get_name(), exc_info=task.exception())

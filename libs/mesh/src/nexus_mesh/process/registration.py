@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import TypeAlias
 
 import grpc
 from nexus.registry.v1 import instance_pb2, registry_pb2
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
-from nexus_mesh.rpc import Link, Method, Peer, from_rpc_error
+from nexus_mesh.rpc import Duplex, Link, Method, Peer, from_rpc_error
 
 __all__ = ["Registration", "StatusBoard"]
 
 SERVICE = "nexus.registry.v1.RegistryService"
 REGISTER = Method(SERVICE, "Register", registry_pb2.RegisterRequest, registry_pb2.RegisterResponse)
 KEEP_ALIVE = Method(SERVICE, "KeepAlive", registry_pb2.KeepAliveRequest, registry_pb2.KeepAliveResponse)
+KeepAlive: TypeAlias = Duplex[registry_pb2.KeepAliveRequest, registry_pb2.KeepAliveResponse]
 DEREGISTER = Method(SERVICE, "Deregister", registry_pb2.DeregisterRequest, registry_pb2.DeregisterResponse)
 
 CALL_TIMEOUT = 3.0
@@ -104,7 +105,7 @@ class Registration:
         response = await self._registry.unary(REGISTER, request, timeout=CALL_TIMEOUT)
         return max(0.2, response.keep_alive_interval.ToNanoseconds() / 1e9 or 3.0)
 
-    async def _beat(self, call: Any, sent: int, interval: float) -> int:
+    async def _beat(self, call: KeepAlive, sent: int, interval: float) -> int:
         """One beat, with the status if it differs from what was sent; the version the registry now has."""
         version, request = self._board.version, registry_pb2.KeepAliveRequest()
         if version != sent:
@@ -127,7 +128,7 @@ class Registration:
         return link.retired.is_set()
 
 
-async def _exchange(call: Any, request: registry_pb2.KeepAliveRequest) -> None:
+async def _exchange(call: KeepAlive, request: registry_pb2.KeepAliveRequest) -> None:
     try:
         await call.write(request)
         reply = await call.read()

@@ -29,7 +29,7 @@ from nexus_mesh.process import enrollment, run_file
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.process.registration import Registration
 from nexus_mesh.process.trust import cut_denied, follow_trust
-from nexus_mesh.rpc import MeshServer, Servicer, start_server, tracing
+from nexus_mesh.rpc import DIRECT, MeshServer, Servicer, start_server
 from nexus_mesh.settings import ServiceSettings, load
 
 __all__ = ["Enroll", "Mesh", "Servicer", "run"]
@@ -99,7 +99,7 @@ async def serve(
     async with Mesh(settings, identity) as mesh:
         # Before anything is served: the vault may be away, and who was withdrawn must not come back with us.
         mesh.denied.load(folder)
-        tracing.start(role, settings.otel_endpoint)
+        telemetry.start_tracing(role, settings.otel_endpoint, DIRECT)
         mesh.spawn(enrollment.keep_fresh(identity, folder, _renewer(mesh, enroll)), name="renewal")
         async with open_service(mesh) as servicers:
             server = await start_server(
@@ -128,7 +128,7 @@ async def _serve_until(stop: asyncio.Event, mesh: Mesh[S], server: MeshServer, r
     await registration.leave()
     await server.drain(settle=settings.drain_settle, grace=settings.drain_grace)
     described.unlink(missing_ok=True)
-    tracing.stop()
+    telemetry.stop_tracing()
     log.info("stopped")
 
 

@@ -26,12 +26,12 @@ log = telemetry.logger("trust")
 async def follow_trust(vault: Peer, identity: Identity, denied: Denials, folder: Path) -> None:
     """Keeps the bundle and the deny-list as the vault has them, the latter also in `folder`."""
     saved = denied.revision
-    async for told in vault.follow(WATCH, identity_pb2.WatchTrustRequest):
-        if told.bundle_pem and told.bundle_pem != identity.bundle_pem:
-            identity.replace(dataclasses.replace(identity.material, bundle_pem=told.bundle_pem))
-        if told.revision < denied.revision:
-            log.warning("an older list of withdrawn identities was not taken", told=told.revision)
-        fresh = denied.replace(told.denied_spiffe_ids, told.revision)
+    async for trust in vault.follow(WATCH, identity_pb2.WatchTrustRequest):
+        if trust.bundle_pem and trust.bundle_pem != identity.bundle_pem:
+            identity.replace(dataclasses.replace(identity.material, bundle_pem=trust.bundle_pem))
+        if trust.revision < denied.revision:
+            log.warning("an older list of withdrawn identities was not taken", told=trust.revision)
+        fresh = denied.replace(trust.denied_spiffe_ids, trust.revision)
         if fresh:
             log.warning("identities withdrawn", identities=sorted(fresh))
         if denied.revision != saved:

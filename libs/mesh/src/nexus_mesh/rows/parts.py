@@ -38,17 +38,17 @@ def fitting_models(models: Iterable[Model]) -> tuple[list[Model], str]:
     """(those that fit, what to tell of the others; empty when there are none)."""
     listed = list(models)
     good = [model for model in listed if _is_fitting(model)]
-    told = []
+    notes: list[str] = []
     if bad := len(listed) - len(good):
-        told.append(
+        notes.append(
             f"{bad} of its {len(listed)} models are left out: a model's name must have 1 to {limits.MODEL_ID} "
             "printable characters."
         )
     if len(good) > limits.MODELS:
-        told.append(
+        notes.append(
             f"Of its {len(good)} models only the first {limits.MODELS} are offered: choose them with models = [...]."
         )
-    return good[: limits.MODELS], " ".join(told)
+    return good[: limits.MODELS], " ".join(notes)
 
 
 def shown(text: str, longest: int) -> str:

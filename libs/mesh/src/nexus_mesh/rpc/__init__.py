@@ -1,18 +1,18 @@
 """Calls between members: channels, the tunnel, servers, and what is done around every call."""
 
-from nexus_mesh.rpc import tracing
-from nexus_mesh.rpc.channels import channel
-from nexus_mesh.rpc.client import Method, Peer, Req, StreamCall
+from nexus_mesh.rpc.channels import DIRECT, Duplex, Method, Options, Req, channel, merged
+from nexus_mesh.rpc.client import Peer
 from nexus_mesh.rpc.handlers import OpenStreams
-from nexus_mesh.rpc.link import Link
+from nexus_mesh.rpc.link import Link, StreamCall
 from nexus_mesh.rpc.middleware import Call
-from nexus_mesh.rpc.options import Options, merged
 from nexus_mesh.rpc.pages import not_of_this_list, number_in, page_size, token_of, words_in
 from nexus_mesh.rpc.server import MeshServer, Servicer, serve_public, start_server
 from nexus_mesh.rpc.status import from_rpc_error
 
 __all__ = [
+    "DIRECT",
     "Call",
+    "Duplex",
     "Link",
     "MeshServer",
     "Method",
@@ -31,6 +31,5 @@ __all__ = [
     "serve_public",
     "start_server",
     "token_of",
-    "tracing",
     "words_in",
 ]

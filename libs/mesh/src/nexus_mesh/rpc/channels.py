@@ -1,22 +1,96 @@
-"""The only place that opens channels. None of them goes through the HTTP proxy an environment may name."""
+"""What calls run on: channels, their options, and typed names of RPCs. The only place that opens a channel."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
+
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
 
-from nexus_mesh.rpc.options import Options, merged
+__all__ = [
+    "DIRECT",
+    "MAX_MESSAGE",
+    "Duplex",
+    "Metadata",
+    "Method",
+    "Option",
+    "Options",
+    "Req",
+    "Res",
+    "channel",
+    "merged",
+]
 
-__all__ = ["DIRECT", "channel"]
+Option = tuple[str, int | str]
+Options = tuple[Option, ...]
+Metadata = tuple[tuple[str, str], ...]
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+Req_co = TypeVar("Req_co", bound=Message, covariant=True)
+Res_co = TypeVar("Res_co", bound=Message, covariant=True)
+Req_contra = TypeVar("Req_contra", bound=Message, contravariant=True)
 
+MAX_MESSAGE = 20 * 1024 * 1024
 DIRECT: Options = (("grpc.enable_http_proxy", 0),)
 """A proxy that is meant for the web does not reach the members of a mesh, and is not to see who talks to whom."""
+
+
+class Method(Generic[Req_co, Res_co]):
+    """One RPC: its service's full name, its own name, and the two message types. Raises if the contract differs.
+
+    `tunnelled`: calls travel in a tunnel (nexus.mesh.v1.TunnelService) where they fit.
+    """
+
+    __slots__ = ("path", "request", "response", "tunnelled")
+
+    def __init__(
+        self,
+        service: str,
+        name: str,
+        request: type[Req_co],
+        response: type[Res_co],
+        *,
+        tunnelled: bool = False,
+    ) -> None:
+        declared = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+        given = (request.DESCRIPTOR.full_name, response.DESCRIPTOR.full_name)
+        if given != (declared.input_type.full_name, declared.output_type.full_name):
+            raise TypeError(f"{service}/{name} is declared with other messages than {given}")
+        self.path = f"/{service}/{name}"
+        self.request = request
+        self.response = response
+        self.tunnelled = tunnelled
+
+
+class Duplex(Protocol[Req_contra, Res_co]):
+    """A two-way stream of its caller's. After the last message `read` gives grpc.aio.EOF, which no type tells."""
+
+    async def read(self) -> Res_co: ...
+
+    async def write(self, request: Req_contra) -> None: ...
+
+    async def done_writing(self) -> None: ...
+
+    def cancel(self) -> bool: ...
+
+    def done(self) -> bool: ...
+
+
+def merged(*groups: Iterable[Option]) -> Options:
+    """The options of all groups, each name once: what a later group says replaces what an earlier one said.
+
+    Of two with the same name gRPC takes the first and tells nobody.
+    """
+    return tuple({name: value for group in groups for name, value in group}.items())
 
 
 def channel(
     address: str, credentials: grpc.ChannelCredentials | None, options: Options = ()
 ) -> grpc.aio.Channel:
-    """A channel to host:port, over TLS where there are credentials. Options stand above ours."""
-    told = merged(DIRECT, options)
+    """A channel to host:port, over TLS where there are credentials, past any proxy. Options stand above ours."""
+    every = merged(DIRECT, options)
     if credentials is None:
-        return grpc.aio.insecure_channel(address, told)  # noqa: TID251 - it is here
-    return grpc.aio.secure_channel(address, credentials, told)  # noqa: TID251 - it is here
+        return grpc.aio.insecure_channel(address, every)  # noqa: TID251 - it is here
+    return grpc.aio.secure_channel(address, credentials, every)  # noqa: TID251 - it is here

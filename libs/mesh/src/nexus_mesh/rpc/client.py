@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
 from nexus_mesh.identity import Identity
-from nexus_mesh.rpc import tracing
-from nexus_mesh.rpc.link import Link
-from nexus_mesh.rpc.methods import Method, Req, Res
+from nexus_mesh.rpc.channels import Duplex, Metadata, Method, Req, Res
+from nexus_mesh.rpc.link import Link, RpcStream, StreamCall, TunnelStream, UploadStream, sent
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.rpc.streams import RpcStream, StreamCall, TunnelStream, UploadStream
-from nexus_mesh.rpc.tunnel.client import Metadata
-from nexus_mesh.rpc.uploads import sent
 
 __all__ = ["Method", "Peer", "Req", "StreamCall"]
 
@@ -53,13 +50,13 @@ class Peer:
         link, limit, metadata = self._link, _limit(timeout), _correlated(metadata)
         link.enter()
         try:
-            serialised = _serialised(method, request)
-            if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
-                return await _in_tunnel(link, method, serialised, limit, metadata)
-            if serialised is None:
-                return await link.unary(method)(request, timeout=limit, metadata=metadata)
-            message = [serialised]
-            del request, serialised
+            packed = _packed(method, request)
+            if not isinstance(packed, bytes):
+                return await link.unary(method)(packed, timeout=limit, metadata=metadata)
+            if method.tunnelled and len(packed) <= LARGEST_IN_TUNNEL:
+                return await _in_tunnel(link, method, packed, limit, metadata)
+            message = [packed]
+            del request, packed
             return await sent(link.upload(method)(timeout=limit, metadata=metadata), message, link.uploading)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
@@ -83,20 +80,20 @@ class Peer:
         metadata: Metadata = (),
     ) -> StreamCall[Res]:
         """Opens a server stream: `async with peer.stream(...) as call: async for message in call`."""
-        rest = (_limit(timeout), _correlated(metadata))
-        serialised = _serialised(method, request)
-        if method.tunnelled and serialised is not None and len(serialised) <= LARGEST_IN_TUNNEL:
-            return TunnelStream(self._link, method, serialised, *rest)
-        if serialised is not None:
-            return UploadStream(self._link, method, serialised, *rest)
-        return RpcStream(self._link, method, request, *rest)
+        limit, metadata = _limit(timeout), _correlated(metadata)
+        packed = _packed(method, request)
+        if not isinstance(packed, bytes):
+            return RpcStream(self._link, method, packed, limit, metadata)
+        if method.tunnelled and len(packed) <= LARGEST_IN_TUNNEL:
+            return TunnelStream(self._link, method, packed, limit, metadata)
+        return UploadStream(self._link, method, packed, limit, metadata)
 
     @asynccontextmanager
-    async def bidi(self, method: Method[Req, Res]) -> AsyncIterator[tuple[Any, Link]]:
+    async def bidi(self, method: Method[Req, Res]) -> AsyncGenerator[tuple[Duplex[Req, Res], Link], None]:
         """Opens a two-way stream: the gRPC call (read, write) and the link it runs on. Cancelled on leaving."""
         link = self._link
         link.enter()
-        call = link.bidi(method)()
+        call = link.bidi(method)
         try:
             yield call, link
         except grpc.aio.AioRpcError as error:
@@ -114,7 +111,7 @@ class Peer:
         on_error: Callable[[MeshError], None] | None = None,
     ) -> AsyncIterator[Res]:
         """Yields the messages of a watch for ever, opening it again with make_request() after each loss."""
-        backoff, tell = Backoff(), on_state or (lambda _: None)
+        backoff, tell = Backoff(), on_state or _unheard
         while True:
             up = False
             try:
@@ -214,15 +211,19 @@ class Peer:
         return task
 
 
-def _serialised(method: Method[Req, Any], request: Req | bytes) -> bytes | None:
-    """The request for the tunnel, or large; None when it travels as a message."""
-    if isinstance(request, bytes):
+def _packed(method: Method[Message, Message], request: Req | bytes) -> Req | bytes:
+    """The request, serialised where it may travel in the tunnel; as it is where it is large, or an RPC's message."""
+    if isinstance(request, bytes) or not method.tunnelled:
         return request
-    return request.SerializeToString() if method.tunnelled else None
+    return request.SerializeToString()
+
+
+def _unheard(_: bool) -> None:
+    """What a watch says whose states nobody listens to."""
 
 
 async def _in_tunnel(
-    link: Link, method: Method[Any, Res], request: bytes, timeout: float | None, metadata: Metadata
+    link: Link, method: Method[Message, Res], request: bytes, timeout: float | None, metadata: Metadata
 ) -> Res:
     call = link.tunnel().start(method.path, request, timeout, metadata)
     try:
@@ -245,4 +246,4 @@ def _limit(timeout: float | None) -> float | None:
 def _correlated(metadata: Metadata) -> Metadata:
     if request_id := telemetry.current_request_id():
         metadata = (*metadata, (REQUEST_ID_KEY, request_id))
-    return tracing.inject(metadata) if tracing.enabled() else metadata
+    return telemetry.traced(metadata)

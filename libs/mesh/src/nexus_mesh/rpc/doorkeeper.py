@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 import grpc
+from google.protobuf.message import Message
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rpc.middleware import Authorize, Call, Guard, Identify, Middleware
+from nexus_mesh.rpc.middleware import Authorize, Call, Context, Guard, Identify, Middleware
 from nexus_mesh.rpc.status import to_status
 
 __all__ = ["READS", "Doorkeeper", "Handler", "abort"]
@@ -20,10 +21,26 @@ READS = 4
 """Requests of one identity that are read at the same time; they are small, so that its others hardly wait."""
 
 
-class Handler(grpc.RpcMethodHandler):
+if TYPE_CHECKING:
+    _Base = grpc.RpcMethodHandler[Message, Message]
+else:
+    _Base = grpc.RpcMethodHandler
+
+
+class Handler(_Base):
     """A handler like the original with one behaviour replaced."""
 
-    def __init__(self, original: Any, field: str, behaviour: Any) -> None:
+    # The stubs know the behaviours of blocking servers only.
+    request_deserializer: Any
+    response_serializer: Any
+    unary_unary: Any
+    unary_stream: Any
+    stream_unary: Any
+    stream_stream: Any
+
+    def __init__(
+        self, original: grpc.RpcMethodHandler[Any, Any], field: str, behaviour: Callable[..., object]
+    ) -> None:
         self.request_streaming = original.request_streaming
         self.response_streaming = original.response_streaming
         self.request_deserializer = original.request_deserializer
@@ -40,7 +57,7 @@ class Doorkeeper:
         self._guard = guard
         self._reading: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    def keep(self, handler: Any, method: str, *, large: bool) -> Any:
+    def keep(self, handler: Handler, method: str, *, large: bool) -> Handler:
         """The same for a library that reads a request before it asks anybody, and keeps it until the call's end: as
         the first of a stream it is read when we say so, and let go. On the wire the two are alike.
 
@@ -98,7 +115,7 @@ async def _only(context: Any) -> Any:
     return message
 
 
-async def abort(context: grpc.aio.ServicerContext, error: MeshError) -> NoReturn:
+async def abort(context: Context, error: MeshError) -> NoReturn:
     """Ends a call with an error."""
     code, message, trailing = to_status(error)
     await context.abort(code, message, trailing)

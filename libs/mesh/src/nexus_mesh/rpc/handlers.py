@@ -12,7 +12,7 @@ import grpc
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rpc.doorkeeper import Doorkeeper, Handler, abort
-from nexus_mesh.rpc.middleware import GIVEN_UP, Call, Guard, Middleware
+from nexus_mesh.rpc.middleware import GIVEN_UP, Call, Context, Guard, Middleware
 from nexus_mesh.rpc.policy import ENDLESS
 
 __all__ = ["HandlerTable", "OpenStreams"]
@@ -29,22 +29,22 @@ class OpenStreams:
     """Streams being served, so that they can be ended from outside: at drain, or when an identity is withdrawn."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[Any], Call] = {}
-        self._verdicts: dict[asyncio.Task[Any], MeshError] = {}
+        self._tasks: dict[asyncio.Task[object], Call] = {}
+        self._verdicts: dict[asyncio.Task[object], MeshError] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def enter(self, call: Call) -> asyncio.Task[Any]:
+    def enter(self, call: Call) -> asyncio.Task[object]:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - handlers always run in a task
         self._tasks[task] = call
         return task
 
-    def leave(self, task: asyncio.Task[Any]) -> MeshError | None:
+    def leave(self, task: asyncio.Task[object]) -> MeshError | None:
         """Forgets a stream; the error it was ended with from outside, if it was."""
         self._tasks.pop(task, None)
         return self._verdicts.pop(task, None)
 
-    def check(self, task: asyncio.Task[Any]) -> None:
+    def check(self, task: asyncio.Task[object]) -> None:
         """CancelledError when the stream has been ended from outside."""
         if task in self._verdicts:
             raise asyncio.CancelledError
@@ -58,7 +58,7 @@ class OpenStreams:
             closing.add_done_callback(self._closing.discard)
         return len(chosen)
 
-    async def _close(self, task: asyncio.Task[Any], call: Call, error: MeshError) -> None:
+    async def _close(self, task: asyncio.Task[object], call: Call, error: MeshError) -> None:
         """Cancels a handler and sees to it that its caller is told.
 
         A handler cancelled while the library sends a message for it cannot speak any more.
@@ -96,15 +96,15 @@ class HandlerTable:
         self._guard = guard
         self._doorkeeper = Doorkeeper(chain, guard)
         self.services: list[str] = []
-        self.handlers: dict[str, grpc.RpcMethodHandler] = {}
+        self.handlers: dict[str, Handler] = {}
         """The wrapped handlers by path, for calls that come through a tunnel."""
 
     def add_registered_method_handlers(
-        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
         wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self.handlers.update({f"/{service}/{name}": handler for name, handler in wrapped.items()})
-        served = {
+        served: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             name: self._doorkeeper.keep(handler, f"/{service}/{name}", large=service in LARGE)
             for name, handler in wrapped.items()
         }
@@ -114,7 +114,7 @@ class HandlerTable:
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Generated code offers the same handlers a second time here; once is enough."""
 
-    def _wrap(self, method: str, handler: Any) -> Any:
+    def _wrap(self, method: str, handler: Any) -> Handler:
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             field = "stream_stream" if handler.request_streaming else "unary_stream"
@@ -126,7 +126,7 @@ class HandlerTable:
         return Handler(handler, field, wrapped)
 
     def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def handle(request: Any, context: grpc.aio.ServicerContext) -> Any:
+        async def handle(request: Any, context: Context) -> Any:
             call = Call(method, context, self._guard)
             error: MeshError | None = None
             begun = 0
@@ -151,7 +151,7 @@ class HandlerTable:
         return handle
 
     def _stream(self, method: str, inner: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
-        async def handle(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
             call = Call(method, context, self._guard)
             task = self._streams.enter(call)
             error: MeshError | None = None

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import grpc
 import prometheus_client
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import CALLER, Caller, identify
-from nexus_mesh.rpc.policy import PUBLIC, may_call
-from nexus_mesh.rpc.tracing import Trace
+from nexus_mesh.rpc.policy import POLICY, PUBLIC
 
-__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Guard", "Middleware", "remaining"]
+__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Context", "Guard", "Middleware", "remaining"]
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+NOBODY: frozenset[str] = frozenset()
 
 log = telemetry.logger("server")
 HANDLED = prometheus_client.Counter(
@@ -54,18 +58,37 @@ class Guard:
     denied: AbstractSet[str]
 
 
+class Context(Protocol):
+    """What is asked of a call's context, be it the library's or a tunnel's."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def time_remaining(self) -> float | None: ...
+
+    def done(self) -> bool: ...
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
+    ) -> NoReturn: ...
+
+
 class Call:
     """One RPC on its way through the list."""
 
     __slots__ = ("caller", "context", "guard", "method", "sending", "span", "started")
 
-    def __init__(self, method: str, context: grpc.aio.ServicerContext, guard: Guard) -> None:
+    def __init__(self, method: str, context: Context, guard: Guard) -> None:
         self.method = method
         self.context = context
         self.guard = guard
         self.caller: Caller | None = None
         self.sending = False
-        self.span: Any = None
+        self.span: Span | None = None
         self.started = time.monotonic()
 
 
@@ -89,6 +112,33 @@ class Correlate:
 
     def end(self, call: Call, error: MeshError | None) -> None:
         """Nothing to undo: each RPC runs in a context of its own."""
+
+
+class Trace:
+    """One server span for each RPC, a child of the caller's."""
+
+    def start(self, call: Call) -> None:
+        provider = telemetry.tracer_provider()
+        if provider is None:
+            return
+        from opentelemetry import context, propagate, trace
+
+        carrier = {
+            key: value for key, value in call.context.invocation_metadata() or () if isinstance(value, str)
+        }
+        parent = propagate.extract(carrier)
+        span = provider.get_tracer("nexus").start_span(call.method, parent, kind=trace.SpanKind.SERVER)
+        call.span = span
+        context.attach(trace.set_span_in_context(span, parent))
+
+    def end(self, call: Call, error: MeshError | None) -> None:
+        if call.span is None:
+            return
+        from opentelemetry.trace import StatusCode
+
+        if error is not None:
+            call.span.set_status(StatusCode.ERROR, error.reason.value)
+        call.span.end()
 
 
 class Deadline:
@@ -118,10 +168,10 @@ GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
 class Report:
-    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are told."""
+    """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are logged."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
-    TOLD = 10
+    LOGGED = 10
     SECONDS = 60.0
     KEPT = 1024
 
@@ -156,8 +206,8 @@ class Report:
         if len(self._seen) > self.KEPT:
             self._seen.popitem(last=False)
         if over:
-            return max(0, count - self.TOLD)
-        return 0 if count < self.TOLD else None
+            return max(0, count - self.LOGGED)
+        return 0 if count < self.LOGGED else None
 
 
 class Identify:
@@ -182,7 +232,7 @@ class Authorize:
 
     def start(self, call: Call) -> None:
         assert call.caller is not None  # noqa: S101 - Identify stands before in the list
-        if not may_call(call.caller.spiffe.role, call.method):
+        if call.caller.spiffe.role not in POLICY.get(call.method, NOBODY):
             raise MeshError(
                 Reason.MESH_POLICY,
                 f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+
+import msgspec
 
 from nexus_mesh.core import MeshError, Reason
 
@@ -22,16 +23,16 @@ def page_size(asked: int) -> int:
 
 def token_of(*words: str) -> str:
     """A token that holds the words: whose list it is, and the row its page ended with."""
-    return base64.urlsafe_b64encode(json.dumps(words).encode()).decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode(words)).decode()
 
 
 def words_in(token: str, count: int) -> list[str]:
     """The words of a token, exactly so many. Raises INVALID_REQUEST for what is none of ours."""
     try:
-        words = json.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, RecursionError):
-        words = None
-    if not isinstance(words, list) or len(words) != count or not all(isinstance(word, str) for word in words):
+        words = msgspec.json.decode(base64.b64decode(token, altchars=b"-_", validate=True), type=list[str])
+    except (binascii.Error, ValueError, RecursionError, msgspec.MsgspecError):
+        raise not_of_this_list() from None
+    if len(words) != count:
         raise not_of_this_list()
     return words
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_mesh.identity import ROLES
 
-__all__ = ["ENDLESS", "POLICY", "PUBLIC", "may_call"]
+__all__ = ["ENDLESS", "POLICY", "PUBLIC"]
 
 ANYONE = frozenset(ROLES)
 SERVICES = ANYONE - {"operator", "etcd"}
@@ -76,8 +76,3 @@ ENDLESS: frozenset[str] = frozenset(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }
 )
-
-
-def may_call(role: str, method: str) -> bool:
-    """Whether a role may call a method, given as /package.Service/Method."""
-    return role in POLICY.get(method, frozenset())

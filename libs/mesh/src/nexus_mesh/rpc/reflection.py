@@ -66,7 +66,7 @@ class _Servicer(reflection.aio.ReflectionServicer):
 
 def add_reflection(table: HandlerTable) -> None:
     """Describes what is in the table by now, and itself."""
-    described = _Servicer((*table.services, f"{NEW}.{SERVICE}", f"{OLD}.{SERVICE}"))
+    described: Any = _Servicer((*table.services, f"{NEW}.{SERVICE}", f"{OLD}.{SERVICE}"))
     # Requests and answers of both are the same bytes.
     handler = grpc.stream_stream_rpc_method_handler(
         described.ServerReflectionInfo,

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from nexus.mesh.v1.tunnel_pb2_grpc import add_TunnelServiceServicer_to_server
+
+# Generated code has no types.
+from grpc_health.v1.health_pb2_grpc import (
+    add_HealthServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
+)
+from nexus.mesh.v1.tunnel_pb2_grpc import (
+    add_TunnelServiceServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from nexus_mesh.core import addresses
 from nexus_mesh.identity import Identity
 from nexus_mesh.rpc import middleware
+from nexus_mesh.rpc.channels import MAX_MESSAGE, Options, merged
 from nexus_mesh.rpc.handlers import HandlerTable, OpenStreams
 from nexus_mesh.rpc.health import HealthServicer
 from nexus_mesh.rpc.middleware import Guard
-from nexus_mesh.rpc.options import Options, merged
 from nexus_mesh.rpc.reflection import add_reflection
 from nexus_mesh.rpc.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
 
-MAX_MESSAGE = 20 * 1024 * 1024
 CONTROL_MESSAGE = 4 * 1024 * 1024
 """Nobody sends prompts to who is no gateway and no adapter."""
 CARRIERS = frozenset({"gateway", "adapter"})
@@ -67,7 +71,7 @@ class Servicer:
     """An implementation and the generated function that adds it to a server."""
 
     implementation: object
-    add: Callable[[Any, Any], None]
+    add: Callable[..., None]
 
 
 class MeshServer:
@@ -119,7 +123,7 @@ async def start_server(
 @asynccontextmanager
 async def serve_public(
     servicers: Sequence[Servicer], host: str, port: int, identity: Identity
-) -> AsyncIterator[int]:
+) -> AsyncGenerator[int, None]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
     server = grpc.aio.server(options=merged(OPTIONS, PUBLIC_OPTIONS), maximum_concurrent_rpcs=PUBLIC_CALLS)
     table = HandlerTable(

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import (  # pyright: ignore[reportMissingTypeStubs] - they lie beside the code
+    error_details_pb2,
+    status_pb2,
+)
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from nexus_mesh.core import MeshError, Reason
 
-__all__ = ["CODES", "DETAILS_KEY", "from_rpc_error", "from_status", "to_status"]
+__all__ = ["CODES", "DETAILS_KEY", "bare", "from_rpc_error", "from_status", "to_status"]
 
 DOMAIN = "nexus"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -78,6 +81,11 @@ def to_status(error: MeshError) -> tuple[StatusCode, str, tuple[tuple[str, bytes
         delay.FromNanoseconds(int(error.retry_after * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return code, error.message, ((DETAILS_KEY, status.SerializeToString()),)
+
+
+def bare(code: StatusCode, message: str) -> bytes:
+    """A serialised google.rpc.Status without an ErrorInfo."""
+    return status_pb2.Status(code=code.value[0], message=message).SerializeToString()
 
 
 def from_rpc_error(error: AioRpcError) -> MeshError:

@@ -72,12 +72,12 @@ def sentences(
     With `model` near misses of its names are told; `place` tells a path in other words, and `after` more about it.
     The values themselves are left out: they may be secrets.
     """
-    told = []
+    lines: list[str] = []
     for problem in error.errors(include_url=False, include_input=False):
         loc = tuple(part for part in problem["loc"] if part != "[key]")
         path = (place or _path)(loc) or whole
-        told.append(f"{path}: {_words(problem)}{_meant(problem, loc, model)}{after(loc) if after else ''}")
-    return told
+        lines.append(f"{path}: {_words(problem)}{_meant(problem, loc, model)}{after(loc) if after else ''}")
+    return lines
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -122,18 +122,18 @@ class _TomlSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        told: dict[str, Any] = {}
+        given: dict[str, Any] = {}
         for source in reversed(self._above):
-            told.update(source())
-        path = _config_path(told)
+            given.update(source())
+        path = _config_path(given)
         if path is None:
             return {}
         document = read_toml(path)
         values = dict(document.get(_service_of(self.settings_cls), {}))
         for name, field in self.settings_cls.model_fields.items():
-            extra = field.json_schema_extra
-            if isinstance(extra, Mapping) and str(extra.get("toml")) in document:
-                values[name] = document[str(extra["toml"])]
+            table = str(_notes(field.json_schema_extra).get("toml"))
+            if table in document:
+                values[name] = document[table]
         return values
 
 
@@ -157,9 +157,9 @@ def load(settings: type[S], arguments: Sequence[str] = ()) -> S:
 def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
     """Where the settings were read from, to tell where in it something stands."""
     shared = {
-        name: str(about.json_schema_extra["toml"])
+        name: str(notes["toml"])
         for name, about in settings.model_fields.items()
-        if isinstance(about.json_schema_extra, Mapping) and "toml" in about.json_schema_extra
+        if "toml" in (notes := _notes(about.json_schema_extra))
     }
     path = _config_path(_where(arguments))
     return TomlFile(path, {} if path is None else read_toml(path), _service_of(settings), shared)
@@ -167,24 +167,29 @@ def _file(settings: type[BaseSettings], arguments: Sequence[str]) -> TomlFile:
 
 def _where(arguments: Sequence[str]) -> dict[str, str]:
     """Home and config file, read ahead of the rest: they say where the rest is."""
-    told = {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
+    given = {field: os.environ[name] for name, field in COMMON_ENVIRONMENT.items() if os.environ.get(name)}
     ahead = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for field in COMMON_ENVIRONMENT.values():
         ahead.add_argument(f"--{field}")
     known, _ = ahead.parse_known_args(arguments)
-    return {**told, **{field: value for field, value in vars(known).items() if value}}
+    return {**given, **{field: value for field, value in vars(known).items() if value}}
 
 
 def _service_of(settings: type[BaseSettings]) -> str:
-    extra = settings.model_config.get("json_schema_extra")
-    assert isinstance(extra, dict)  # noqa: S101 - service_config always sets it
-    return str(extra["service"])
+    return str(
+        _notes(settings.model_config.get("json_schema_extra"))["service"]
+    )  # service_config always sets it
 
 
-def _config_path(told: Mapping[str, Any]) -> Path | None:
-    if told.get("config"):
-        return Path(told["config"])
-    path = Path(told.get("home") or default_home()) / "nexus.toml"
+def _notes(extra: object) -> Mapping[str, object]:
+    """What we have noted about settings or a field of theirs."""
+    return cast(Mapping[str, object], extra) if isinstance(extra, Mapping) else {}
+
+
+def _config_path(given: Mapping[str, Any]) -> Path | None:
+    if given.get("config"):
+        return Path(given["config"])
+    path = Path(given.get("home") or default_home()) / "nexus.toml"
     return path if path.exists() else None
 
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import Any, cast
 
 from nexus_mesh.settings.problems import path_of
 
@@ -64,16 +64,16 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
 
 def named(document: Mapping[str, Any], path: Sequence[str | int]) -> list[str | int]:
     """The path with the `name` of each entry of a list in the place of its number, where it has one."""
-    told: list[str | int] = []
+    names: list[str | int] = []
     here: Any = document
     for part in path:
         try:
             here = here[part]
         except (LookupError, TypeError):
             here = None
-        has_name = isinstance(part, int) and isinstance(here, dict) and isinstance(here.get("name"), str)
-        told.append(here["name"] if has_name else part)
-    return told
+        name = _table(here).get("name") if isinstance(part, int) else None
+        names.append(name if isinstance(name, str) else part)
+    return names
 
 
 def _places(text: str) -> Iterator[tuple[Path, int]]:
@@ -109,11 +109,17 @@ def _indexed(keys: Sequence[str], counts: Mapping[Path, int]) -> Path:
 def _keys(dotted: str) -> list[str]:
     """The parts of a dotted key, quotes taken off."""
     try:
-        here: Any = tomllib.loads(f"{dotted} = 0")
+        here = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:
         return [dotted]
-    keys = []
-    while isinstance(here, dict):
-        ((key, here),) = here.items()
+    keys: list[str] = []
+    while here:
+        ((key, below),) = here.items()
         keys.append(key)
+        here = _table(below)
     return keys
+
+
+def _table(value: object) -> dict[str, Any]:
+    """The value, if it is a table; else an empty one."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}

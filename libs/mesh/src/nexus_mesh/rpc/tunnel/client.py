@@ -1,34 +1,40 @@
-"""The caller's end of a tunnel: calls that look like RPCs and cost a fraction of one."""
+"""The caller's end of a tunnel: calls that look like RPCs and cost a fraction of one. Both ends write by its outbox."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 import grpc
 from nexus.mesh.v1 import tunnel_pb2
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rpc.methods import Method
+from nexus_mesh.rpc.channels import Duplex, Metadata, Method
 from nexus_mesh.rpc.status import from_rpc_error, from_status
-from nexus_mesh.rpc.tunnel.context import WINDOW
-from nexus_mesh.rpc.tunnel.outbox import Outbox
 
-__all__ = ["OPEN", "Metadata", "Tunnel", "TunnelCall"]
+__all__ = ["OPEN", "WINDOW", "Outbox", "Tunnel", "TunnelCall"]
 
 OPEN = Method("nexus.mesh.v1.TunnelService", "Open", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
-TOLD_AFTER = WINDOW // 2
+WINDOW = 64
+"""Messages of a stream sent ahead of what its caller has taken."""
+ACKNOWLEDGED_AFTER = WINDOW // 2
 """Messages taken before the server hears of it: often enough that it never waits for a caller that keeps up."""
 
-Metadata = tuple[tuple[str, str], ...]
+M = TypeVar("M", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
+
+BATCH_BYTES = 256 * 1024
+"""Together frames are at most this large, so that a big answer holds up the small ones no longer than it must."""
+PAUSE = 0.002
+"""Seconds between messages that hold nothing urgent: waking the other side costs more than what it is woken for."""
 
 
 class Tunnel:
     """`rpc` is the two-way gRPC call. Once `closing`, running calls go on and new ones need another tunnel."""
 
-    def __init__(self, rpc: Any) -> None:
+    def __init__(self, rpc: Duplex[tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse]) -> None:
         self.closing = False
         self._rpc = rpc
         self._outbox = Outbox(tunnel_pb2.OpenRequest)
@@ -65,7 +71,7 @@ class Tunnel:
         if self._calls.pop(number, None) is not None and not ended and not self._rpc.done():
             self._outbox.message(1).frames.add(call=number).cancel.SetInParent()
 
-    def tell_taken(self, number: int, messages: int) -> None:
+    def acknowledge(self, number: int, messages: int) -> None:
         self._outbox.message(1).frames.add(call=number, taken=messages)
 
     async def _write(self) -> None:
@@ -118,8 +124,8 @@ class TunnelCall:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
         self._taken += 1
-        if self._taken == TOLD_AFTER and not self._ended:
-            self._tunnel.tell_taken(self._number, self._taken)
+        if self._taken == ACKNOWLEDGED_AFTER and not self._ended:
+            self._tunnel.acknowledge(self._number, self._taken)
             self._taken = 0
         return self._messages.popleft()
 
@@ -165,3 +171,51 @@ class TunnelCall:
 
 def _lost() -> MeshError:
     return MeshError(Reason.BACKEND_DOWN, "The service ended the tunnel.", metadata={"transport": "1"})
+
+
+class Outbox(Generic[M]):
+    """`make` gives an empty message. Whoever gets a frame fills it before giving control away."""
+
+    def __init__(self, make: Callable[[], M]) -> None:
+        self._make = make
+        self._full: deque[M] = deque()
+        self._filling = make()
+        self._size = 0
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = 0.0
+        self._closed = False
+
+    def message(self, size: int, *, urgent: bool = True) -> M:
+        """The message to add a frame of about `size` bytes to. What is not urgent may wait a moment for company."""
+        if self._size and self._size + size > BATCH_BYTES:
+            self._full.append(self._filling)
+            self._filling, self._size = self._make(), 0
+        self._size += size + 1
+        if urgent or self._full:
+            self._wake.set()
+        elif self._timer is None:
+            self._timer = self._loop.call_at(self._written + PAUSE, self._come)
+        return self._filling
+
+    def close(self) -> None:
+        """Lets run() end once everything is written."""
+        self._closed = True
+        self._wake.set()
+
+    async def run(self, write: Callable[[M], Awaitable[None]]) -> None:
+        """Writes until closed. Ends with whatever `write` raises."""
+        while self._size or not self._closed:
+            await self._wake.wait()
+            self._wake.clear()
+            self._written = self._loop.time()
+            while self._full:
+                await write(self._full.popleft())
+            if self._size:
+                message, self._filling, self._size = self._filling, self._make(), 0
+                await write(message)
+
+    def _come(self) -> None:
+        self._timer = None
+        self._wake.set()
