@@ -48,10 +48,14 @@ def remaining() -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a server accepts: identities of its own trust domain, less those withdrawn (a live set)."""
+    """What a server accepts: identities of its own trust domain, less those withdrawn (a live set).
+
+    `role`: the server's own.
+    """
 
     trust_domain: str
     denied: AbstractSet[str]
+    role: str
 
 
 class Call:
@@ -182,10 +186,10 @@ class Authorize:
 
     def start(self, call: Call) -> None:
         assert call.caller is not None  # noqa: S101 - Identify stands before in the list
-        if not may_call(call.caller.spiffe.role, call.method):
+        if not may_call(call.caller.spiffe.role, call.method, call.guard.role):
             raise MeshError(
                 Reason.MESH_POLICY,
-                f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}.",
+                f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]} here.",
             )
 
     def end(self, call: Call, error: MeshError | None) -> None:

@@ -103,7 +103,8 @@ async def start_server(
     most = MAX_MESSAGE if identity.spiffe.role in CARRIERS else CONTROL_MESSAGE
     options = merged(OPTIONS, [("grpc.max_receive_message_length", most)])
     server, streams = grpc.aio.server(options=options), OpenStreams()
-    table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
+    guard = Guard(identity.spiffe.trust_domain, denied, identity.spiffe.role)
+    table = HandlerTable(server, middleware.MESH, streams, guard)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     tunnels = TunnelServicer(table.handlers, MAX_MESSAGE)
@@ -122,9 +123,8 @@ async def serve_public(
 ) -> AsyncIterator[int]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
     server = grpc.aio.server(options=merged(OPTIONS, PUBLIC_OPTIONS), maximum_concurrent_rpcs=PUBLIC_CALLS)
-    table = HandlerTable(
-        server, middleware.PUBLIC_EDGE, OpenStreams(), Guard(identity.spiffe.trust_domain, frozenset())
-    )
+    guard = Guard(identity.spiffe.trust_domain, frozenset(), identity.spiffe.role)
+    table = HandlerTable(server, middleware.PUBLIC_EDGE, OpenStreams(), guard)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     bound = await _bind(server, host, port, identity.server_credentials(client_certificate=False))

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nexus/inference/v1/inference.proto\x12\x12nexus.inference.v1\x1a\x1anexus/types/v1/model.proto\"A\n\x0f\x43ompleteRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"v\n\x10\x43ompleteResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\x12*\n\x06served\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"?\n\rStreamRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"\xd3\x01\n\x0eStreamResponse\x12,\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x1a.nexus.inference.v1.ChunksH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.nexus.inference.v1.ProgressH\x00\x12,\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.FinishH\x00\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.ServedB\x07\n\x05\x65vent\"D\n\x12\x43ountTokensRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"{\n\x13\x43ountTokensResponse\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x11\n\testimated\x18\x02 \x01(\x08\x12\x0e\n\x06method\x18\x03 \x01(\t\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"\xdc\x01\n\x08\x45nvelope\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12.\n\x08priority\x18\x08 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x0f\n\x07granted\x18\t \x03(\t\"\x16\n\x06\x43hunks\x12\x0c\n\x04json\x18\x01 \x03(\t\"6\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"2\n\x06\x46inish\x12(\n\x05usage\x18\x01 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\"\x9b\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x04\x12\x1a\n\rcached_tokens\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10reasoning_tokens\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\x10\n\x0e_cached_tokensB\x13\n\x11_reasoning_tokens\"\x9d\x02\n\x06Served\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x35\n\x0croute_reason\x18\x07 \x01(\x0e\x32\x1f.nexus.inference.v1.RouteReason\x12\x16\n\x0e\x66\x61llback_model\x18\x08 \x01(\t\x12\x14\n\x0c\x64ropped_tier\x18\t \x01(\t\x12\x15\n\x08scrubbed\x18\x0f \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x63ost_dollars\x18\x14 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_scrubbedB\x0f\n\r_cost_dollars*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*\xf0\x01\n\x0bRouteReason\x12\x1c\n\x18ROUTE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dROUTE_REASON_CAPABILITY_MATCH\x10\x01\x12$\n ROUTE_REASON_PRIVACY_REQUIREMENT\x10\x02\x12\x19\n\x15ROUTE_REASON_FAILOVER\x10\x03\x12\"\n\x1eROUTE_REASON_CAPACITY_OVERFLOW\x10\x04\x12\x18\n\x14ROUTE_REASON_RESUMED\x10\x05\x12!\n\x1dROUTE_REASON_PRIVACY_SCRUBBED\x10\t2\x9c\x02\n\x10InferenceService\x12U\n\x08\x43omplete\x12#.nexus.inference.v1.CompleteRequest\x1a$.nexus.inference.v1.CompleteResponse\x12Q\n\x06Stream\x12!.nexus.inference.v1.StreamRequest\x1a\".nexus.inference.v1.StreamResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.nexus.inference.v1.CountTokensRequest\x1a\'.nexus.inference.v1.CountTokensResponseBt\n\x1binternal.nexus.inference.v1B\x0eInferenceProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nexus/inference/v1/inference.proto\x12\x12nexus.inference.v1\x1a\x1anexus/types/v1/model.proto\"A\n\x0f\x43ompleteRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"v\n\x10\x43ompleteResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\x12*\n\x06served\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"?\n\rStreamRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"\xd3\x01\n\x0eStreamResponse\x12,\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x1a.nexus.inference.v1.ChunksH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.nexus.inference.v1.ProgressH\x00\x12,\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.FinishH\x00\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.ServedB\x07\n\x05\x65vent\"D\n\x12\x43ountTokensRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"{\n\x13\x43ountTokensResponse\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x11\n\testimated\x18\x02 \x01(\x08\x12\x0e\n\x06method\x18\x03 \x01(\t\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"\xf2\x01\n\x08\x45nvelope\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12.\n\x08priority\x18\x08 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x0f\n\x07granted\x18\t \x03(\t\x12\x14\n\x0con_behalf_of\x18\x0c \x01(\t\"\x16\n\x06\x43hunks\x12\x0c\n\x04json\x18\x01 \x03(\t\"6\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"2\n\x06\x46inish\x12(\n\x05usage\x18\x01 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\"\x9b\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x04\x12\x1a\n\rcached_tokens\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10reasoning_tokens\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\x10\n\x0e_cached_tokensB\x13\n\x11_reasoning_tokens\"\x9d\x02\n\x06Served\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x35\n\x0croute_reason\x18\x07 \x01(\x0e\x32\x1f.nexus.inference.v1.RouteReason\x12\x16\n\x0e\x66\x61llback_model\x18\x08 \x01(\t\x12\x14\n\x0c\x64ropped_tier\x18\t \x01(\t\x12\x15\n\x08scrubbed\x18\x0f \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x63ost_dollars\x18\x14 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_scrubbedB\x0f\n\r_cost_dollars*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*\xf0\x01\n\x0bRouteReason\x12\x1c\n\x18ROUTE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dROUTE_REASON_CAPABILITY_MATCH\x10\x01\x12$\n ROUTE_REASON_PRIVACY_REQUIREMENT\x10\x02\x12\x19\n\x15ROUTE_REASON_FAILOVER\x10\x03\x12\"\n\x1eROUTE_REASON_CAPACITY_OVERFLOW\x10\x04\x12\x18\n\x14ROUTE_REASON_RESUMED\x10\x05\x12!\n\x1dROUTE_REASON_PRIVACY_SCRUBBED\x10\t2\x9c\x02\n\x10InferenceService\x12U\n\x08\x43omplete\x12#.nexus.inference.v1.CompleteRequest\x1a$.nexus.inference.v1.CompleteResponse\x12Q\n\x06Stream\x12!.nexus.inference.v1.StreamRequest\x1a\".nexus.inference.v1.StreamResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.nexus.inference.v1.CountTokensRequest\x1a\'.nexus.inference.v1.CountTokensResponseBt\n\x1binternal.nexus.inference.v1B\x0eInferenceProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.inference.v1.inferenc
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033internal.nexus.inference.v1B\016InferenceProtoP\001Z.nexus.internal/protos/inference/v1;inferencev1\252\002\022Nexus.Inference.V1'
-  _globals['_PRIORITY']._serialized_start=1548
-  _globals['_PRIORITY']._serialized_end=1642
-  _globals['_ROUTEREASON']._serialized_start=1645
-  _globals['_ROUTEREASON']._serialized_end=1885
+  _globals['_PRIORITY']._serialized_start=1570
+  _globals['_PRIORITY']._serialized_end=1664
+  _globals['_ROUTEREASON']._serialized_start=1667
+  _globals['_ROUTEREASON']._serialized_end=1907
   _globals['_COMPLETEREQUEST']._serialized_start=86
   _globals['_COMPLETEREQUEST']._serialized_end=151
   _globals['_COMPLETERESPONSE']._serialized_start=153
@@ -50,17 +50,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COUNTTOKENSRESPONSE']._serialized_start=622
   _globals['_COUNTTOKENSRESPONSE']._serialized_end=745
   _globals['_ENVELOPE']._serialized_start=748
-  _globals['_ENVELOPE']._serialized_end=968
-  _globals['_CHUNKS']._serialized_start=970
-  _globals['_CHUNKS']._serialized_end=992
-  _globals['_PROGRESS']._serialized_start=994
-  _globals['_PROGRESS']._serialized_end=1048
-  _globals['_FINISH']._serialized_start=1050
-  _globals['_FINISH']._serialized_end=1100
-  _globals['_USAGE']._serialized_start=1103
-  _globals['_USAGE']._serialized_end=1258
-  _globals['_SERVED']._serialized_start=1261
-  _globals['_SERVED']._serialized_end=1546
-  _globals['_INFERENCESERVICE']._serialized_start=1888
-  _globals['_INFERENCESERVICE']._serialized_end=2172
+  _globals['_ENVELOPE']._serialized_end=990
+  _globals['_CHUNKS']._serialized_start=992
+  _globals['_CHUNKS']._serialized_end=1014
+  _globals['_PROGRESS']._serialized_start=1016
+  _globals['_PROGRESS']._serialized_end=1070
+  _globals['_FINISH']._serialized_start=1072
+  _globals['_FINISH']._serialized_end=1122
+  _globals['_USAGE']._serialized_start=1125
+  _globals['_USAGE']._serialized_end=1280
+  _globals['_SERVED']._serialized_start=1283
+  _globals['_SERVED']._serialized_end=1568
+  _globals['_INFERENCESERVICE']._serialized_start=1910
+  _globals['_INFERENCESERVICE']._serialized_end=2194
 # @@protoc_insertion_point(module_scope)
