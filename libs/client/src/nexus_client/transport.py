@@ -79,5 +79,5 @@ def _closed(what: str, *_: object) -> MeshError:
     return MeshError(
         Reason.MESH_POLICY,
         f"Over the mesh a client may complete, stream, embed and count, and not {what}. Connect with an API key "
-        "for that: Client.by_key(URL, KEY); `nexus keys create NAME` makes one, and with --manage it may manage models.",
+        "for that: Client.by_key(URL, KEY); `nexus keys create NAME` makes one; with --manage it may manage models.",
     )
