@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_gateway.http.slots import LEAST_SPARE, Slots
+from nexus_gateway.http.connections import LEAST_SPARE, Slots
 
 pytestmark = pytest.mark.security
 LOOPBACK = "127.0.0.1"

@@ -14,13 +14,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from nexus_gateway.http.errors import EdgeError
+from nexus_gateway.http.connections import EVICTED, REFUSED, Slots
 from nexus_gateway.http.exchange import CLIENT_LEFT
 from nexus_gateway.http.framing import body_too_large, check_head, explain
-from nexus_gateway.http.metrics import EVICTED, count_refused
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import refusal_bytes
-from nexus_gateway.http.slots import Slots
+from nexus_gateway.http.status import EdgeError, SayError
 
 LINGER_SECONDS = 2
 """After a refusal input is thrown away for so long: closing at once would reset the connection, and the client
@@ -62,10 +61,12 @@ class EdgeProtocol(HttpToolsProtocol):
         *,
         limits: Limits,
         slots: Slots,
+        say_error: SayError,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._slots = slots
+        self._say_error = say_error
         self._address = ""
         self._phase = Phase.IDLE
         self._timer: asyncio.TimerHandle | None = None
@@ -229,7 +230,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answers bad HTTP once the requests before it have had their answers; takes no further input."""
         self._refusal = error
         self._disarm()
-        count_refused(error.name)
+        REFUSED.labels(error.name).inc()
         if self._phase is Phase.BODY:
             self._drop_unfinished()
         if self._running is None and not self.transport.is_closing():
@@ -247,7 +248,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, error: EdgeError) -> None:
         self.flow.resume_reading()
-        self.transport.write(refusal_bytes(error, STATUS_LINE))
+        self.transport.write(refusal_bytes(error, self._say_error, STATUS_LINE))
         self.transport.write_eof()
         self._arm(Phase.IDLE, LINGER_SECONDS, self.transport.abort)
 

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from nexus_gateway.validation.params import Rule, array, boolean, integer, one_of, string, text, text_or_texts
+from nexus_gateway.validation.params import (
+    MAX_ALTERNATIVES,
+    Rule,
+    array,
+    boolean,
+    integer,
+    one_of,
+    string,
+    text,
+    text_or_texts,
+)
 from nexus_gateway.validation.refusals import bad_value, wrong_type
-from nexus_gateway.validation.sampling import MAX_ALTERNATIVES
-from nexus_gateway.validation.schema import check_pattern, check_schema
 from nexus_gateway.validation.template import scalars, template_variables
+from nexus_gateway.validation.tools import check_pattern, check_schema
 
 __all__ = ["ENGINE", "OPTIONS"]
 

@@ -1,11 +1,11 @@
-"""Rules for single parameters, and the check of a whole object against a table of them."""
+"""The parameters of each operation: names, kinds and bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
+from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
 MAX_WEIGHT = 1e6
 
@@ -133,3 +133,100 @@ def token_weights(value: Any, path: str) -> None:
     weight = number(-MAX_WEIGHT, MAX_WEIGHT)
     for key, item in value.items():
         weight(item, f"{path}.{key[:64]}")
+
+
+MAX_TOKENS = 2**31 - 1
+MAX_INT64 = 2**63 - 1
+MAX_CHOICES = 128
+MAX_STOPS = 1_000
+MAX_ALTERNATIVES = 10_000
+MAX_STRENGTH = 1_000
+
+SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"stop": ([],), "logit_bias": ({},)}
+"""Values that ask for what comes without the parameter."""
+
+
+def check_stream_options(value: Any, path: str) -> None:
+    mapping(value, path)
+    for name in ("include_usage", "include_obfuscation"):
+        if value.get(name) is not None:
+            boolean(value[name], f"{path}.{name}")
+
+
+def token_limit(value: Any, path: str) -> None:
+    """At least one token, or the -1 by which local engines mean no limit."""
+    if value != -1 or type(value) is not int:
+        _tokens(value, path)
+
+
+_tokens = integer(1, MAX_TOKENS)
+
+# Bounds that protect us and whoever parses the numbers. What an engine can do with a value within them is its word:
+# OpenAI's own limits are its own to tell.
+SAMPLING: dict[str, Rule] = {
+    "model": string(65_536),
+    "stream": boolean,
+    "stream_options": check_stream_options,
+    "max_tokens": token_limit,
+    "temperature": number(0, MAX_STRENGTH),
+    "top_p": number(0, 1),
+    "n": integer(1, MAX_CHOICES),
+    "stop": text_or_texts(MAX_STOPS, least=0),
+    "seed": integer(-MAX_INT64 - 1, MAX_INT64),
+    "frequency_penalty": number(-MAX_STRENGTH, MAX_STRENGTH),
+    "presence_penalty": number(-MAX_STRENGTH, MAX_STRENGTH),
+    "logit_bias": token_weights,
+    "metadata": labels,
+    "user": string(512),
+    "safety_identifier": string(512),
+    "prompt_cache_key": string(512),
+}
+
+
+def streaming(body: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether to stream, and whether to end the stream with usage."""
+    stream = body.get("stream", False)
+    options = body.get("stream_options")
+    if options is not None and not stream:
+        raise bad_value("stream_options", "only be sent with 'stream': true")
+    return stream, bool(options and options.get("include_usage"))
+
+
+ROUTING = (
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_type",
+    "api_version",
+    "custom_llm_provider",
+    "headers",
+    "extra_headers",
+    "extra_query",
+    "extra_body",
+    "organization",
+    "litellm_params",
+    "fallbacks",
+    "proxy",
+    "proxies",
+)
+TEMPLATE = (
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+    "add_special_tokens",
+    "prompt_embeds",
+)
+DENIED: dict[str, str] = {
+    **dict.fromkeys(ROUTING, "the mesh alone decides where a request goes, and with which key. Remove it."),
+    **dict.fromkeys(TEMPLATE, "it goes behind the model's own template. Remove it."),
+}
+"""No client may ever hand them to a backend: they redirect the request, carry credentials, or replace the model's
+template. Everything else is a matter of who asks."""
+
+
+def refuse_denied(found: dict[str, Any], path: str = "") -> None:
+    """MeshError UNSUPPORTED_PARAMETER if `found`, the object at `path`, has a denied key."""
+    if DENIED.keys().isdisjoint(found):
+        return
+    name = next(key for key in found if key in DENIED)
+    raise unsupported(f"{path}.{name}" if path else name, DENIED[name])

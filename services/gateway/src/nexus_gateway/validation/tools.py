@@ -1,15 +1,126 @@
-"""Tools, tool choice and response format: what the model may call and what shape its answer must have."""
+"""Tools and schemas that a request carries."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import MeshError
 
-from nexus_gateway.validation.denied import refuse_denied
-from nexus_gateway.validation.params import array, mapping, one_of, string
-from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
-from nexus_gateway.validation.schema import check_schema
+from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, string
+from nexus_gateway.validation.pattern import states, trouble
+from nexus_gateway.validation.refusals import bad_value, invalid, missing, wrong_type
+
+MAX_PATTERN = 4096
+MAX_PATTERNS = 1000
+MAX_STATES = 1_000_000
+"""Of all patterns of a schema, with their counted repetitions written out."""
+
+_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_SPELLINGS = {
+    "str": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean",
+    "dict": "object", "list": "array", "tuple": "array", "none": "null",
+}  # fmt: skip
+"""Types as languages call them; Gemini's clients write them in capitals."""
+_NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_SINGLE = (
+    "items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
+    "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+)  # fmt: skip
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def check_schema(schema: Any, path: str) -> None:
+    """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`.
+
+    Types are put under their true names on the way.
+    """
+    mapping(schema, path)
+    pending: list[tuple[Any, str]] = [(schema, path)]
+    patterns = size = 0
+    while pending:
+        node, here = pending.pop()
+        if type(node) is bool:
+            continue
+        if type(node) is not dict:
+            raise _refuse(here, "must be an object or a boolean")
+        _check_types(node, here)
+        _check_references(node, here)
+        for pattern in _patterns(node):
+            size += check_pattern(pattern, f"{here}.pattern")
+            patterns += 1
+        if patterns > MAX_PATTERNS or size > MAX_STATES:
+            raise _refuse(path, f"must have at most {MAX_PATTERNS} patterns, with {MAX_STATES} parts in all")
+        pending.extend(_children(node, here))
+
+
+def _check_types(node: dict[str, Any], path: str) -> None:
+    if "type" not in node:
+        return
+    given = node["type"]
+    if type(given) is str and given.lower() == "any":
+        del node["type"]
+    elif type(given) is list:
+        node["type"] = [_true_type(each, path) for each in given]
+    else:
+        node["type"] = _true_type(given, path)
+
+
+def _true_type(word: Any, path: str) -> str:
+    if type(word) is str:
+        lower = word.lower()
+        if (found := _SPELLINGS.get(lower, lower)) in _TYPES:
+            return found
+    raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
+
+
+def _check_references(node: dict[str, Any], path: str) -> None:
+    """Some engines fetch what stands elsewhere: an address there is one they can reach and a client cannot."""
+    for name in _REFERENCES:
+        pointed = node.get(name)
+        if type(pointed) is str and not pointed.startswith("#"):
+            raise _refuse(f"{path}.{name}", "must point into the schema itself, as #/$defs/... does")
+
+
+def check_pattern(pattern: Any, path: str) -> int:
+    """The size of a regular expression written out. MeshError INVALID_REQUEST invalid_schema when it is none."""
+    if type(pattern) is not str or len(pattern) > MAX_PATTERN:
+        raise _refuse(path, f"must be a string of at most {MAX_PATTERN} characters")
+    if wrong := trouble(pattern):
+        raise _refuse(path, f"must {wrong}")
+    return states(pattern)
+
+
+def _patterns(node: dict[str, Any]) -> list[Any]:
+    patterns = [node["pattern"]] if "pattern" in node else []
+    if type(node.get("patternProperties")) is dict:
+        patterns += node["patternProperties"]
+    return patterns
+
+
+def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:
+    found = [
+        (node[name], f"{path}.{name}")
+        for name in _SINGLE
+        if node.get(name) is not None and type(node[name]) is not list
+    ]
+    for name in _NESTED:
+        if node.get(name) is not None:
+            mapping(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}.{key[:64]}") for key, child in node[name].items()]
+    if type(node.get("items")) is list:  # of older drafts
+        found += [(child, f"{path}.items[{index}]") for index, child in enumerate(node["items"])]
+    for name in _LISTS:
+        if node.get(name) is not None:
+            array(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}[{index}]") for index, child in enumerate(node[name])]
+    return found
+
+
+def _refuse(path: str, rule: str) -> MeshError:
+    return invalid("invalid_schema", f"'{path}' {rule}.", path)
+
 
 MAX_TOOLS = 512
 _OF_TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"})
