@@ -213,7 +213,7 @@ def _served(served: inference_pb2.Served) -> Served | None:
         served.kind,
         served.zone,
         served.attempts,
-        reason.removeprefix("ROUTE_REASON_").lower(),
+        reason.removeprefix("ROUTE_REASON_").lower().replace("_", "-"),
         served.fallback_model,
         served.dropped_tier,
         served.scrubbed if served.HasField("scrubbed") else None,

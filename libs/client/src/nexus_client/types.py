@@ -57,7 +57,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who answered, where and why; see `Served` in nexus/inference/v1/inference.proto."""
+    """Who answered, where and why (`route_reason`, as "capability-match"); see `Served` in inference.proto."""
 
     model: str
     backend: str
