@@ -24,6 +24,7 @@ from nexus_mesh.rpc import Method, Peer
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import text_of
+from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 from support.whole_gateway import gateway
 
@@ -262,3 +263,43 @@ def test_whoever_asks_for_a_tenant_keeps_its_zone_and_weight(
         with pytest.raises(MeshError) as caught:
             principal.again()
         assert caught.value.reason is reason
+
+
+async def test_large_requests_of_a_client_are_read_as_far_as_there_is_room(door: Door) -> None:
+    """Two dozen bodies of 8 MB while there is room for one or two: what is not accounted for yet is not read either."""
+    _, inside = door.bench.boxes
+    inside.mode = "held"
+    large = {"body": {"messages": [{"role": "user", "content": "x" * 8_000_000}]}}
+    async with (
+        gateway(door.bench, body_memory=32, body_share=0.5) as narrow,
+        TcpProxy(narrow.grpc_address) as proxy,
+    ):
+        filling = Door(door.bench, narrow.grpc_address)
+        client = door.client("homely")
+        await eventually(lambda: _is_served_by(filling, client), timeout=20, what="the second gateway")
+        async with Door(door.bench, proxy.endpoint).peer(client) as peer:
+            request = inference_pb2.CompleteRequest(envelope=envelope(**large))
+            asking = [asyncio.create_task(peer.unary(COMPLETE, request, timeout=60)) for _ in range(24)]
+            await eventually(lambda: inside.active > 0, timeout=20, what="the first request at the backend")
+            await _settled(proxy)
+            assert proxy.sent < 12 * 8_000_000
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def _settled(proxy: TcpProxy) -> None:
+    """Until nothing more is sent for a while."""
+    before = -1
+    while before != proxy.sent:
+        before = proxy.sent
+        await asyncio.sleep(0.5)
+
+
+async def _is_served_by(door: Door, client: Identity) -> bool:
+    async with door.peer(client) as peer:
+        try:
+            await peer.unary(COUNT, inference_pb2.CountTokensRequest(envelope=envelope()), timeout=5)
+        except MeshError:
+            return False
+    return True

@@ -79,12 +79,12 @@ async def test_no_wheel_of_ours_draws_in_a_stranger(
 
 
 async def test_pip_takes_ours_from_the_disk_too(wheels: Path, tmp_path: Path) -> None:
-    (wheel,) = wheels.glob("nexus_cli-*.whl")
+    tops = [*wheels.glob("nexus_cli-*.whl"), *wheels.glob("nexus_client-*.whl")]
     with fake_index(least_versions(wheels)) as index:
         process = await asyncio.create_subprocess_exec(
             UV.with_name("pip"), "install", "--isolated", "--dry-run", "--ignore-installed", "--no-cache-dir",
             "--quiet", "--disable-pip-version-check", "--index-url", index.url, "--find-links", wheels,
-            "--report", tmp_path / "report.json", wheel,
+            "--report", tmp_path / "report.json", *tops,
         )  # fmt: skip
         assert await process.wait() == 0
     items = json.loads((tmp_path / "report.json").read_text())["install"]

@@ -11,6 +11,7 @@ import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import Caller, caller
+from nexus_mesh.rpc import accounted
 
 from nexus_gateway.access import Members, Principal
 from nexus_gateway.core import InferenceRequest, Priority
@@ -67,6 +68,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         hold = Hold(self._intake.bodies, principal.tenant)
         try:
             await hold.reach(len(body))
+            accounted()
             reading = self._intake.read(body, partial(_check, envelope, who, principal, stream=stream))
             del body
             request = await reading

@@ -3,6 +3,7 @@
 from nexus_mesh.rpc import tracing
 from nexus_mesh.rpc.channels import channel
 from nexus_mesh.rpc.client import Method, Peer, Req, StreamCall
+from nexus_mesh.rpc.doorkeeper import accounted
 from nexus_mesh.rpc.handlers import OpenStreams
 from nexus_mesh.rpc.link import Link
 from nexus_mesh.rpc.middleware import Call
@@ -22,6 +23,7 @@ __all__ = [
     "Req",
     "Servicer",
     "StreamCall",
+    "accounted",
     "channel",
     "from_rpc_error",
     "merged",

@@ -43,6 +43,9 @@ OPTIONS: Options = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
+UNREAD: Options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 * 1024))
+"""Where programs call that are no service of ours: else the library takes in all that is sent, read or not."""
+
 # What anybody may send. A request to join has some hundred bytes; nothing is reserved for more before it is read.
 PUBLIC_MESSAGE = 64 * 1024
 PUBLIC_CALLS = 64
@@ -102,6 +105,8 @@ async def start_server(
     """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
     most = MAX_MESSAGE if identity.spiffe.role in CARRIERS else CONTROL_MESSAGE
     options = merged(OPTIONS, [("grpc.max_receive_message_length", most)])
+    if identity.spiffe.role == "gateway":
+        options = merged(options, UNREAD)
     server, streams = grpc.aio.server(options=options), OpenStreams()
     guard = Guard(identity.spiffe.trust_domain, denied, identity.spiffe.role)
     table = HandlerTable(server, middleware.MESH, streams, guard)
