@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +23,7 @@ from nexus_gateway.core.tenants import tenant_of
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.identity import Caller, Claims, Identity, SpiffeId, role_server_name
 from nexus_mesh.rpc import Method, Peer
-from prometheus_client import REGISTRY
+from support.crowd import PATIENT, held_box, one_by_one, started, waiting
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import text_of
 from support.tcp_proxy import TcpProxy
@@ -210,16 +212,16 @@ async def test_a_waiting_client_is_asked_again_who_it_is(door: Door) -> None:
     door.bench.control.router.show(inside.target(capacity=1))
     busy = asyncio.create_task(door.ask(door.client("homely")))
     await eventually(lambda: inside.active == 1, timeout=10, what="the first request at the backend")
-    waiting = asyncio.create_task(door.refusal(door.client("homely")))
+    queued = asyncio.create_task(door.refusal(door.client("homely")))
     await eventually(
-        lambda: REGISTRY.get_sample_value("nexus_gateway_queue_length") == 1,
+        lambda: waiting() == 1,
         timeout=10,
         what="the second one waiting",
     )
     door.tenants(open="")
     await eventually(lambda: _is_refused(door, door.client("homely")), timeout=5, what="the deletion")
     inside.let_go(2)
-    assert await waiting is Reason.CALLER_SCOPE
+    assert await queued is Reason.CALLER_SCOPE
     await busy
     assert len(inside.seen) == before + 1
 
@@ -266,7 +268,7 @@ def test_whoever_asks_for_a_tenant_keeps_its_zone_and_weight(
 
 
 async def test_large_requests_of_a_client_are_read_as_far_as_there_is_room(door: Door) -> None:
-    """Two dozen bodies of 8 MB while there is room for one or two: what is not accounted for yet is not read either."""
+    """Twenty bodies of 8 MB while there is room for one or two: what is not accounted for yet is not read either."""
     _, inside = door.bench.boxes
     inside.mode = "held"
     large = {"body": {"messages": [{"role": "user", "content": "x" * 8_000_000}]}}
@@ -279,8 +281,8 @@ async def test_large_requests_of_a_client_are_read_as_far_as_there_is_room(door:
         await eventually(lambda: _is_served_by(filling, client), timeout=20, what="the second gateway")
         async with Door(door.bench, proxy.endpoint).peer(client) as peer:
             request = inference_pb2.CompleteRequest(envelope=envelope(**large))
-            asking = [asyncio.create_task(peer.unary(COMPLETE, request, timeout=60)) for _ in range(24)]
-            await eventually(lambda: inside.active > 0, timeout=20, what="the first request at the backend")
+            asking = [asyncio.create_task(peer.unary(COMPLETE, request, timeout=60)) for _ in range(20)]
+            await eventually(lambda: inside.active > 0, timeout=60, what="the first request at the backend")
             await _settled(proxy)
             assert proxy.sent < 12 * 8_000_000
             for task in asking:
@@ -303,3 +305,57 @@ async def _is_served_by(door: Door, client: Identity) -> bool:
         except MeshError:
             return False
     return True
+
+
+async def test_whoever_asks_for_a_tenant_has_its_weight_in_the_queue(bench: GatewayBench) -> None:
+    """As keys have it: three turns for one, whether a client asks or a member on behalf of the tenant."""
+    box = await held_box(bench)
+    bench.control.vault.show_tenants(
+        tenants_pb2.Tenant(id="id-light", name="light", weight=1),
+        tenants_pb2.Tenant(id="id-heavy", name="heavy", weight=3),
+    )
+    async with gateway(bench, queue={**PATIENT, "tenant_share": 1}) as running:
+        door, operator = Door(bench, running.grpc_address), bench.ca.identity("operator")
+        client = bench.ca.client("heavy", "id-heavy")
+        bench.control.router.show(box.target(capacity=1))
+        await eventually(lambda: _is_served_by(door, client), timeout=20, what="the gateway serving")
+        async with door.peer(operator) as acting, door.peer(client) as own:
+            tasks = [asyncio.create_task(_named(acting, "running"))]
+            await started(box, 1)
+            for number in range(12):
+                tasks.append(asyncio.create_task(_named(acting, f"light{number}", on_behalf_of="light")))
+                tasks.append(asyncio.create_task(_named(own, f"heavy{number}")))
+            await eventually(lambda: waiting() == 24, timeout=20, what="all of them waiting")
+            order = await one_by_one(box, 13)
+            assert Counter(name.rstrip("0123456789") for name in order[1:]) == {"light": 3, "heavy": 9}
+            box.let_go(24)
+            await asyncio.gather(*tasks)
+
+
+async def _named(peer: Peer, name: str, **fields: Any) -> None:
+    request = inference_pb2.CompleteRequest(envelope=envelope(request_id=name, **fields))
+    await peer.unary(COMPLETE, request, timeout=60)
+
+
+async def test_whatever_the_tenants_their_requests_stay_in_their_zones(door: Door) -> None:
+    """The same property as above at the door itself, over fleets by chance: client and agent are served alike."""
+    operator, chance = door.bench.ca.identity("operator"), random.Random(9)
+    for _ in range(25):
+        zones = {f"t{number}": chance.choice(["", "home", "default"]) for number in range(4)}
+        door.tenants(**zones, mark="home" if chance.random() < 0.5 else "")
+        name = chance.choice(sorted(zones))
+        expected = zones[name] or "default"
+        client = door.client(name)
+
+        async def is_known(client: Identity = client, name: str = name, expected: str = expected) -> bool:
+            try:
+                own, acted = await door.ask(client), await door.ask(operator, on_behalf_of=name)
+            except MeshError:
+                return False
+            return (own.served.zone, acted.served.zone) == (expected, expected)
+
+        await eventually(is_known, timeout=5, what=f"requests of {name} in {expected}")
+        if zones[name]:
+            other = "default" if zones[name] == "home" else "home"
+            assert await door.refusal(operator, on_behalf_of=name, zone=other) is Reason.PRIVACY_ZONE
+            assert await door.refusal(client, zone=other) is Reason.PRIVACY_ZONE
