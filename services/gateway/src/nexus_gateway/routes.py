@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects import (
@@ -29,13 +28,13 @@ from nexus_gateway.http import (
     Origins,
     Row,
     SayError,
+    SlashRouter,
     Strangers,
 )
 from nexus_gateway.intake import BodyBudget, Intake
 
 __all__ = ["METHODS", "EdgePipeline", "build_app", "open_intake"]
 
-SLASHES = re.compile("/{2,}")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -82,16 +81,6 @@ def build_app(
     ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
     return SlashRouter(routes, redirect_slashes=False, default=endpoint(unknown, error_body))
-
-
-class SlashRouter(Router):
-    """Slashes that are doubled, or stand at the end, mean nothing: base URLs are joined with paths by people."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if "//" in path or path.endswith("/"):
-            scope["path"] = SLASHES.sub("/", path).rstrip("/") or "/"
-        await super().__call__(scope, receive, send)
 
 
 def _rows(dialects: Iterable[Dialect]) -> Iterable[tuple[Row, SayError]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
-from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_mesh.identity import Caller, caller
 from nexus_mesh.rpc import accounted
 
@@ -97,7 +96,7 @@ def _check(
     envelope: inference_pb2.Envelope,
     who: Caller,
     principal: Principal,
-    parsed: dict[str, Any],
+    parsed: JsonObject,
     size: int,
     *,
     stream: bool,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from nexus_mesh.core import MeshError
 from nexus_routing import Table
@@ -18,7 +18,7 @@ from nexus_gateway.admission.metrics import REFUSALS, WAITED, WAITING
 from nexus_gateway.admission.settings import QueueSettings
 from nexus_gateway.admission.waiting import Waiter, WaitingRoom
 from nexus_gateway.core import CANDIDATES, HOSTS, Passage
-from nexus_gateway.fleet import ModelQueue, RoutingTable, Traffic
+from nexus_gateway.fleet import Bulkheads, ModelQueue, RoutingTable, Traffic
 from nexus_gateway.queues import Targets
 
 __all__ = ["Admission"]
@@ -78,7 +78,9 @@ class Admission:
         self._places = traffic.places
         self._draining = draining
         self._choices = Choices(table, traffic)
-        self.room = WaitingRoom(self._choices, traffic.places, settings.tenant_share)
+        # Below they only hold them: what waits there is ours to know.
+        waiting = cast(Bulkheads[Waiter], traffic.places)
+        self.room = WaitingRoom(self._choices, waiting, settings.tenant_share)
 
     def blocked(self, passage: Passage) -> Targets:
         """Nothing when the request may go now, with a plan of those that have room; else whom it must wait for."""

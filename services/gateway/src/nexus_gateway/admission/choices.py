@@ -33,7 +33,7 @@ class Choices:
     def preferred(self, planned: Plan) -> tuple[Candidate, ...]:
         """Those it may go to while others are busy: all, unless policy says that nobody stands in for a busy one."""
         candidates = planned.candidates
-        if self._table.table.policy.overflow or not candidates:
+        if self._table.table.policy.overflow_to_fallbacks or not candidates:
             return candidates
         first = _step(planned, candidates[0])
         return tuple(itertools.takewhile(lambda each: _step(planned, each) == first, candidates))
@@ -58,7 +58,7 @@ class Choices:
     def awaited(self, passage: Passage, every: Plan) -> Targets:
         """Those of a plan whose places it waits for, in service or not."""
         serving = next(iter(self.serving(passage, every).candidates), None)
-        if serving is None or self._table.table.policy.overflow:
+        if serving is None or self._table.table.policy.overflow_to_fallbacks:
             return frozenset(each.id for each in every.candidates)
         step = _step(every, serving)
         return frozenset(each.id for each in every.candidates if _step(every, each) == step)

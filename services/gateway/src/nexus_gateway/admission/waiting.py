@@ -43,7 +43,7 @@ class Waiter:
 class WaitingRoom:
     """While anybody waits, a place that comes free is kept for the one whose turn it is, who wakes and plans anew."""
 
-    def __init__(self, choices: Choices, places: Bulkheads, tenant_share: float) -> None:
+    def __init__(self, choices: Choices, places: Bulkheads[Waiter], tenant_share: float) -> None:
         self._choices = choices
         self._places = places
         self._tenant_share = tenant_share

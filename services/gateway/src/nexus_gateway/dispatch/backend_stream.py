@@ -7,12 +7,13 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc import Peer, StreamCall
+from nexus_operations import Spec
 from nexus_routing import Candidate
 
 from nexus_gateway.core import Passage
@@ -65,27 +66,21 @@ class Watchdog:
 DECODE = msgspec.json.Decoder().decode
 
 
-def has_content(message: inference_pb2.StreamResponse) -> bool:
+def has_content(message: inference_pb2.StreamResponse, spec: Spec) -> bool:
     """Text, a tool call, reasoning, a finish reason, or the end itself. Raises UPSTREAM_MALFORMED."""
     event = message.WhichOneof("event")
     if event == "chunks":
-        return any(_is_real(chunk) for chunk in message.chunks.json)
+        return any(_is_real(chunk, spec) for chunk in message.chunks.json)
     return event == "finish"
 
 
-def _is_real(chunk: str) -> bool:
+def _is_real(chunk: str, spec: Spec) -> bool:
     try:
-        return any(_says_something(choice) for choice in DECODE(chunk)["choices"])
+        return any(spec.has_content(choice) for choice in DECODE(chunk)[spec.rows])
     except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
         raise MeshError(
             Reason.UPSTREAM_MALFORMED, "The backend sent something that is no chunk of an answer."
         ) from None
-
-
-def _says_something(choice: dict[str, Any]) -> bool:
-    if choice.get("finish_reason") or choice.get("text"):
-        return True
-    return any(value for key, value in (choice.get("delta") or {}).items() if key != "role")
 
 
 Messages = AsyncGenerator[inference_pb2.StreamResponse, None]
@@ -107,6 +102,7 @@ class BackendStream:
         self._peer = peer
         self._ride = ride
         self._candidate = candidate
+        self._spec = passage.request.spec
         self._limits = passage.limits
         self._limit = passage.limits.first_token
         self._begun = False
@@ -174,7 +170,7 @@ class BackendStream:
         """Stores an early message; whether it is content."""
         self.early.append(message)
         try:
-            return has_content(message)
+            return has_content(message, self._spec)
         except MeshError as error:
             raise self._judged(error) from None
 

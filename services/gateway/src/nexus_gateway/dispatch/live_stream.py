@@ -7,11 +7,11 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 from nexus.inference.v1 import inference_pb2
 from nexus.inference.v1.inference_pb2 import Served
-from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_routing import Capability, plan
 
 from nexus_gateway.core import CANDIDATES, Passage
@@ -95,7 +95,7 @@ class Resumer:
             raise
         return stream
 
-    async def _open(self, passage: Passage, body: dict[str, Any] | None) -> BackendStream | None:
+    async def _open(self, passage: Passage, body: JsonObject | None) -> BackendStream | None:
         passage.continued, passage.resuming = body, True
         try:
             return await self._dispatcher.go_on(passage)
@@ -128,7 +128,11 @@ class LiveStream:
     """
 
     def __init__(
-        self, opening: Coroutine[Any, Any, BackendStream], resumer: Resumer, costs: Costs, passage: Passage
+        self,
+        opening: Coroutine[object, object, BackendStream],
+        resumer: Resumer,
+        costs: Costs,
+        passage: Passage,
     ) -> None:
         """`opening`: the stream of whoever has content first."""
         self._passage = passage

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonObject
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dispatch.backend_stream import BackendStream
@@ -27,7 +27,7 @@ Run = tuple[str, str]
 
 def is_repeatable(request: InferenceRequest) -> bool:
     """Whether an answer is told from another one by its text."""
-    if request.operation != model_pb2.OPERATION_CHAT or request.answers != 1:
+    if not request.spec.resumable or request.answers != 1:
         return False
     return not any(request.outline.get(name) for name in MORE_THAN_TEXT)
 
@@ -50,7 +50,7 @@ class Partial:
         """A message that goes to the client."""
         self._chunks.extend(message.chunks.json)
 
-    def continuation(self, body: dict[str, Any]) -> dict[str, Any] | None:
+    def continuation(self, body: JsonObject) -> JsonObject | None:
         """The body that asks for the rest; None when there is nothing to go on with, or no room for more."""
         parts = self._pieces() or []
         if not parts or any(field != "content" for field, _ in parts):

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from nexus_routing import Candidate, Load, Table, Target
 
@@ -97,15 +97,15 @@ class Bulkhead:
         self.peak = peak
 
 
-class Bulkheads:
+class Bulkheads(Generic[T]):
     """On every request's path: a few look-ups, no waiting. Those of a target without a bulkhead never run out."""
 
     def __init__(self, bulkhead: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.active: dict[str, int] = {}
         """Our running requests by target, places kept for somebody included."""
         self.full: set[str] = set()
-        self.lines: dict[str, ModelQueue[Any]] = {}
-        self.crowded: dict[str, ModelQueue[Any]] = {}
+        self.lines: dict[str, ModelQueue[T]] = {}
+        self.crowded: dict[str, ModelQueue[T]] = {}
         """Models somebody waits for. Whoever was served goes to the end: they share targets in turns."""
         self.freed: Callable[[str], None] = _nobody_waits
         """Told of every target a request has left, while somebody waits."""
@@ -113,7 +113,7 @@ class Bulkheads:
         self._clock = clock
         self._assumed = bulkhead
 
-    def line(self, model: str) -> ModelQueue[Any]:
+    def line(self, model: str) -> ModelQueue[T]:
         line = self.lines.get(model)
         if line is None:
             line = self.lines[model] = ModelQueue(model, self._clock)

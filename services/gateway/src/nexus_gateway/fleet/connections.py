@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
-from nexus_mesh.process import Mesh
 from nexus_mesh.rpc import Peer
 from nexus_routing import Endpoint, State, Table
 
@@ -17,10 +16,20 @@ __all__ = ["Acquaintance", "Peers", "Reachability", "connecting"]
 DROP_GRACE = 35 * 60.0
 
 
+class Dialler(Protocol):
+    """What is needed of Mesh."""
+
+    def dial(self, address: str, server_name: str) -> Peer: ...
+
+    async def hang_up(self, peer: Peer, grace: float) -> None: ...
+
+    def spawn(self, coroutine: Coroutine[object, object, None], *, name: str) -> asyncio.Task[None]: ...
+
+
 class Peers:
     """One peer per endpoint."""
 
-    def __init__(self, mesh: Mesh[Any], connect_timeout: float) -> None:
+    def __init__(self, mesh: Dialler, connect_timeout: float) -> None:
         self._mesh = mesh
         self._connect_timeout = connect_timeout
         self._peers: dict[Endpoint, Peer] = {}
@@ -89,7 +98,7 @@ FIRST_LOOK, LONGEST_WAIT = 0.2, 0.5
 class Spawn(Protocol):
     """Mesh.spawn."""
 
-    def __call__(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]: ...
+    def __call__(self, coroutine: Coroutine[object, object, None], *, name: str) -> asyncio.Task[None]: ...
 
 
 class Reachability:
@@ -98,7 +107,7 @@ class Reachability:
     def __init__(self, connects: Callable[[Endpoint], Awaitable[bool]], spawn: Spawn) -> None:
         self._connects = connects
         self._spawn = spawn
-        self._looking: dict[Endpoint, asyncio.Task[Any]] = {}
+        self._looking: dict[Endpoint, asyncio.Task[None]] = {}
         self._hints: dict[Endpoint, asyncio.Event] = {}
         self.unreachable: dict[Endpoint, str] = {}
 
@@ -148,7 +157,7 @@ class Acquaintance:
     def __init__(self, connects: Callable[[Endpoint], Awaitable[bool]], spawn: Spawn) -> None:
         self._connects = connects
         self._spawn = spawn
-        self._calling: dict[Endpoint, asyncio.Task[Any]] = {}
+        self._calling: dict[Endpoint, asyncio.Task[None]] = {}
         self._met: set[Endpoint] = set()
 
     def has_met(self, endpoint: Endpoint) -> bool:

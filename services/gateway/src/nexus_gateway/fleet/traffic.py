@@ -35,10 +35,10 @@ class Traffic:
         self,
         reachability: Reachability,
         breakers: Breakers,
-        places: Bulkheads | None = None,
+        places: Bulkheads[object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.places = places or Bulkheads()
+        self.places: Bulkheads[object] = places or Bulkheads()
         self.active = self.places.active
         self.reachability = reachability
         self.breakers = breakers

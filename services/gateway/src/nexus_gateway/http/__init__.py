@@ -1,6 +1,6 @@
 """HTTP as transport: connections, framing, limits, who may call, one request and its answer. It knows no dialect."""
 
-from nexus_gateway.http.endpoint import Endpoint, Handler, Row, Strangers
+from nexus_gateway.http.endpoint import Endpoint, Handler, Row, SlashRouter, Strangers
 from nexus_gateway.http.exchange import DONE, Exchange, beat, check_media_type
 from nexus_gateway.http.guard import ORIGIN, HostGuard, Origins, is_too_wide, local_names
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
@@ -24,6 +24,7 @@ __all__ = [
     "Origins",
     "Row",
     "SayError",
+    "SlashRouter",
     "Strangers",
     "answer_to",
     "beat",

@@ -85,14 +85,18 @@ class Connection(Protocol):
     def evict(self) -> None: ...
 
 
+Idle = OrderedDict[Connection, None]
+"""Connections of one address without a request under way, the longest idle first. Each keeps itself in it."""
+
+
 class _Address:
-    """The connections of one address. `idle`: those without a request under way, the longest idle first."""
+    """The connections of one address."""
 
     __slots__ = ("held", "idle")
 
     def __init__(self) -> None:
         self.held = 0
-        self.idle: OrderedDict[Connection, None] = OrderedDict()
+        self.idle: Idle = OrderedDict()
 
 
 class Slots:
@@ -110,8 +114,11 @@ class Slots:
         """Whether even those who are to be told that there is no room are too many."""
         return self.held > self._slots + max(LEAST_SPARE, int(self._slots * SPARE))
 
-    def enter(self, address: str, connection: Connection) -> bool:
-        """Takes a slot for a new connection, which is idle; whether there was one, or one could be had."""
+    def enter(self, address: str, connection: Connection) -> Idle | None:
+        """Takes a slot for a new connection, which is idle; None when there was none, and none could be had.
+
+        Who is only to be told so makes no room for the next one.
+        """
         known = self._addresses.get(address)
         if known is None:
             known = self._addresses[address] = _Address()
@@ -122,8 +129,10 @@ class Slots:
             roomy = self._evict(address)
         elif self.held > self._slots:
             roomy = self._evict(self._largest())
+        if not roomy:
+            return None
         known.idle[connection] = None
-        return roomy
+        return known.idle
 
     def leave(self, address: str, connection: Connection) -> None:
         """The connection is gone."""
@@ -131,16 +140,6 @@ class Slots:
             self._evicted.remove(connection)
         else:
             self._free(address, connection)
-
-    def busy(self, address: str, connection: Connection) -> None:
-        """A request is under way on it."""
-        if connection not in self._evicted:
-            self._addresses[address].idle.pop(connection, None)
-
-    def idle(self, address: str, connection: Connection) -> None:
-        """No request is, from now on."""
-        if connection not in self._evicted:
-            self._addresses[address].idle[connection] = None
 
     def _free(self, address: str, connection: Connection) -> None:
         known = self._addresses[address]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +13,7 @@ from functools import lru_cache
 
 from nexus_mesh.core import MeshError, Reason, logger, set_request_id
 from prometheus_client import Counter, Histogram
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
@@ -20,7 +22,7 @@ from nexus_gateway.http.guard import HostGuard, Origins
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
 from nexus_gateway.intake import BodyBudget, Hold
 
-__all__ = ["Authenticate", "Endpoint", "Handler", "Row", "Strangers"]
+__all__ = ["Authenticate", "Endpoint", "Handler", "Row", "SlashRouter", "Strangers"]
 
 
 Handler = Callable[[Exchange], Awaitable[None]]
@@ -129,6 +131,7 @@ _DRAINING = MeshError(
 )
 
 
+SLASHES = re.compile("/{2,}")
 PREFIXES = ("/v1", "")
 """Clients are configured with and without /v1; both work."""
 
@@ -227,6 +230,16 @@ class Endpoint:
         elif exchange.tail is not None:
             _FAILED_STREAMS.labels(code_of(error, mid_stream=True)).inc()
             await exchange.end(exchange.tail(error))
+
+
+class SlashRouter(Router):
+    """Slashes that are doubled, or stand at the end, mean nothing: base URLs are joined with paths by people."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if "//" in path or path.endswith("/"):
+            scope["path"] = SLASHES.sub("/", path).rstrip("/") or "/"
+        await super().__call__(scope, receive, send)
 
 
 def _owner(exchange: Exchange) -> str:

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from nexus_mesh.core import MeshError, Reason, Turns
+from nexus_mesh.core import JsonObject, MeshError, Reason, Turns
 from prometheus_client import Counter, Gauge
 
 from nexus_gateway.core import LARGE, InferenceRequest
@@ -186,7 +185,7 @@ class Hold:
             self._size = 0
 
 
-Check = Callable[[dict[str, Any], int], InferenceRequest]
+Check = Callable[[JsonObject, int], InferenceRequest]
 """From the object in a body and the body's size to the checked request. Raises MeshError."""
 
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import prometheus_client
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, telemetry
-from nexus_routing import FREE, Candidate, Operation, names
+from nexus_operations import spec_of
+from nexus_routing import FREE, Candidate
 
-from nexus_gateway.core import InferenceRequest, Passage, estimate
+from nexus_gateway.core import InferenceRequest, Passage
 
 __all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]
 
@@ -24,7 +24,7 @@ def settle(passage: Passage) -> None:
     """
     if passage.usage is None and passage.chunks:
         tokens = max(1, passage.chunks - 1 - passage.finished)
-        prompt = passage.counted or estimate(passage.request)
+        prompt = passage.counted or passage.request.prompt.tokens
         passage.usage = inference_pb2.Usage(prompt_tokens=prompt, completion_tokens=tokens)
         passage.estimated = True
 
@@ -33,8 +33,6 @@ FIRST_MEAN = 256.0
 """Tokens of an answer of a model that has not answered yet."""
 SHARE = 0.1
 """Of the newest answer in the mean."""
-MAXIMUM = ("max_completion_tokens", "max_tokens")
-"""What a request calls the most tokens of one choice; the first it has counts."""
 KEPT = 1024
 """Models whose mean is remembered."""
 
@@ -66,15 +64,12 @@ class Costs:
             return 0.0
         if passage.cost is not None:
             return passage.cost
-        prompt = passage.counted or estimate(passage.request)
+        prompt = passage.counted or passage.request.prompt.tokens
         return candidate.price.cost(prompt, self._answer_tokens(passage.request, candidate.model.id))
 
     def _answer_tokens(self, request: InferenceRequest, model: str) -> float:
-        if request.operation == model_pb2.OPERATION_EMBEDDING:
-            return 0.0
-        body = request.outline
-        most = next((body[name] for name in MAXIMUM if body.get(name, -1) >= 0), None)
-        return self._means.get(model, FIRST_MEAN) if most is None else most * request.answers
+        most = request.spec.most(request.outline)
+        return self._means.get(model, FIRST_MEAN) if most is None or most < 0 else most * request.answers
 
 
 log = telemetry.logger("requests")
@@ -149,7 +144,7 @@ def begin() -> None:
 def end(passage: Passage) -> None:
     """A request ended, however it did."""
     ACTIVE.dec()
-    operation, seconds = _name(passage.request.operation), time.monotonic() - passage.started
+    operation, seconds = passage.request.spec.name, time.monotonic() - passage.started
     _requests(operation, passage.outcome).inc()
     _seconds(operation).observe(seconds)
     if passage.first_content is not None:
@@ -166,7 +161,7 @@ def end(passage: Passage) -> None:
 
 def refused(operation: int, error: MeshError) -> None:
     """A request was turned away before it began."""
-    _requests(_name(operation), error.reason.value.lower()).inc()
+    _requests(spec_of(operation).name, error.reason.value.lower()).inc()
 
 
 def _write_line(passage: Passage, operation: str, seconds: float) -> None:
@@ -194,8 +189,3 @@ def _write_line(passage: Passage, operation: str, seconds: float) -> None:
         tenant=principal.tenant if principal else None,
         scrubbed=None if passage.scrubbed is None else dict(passage.scrubbed),
     )
-
-
-@lru_cache(maxsize=16)
-def _name(operation: int) -> str:
-    return names(Operation, (operation,))

@@ -14,7 +14,7 @@ from nexus_routing import Endpoint, Explanation, explain
 
 from nexus_gateway.access import Authenticator, Principal
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage, reword, room
+from nexus_gateway.core import InferenceRequest, Passage, reword
 from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
@@ -146,7 +146,7 @@ class Pipeline:
         `prompt_tokens`: counted and not estimated; 0 = not known.
         """
         passage = Passage(request, self._limits, dry=True)
-        passage.room = room(request.operation, prompt_tokens) if prompt_tokens else 0
+        passage.room = prompt_tokens + request.spec.generates if prompt_tokens else 0
         async with self._through(passage, Way.EXPLAIN):
             now = self.traffic.look(passage.tenant)
             inside = explain(self.table.table, requirements_of(request, passage.room), now)

@@ -12,7 +12,7 @@ from nexus_routing import Plan, Requirements, Table, plan
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage, room
+from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, settle
@@ -258,7 +258,7 @@ class Fit(Step):
         except MeshError:
             return 0
         passage.counted = counted.prompt_tokens
-        needed = 0 if counted.estimated else room(passage.request.operation, counted.prompt_tokens)
+        needed = 0 if counted.estimated else counted.prompt_tokens + passage.request.spec.generates
         return needed if needed > candidate.model.context_tokens else 0
 
 
@@ -283,7 +283,7 @@ class Admit(Step):
     late: ClassVar[bool] = True
 
     def __init__(
-        self, places: Bulkheads, admission: Admission, again: Callable[[Passage], Awaitable[None]]
+        self, places: Bulkheads[object], admission: Admission, again: Callable[[Passage], Awaitable[None]]
     ) -> None:
         """`again` has the steps before look anew."""
         self._places = places

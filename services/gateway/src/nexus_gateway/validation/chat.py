@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonObject
 
 from nexus_gateway.validation.habits import tidy_chat
 from nexus_gateway.validation.images import clean_image_url
@@ -46,12 +47,12 @@ _OF_IMAGE = frozenset({"url", "detail"})
 _OF_AUDIO = frozenset({"data", "format"})
 
 
-def check_messages(messages: Any, needs: dict[int, str]) -> None:
+def check_messages(messages: object, needs: dict[int, str]) -> None:
     """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`.
 
     Images are put under their true names on the way.
     """
-    array(messages, "messages")
+    messages = array(messages, "messages")
     if not messages:
         raise missing("messages")
     for index, message in enumerate(messages):
@@ -68,13 +69,13 @@ def check_messages(messages: Any, needs: dict[int, str]) -> None:
             raise missing(f"messages[{index}].tool_call_id")
 
 
-def _refuse_role(message: dict[str, Any], path: str) -> None:
+def _refuse_role(message: JsonObject, path: str) -> None:
     if "role" not in message:
         raise missing(path)
     _role(message["role"], path)
 
 
-def _check_content(message: dict[str, Any], path: str, needs: dict[int, str]) -> None:
+def _check_content(message: JsonObject, path: str, needs: dict[int, str]) -> None:
     content = message.get("content")
     if content is None:
         if message["role"] in _MAY_LACK_CONTENT:
@@ -86,8 +87,8 @@ def _check_content(message: dict[str, Any], path: str, needs: dict[int, str]) ->
         _check_part(part, f"{path}[{index}]", needs)
 
 
-def _check_part(part: Any, path: str, needs: dict[int, str]) -> None:
-    mapping(part, path)
+def _check_part(part: object, path: str, needs: dict[int, str]) -> None:
+    part = mapping(part, path)
     kind = part.get("type")
     if kind is None:
         raise missing(f"{path}.type")
@@ -106,12 +107,12 @@ def _check_part(part: Any, path: str, needs: dict[int, str]) -> None:
             del part[name]
 
 
-def _text_part(value: Any, path: str, _: dict[int, str]) -> None:
+def _text_part(value: object, path: str, _: dict[int, str]) -> None:
     text(value, path)
 
 
-def _image_part(value: Any, path: str, needs: dict[int, str]) -> None:
-    mapping(value, path)
+def _image_part(value: object, path: str, needs: dict[int, str]) -> None:
+    value = mapping(value, path)
     if "url" not in value:
         raise missing(f"{path}.url")
     text(value["url"], f"{path}.url")
@@ -121,8 +122,8 @@ def _image_part(value: Any, path: str, needs: dict[int, str]) -> None:
     needs[model_pb2.CAPABILITY_VISION] = "messages"
 
 
-def _audio_part(value: Any, path: str, needs: dict[int, str]) -> None:
-    mapping(value, path)
+def _audio_part(value: object, path: str, needs: dict[int, str]) -> None:
+    value = mapping(value, path)
     for name in ("data", "format"):
         if name not in value:
             raise missing(f"{path}.{name}")
@@ -146,7 +147,7 @@ _PARTS: dict[str, Callable[[Any, str, dict[int, str]], None]] = {
 }
 
 
-def _check_rest(message: dict[str, Any], path: str) -> None:
+def _check_rest(message: JsonObject, path: str) -> None:
     if message.get("name") is not None:
         _name(message["name"], f"{path}.name")
     if message.get("tool_call_id") is not None:
@@ -155,8 +156,8 @@ def _check_rest(message: dict[str, Any], path: str) -> None:
         _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
 
 
-def _check_tool_calls(calls: Any, path: str) -> None:
-    array(calls, path)
+def _check_tool_calls(calls: object, path: str) -> None:
+    calls = array(calls, path)
     for index, call in enumerate(calls):
         here = f"{path}[{index}]"
         mapping(call, here)
@@ -165,15 +166,15 @@ def _check_tool_calls(calls: Any, path: str) -> None:
         if "function" not in call:
             raise missing(f"{here}.function")
         function = call["function"]
-        mapping(function, f"{here}.function")
+        function = mapping(function, f"{here}.function")
         for name in ("name", "arguments"):
             if name not in function:
                 raise missing(f"{here}.function.{name}")
             text(function[name], f"{here}.function.{name}")
 
 
-def _modalities(value: Any, path: str) -> None:
-    array(value, path)
+def _modalities(value: object, path: str) -> None:
+    value = array(value, path)
     for index, item in enumerate(value):
         one_of("text", "audio")(item, f"{path}[{index}]")
     if "audio" in value:
@@ -209,7 +210,7 @@ NOTHING: dict[str, tuple[Any, ...]] = {
 """Values that ask for what comes without the parameter."""
 
 
-def check_chat(body: dict[str, Any]) -> tuple[dict[int, str], int]:
+def check_chat(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for. MeshError INVALID_REQUEST or UNSUPPORTED_PARAMETER."""
     tidy_chat(body)
     check_object(body, OF_CHAT, ("model", "messages"))

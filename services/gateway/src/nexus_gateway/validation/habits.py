@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from nexus_mesh.core import JsonArray, JsonObject
 
 __all__ = ["tidy_chat", "tidy_messages"]
 
-Part = dict[str, Any]
+Part = JsonObject
 
 
-def tidy_messages(messages: list[Any]) -> None:
+def tidy_messages(messages: JsonArray) -> None:
     """Changes the messages in place; the list keeps its length and order."""
-    waiting: list[dict[str, Any]] = []
+    waiting: list[JsonObject] = []
     for place, message in enumerate(messages):
         if type(message) is not dict:
             continue
@@ -29,7 +30,7 @@ def tidy_messages(messages: list[Any]) -> None:
             _tidy_result(message, waiting)
 
 
-def _tidy_calls(calls: list[dict[str, Any]], place: int) -> None:
+def _tidy_calls(calls: list[JsonObject], place: int) -> None:
     """Arguments as the text they are for OpenAI, and an id for calls of engines that give none."""
     for number, call in enumerate(calls):
         function = call.get("function")
@@ -43,7 +44,7 @@ def _tidy_calls(calls: list[dict[str, Any]], place: int) -> None:
             call["id"] = f"call_{place}_{number}"
 
 
-def _tidy_result(message: dict[str, Any], waiting: list[dict[str, Any]]) -> None:
+def _tidy_result(message: JsonObject, waiting: list[JsonObject]) -> None:
     """A tool that gives nothing back; a result without an id answers the first call that still waits for its own."""
     if message.get("content") is None:
         message["content"] = ""
@@ -55,12 +56,12 @@ def _tidy_result(message: dict[str, Any], waiting: list[dict[str, Any]]) -> None
     waiting[:] = [call for call in waiting if call.get("id") != answered]
 
 
-def _called(call: dict[str, Any]) -> Any:
+def _called(call: JsonObject) -> Any:
     function = call.get("function")
     return function.get("name") if type(function) is dict else None
 
 
-def _tidy_parts(message: dict[str, Any]) -> None:
+def _tidy_parts(message: JsonObject) -> None:
     parts = message["content"]
     if message.get("role") == "assistant" and any(_is_thought(part) for part in parts):
         thoughts = [part.get("thinking", part.get("text", "")) for part in parts if _is_thought(part)]
@@ -69,13 +70,15 @@ def _tidy_parts(message: dict[str, Any]) -> None:
     message["content"] = [_part(part) for part in parts]
 
 
-def _is_thought(part: Any) -> bool:
+def _is_thought(part: object) -> bool:
     """A thought has a field of its own in a message; nobody but who wrote it can read a redacted one."""
     return type(part) is dict and part.get("type") in ("thinking", "reasoning", "redacted_thinking")
 
 
-def _part(part: Any) -> Any:
-    kind = part.get("type") if type(part) is dict else None
+def _part(part: object) -> object:
+    if type(part) is not dict:
+        return part
+    kind = part.get("type")
     spelling = SPELLINGS.get(kind) if type(kind) is str else None
     return part if spelling is None else spelling(part)
 
@@ -124,7 +127,7 @@ CHOICES = {"any": "required", "required": "required", "auto": "auto", "none": "n
 """LangChain and Anthropic say `any`."""
 
 
-def tidy_chat(body: dict[str, Any]) -> None:
+def tidy_chat(body: JsonObject) -> None:
     """Changes a chat's body in place."""
     for name in WHOLE_NUMBERS:
         value = body.get(name)
@@ -142,7 +145,7 @@ def tidy_chat(body: dict[str, Any]) -> None:
         tidy_messages(body["messages"])
 
 
-def _tidy_stop(body: dict[str, Any]) -> None:
+def _tidy_stop(body: JsonObject) -> None:
     """An empty text would end every answer before it begins: nobody means that."""
     stop = body["stop"]
     if stop == "":
@@ -171,7 +174,7 @@ def _tool(tool: Any) -> Any:
     return tool
 
 
-def _tidy_choice(body: dict[str, Any]) -> None:
+def _tidy_choice(body: JsonObject) -> None:
     choice = body["tool_choice"]
     if type(choice) is str:
         body["tool_choice"] = CHOICES.get(choice, choice)
@@ -189,7 +192,7 @@ def _tidy_choice(body: dict[str, Any]) -> None:
         _tidy_allowed(body, choice)
 
 
-def _tidy_allowed(body: dict[str, Any], choice: dict[str, Any]) -> None:
+def _tidy_allowed(body: JsonObject, choice: JsonObject) -> None:
     """A choice among some of the tools is a choice among all of a shorter list, which every engine knows."""
     allowed = choice.get("allowed_tools", choice)
     given = allowed.get("tools") if type(allowed) is dict else None
@@ -208,7 +211,7 @@ def _name(tool: Any) -> str | None:
     return name if type(name) is str else None
 
 
-def _tidy_format(body: dict[str, Any]) -> None:
+def _tidy_format(body: JsonObject) -> None:
     wanted = body["response_format"]
     if not wanted:
         del body["response_format"]
@@ -225,6 +228,6 @@ def _tidy_format(body: dict[str, Any]) -> None:
         body["response_format"] = {**wanted, "json_schema": {"name": "answer", **_without_nulls(spec)}}
 
 
-def _without_nulls(found: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(found: JsonObject) -> JsonObject:
     """Optional nulls mean "default"; engines in languages with strict types fall over them."""
     return {name: value for name, value in found.items() if value is not None}

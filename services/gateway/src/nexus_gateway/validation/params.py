@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from nexus_mesh.core import JsonArray, JsonObject
+
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
 MAX_WEIGHT = 1e6
 
-Rule = Callable[[Any, str], None]
+Rule = Callable[[object, str], object]
 """Takes a value and its path; raises MeshError when the value will not do."""
 
 
-def check_object(body: dict[str, Any], rules: Mapping[str, Rule], required: Iterable[str]) -> None:
+def check_object(body: JsonObject, rules: Mapping[str, Rule], required: Iterable[str]) -> None:
     """Checks the parameters that have a rule; the others pass. Optional nulls mean "default": they go."""
     for name in required:
         if name not in body:
@@ -31,30 +33,32 @@ def check_object(body: dict[str, Any], rules: Mapping[str, Rule], required: Iter
         del body[name]
 
 
-def drop_nothings(body: dict[str, Any], nothings: Mapping[str, tuple[Any, ...]]) -> None:
+def drop_nothings(body: JsonObject, nothings: Mapping[str, tuple[object, ...]]) -> None:
     """Takes out the parameters whose value asks for what comes without them."""
     for name in nothings.keys() & body.keys():
         if body[name] in nothings[name]:
             del body[name]
 
 
-def boolean(value: Any, path: str) -> None:
+def boolean(value: object, path: str) -> None:
     if type(value) is not bool:
         raise wrong_type(path, "a boolean", value)
 
 
-def mapping(value: Any, path: str) -> None:
+def mapping(value: object, path: str) -> JsonObject:
     if type(value) is not dict:
         raise wrong_type(path, "an object", value)
+    return value
 
 
-def array(value: Any, path: str) -> None:
+def array(value: object, path: str) -> JsonArray:
     if type(value) is not list:
         raise wrong_type(path, "an array", value)
+    return value
 
 
 def integer(low: int, high: int) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not int:
             raise wrong_type(path, "an integer", value)
         if not low <= value <= high:
@@ -64,7 +68,7 @@ def integer(low: int, high: int) -> Rule:
 
 
 def number(low: float, high: float) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not float and type(value) is not int:
             raise wrong_type(path, "a number", value)
         if not low <= value <= high:
@@ -76,7 +80,7 @@ def number(low: float, high: float) -> Rule:
 def string(longest: int, *, shortest: int = 0) -> Rule:
     """A string that becomes a name or a label somewhere: bounded, and without NUL."""
 
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
         if not shortest <= len(value) <= longest:
@@ -87,14 +91,14 @@ def string(longest: int, *, shortest: int = 0) -> Rule:
     return check
 
 
-def text(value: Any, path: str) -> None:
+def text(value: object, path: str) -> None:
     """A string of any length and content."""
     if type(value) is not str:
         raise wrong_type(path, "a string", value)
 
 
 def one_of(*words: str) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
         if value not in words:
@@ -104,7 +108,7 @@ def one_of(*words: str) -> Rule:
 
 
 def text_or_texts(most: int, least: int = 1) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is str:
             return
         if type(value) is not list:
@@ -117,9 +121,9 @@ def text_or_texts(most: int, least: int = 1) -> Rule:
     return check
 
 
-def labels(value: Any, path: str) -> None:
+def labels(value: object, path: str) -> None:
     """`metadata`: pairs of short strings."""
-    mapping(value, path)
+    value = mapping(value, path)
     if len(value) > 64:
         raise bad_value(path, "have at most 64 keys")
     for key, item in value.items():
@@ -127,9 +131,9 @@ def labels(value: Any, path: str) -> None:
         string(4096)(item, f"{path}.{key[:64]}")
 
 
-def token_weights(value: Any, path: str) -> None:
+def token_weights(value: object, path: str) -> None:
     """`logit_bias`: token id -> weight."""
-    mapping(value, path)
+    value = mapping(value, path)
     weight = number(-MAX_WEIGHT, MAX_WEIGHT)
     for key, item in value.items():
         weight(item, f"{path}.{key[:64]}")
@@ -146,14 +150,14 @@ SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"stop": ([],), "logit_bias": ({},)}
 """Values that ask for what comes without the parameter."""
 
 
-def check_stream_options(value: Any, path: str) -> None:
-    mapping(value, path)
+def check_stream_options(value: object, path: str) -> None:
+    value = mapping(value, path)
     for name in ("include_usage", "include_obfuscation"):
         if value.get(name) is not None:
             boolean(value[name], f"{path}.{name}")
 
 
-def token_limit(value: Any, path: str) -> None:
+def token_limit(value: object, path: str) -> None:
     """At least one token, or the -1 by which local engines mean no limit."""
     if value != -1 or type(value) is not int:
         _tokens(value, path)
@@ -183,7 +187,7 @@ SAMPLING: dict[str, Rule] = {
 }
 
 
-def streaming(body: dict[str, Any]) -> tuple[bool, bool]:
+def streaming(body: JsonObject) -> tuple[bool, bool]:
     """Whether to stream, and whether to end the stream with usage."""
     stream = body.get("stream", False)
     options = body.get("stream_options")
@@ -224,7 +228,7 @@ DENIED: dict[str, str] = {
 template. Everything else is a matter of who asks."""
 
 
-def refuse_denied(found: dict[str, Any], path: str = "") -> None:
+def refuse_denied(found: JsonObject, path: str = "") -> None:
     """MeshError UNSUPPORTED_PARAMETER if `found`, the object at `path`, has a denied key."""
     if DENIED.keys().isdisjoint(found):
         return

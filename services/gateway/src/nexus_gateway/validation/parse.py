@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
 
-from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import Form, Operation, Shape, spec_of
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
@@ -30,7 +29,7 @@ RUNNER = frozenset({
 
 
 def granted(
-    body: Mapping[str, Any], passthrough: Collection[str] = (), *, manages: bool = False
+    body: Mapping[str, object], passthrough: Collection[str] = (), *, manages: bool = False
 ) -> list[str]:
     """The parameters of a request that go to a backend though they do not shape the answer.
 
@@ -51,7 +50,7 @@ def granted(
     return let
 
 
-def _unlisted(body: Mapping[str, Any]) -> Iterator[tuple[str, bool, Collection[str]]]:
+def _unlisted(body: Mapping[str, object]) -> Iterator[tuple[str, bool, Collection[str]]]:
     """What is on no table: its name, whether it decides about a model's residence, and names it might have meant."""
     for name in body:
         if name not in ANYWHERE:
@@ -79,14 +78,15 @@ def _refused(name: str, residence: bool, known: Collection[str]) -> MeshError:
     )
 
 
-Check = Callable[[dict[str, Any]], tuple[dict[int, str], int]]
+Check = Callable[[JsonObject], tuple[dict[int, str], int]]
 """What a body needs (capability -> the parameter that asks for it), and how many answers."""
 
 CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
-    model_pb2.OPERATION_CHAT: (check_chat, OF_CHAT),
-    model_pb2.OPERATION_COMPLETION: (check_completion, OF_COMPLETION),
-    model_pb2.OPERATION_EMBEDDING: (check_embedding, OF_EMBEDDING),
+    Operation.CHAT: (check_chat, OF_CHAT),
+    Operation.COMPLETION: (check_completion, OF_COMPLETION),
+    Operation.EMBEDDING: (check_embedding, OF_EMBEDDING),
 }
+"""What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 
 
 ANYWHERE: dict[str, Rule] = {**OF_EMBEDDING, **OF_COMPLETION, **OF_CHAT, **ENGINE}
@@ -116,7 +116,7 @@ def parse_request(
 
 def check_request(
     operation: int,
-    parsed: dict[str, Any],
+    parsed: JsonObject,
     *,
     size: int,
     request_id: str,
@@ -142,6 +142,9 @@ def check_request(
     needs, answers = check(parsed)
     _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
+    spec = spec_of(operation)
+    if stream and spec.shape is not Shape.CHUNKS:
+        raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")
 
     return InferenceRequest(
         operation=operation,
@@ -154,12 +157,12 @@ def check_request(
         request_id=request_id,
         credential=credential,
         answers=answers,
-        base64=operation == model_pb2.OPERATION_EMBEDDING and _take_base64(parsed),
+        base64=spec.form is Form.VECTOR and _take_base64(parsed),
         size=size,
     )
 
 
-def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _check_engine(body: JsonObject, known: Mapping[str, Rule]) -> None:
     """The types of what engines take beyond the endpoint's own parameters; who may send it is decided later."""
     extra = body.keys() - known.keys()
     if not extra:
@@ -174,7 +177,7 @@ def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
                 rule(body["options"][name], f"options.{name}")
 
 
-def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _refuse_unknown(body: JsonObject, known: Mapping[str, Rule]) -> None:
     for name in body:
         if name not in known:
             raise invalid(
@@ -182,7 +185,7 @@ def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
             )
 
 
-def _take_base64(body: dict[str, Any]) -> bool:
+def _take_base64(body: JsonObject) -> bool:
     wanted = body.get("encoding_format") == "base64"
     body["encoding_format"] = "float"
     return wanted

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonArray, JsonObject
 
 from nexus_gateway.validation.params import (
     MAX_ALTERNATIVES,
@@ -29,7 +28,7 @@ MAX_IDS = 300_000
 _EXPECTED = "a string, an array of strings, or arrays of token ids"
 
 
-def check_texts_or_tokens(value: Any, path: str, most: int) -> tuple[int, bool]:
+def check_texts_or_tokens(value: object, path: str, most: int) -> tuple[int, bool]:
     """How many inputs `value` holds, and whether they are token ids. MeshError INVALID_REQUEST."""
     if type(value) is str:
         return 1, False
@@ -56,7 +55,7 @@ def check_texts_or_tokens(value: Any, path: str, most: int) -> tuple[int, bool]:
     return len(value), kind is list
 
 
-def _check_ids(ids: list[Any], path: str) -> None:
+def _check_ids(ids: JsonArray, path: str) -> None:
     if not ids:
         raise bad_value(path, "not be empty")
     if set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) < 2**31:
@@ -88,7 +87,7 @@ OF_COMPLETION: dict[str, Rule] = {
 }
 
 
-def check_completion(body: dict[str, Any]) -> tuple[dict[int, str], int]:
+def check_completion(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for: every prompt gives `n` of them."""
     check_object(body, OF_COMPLETION, ("model", "prompt"))
     drop_nothings(body, SAYS_NOTHING)
@@ -116,7 +115,7 @@ MAX_INPUTS = 2048
 MAX_DIMENSIONS = 65_536
 
 
-def _never_streamed(value: Any, path: str) -> None:
+def _never_streamed(value: object, path: str) -> None:
     if value is not False:
         raise unsupported(path, "embeddings come in one piece. Remove it.")
 
@@ -131,7 +130,7 @@ OF_EMBEDDING: dict[str, Rule] = {
 }
 
 
-def check_embedding(body: dict[str, Any]) -> tuple[dict[int, str], int]:
+def check_embedding(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and vectors asked for."""
     check_object(body, OF_EMBEDDING, ("model", "input"))
     inputs, tokens = check_texts_or_tokens(body["input"], "input", MAX_INPUTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import JsonArray, JsonObject, MeshError
 
 from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, string
 from nexus_gateway.validation.pattern import states, trouble
@@ -31,12 +31,12 @@ _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
-def check_schema(schema: Any, path: str) -> None:
+def check_schema(schema: object, path: str) -> None:
     """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`.
 
     Types are put under their true names on the way.
     """
-    mapping(schema, path)
+    schema = mapping(schema, path)
     pending: list[tuple[Any, str]] = [(schema, path)]
     patterns = size = 0
     while pending:
@@ -55,7 +55,7 @@ def check_schema(schema: Any, path: str) -> None:
         pending.extend(_children(node, here))
 
 
-def _check_types(node: dict[str, Any], path: str) -> None:
+def _check_types(node: JsonObject, path: str) -> None:
     if "type" not in node:
         return
     given = node["type"]
@@ -75,7 +75,7 @@ def _true_type(word: Any, path: str) -> str:
     raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
 
 
-def _check_references(node: dict[str, Any], path: str) -> None:
+def _check_references(node: JsonObject, path: str) -> None:
     """Some engines fetch what stands elsewhere: an address there is one they can reach and a client cannot."""
     for name in _REFERENCES:
         pointed = node.get(name)
@@ -83,7 +83,7 @@ def _check_references(node: dict[str, Any], path: str) -> None:
             raise _refuse(f"{path}.{name}", "must point into the schema itself, as #/$defs/... does")
 
 
-def check_pattern(pattern: Any, path: str) -> int:
+def check_pattern(pattern: object, path: str) -> int:
     """The size of a regular expression written out. MeshError INVALID_REQUEST invalid_schema when it is none."""
     if type(pattern) is not str or len(pattern) > MAX_PATTERN:
         raise _refuse(path, f"must be a string of at most {MAX_PATTERN} characters")
@@ -92,14 +92,14 @@ def check_pattern(pattern: Any, path: str) -> int:
     return states(pattern)
 
 
-def _patterns(node: dict[str, Any]) -> list[Any]:
+def _patterns(node: JsonObject) -> JsonArray:
     patterns = [node["pattern"]] if "pattern" in node else []
     if type(node.get("patternProperties")) is dict:
         patterns += node["patternProperties"]
     return patterns
 
 
-def _children(node: dict[str, Any], path: str) -> list[tuple[Any, str]]:
+def _children(node: JsonObject, path: str) -> list[tuple[Any, str]]:
     found = [
         (node[name], f"{path}.{name}")
         for name in _SINGLE
@@ -132,8 +132,8 @@ _choice_type = one_of("function", "custom", "allowed_tools")
 _format_type = one_of("text", "json_object", "json_schema")
 
 
-def check_tools(value: Any, path: str) -> None:
-    array(value, path)
+def check_tools(value: object, path: str) -> None:
+    value = array(value, path)
     if len(value) > MAX_TOOLS:
         raise bad_value(path, f"have at most {MAX_TOOLS} entries")
     for index, tool in enumerate(value):
@@ -144,22 +144,22 @@ def check_tools(value: Any, path: str) -> None:
         _check_function(_require(tool, tool["type"], here), f"{here}.{tool['type']}")
 
 
-def check_functions(value: Any, path: str) -> None:
+def check_functions(value: object, path: str) -> None:
     """The deprecated twin of `tools`."""
-    array(value, path)
+    value = array(value, path)
     for index, function in enumerate(value):
         _check_function(function, f"{path}[{index}]")
 
 
-def _check_function(function: Any, path: str) -> None:
-    mapping(function, path)
+def _check_function(function: object, path: str) -> None:
+    function = mapping(function, path)
     refuse_denied(function, path)
     _tool_name(_require(function, "name", path), f"{path}.name")
     if function.get("parameters") is not None:
         check_schema(function["parameters"], f"{path}.parameters")
 
 
-def check_tool_choice(value: Any, path: str) -> None:
+def check_tool_choice(value: object, path: str) -> None:
     if type(value) is dict:
         _choice_type(_require(value, "type", path), f"{path}.type")
         mapping(_require(value, value["type"], path), f"{path}.{value['type']}")
@@ -169,7 +169,7 @@ def check_tool_choice(value: Any, path: str) -> None:
         raise wrong_type(path, "a string or an object", value)
 
 
-def check_function_call(value: Any, path: str) -> None:
+def check_function_call(value: object, path: str) -> None:
     """The deprecated twin of `tool_choice`: a word or {"name": ...}."""
     if type(value) is dict:
         _tool_name(_require(value, "name", path), f"{path}.name")
@@ -177,8 +177,8 @@ def check_function_call(value: Any, path: str) -> None:
         one_of("none", "auto")(value, path)
 
 
-def check_response_format(value: Any, path: str) -> None:
-    mapping(value, path)
+def check_response_format(value: object, path: str) -> None:
+    value = mapping(value, path)
     _format_type(_require(value, "type", path), f"{path}.type")
     if value.get("schema") is not None:  # llama.cpp's, beside either word
         check_schema(value["schema"], f"{path}.schema")
@@ -186,13 +186,13 @@ def check_response_format(value: Any, path: str) -> None:
         return
     here = f"{path}.json_schema"
     spec = _require(value, "json_schema", path)
-    mapping(spec, here)
+    spec = mapping(spec, here)
     _tool_name(_require(spec, "name", here), f"{here}.name")
     if spec.get("schema") is not None:
         check_schema(spec["schema"], f"{here}.schema")
 
 
-def tool_needs(body: dict[str, Any]) -> dict[int, str]:
+def tool_needs(body: JsonObject) -> dict[int, str]:
     """The capabilities the parameters of this file call for, and which of them does. MeshError if they contradict
     each other. Tools that may not be called are taken out: nothing of them is needed."""
     needs: dict[int, str] = {}
@@ -213,7 +213,7 @@ def tool_needs(body: dict[str, Any]) -> dict[int, str]:
     return needs
 
 
-def _require(found: dict[str, Any], name: str, path: str) -> Any:
+def _require(found: JsonObject, name: str, path: str) -> Any:
     if name not in found:
         raise missing(f"{path}.{name}")
     return found[name]

@@ -13,7 +13,6 @@ from nexus_inference_adapters.contract.adapter import (
     Work,
 )
 from nexus_inference_adapters.contract.errors import from_event, malformed
-from nexus_inference_adapters.contract.estimate import estimate, tokens_of
 from nexus_inference_adapters.contract.http import (
     MAX_ANSWER_BYTES,
     Answer,
@@ -42,10 +41,8 @@ __all__ = [
     "Progress",
     "Seen",
     "Work",
-    "estimate",
     "from_event",
     "malformed",
     "open_session",
-    "tokens_of",
     "too_large",
 ]

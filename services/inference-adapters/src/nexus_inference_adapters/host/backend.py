@@ -14,6 +14,7 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rows import REASON, shown
 from nexus_mesh.settings import Timeouts
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.contract import (
@@ -36,7 +37,6 @@ from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_inference_adapters.host.memory.shelf import Shelf
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.remote import as_remote
-from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["Backend"]
 
@@ -50,7 +50,6 @@ MEMORY_SHARE = 0.9
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
 JSON, TOOL_CHOICE = model_pb2.CAPABILITY_JSON, model_pb2.CAPABILITY_TOOL_CHOICE
 PREFILL = model_pb2.CAPABILITY_PREFILL
-OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
 
 log = telemetry.logger("backend")
 
@@ -268,7 +267,7 @@ class Backend:
 
     def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
         if envelope.operation not in offer.model.operations:
-            name = OPERATION_NAMES.get(envelope.operation, "unknown")
+            name = spec_of(envelope.operation).name
             raise MeshError(
                 Reason.CAPABILITY_MISSING, f"Model {offer.model.id} does no {name} requests here."
             )
@@ -302,7 +301,7 @@ class Backend:
             raise
         finally:
             metrics.active(name).dec()
-            metrics.requests(name, OPERATION_NAMES[work.operation], outcome).inc()
+            metrics.requests(name, spec_of(work.operation).name, outcome).inc()
             metrics.seconds(name).observe(time.monotonic() - started)
 
     def _context(self, work: Work) -> int:

@@ -15,11 +15,11 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import Broken, Completed, Event, Finish, Work
 from nexus_inference_adapters.host.unread import unread
 from nexus_inference_adapters.openai import fits, forced_names
-from nexus_inference_adapters.vocabulary import EMBEDDING
 
 __all__ = ["Promises"]
 
@@ -101,6 +101,10 @@ PROMISES = (
 )  # fmt: skip
 
 
+SPOKEN = frozenset({Form.MESSAGE, Form.TEXT})
+"""Forms of answers that promises are made about."""
+
+
 class Promises:
     """Those made for one request. `context_tokens`: of its model, 0 = not known."""
 
@@ -109,11 +113,12 @@ class Promises:
         self._context = context_tokens
         self._body = work.body
         self._said: dict[int, Said] = {}
-        self._made = [] if work.operation == EMBEDDING else [each for each in PROMISES if each.made(work)]
+        form = self._form = spec_of(work.operation).form
+        self._made = [each for each in PROMISES if each.made(work)] if form in SPOKEN else []
 
     def check_whole(self, completed: Completed) -> None:
         """Raises Broken."""
-        if self._work.operation == EMBEDDING:
+        if self._form is Form.VECTOR:
             self._check_dimensions(completed.body)
             return
         if self._made:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from nexus_inference_adapters.contract import estimate, tokens_of
-from nexus_inference_adapters.vocabulary import CHAT
+from nexus_operations import SAMPLED, Form, estimate, sample, spec_of, tokens_of
 
-__all__ = ["SAMPLED", "sample", "unread"]
+__all__ = ["SAMPLED", "unread"]
 
 TOKENS = 1000
 SHARE = 4
 """A prompt of which so many tokens, and more than three of four, were not read by the engine's own count was cut."""
-PIECE, PIECES = 2048, 16
-SAMPLED = PIECE * PIECES
-"""Characters that are looked at, at most: more would keep all others waiting."""
 RUN = re.compile(r"(.)\1{7,}", re.DOTALL)
 
 
@@ -42,21 +38,13 @@ def unread(operation: int, body: dict[str, Any], read: int) -> int:
     return about
 
 
-def sample(text: str) -> str:
-    """All of it, or pieces from everywhere."""
-    if len(text) <= SAMPLED:
-        return text
-    step = len(text) // PIECES
-    return "".join(text[at : at + PIECE] for at in range(0, step * PIECES, step))
-
-
 def _is_cut(about: int, read: int) -> bool:
     return about > TOKENS and about - read > TOKENS and read * SHARE < about
 
 
 def _surely_read(operation: int, body: dict[str, Any]) -> dict[str, Any]:
     messages = body.get("messages")
-    if operation != CHAT or not isinstance(messages, list):
+    if spec_of(operation).form is not Form.MESSAGE or not isinstance(messages, list):
         return body
     return {"messages": [_spoken(each) for each in messages if _counts(each)]}
 

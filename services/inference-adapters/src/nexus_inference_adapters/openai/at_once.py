@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import Completed, Event, Finish
-from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["at_once"]
 
@@ -16,7 +16,9 @@ __all__ = ["at_once"]
 def at_once(completed: Completed, operation: int) -> Iterator[Event]:
     """The events of a stream that says the answer."""
     answer = msgspec.json.decode(completed.body)
-    choices = [_said(choice) if operation == CHAT else choice for choice in answer["choices"]]
+    choices = [
+        _said(choice) if spec_of(operation).form is Form.MESSAGE else choice for choice in answer["choices"]
+    ]
     yield [msgspec.json.encode({"choices": choices}).decode()]
     yield Finish(completed.usage)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.config import BackendConfig
 from nexus_inference_adapters.contract import (
@@ -34,15 +35,10 @@ from nexus_inference_adapters.openai.forwarded import check_forwarded
 from nexus_inference_adapters.openai.normalise import whole_answer
 from nexus_inference_adapters.openai.parameters import IGNORED, check, set_parameters
 from nexus_inference_adapters.openai.servers import DIALECTS, Dialect, Listing, detect
-from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
+from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["OpenAICompatible"]
 
-PATHS: dict[int, str] = {
-    CHAT: "/v1/chat/completions",
-    COMPLETION: "/v1/completions",
-    EMBEDDING: "/v1/embeddings",
-}
 UNKNOWN = "other"
 TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
@@ -199,7 +195,7 @@ class OpenAICompatible(Adapter):
 
     async def _send(self, work: Work, body: dict[str, Any], patience: Patience) -> Answer:
         keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
-        return await self.http.send(PATHS[work.operation], body, patience, keep=keep)
+        return await self.http.send("/v1" + spec_of(work.operation).path, body, patience, keep=keep)
 
     def _forced(self, work: Work) -> Forced | None:
         """A tool call that must be brought about by a schema, as this engine takes no order to call one."""

@@ -6,13 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
-from nexus_inference_adapters.vocabulary import COMPLETION
-
-__all__ = ["IGNORED", "TEXT_MAX_TOKENS", "check", "max_tokens", "set_parameters", "wants_tools"]
-
-TEXT_MAX_TOKENS = 16
-"""What OpenAI makes of a text completion without max_tokens."""
+__all__ = ["IGNORED", "check", "max_tokens", "set_parameters", "wants_tools"]
 
 Harmless = Callable[[Any], bool]
 HARMLESS: dict[str, Harmless] = {
@@ -63,5 +59,4 @@ def wants_tools(body: Mapping[str, Any]) -> bool:
 
 def max_tokens(operation: int, body: Mapping[str, Any]) -> int | None:
     """The limit on the answer, by any of its names; None = none."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return TEXT_MAX_TOKENS if limit is None and operation == COMPLETION else limit
+    return spec_of(operation).most(body)

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import SPECS
 from nexus_routing import Explanation
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone
 from nexus_gateway.http import Exchange, Handler, check_media_type
 from nexus_gateway.intake import Intake
-from nexus_gateway.validation import check_request
+from nexus_gateway.validation import CHECKS, check_request
 
 __all__ = ["Explains", "explain_handler"]
 
-SHAPES = {
-    "messages": model_pb2.OPERATION_CHAT,
-    "prompt": model_pb2.OPERATION_COMPLETION,
-    "input": model_pb2.OPERATION_EMBEDDING,
-}
-"""The key that tells which endpoint a body is meant for."""
+SHAPES = tuple(SPECS[number] for number in CHECKS)
+"""Kinds of work that a body may be meant for; what holds its prompt tells which."""
 
 
 class Explains(Protocol):
@@ -41,7 +38,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
-        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
                 _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
             )
@@ -66,23 +63,26 @@ async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2
         return None
 
 
-def _tokens(counted: inference_pb2.CountTokensResponse | None) -> dict[str, Any] | None:
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | None:
     if counted is None:
         return None
     return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
 
 
-def _operation(given: dict[str, Any]) -> int:
-    for key, operation in SHAPES.items():
-        if key in given:
-            return operation
-    raise MeshError(
-        Reason.INVALID_REQUEST,
-        "Send the body of a chat completion, a completion or an embedding: with messages, prompt or input.",
-    )
+def _operation(given: JsonObject) -> int:
+    for spec in SHAPES:
+        if spec.content in given:
+            return spec.number
+    titles, keys = _or(spec.title for spec in SHAPES), _or(spec.content for spec in SHAPES)
+    raise MeshError(Reason.INVALID_REQUEST, f"Send the body of {titles}: with {keys}.")
 
 
-def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _or(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
     return {
         "object": "route.explanation",
@@ -99,7 +99,7 @@ def _own_answer(request: InferenceRequest, explanation: Explanation) -> dict[str
     }
 
 
-def _answer(request: InferenceRequest, explanation: Explanation) -> dict[str, Any]:
+def _answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
     """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
     return {
         "object": "route.explanation",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
+from nexus_mesh.core import JsonObject
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from nexus_gateway.http import Exchange
@@ -20,7 +21,7 @@ class Readiness(Protocol):
     @property
     def ready(self) -> bool: ...
     @property
-    def missing(self) -> Sequence[Any]: ...
+    def missing(self) -> Sequence[str]: ...
 
 
 class Ready(Protocol):
@@ -43,7 +44,7 @@ class HealthRoutes:
 
     async def readyz(self, exchange: Exchange) -> None:
         state = self._pipeline.readiness()
-        told: dict[str, Any] = msgspec.to_builtins(state)
+        told: JsonObject = msgspec.to_builtins(state)
         if not self._full:
             told["missing"] = [sentence for sentence in told["missing"] if not sentence.startswith(BACKEND)]
         await exchange.respond(200 if state.ready else 503, msgspec.json.encode(told))

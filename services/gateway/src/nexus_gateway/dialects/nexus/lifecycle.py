@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qs
 
 import msgspec
 from nexus.lifecycle.v1 import lifecycle_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects.errors import error_object, unknown_url
@@ -123,7 +123,7 @@ def _wanted(body: bytes | bytearray) -> tuple[str, str]:
     return given["model"], given.get("backend", "")
 
 
-def _told(done: Done) -> dict[str, Any]:
+def _told(done: Done) -> JsonObject:
     told = {"id": done.model, "object": "model", "backend": done.backend, "instance": done.instance}
     return {**told, "memory_bytes": done.size} if done.size else told
 
@@ -145,7 +145,7 @@ def _failure(error: Failure) -> bytes:
     return _event({"object": "model.pull.error", "error": error_object(error, mid_stream=True)})
 
 
-def _event(value: dict[str, Any]) -> bytes:
+def _event(value: JsonObject) -> bytes:
     return b"data: " + _encode(value) + b"\n\n"
 
 

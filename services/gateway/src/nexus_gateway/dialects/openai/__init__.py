@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from nexus.types.v1 import model_pb2
+from nexus_operations import SPECS
 
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
@@ -13,14 +13,9 @@ from nexus_gateway.dialects.openai.inference import Inference, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
+from nexus_gateway.validation import CHECKS
 
 __all__ = ["OpenAIPipeline", "openai_dialect"]
-
-INFERENCE = {
-    "/chat/completions": ("chat_completions", model_pb2.OPERATION_CHAT),
-    "/completions": ("completions", model_pb2.OPERATION_COMPLETION),
-    "/embeddings": ("embeddings", model_pb2.OPERATION_EMBEDDING),
-}
 
 
 class OpenAIPipeline(Inference, Catalog, Protocol):
@@ -31,12 +26,13 @@ def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOption
     models, pause = ModelRoutes(pipeline), options.keep_alive_comment_seconds
     rows = [
         Row(
-            name,
-            path,
-            {"POST": inference_handler(pipeline, operation, intake, pause)},
-            refused=partial(pipeline.refused, operation),
+            spec.path[1:].replace("/", "_"),
+            spec.path,
+            {"POST": inference_handler(pipeline, number, intake, pause)},
+            refused=partial(pipeline.refused, number),
         )
-        for path, (name, operation) in INFERENCE.items()
+        for number, spec in SPECS.items()
+        if number in CHECKS
     ]
     rows += [
         Row("models", "/models", reading(models.list)),

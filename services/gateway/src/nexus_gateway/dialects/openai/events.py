@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 from prometheus_client import Gauge
 
 from nexus_gateway.core import InferenceRequest
@@ -56,14 +56,11 @@ class _TextChunk(Struct):
 
 
 _encoder = msgspec.json.Encoder()
-_decoders: dict[int, msgspec.json.Decoder[_ChatChunk] | msgspec.json.Decoder[_TextChunk]] = {
-    model_pb2.OPERATION_CHAT: msgspec.json.Decoder(_ChatChunk),
-    model_pb2.OPERATION_COMPLETION: msgspec.json.Decoder(_TextChunk),
+_decoders: dict[Form, msgspec.json.Decoder[_ChatChunk] | msgspec.json.Decoder[_TextChunk]] = {
+    Form.MESSAGE: msgspec.json.Decoder(_ChatChunk),
+    Form.TEXT: msgspec.json.Decoder(_TextChunk),
 }
-_KINDS: dict[int, tuple[str, str]] = {
-    model_pb2.OPERATION_CHAT: ("chatcmpl-", "chat.completion.chunk"),
-    model_pb2.OPERATION_COMPLETION: ("cmpl-", "text_completion"),
-}
+"""Of what comes in pieces."""
 
 
 class EventWriter:
@@ -72,17 +69,17 @@ class EventWriter:
     def __init__(
         self, operation: int, request_id: str, model: str, *, choices: int = 1, usage: bool = False
     ) -> None:
-        prefix, kind = _KINDS[operation]
+        spec = spec_of(operation)
         identity = {
-            "id": prefix + request_id.removeprefix("req_"),
-            "object": kind,
+            "id": spec.id_prefix + request_id.removeprefix("req_"),
+            "object": spec.chunk_object,
             "created": int(time.time()),
             "model": model,
         }
         self._head = b"data: " + _encoder.encode(identity)[:-1] + b',"choices":'
         self._foot = b',"usage":null}\n\n' if usage else b"}\n\n"
         self._usage = usage
-        self._decoder = _decoders[operation]
+        self._decoder = _decoders[spec.form]
         self._choices = choices
         self._begun: set[int] = set()
         self._finished: set[int] = set()

@@ -7,13 +7,13 @@ import binascii
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 from nexus.inference.v1 import inference_pb2
-from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import Form
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai.events import send_events
@@ -60,6 +60,8 @@ class _Embeddings(Struct):
     object: str = "list"
 
 
+_object = msgspec.json.Decoder(dict[str, Raw])
+_rows = msgspec.json.Decoder(list[Raw])
 _completion = msgspec.json.Decoder(_Completion)
 _embeddings = msgspec.json.Decoder(_Embeddings)
 
@@ -67,9 +69,13 @@ _embeddings = msgspec.json.Decoder(_Embeddings)
 def answer_body(request: InferenceRequest, body: str) -> bytes:
     """The response body for the client. MeshError UPSTREAM_MALFORMED when it is not what was asked for."""
     try:
-        if request.operation == model_pb2.OPERATION_EMBEDDING:
-            return _embedding_body(request, body)
-        found = len(_completion.decode(body).choices)
+        match request.spec.form:
+            case Form.VECTOR:
+                return _embedding_body(request, body)
+            case Form.MESSAGE | Form.TEXT:
+                found = len(_completion.decode(body).choices)
+            case Form.OBJECT:
+                found = len(_rows.decode(_object.decode(body).get(request.spec.rows, b"[]")))
     except (ValueError, OverflowError, RecursionError):
         raise _malformed() from None
     if found != request.answers:
@@ -103,7 +109,7 @@ def _malformed() -> MeshError:
 
 def _name_reasoning_twice(body: str) -> bytes:
     """Clients read reasoning under either name; the wire has no official one."""
-    answer: dict[str, Any] = msgspec.json.decode(body)
+    answer: JsonObject = msgspec.json.decode(body)
     for choice in answer["choices"]:
         message = choice.get("message")
         if isinstance(message, dict) and "reasoning_content" in message:
@@ -132,7 +138,7 @@ def inference_handler(
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
-        def check(parsed: dict[str, Any], size: int) -> InferenceRequest:
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
                 operation,
                 parsed,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
+from nexus_mesh.core import JsonObject
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects.errors import unknown_url
@@ -49,5 +50,5 @@ class ModelRoutes:
         await exchange.respond(200, msgspec.json.encode(_row(model)))
 
 
-def _row(model: ModelRow) -> dict[str, Any]:
+def _row(model: ModelRow) -> JsonObject:
     return {"id": model.id, "object": "model", "created": int(model.created), "owned_by": model.owned_by}

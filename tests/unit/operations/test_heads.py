@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_gateway.core.prompt_head import LEAST, affinity
+from nexus_operations import Body, Operation
+from nexus_operations import affinity as affinity_of
+from nexus_operations.counting import LEAST
 from nexus_routing import Conditions as Now
 from nexus_routing import Load, Requirements, Table, plan
 from support.routing_targets import target
 
+KEYS = {Operation.CHAT: "messages", Operation.COMPLETION: "prompt", Operation.EMBEDDING: "input"}
 LONG = "You are a careful assistant. " * 40
+
+
+def affinity(body: Body) -> int:
+    return affinity_of(next(each for each, key in KEYS.items() if key in body), body)
 
 
 def conversation(first: str, turns: int = 0) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Revisions as policies: which can be used, and why another cannot. Everything that reads or writes blocks."""
+"""Revisions of the policy: which can be used, and why another cannot. Everything that reads or writes blocks."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_routing import Policy
 
-from nexus_router.config import RoutingSettings
 from nexus_router.policy import text
-from nexus_router.policy.files import RevisionFiles
-from nexus_router.policy.record import Record
+from nexus_router.policy.files import Record, RevisionFiles
 
-__all__ = ["Policy", "Shelf"]
+__all__ = ["PolicyStore", "Revision"]
 
 log = telemetry.logger("policy")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Revision:
     """A policy that holds. `record` is None for nexus.toml, which is revision 0."""
 
-    routing: RoutingSettings
+    policy: Policy
     record: Record | None = None
 
     @property
@@ -35,26 +34,24 @@ class Policy:
 
     @property
     def etag(self) -> str:
-        return f"{self.number}-{text.fingerprint(self.routing)}"
+        return f"{self.number}-{text.fingerprint(self.policy)}"
 
 
-class Shelf:
+class PolicyStore:
     """`base` is what nexus.toml says. `prove` raises when gateways could not use a policy."""
 
-    def __init__(
-        self, files: RevisionFiles, base: RoutingSettings, prove: Callable[[RoutingSettings], object]
-    ) -> None:
-        self.base = Policy(base)
+    def __init__(self, files: RevisionFiles, base: Policy, prove: Callable[[Policy], object]) -> None:
+        self.base = Revision(base)
         self._files = files
         self._prove = prove
 
-    def check(self, json: str) -> RoutingSettings:
+    def check(self, json: str) -> Policy:
         """The policy in a text. Raises INVALID_REQUEST."""
-        routing = text.read(json)
-        self._prove(routing)
-        return routing
+        policy = text.read(json)
+        self._prove(policy)
+        return policy
 
-    def newest(self) -> tuple[Policy, str]:
+    def newest(self) -> tuple[Revision, str]:
         """The newest revision that can be used, else nexus.toml, and what is wrong with those newer. Raises OSError."""
         self._files.open()
         chosen, problems = self.base, list[str]()
@@ -69,7 +66,7 @@ class Shelf:
         more = f", nor can {len(problems) - 1} before it" if len(problems) > 1 else ""
         return chosen, f"{problems[0]}{more}; {_name(chosen)} is in force"
 
-    def revision(self, number: int) -> Policy:
+    def revision(self, number: int) -> Revision:
         """Raises OBJECT_NOT_FOUND, also for one that cannot be used."""
         if number == 0:
             return self.base
@@ -92,11 +89,11 @@ class Shelf:
             )
         return max((other for other in self._files.numbers() if other < number), default=0)
 
-    def add(self, routing: RoutingSettings | None, comment: str, author: str) -> Policy:
+    def add(self, policy: Policy | None, comment: str, author: str) -> Revision:
         """Stores a policy, or with None that nexus.toml has the word. Raises STORE_UNAVAILABLE: nothing is stored."""
-        policy = None if routing is None else text.document(routing)
+        document = None if policy is None else text.document(policy)
         number = self._files.next_number()
-        record = Record(revision=number, author=author, comment=comment, policy=policy)
+        record = Record(revision=number, author=author, comment=comment, policy=document)
         try:
             self._files.write(record)
         except OSError as error:
@@ -105,16 +102,16 @@ class Shelf:
                 Reason.STORE_UNAVAILABLE,
                 f"The policy could not be stored in {self._files.folder} ({error.strerror}): nothing has changed.",
             ) from None
-        return Policy(self.base.routing if routing is None else routing, record)
+        return Revision(self.base.policy if policy is None else policy, record)
 
-    def problem_of(self, policy: Policy) -> str:
-        """Why a policy would not be there after a restart; empty when it would."""
-        if policy.record is None:
+    def problem_of(self, revision: Revision) -> str:
+        """Why it would not be there after a restart; empty when it would."""
+        if revision.record is None:
             return ""
         try:
-            self._files.read(policy.number)
+            self._files.read(revision.number)
         except ValueError as error:
-            return f"{error}; {_name(policy)} stays in force while the router runs: set it again"
+            return f"{error}; {_name(revision)} stays in force while the router runs: set it again"
         return ""
 
     def history(self) -> list[tuple[int, Record | str]]:
@@ -127,22 +124,22 @@ class Shelf:
         except ValueError as error:
             return str(error)
 
-    def _usable(self, number: int) -> Policy:
+    def _usable(self, number: int) -> Revision:
         """Raises ValueError."""
         record = self._files.read(number)
         if record.policy is None:
-            return Policy(self.base.routing, record)
+            return Revision(self.base.policy, record)
         path = self._files.path(number)
         try:
-            routing = text.validate(record.policy)
-            self._prove(routing)
+            policy = text.validate(record.policy)
+            self._prove(policy)
         except MeshError as error:
             raise ValueError(f"{path} cannot be used ({error.message})") from None
         except Exception as error:  # whatever it is, a router that does not start would be worse
             log.error("stored policy cannot be compiled", revision=number, exc_info=error)
             raise ValueError(f"{path} cannot be used (it cannot be compiled; the log tells more)") from None
-        return Policy(routing, record)
+        return Revision(policy, record)
 
 
-def _name(policy: Policy) -> str:
-    return f"revision {policy.number}" if policy.number else "nexus.toml"
+def _name(revision: Revision) -> str:
+    return f"revision {revision.number}" if revision.number else "nexus.toml"
