@@ -18,11 +18,11 @@ BASE ?= main
 	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-.venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+.venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
 	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --no-dev --python $(PYTHON); fi
 	@touch $@
 
-.venv/.dev/stamp: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+.venv/.dev/stamp: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 

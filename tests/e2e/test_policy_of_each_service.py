@@ -25,11 +25,11 @@ from nexus_cli.instances import listed
 from nexus_cli.operator import control
 from nexus_mesh.identity import tls
 from nexus_mesh.identity.join_token import JoinToken
-from nexus_mesh.identity.roles import ROLES
+from nexus_mesh.identity.roles import ROLE_TABLE, ROLES
 from nexus_mesh.identity.spiffe import role_server_name
 from nexus_mesh.identity.tls import Identity, Material
 from nexus_mesh.process import enrollment
-from nexus_mesh.rpc.policy import POLICY, PUBLIC
+from nexus_mesh.rpc.policy import PUBLIC, may_call
 from support.ca import MeshCA
 from support.contract import Rpc
 from support.every_service import BUILT_IN
@@ -41,7 +41,7 @@ from support.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NODE = "stranger"
-SERVED = tuple(role for role in ROLES if role not in ("operator", "etcd"))  # those two serve nothing of ours
+SERVED = tuple(role for role in ROLES if ROLE_TABLE[role].module)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ async def test_each_role_gets_what_the_table_says_and_nothing_else(running: Runn
     """What an instance does not offer by its own word must not answer either: nothing is served in secret."""
     for instance in running.of(service):
         offered = await _offered(running, instance)
-        wanted = {(role, rpc.path): _wanted(role, rpc, offered) for role in ROLES for rpc in RPCS}
+        wanted = {(role, rpc.path): _wanted(role, rpc, offered, service) for role in ROLES for rpc in RPCS}
         got = {
             (role, path): verdict
             for role, identity in running.members.items()
@@ -121,10 +121,10 @@ async def test_the_join_port_lets_everybody_join_and_no_more(running: Running, r
     await _assert_left_alone(running)
 
 
-def _wanted(role: str, rpc: Rpc, offered: set[str]) -> str:
+def _wanted(role: str, rpc: Rpc, offered: set[str], service: str) -> str:
     if rpc.service not in offered:
         return ABSENT
-    return THROUGH if role in POLICY.get(rpc.path, ()) else REFUSED
+    return THROUGH if may_call(role, rpc.path, service) else REFUSED
 
 
 async def _offered(running: Running, instance: Instance) -> set[str]:
@@ -138,7 +138,8 @@ async def _verdicts(instance: Instance, credentials: grpc.ChannelCredentials) ->
 
 async def _member(mesh: LiveMesh, role: str) -> Identity:
     """An identity got as members get theirs. The vault makes tokens for every role, so none is left out."""
-    request = identity_pb2.CreateJoinTokenRequest(role=role, node=NODE, name="main")
+    claims = identity_pb2.Claims(tenant="default") if role == "client" else None
+    request = identity_pb2.CreateJoinTokenRequest(role=role, node=NODE, name="main", claims=claims)
     async with control(mesh.layout, "vault") as vault:
         token = JoinToken.decode((await vault.unary(CREATE_TOKEN, request, timeout=5.0)).token)
     key = tls.new_key()

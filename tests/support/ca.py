@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from nexus_mesh.identity.claims import UNLIMITED, Claims
 from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
 from nexus_mesh.identity.tls import Identity, Material
 
@@ -38,6 +39,11 @@ class MeshCA:
         """A good identity."""
         return Identity(self.material(self.spiffe(role, name, node, zone)))
 
+    def client(self, tenant: str, tenant_id: str, models: tuple[str, ...] = ()) -> Identity:
+        """A good identity of a tenant's client."""
+        claims = Claims(models, tenant=tenant, tenant_id=tenant_id)
+        return Identity(self.material(self.spiffe("client", tenant), claims=claims))
+
     def material(
         self,
         spiffe: SpiffeId,
@@ -48,6 +54,7 @@ class MeshCA:
         client_auth: bool = True,
         dns: Sequence[str] | None = None,
         loopback: bool = False,
+        claims: Claims = UNLIMITED,
     ) -> Material:
         """Key and certificate for an identity. `uris` replaces the one URI; `life` may be negative: expired.
 
@@ -68,6 +75,8 @@ class MeshCA:
         builder = _dated(builder.public_key(key.public_key()), life, started)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        if claims != UNLIMITED:
+            builder = builder.add_extension(claims.extension(), critical=False)
         leaf = builder.sign(self._key, hashes.SHA256())
         key_pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
-from nexus.vault.v1 import keys_pb2, keys_pb2_grpc, tenants_pb2
+from nexus.vault.v1 import keys_pb2, keys_pb2_grpc, tenants_pb2, tenants_pb2_grpc
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.ca import MeshCA
@@ -43,7 +43,7 @@ class ScriptedRouter(router_pb2_grpc.RouterServiceServicer):
             await changed.wait()
 
 
-class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
+class ScriptedVault(keys_pb2_grpc.KeyServiceServicer, tenants_pb2_grpc.TenantServiceServicer):
     """Knows `keys` (secret -> key) and `tenants` (name -> tenant), and tells what was revoked or changed.
 
     `asked` has the secret of every Authenticate call.
@@ -69,6 +69,20 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer):
         told = keys_pb2.WatchKeysResponse()
         told.tenant.CopyFrom(changed)
         self._tell(told)
+
+    def show_tenants(self, *tenants: tenants_pb2.Tenant) -> None:
+        """These are all there are from now on."""
+        self.tenants = {tenant.name: tenant for tenant in tenants}
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def WatchTenants(
+        self, request: tenants_pb2.WatchTenantsRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[tenants_pb2.WatchTenantsResponse]:
+        while True:
+            changed = self._changed
+            yield tenants_pb2.WatchTenantsResponse(tenants=self.tenants.values())
+            await changed.wait()
 
     def _tell(self, event: keys_pb2.WatchKeysResponse) -> None:
         self._told.append(event)
@@ -115,12 +129,15 @@ class Control:
 
     async def start(self, role: str) -> None:
         servicers = {
-            "router": Servicer(self.router, router_pb2_grpc.add_RouterServiceServicer_to_server),
-            "vault": Servicer(self.vault, keys_pb2_grpc.add_KeyServiceServicer_to_server),
+            "router": [Servicer(self.router, router_pb2_grpc.add_RouterServiceServicer_to_server)],
+            "vault": [
+                Servicer(self.vault, keys_pb2_grpc.add_KeyServiceServicer_to_server),
+                Servicer(self.vault, tenants_pb2_grpc.add_TenantServiceServicer_to_server),
+            ],
         }
         identity = self._ca.identity(role)
         self._running[role] = await start_server(
-            [servicers[role]], host="127.0.0.1", port=self.ports[role], identity=identity, denied=set()
+            servicers[role], host="127.0.0.1", port=self.ports[role], identity=identity, denied=set()
         )
 
     async def stop(self, role: str) -> None:

@@ -53,6 +53,9 @@ UPDATE_TENANT = Method(
 DELETE_TENANT = Method(
     TENANTS, "DeleteTenant", tenants_pb2.DeleteTenantRequest, tenants_pb2.DeleteTenantResponse
 )
+WATCH_TENANTS = Method(
+    TENANTS, "WatchTenants", tenants_pb2.WatchTenantsRequest, tenants_pb2.WatchTenantsResponse
+)
 
 
 class TurnableClock:

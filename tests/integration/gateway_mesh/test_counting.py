@@ -10,6 +10,7 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import Members
 from nexus_gateway.access.accounts import ANONYMOUS
 from nexus_gateway.dispatch.attempts import COUNT
 from nexus_gateway.http.options import Limits
@@ -164,7 +165,7 @@ async def test_members_of_the_mesh_may_have_their_prompts_counted(bench: Gateway
     await bench.start(box.target())
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline, open_intake(Limits())),
+        InferenceServicer(bench.pipeline, open_intake(Limits()), Members()),
         inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
@@ -189,7 +190,8 @@ async def test_bodies_of_members_have_the_same_budget(bench: GatewayBench) -> No
     intake = open_intake(Limits(bodies_bytes=100_000, body_wait_seconds=0))
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline, intake), inference_pb2_grpc.add_InferenceServiceServicer_to_server
+        InferenceServicer(bench.pipeline, intake, Members()),
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
     peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, bench.ca.identity("operator"))

@@ -14,7 +14,7 @@ from nexus_mesh.core.errors import Reason
 from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.tls import Identity, Material
 from nexus_mesh.rpc.middleware import Report
-from nexus_mesh.rpc.policy import POLICY, PUBLIC
+from nexus_mesh.rpc.policy import PUBLIC, may_call
 from nexus_mesh.rpc.server import MeshServer, serve_public, start_server
 from nexus_mesh.rpc.status import from_rpc_error
 from support.ca import MeshCA
@@ -39,13 +39,19 @@ async def server(ca: MeshCA) -> AsyncIterator[MeshServer]:
     await started.drain(settle=0, grace=0)
 
 
+@pytest.mark.parametrize("serving", ["registry", "gateway", "adapter"])
 @pytest.mark.parametrize("role", ROLES)
 async def test_each_role_gets_what_the_table_says_and_nothing_else(
-    ca: MeshCA, server: MeshServer, role: str
+    ca: MeshCA, role: str, serving: str
 ) -> None:
-    where = (f"127.0.0.1:{server.port}", ca.spiffe("registry").server_name)
+    """Those of one role are not let in like those of another: a client may ask gateways and no adapter."""
+    server = await start_server(
+        servicers(), host="127.0.0.1", port=0, identity=ca.identity(serving), denied=set()
+    )
+    where = (f"127.0.0.1:{server.port}", ca.spiffe(serving).server_name)
     got = await asyncio.to_thread(verdicts, *where, ca.identity(role).channel_credentials())
-    assert got == {rpc.path: THROUGH if role in POLICY.get(rpc.path, ()) else REFUSED for rpc in RPCS}
+    assert got == {rpc.path: THROUGH if may_call(role, rpc.path, serving) else REFUSED for rpc in RPCS}
+    await server.drain(settle=0, grace=0)
 
 
 def _strangers(ca: MeshCA) -> dict[str, Material]:

@@ -16,7 +16,7 @@ from support.fake_index import FakeIndex, fake_index
 ROOT = Path(__file__).resolve().parents[3]
 UV = ROOT / ".tools" / "bin" / "uv"
 MEMBERS = sorted(
-    path.parent for path in ROOT.glob("*/*/pyproject.toml") if path.parts[-3] in ("libs", "services")
+    path.parent for path in ROOT.glob("*/*/pyproject.toml") if path.parts[-3] in ("apps", "libs", "services")
 )
 NAMES = sorted(
     tomllib.loads((member / "pyproject.toml").read_text())["project"]["name"] for member in MEMBERS
@@ -79,12 +79,12 @@ async def test_no_wheel_of_ours_draws_in_a_stranger(
 
 
 async def test_pip_takes_ours_from_the_disk_too(wheels: Path, tmp_path: Path) -> None:
-    (wheel,) = wheels.glob("nexus_cli-*.whl")
+    tops = [*wheels.glob("nexus_cli-*.whl"), *wheels.glob("nexus_client-*.whl")]
     with fake_index(least_versions(wheels)) as index:
         process = await asyncio.create_subprocess_exec(
             UV.with_name("pip"), "install", "--isolated", "--dry-run", "--ignore-installed", "--no-cache-dir",
             "--quiet", "--disable-pip-version-check", "--index-url", index.url, "--find-links", wheels,
-            "--report", tmp_path / "report.json", wheel,
+            "--report", tmp_path / "report.json", *tops,
         )  # fmt: skip
         assert await process.wait() == 0
     items = json.loads((tmp_path / "report.json").read_text())["install"]
@@ -146,7 +146,9 @@ INSTALLING = re.compile(
 def test_nothing_we_tell_or_run_asks_an_index_for_a_name_of_ours() -> None:
     """The documents, the commands they show, the containers, the Makefile and every sentence of the code."""
     files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("compose/*"), ROOT / "Makefile"]
-    files += [path for top in ("libs", "services", "tools", "bench") for path in ROOT.glob(f"{top}/**/*.py")]
+    files += [
+        path for top in ("apps", "libs", "services", "tools", "bench") for path in ROOT.glob(f"{top}/**/*.py")
+    ]
     found = {
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in files

@@ -44,7 +44,7 @@ def test_hosts_and_ports_are_joined_nowhere_else() -> None:
     root = Path(__file__).resolve().parents[3]
     found = {
         f"{path.relative_to(root)}:{node.lineno}"
-        for top in ("libs", "services")
+        for top in ("apps", "libs", "services")
         for path in root.glob(f"{top}/*/src/**/*.py")
         if path.name != "addresses.py" and "_pb2" not in path.name
         for node in ast.walk(ast.parse(path.read_text()))

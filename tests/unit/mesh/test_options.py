@@ -20,7 +20,7 @@ def test_the_later_of_two_equal_options_is_the_one_that_counts() -> None:
 def _options_given() -> list[tuple[str, int, str]]:
     """Every `options=` (or third argument) of a channel or server made in our sources: file, line, code."""
     found = []
-    for path in [*ROOT.glob("libs/*/src/**/*.py"), *ROOT.glob("services/*/src/**/*.py")]:
+    for path in [path for top in ("apps", "libs", "services") for path in ROOT.glob(f"{top}/*/src/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("grpc.aio."):
                 given = [each.value for each in node.keywords if each.arg == "options"]

@@ -50,7 +50,7 @@ def test_a_leaf_names_one_identity(authority: IssuingAuthority, role: str) -> No
     owner = spiffe(role, "one")
     names = _names(_leaf(authority, owner))
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == [str(owner)]
-    shared = [] if role in ("adapter", "operator") else [f"{role}.nexus.internal"]
+    shared = [] if role in ("adapter", "operator", "client") else [f"{role}.nexus.internal"]
     local = ["localhost"] if role == "etcd" else []
     assert names.get_values_for_type(x509.DNSName) == [owner.server_name, *shared, *local]
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]

@@ -11,7 +11,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
 from nexus_mesh.process import Mesh, Servicer
 
-from nexus_gateway.access import Authenticator, VaultKeys
+from nexus_gateway.access import Authenticator, Members, VaultKeys
 from nexus_gateway.admission import Admission
 from nexus_gateway.announcing import announce
 from nexus_gateway.config import GatewaySettings
@@ -74,8 +74,10 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     if settings.announce and not addresses.is_loopback(http.host):
         announcing = announce(settings, http.host, http.port, mesh.draining)
         ending.append(mesh.spawn(announcing, name="announcement"))
+    members = Members()
+    mesh.spawn(members.follow(mesh.control("vault")), name="tenant watch")
     try:
-        yield [Servicer(InferenceServicer(pipeline, intake), add_InferenceServiceServicer_to_server)]
+        yield [Servicer(InferenceServicer(pipeline, intake, members), add_InferenceServiceServicer_to_server)]
     finally:
         if mesh.draining.is_set():
             await asyncio.gather(*ending)

@@ -9,9 +9,10 @@ from functools import partial
 import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
-from nexus_mesh.identity import SpiffeId, caller
+from nexus_mesh.identity import Caller, caller
+from nexus_mesh.rpc import accounted
 
-from nexus_gateway.access import Principal
+from nexus_gateway.access import Members, Principal
 from nexus_gateway.core import InferenceRequest, Priority
 from nexus_gateway.intake import Hold, Intake
 from nexus_gateway.pipeline import Pipeline
@@ -26,9 +27,10 @@ Asked = inference_pb2.CompleteRequest | inference_pb2.StreamRequest | inference_
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """nexus.inference.v1.InferenceService at a gateway."""
 
-    def __init__(self, pipeline: Pipeline, intake: Intake) -> None:
+    def __init__(self, pipeline: Pipeline, intake: Intake, members: Members) -> None:
         self._pipeline = pipeline
         self._intake = intake
+        self._members = members
 
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
@@ -60,11 +62,13 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         """The request, and the room its body takes until it has ended. Raises MeshError."""
         envelope, body = taken
         del taken
-        principal = _principal(caller().spiffe)
+        who = caller()
+        principal = self._members.principal(who, envelope.on_behalf_of)
         hold = Hold(self._intake.bodies, principal.tenant)
         try:
             await hold.reach(len(body))
-            reading = self._intake.read(body, partial(_check, envelope, principal, stream=stream))
+            accounted()
+            reading = self._intake.read(body, partial(_check, envelope, who, principal, stream=stream))
             del body
             request = await reading
             try:
@@ -89,7 +93,13 @@ def _taken(request: Asked) -> tuple[inference_pb2.Envelope, bytes]:
 
 
 def _check(
-    envelope: inference_pb2.Envelope, principal: Principal, parsed: JsonObject, size: int, *, stream: bool
+    envelope: inference_pb2.Envelope,
+    who: Caller,
+    principal: Principal,
+    parsed: JsonObject,
+    size: int,
+    *,
+    stream: bool,
 ) -> InferenceRequest:
     """The request an HTTP client would have made, but for what the envelope says in its own fields."""
     request = check_request(
@@ -105,13 +115,25 @@ def _check(
         request.priority = _priority(envelope.priority)
     request.principal = principal
     request.stream = stream
+    if who.spiffe.role == "client":
+        _limit_client(who, request)
     return request
 
 
-def _principal(spiffe: SpiffeId) -> Principal:
-    """Every member of the mesh is a tenant of its own, by a name no tenant of the vault can have."""
-    name = spiffe.instance_id
-    return Principal(name, str(spiffe), tenant=name, manage=spiffe.role == "operator")
+def _limit_client(who: Caller, request: InferenceRequest) -> None:
+    """Raises CALLER_SCOPE. Who stands in for a model that it may ask is policy's word."""
+    if not who.claims.allow_model(request.model):
+        raise MeshError(
+            Reason.CALLER_SCOPE,
+            f"This client may ask {', '.join(who.claims.models)} only: its join token said so.",
+            metadata={"param": "model"},
+        )
+    if request.priority is Priority.HIGH:
+        raise MeshError(
+            Reason.CALLER_SCOPE,
+            "A client may not go before all others: ask with priority normal or low.",
+            metadata={"param": "priority"},
+        )
 
 
 def _priority(given: int) -> Priority:

@@ -62,7 +62,7 @@ async def _joining(mesh: Mesh[VaultSettings], core: Core) -> AsyncIterator[Seque
     async with serve_public(door, settings.host, settings.join_port, mesh.identity) as port:
         address = settings.join_address or addresses.join(settings.host, port)
         log.info("join port open", address=address)
-        identity = IdentityServicer(core.authority, trust, tokens, roll, address)
+        identity = IdentityServicer(core.authority, trust, tokens, roll, tenants, address)
         yield [
             Servicer(identity, add_IdentityServiceServicer_to_server),
             Servicer(KeyServicer(keys, tenants), add_KeyServiceServicer_to_server),

@@ -24,6 +24,7 @@ __all__ = [
     "claims_of",
     "duration",
     "identity",
+    "invalid",
     "join_token",
     "key",
     "key_event",
@@ -72,15 +73,20 @@ def claims(given: Claims) -> identity_pb2.Claims | None:
     """None when it may claim anything."""
     if given == UNLIMITED:
         return None
-    return identity_pb2.Claims(models=given.models, priority_floor=given.priority_floor)
+    return identity_pb2.Claims(
+        models=given.models,
+        priority_floor=given.priority_floor,
+        tenant=given.tenant,
+        tenant_id=given.tenant_id,
+    )
 
 
 def claims_of(given: identity_pb2.Claims) -> Claims:
-    """Raises MeshError INVALID_REQUEST."""
+    """Without the tenant's id, which is not the caller's to tell. Raises MeshError INVALID_REQUEST."""
     try:
-        return Claims(tuple(given.models), given.priority_floor)
+        return Claims(tuple(given.models), given.priority_floor, given.tenant)
     except ValueError as error:
-        raise _invalid("claims", f"do not hold: {error}") from None
+        raise invalid("claims", f"do not hold: {error}") from None
 
 
 def join_token(token: JoinToken) -> str:
@@ -88,7 +94,7 @@ def join_token(token: JoinToken) -> str:
     try:
         return token.encode()
     except ValueError as error:
-        raise _invalid(
+        raise invalid(
             "join_address", f"does not hold: {error}; give the vault a shorter join_address"
         ) from None
 
@@ -143,7 +149,7 @@ def moment(message: Timestamp, param: str) -> datetime.datetime:
     try:
         return message.ToDatetime(datetime.UTC)
     except (ValueError, OverflowError):
-        raise _invalid(param, "is not a valid time") from None
+        raise invalid(param, "is not a valid time") from None
 
 
 def duration(message: Duration, param: str) -> datetime.timedelta:
@@ -151,7 +157,7 @@ def duration(message: Duration, param: str) -> datetime.timedelta:
     try:
         return message.ToTimedelta()
     except (ValueError, OverflowError):
-        raise _invalid(param, "is not a valid duration") from None
+        raise invalid(param, "is not a valid duration") from None
 
 
 def spiffe_id(text: str) -> SpiffeId:
@@ -159,7 +165,7 @@ def spiffe_id(text: str) -> SpiffeId:
     try:
         return SpiffeId.parse(text)
     except ValueError as error:
-        raise _invalid("spiffe_id", f"does not hold: {error}") from None
+        raise invalid("spiffe_id", f"does not hold: {error}") from None
 
 
 def spiffe_of(request: identity_pb2.CreateJoinTokenRequest, trust_domain: str) -> SpiffeId:
@@ -167,8 +173,9 @@ def spiffe_of(request: identity_pb2.CreateJoinTokenRequest, trust_domain: str) -
     try:
         return SpiffeId(trust_domain, request.zone or "default", request.node, request.role, request.name)
     except ValueError as error:
-        raise _invalid("role, node, name or zone", f"does not hold: {error}") from None
+        raise invalid("role, node, name or zone", f"does not hold: {error}") from None
 
 
-def _invalid(param: str, why: str) -> MeshError:
+def invalid(param: str, why: str) -> MeshError:
+    """INVALID_REQUEST about a parameter; `why` goes on where its name ends, without a full stop."""
     return MeshError(Reason.INVALID_REQUEST, f"{param} {why}.", metadata={"param": param})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
 
 import grpc
@@ -14,7 +15,7 @@ from nexus.vault.v1 import (
     tenants_pb2_grpc,
 )
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.identity import JoinToken, caller
+from nexus_mesh.identity import Claims, JoinToken, SpiffeId, caller
 
 from nexus_vault import convert, join_tokens
 from nexus_vault.ca.issue import IssuingAuthority
@@ -40,12 +41,14 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         trust: Trust,
         tokens: JoinTokens,
         roll: IdentityRoll,
+        tenants: TenantRoll,
         join_address: str,
     ) -> None:
         self._authority = authority
         self._trust = trust
         self._tokens = tokens
         self._roll = roll
+        self._tenants = tenants
         self._join_address = join_address
 
     async def Renew(self, request: identity_pb2.RenewRequest, context: Context) -> identity_pb2.RenewResponse:
@@ -67,13 +70,25 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.CreateJoinTokenRequest, context: Context
     ) -> identity_pb2.CreateJoinTokenResponse:
         spiffe = convert.spiffe_of(request, self._authority.trust_domain)
-        claims = convert.claims_of(request.claims)
+        claims = self._of_tenant(spiffe, convert.claims_of(request.claims))
         self._trust.check(spiffe)
         ttl = convert.duration(request.ttl, "ttl") if request.HasField("ttl") else join_tokens.DEFAULT_TTL
         secret, ends = await self._tokens.create(spiffe, ttl, claims)
         domain, root = self._authority.trust_domain, self._authority.root_sha256
         text = convert.join_token(JoinToken(self._join_address, domain, root, secret))
         return identity_pb2.CreateJoinTokenResponse(token=text, expire_time=convert.timestamp(ends))
+
+    def _of_tenant(self, spiffe: SpiffeId, claims: Claims) -> Claims:
+        """With the id of the tenant they name: clients need one, and nobody else has one. Raises MeshError."""
+        if spiffe.role != "client":
+            if claims.tenant:
+                raise convert.invalid("claims", f"do not hold: role {spiffe.role} belongs to no tenant")
+            return claims
+        if not claims.tenant:
+            raise convert.invalid("claims", "do not hold: a client needs the tenant its requests belong to")
+        if claims.priority_floor:
+            raise convert.invalid("claims", "do not hold: a client offers nothing, so it has no priority")
+        return dataclasses.replace(claims, tenant_id=self._tenants.named(claims.tenant).id)
 
     async def DenyIdentity(
         self, request: identity_pb2.DenyIdentityRequest, context: Context
@@ -221,3 +236,9 @@ class TenantServicer(tenants_pb2_grpc.TenantServiceServicer):
     ) -> tenants_pb2.DeleteTenantResponse:
         await self._tenants.delete(request.tenant)
         return tenants_pb2.DeleteTenantResponse()
+
+    async def WatchTenants(
+        self, request: tenants_pb2.WatchTenantsRequest, context: Context
+    ) -> AsyncIterator[tenants_pb2.WatchTenantsResponse]:
+        async for tenants in self._tenants.current.follow():
+            yield tenants_pb2.WatchTenantsResponse(tenants=map(convert.tenant, tenants))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.settings import near
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault import key_table, tenant_table
 from nexus_vault.clock import Clock, utc_now
 from nexus_vault.database import Database
+from nexus_vault.journal import Latest
 from nexus_vault.key_ring import KeyRing
 from nexus_vault.keys import Key
 from nexus_vault.tables import api_keys
@@ -28,13 +30,14 @@ log = telemetry.logger("vault")
 
 
 class TenantRoll:
-    """All tenants by name. What changes is told among the news of their keys."""
+    """All tenants by name. What changes is told among the news of their keys; `current` has them all."""
 
     def __init__(self, database: Database, keys: KeyRing, clock: Clock = utc_now) -> None:
         self._database = database
         self._keys = keys
         self._clock = clock
         self._tenants: dict[str, Tenant] = {}
+        self.current: Latest[tuple[Tenant, ...]] = Latest(())
 
     async def load(self) -> None:
         """Reads all tenants from the store."""
@@ -42,6 +45,18 @@ class TenantRoll:
             self._tenants[tenant.name] = tenant
             if tenant.revision:
                 self._keys.news.append(tenant)
+        self._changed()
+
+    def named(self, name: str) -> Tenant:
+        """The tenant of that name. Raises MeshError OBJECT_NOT_FOUND, with the nearest name."""
+        if name not in self._tenants:
+            raise MeshError(
+                Reason.OBJECT_NOT_FOUND,
+                f"No tenant is called {name[:64]!r}{near(name[:64], self._tenants)}. "
+                "`nexus tenants list` shows all; `nexus tenants create NAME` makes one.",
+                metadata={"param": "tenant"},
+            )
+        return self._tenants[name]
 
     def of(self, key: Key) -> Tenant:
         """Whom a key belongs to. Raises MeshError CALLER_KEY: a key of nobody is none."""
@@ -102,6 +117,10 @@ class TenantRoll:
 
     def _keep(self, tenant: Tenant) -> None:
         self._tenants[tenant.name] = tenant
+        self._changed()
+
+    def _changed(self) -> None:
+        self.current.set(tuple(tenant for _, tenant in sorted(self._tenants.items())))
 
     def _tell(self, tenant: Tenant) -> None:
         self._keep(tenant)
@@ -110,6 +129,7 @@ class TenantRoll:
 
     def _forget(self, name: str, retired: list[str]) -> None:
         self._tenants.pop(name, None)
+        self._changed()
         for key_id in retired:
             self._keys.forget(key_id)
 

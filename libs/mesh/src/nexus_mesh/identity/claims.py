@@ -1,12 +1,15 @@
-"""What an identity may say of itself: written into its certificate by the vault, enforced by registries."""
+"""What an identity may say of itself: in its certificate by the vault's word, enforced by registries and gateways."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from cryptography import x509
+
+from nexus_mesh.identity.spiffe import LABEL
 
 __all__ = ["OID", "UNLIMITED", "Claims", "in_certificate"]
 
@@ -20,10 +23,16 @@ UTF8_STRING = 0x0C
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """`models`: patterns (*, ?) of what it may offer, none = anything. `priority_floor`: best place it may claim."""
+    """`models`: patterns (*, ?) of what it may offer, and of a client what it may ask; none = anything.
+
+    `priority_floor`: best place it may claim. `tenant`: name of whom a client's requests belong to, `tenant_id` the
+    same for ever, whoever is given the name later; empty = it is no client.
+    """
 
     models: tuple[str, ...] = ()
     priority_floor: int = 0
+    tenant: str = ""
+    tenant_id: str = ""
 
     def __post_init__(self) -> None:
         if len(self.models) > MAX_MODELS:
@@ -33,13 +42,16 @@ class Claims:
                 raise ValueError(f"a model's pattern has 1 to {MAX_PATTERN} printable characters")
         if not 0 <= self.priority_floor <= MAX_PRIORITY:
             raise ValueError(f"a priority is 0 to {MAX_PRIORITY}")
+        for name in (self.tenant, self.tenant_id):
+            if name and not LABEL.fullmatch(name):
+                raise ValueError("a tenant has 1 to 63 of a-z, 0-9 and -")
 
     def allow_model(self, model: str) -> bool:
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
     def to_json(self) -> str:
         """Empty when nothing is limited."""
-        told = {"models": list(self.models), "priority_floor": self.priority_floor}
+        told = {**dataclasses.asdict(self), "models": list(self.models)}
         return json.dumps({name: value for name, value in told.items() if value}) if self != UNLIMITED else ""
 
     @classmethod
@@ -49,7 +61,12 @@ class Claims:
             return UNLIMITED
         told = json.loads(text)
         try:
-            return cls(tuple(map(str, told.get("models", ()))), int(told.get("priority_floor", 0)))
+            return cls(
+                tuple(map(str, told.get("models", ()))),
+                int(told.get("priority_floor", 0)),
+                str(told.get("tenant", "")),
+                str(told.get("tenant_id", "")),
+            )
         except (TypeError, AttributeError):
             raise ValueError("not the claims of an identity") from None
 

@@ -13,7 +13,8 @@ class Role:
     """`module` plays it, told by the class `settings` of its `config`; "" = no service of ours.
 
     `ports`: by name, where nobody chose others. `tables`: of nexus.toml, beside the one with its own name. `shared`:
-    whether callers want any of that role: then its certificates carry the role's own name.
+    whether callers want any of that role: then its certificates carry the role's own name. `acts_for`: whether it may
+    say for which tenant a request is.
     """
 
     module: str = ""
@@ -21,6 +22,7 @@ class Role:
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
     tables: tuple[str, ...] = ()
     shared: bool = False
+    acts_for: bool = False
 
 
 ROLE_TABLE: dict[str, Role] = {
@@ -40,7 +42,8 @@ ROLE_TABLE: dict[str, Role] = {
         {"adapter": 7450},
         ("backends", "devices", "timeouts", "models"),
     ),
-    "operator": Role(),
+    "operator": Role(acts_for=True),
+    "client": Role(),
     "etcd": Role(ports={"etcd": 7470, "etcd-peer": 7471}, shared=True),
 }
 ROLES = tuple(ROLE_TABLE)

@@ -6,6 +6,7 @@ from nexus_mesh.process.healthcheck import CHECK, check
 from nexus_mesh.process.mdns import own_addresses
 from nexus_mesh.process.registration import StatusBoard
 from nexus_mesh.process.service import Mesh, Servicer, run
+from nexus_mesh.process.trust import follow_trust
 
 __all__ = [
     "CHECK",
@@ -16,6 +17,7 @@ __all__ = [
     "check",
     "enrollment",
     "etcd_flags",
+    "follow_trust",
     "mdns",
     "own_addresses",
     "run",

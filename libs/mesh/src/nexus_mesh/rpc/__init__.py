@@ -2,6 +2,7 @@
 
 from nexus_mesh.rpc.channels import DIRECT, Duplex, Method, Options, Req, channel, merged
 from nexus_mesh.rpc.client import Peer
+from nexus_mesh.rpc.doorkeeper import accounted
 from nexus_mesh.rpc.handlers import OpenStreams
 from nexus_mesh.rpc.link import Link, StreamCall
 from nexus_mesh.rpc.middleware import Call
@@ -22,6 +23,7 @@ __all__ = [
     "Req",
     "Servicer",
     "StreamCall",
+    "accounted",
     "channel",
     "from_rpc_error",
     "merged",

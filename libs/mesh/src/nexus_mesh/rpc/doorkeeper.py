@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
@@ -15,10 +16,15 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc.middleware import Authorize, Call, Context, Guard, Identify, Middleware
 from nexus_mesh.rpc.status import to_status
 
-__all__ = ["READS", "Doorkeeper", "Handler", "abort"]
+__all__ = ["READS", "Doorkeeper", "Handler", "abort", "accounted"]
 
 READS = 4
-"""Requests of one identity that are read at the same time; they are small, so that its others hardly wait."""
+"""Requests of one identity that are read at the same time; they are small, so that its others hardly wait.
+
+Of a program whose requests may be large: that have been read and are not accounted for yet, see `accounted`.
+"""
+CAREFUL = frozenset({"client"})
+"""Who may send large requests and is no service of ours, that bounds itself what it has under way."""
 
 
 if TYPE_CHECKING:
@@ -49,6 +55,27 @@ class Handler(_Base):
         setattr(self, field, behaviour)
 
 
+class Slot:
+    """One of the requests that an identity may have read at a time. `end` gives it back, once."""
+
+    def __init__(self, reading: asyncio.Semaphore | None = None) -> None:
+        self._reading = reading
+
+    def end(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.release()
+
+
+NO_SLOT = Slot()
+SLOT: ContextVar[Slot] = ContextVar("slot", default=NO_SLOT)
+
+
+def accounted() -> None:
+    """The request being handled has been allowed for by a budget of the handler's own: its caller's next is read."""
+    SLOT.get().end()
+
+
 class Doorkeeper:
     """Stands before handlers that take one request, of a server whose `chain` asks for identities."""
 
@@ -67,15 +94,22 @@ class Doorkeeper:
             return handler
 
         async def unary(_: Any, context: Any) -> Any:
-            return await handler.unary_unary(await self._request(method, context, large=large), context)
+            request, slot = await self._request(method, context, large=large)
+            try:
+                return await handler.unary_unary(request, context)
+            finally:
+                slot.end()
 
         async def stream(_: Any, context: Any) -> AsyncIterator[Any]:
-            request = await self._request(method, context, large=large)
+            request, slot = await self._request(method, context, large=large)
             answers = handler.unary_stream(request, context)
             del request
-            async with contextlib.aclosing(answers) as messages:
-                async for message in messages:
-                    yield message
+            try:
+                async with contextlib.aclosing(answers) as messages:
+                    async for message in messages:
+                        yield message
+            finally:
+                slot.end()
 
         field, behaviour = (
             ("stream_stream", stream) if handler.response_streaming else ("stream_unary", unary)
@@ -84,24 +118,35 @@ class Doorkeeper:
         kept.request_streaming = True
         return kept
 
-    async def _request(self, method: str, context: Any, *, large: bool) -> Any:
-        """The request; None for who is not let in: the handler itself refuses it before it looks, and reports it."""
+    async def _request(self, method: str, context: Any, *, large: bool) -> tuple[Any, Slot]:
+        """The request, and what is to be ended with it.
+
+        None for who is not let in: the handler itself refuses it before it looks, and reports it.
+        """
+        call = Call(method, context, self._guard)
         try:
-            who = self._let_in(Call(method, context, self._guard))
+            for check in self._checks:
+                check.start(call)
         except MeshError:
-            return None
-        if large:
-            return await _only(context)
+            return None, NO_SLOT
+        who, role = (str(call.caller.spiffe), call.caller.spiffe.role) if call.caller else ("", "")
+        if large and role not in CAREFUL:
+            return await _only(context), NO_SLOT
         reading = self._reading.get(who)
         if reading is None:
             reading = self._reading[who] = asyncio.Semaphore(READS)
-        async with reading:
-            return await _only(context)
-
-    def _let_in(self, call: Call) -> str:
-        for check in self._checks:
-            check.start(call)
-        return str(call.caller.spiffe) if call.caller else ""
+        await reading.acquire()
+        slot = Slot(reading)
+        try:
+            request = await _only(context)
+        except BaseException:
+            slot.end()
+            raise
+        if large:
+            SLOT.set(slot)
+        else:
+            slot.end()
+        return request, slot
 
 
 async def _only(context: Any) -> Any:

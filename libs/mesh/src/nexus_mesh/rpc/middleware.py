@@ -16,7 +16,7 @@ import prometheus_client
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import CALLER, Caller, identify
-from nexus_mesh.rpc.policy import POLICY, PUBLIC
+from nexus_mesh.rpc.policy import PUBLIC
 
 __all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Context", "Guard", "Middleware", "remaining"]
 
@@ -52,10 +52,14 @@ def remaining() -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a server accepts: identities of its own trust domain, less those withdrawn (a live set)."""
+    """What a server accepts: identities of its own trust domain, less those withdrawn (a live set).
+
+    `allowed`: which roles may call which method; a method that is not there nobody.
+    """
 
     trust_domain: str
     denied: AbstractSet[str]
+    allowed: Mapping[str, frozenset[str]]
 
 
 class Context(Protocol):
@@ -232,10 +236,10 @@ class Authorize:
 
     def start(self, call: Call) -> None:
         assert call.caller is not None  # noqa: S101 - Identify stands before in the list
-        if call.caller.spiffe.role not in POLICY.get(call.method, NOBODY):
+        if call.caller.spiffe.role not in call.guard.allowed.get(call.method, NOBODY):
             raise MeshError(
                 Reason.MESH_POLICY,
-                f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]}.",
+                f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]} here.",
             )
 
     def end(self, call: Call, error: MeshError | None) -> None:

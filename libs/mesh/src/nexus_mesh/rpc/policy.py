@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from nexus_mesh.identity import ROLES
 
-__all__ = ["ENDLESS", "POLICY", "PUBLIC"]
+__all__ = ["AT", "ENDLESS", "POLICY", "PUBLIC", "may_call", "policy_at"]
 
 ANYONE = frozenset(ROLES)
-SERVICES = ANYONE - {"operator", "etcd"}
+MEMBERS = ANYONE - {"client"}
+SERVICES = MEMBERS - {"operator", "etcd"}
 OPERATOR = frozenset({"operator"})
 GATEWAY = frozenset({"gateway"})
 CONTROL_READERS = frozenset({"gateway", "operator"})
@@ -53,11 +54,23 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.vault.v1.TenantService/ListTenants": OPERATOR,
     "/nexus.vault.v1.TenantService/UpdateTenant": OPERATOR,
     "/nexus.vault.v1.TenantService/DeleteTenant": OPERATOR,
-    "/grpc.health.v1.Health/Check": ANYONE,
+    "/nexus.vault.v1.TenantService/WatchTenants": GATEWAY,
+    "/grpc.health.v1.Health/Check": MEMBERS,
     "/grpc.health.v1.Health/List": OPERATOR,
-    "/grpc.health.v1.Health/Watch": ANYONE,
+    "/grpc.health.v1.Health/Watch": MEMBERS,
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": OPERATOR,
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPERATOR,
+}
+
+# What more a role may call where a certain other one serves it. Adapters serve the gateway's InferenceService too: a
+# client that could ask them would be past its tenant's zone and limits. Of the table above a client has only what keeps
+# its own identity alive and tells it which roots to trust, as every member has it.
+AT: dict[str, dict[str, frozenset[str]]] = {
+    "gateway": {
+        "/nexus.inference.v1.InferenceService/Complete": frozenset({"client"}),
+        "/nexus.inference.v1.InferenceService/Stream": frozenset({"client"}),
+        "/nexus.inference.v1.InferenceService/CountTokens": frozenset({"client"}),
+    }
 }
 
 # Reachable without a certificate, on a port that serves nothing else.
@@ -71,8 +84,20 @@ ENDLESS: frozenset[str] = frozenset(
         "/nexus.router.v1.RouterService/WatchSnapshot",
         "/nexus.vault.v1.IdentityService/WatchTrust",
         "/nexus.vault.v1.KeyService/WatchKeys",
+        "/nexus.vault.v1.TenantService/WatchTenants",
         "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     }
 )
+
+
+def policy_at(server: str) -> dict[str, frozenset[str]]:
+    """Who may call what of a server that has the role `server`; a method that is not there nobody."""
+    more = AT.get(server, {})
+    return {method: roles | more.get(method, frozenset()) for method, roles in POLICY.items()}
+
+
+def may_call(role: str, method: str, server: str) -> bool:
+    """Whether a role may call a method, given as /package.Service/Method, of a server that has the role `server`."""
+    return role in policy_at(server).get(method, ())

@@ -25,6 +25,7 @@ from nexus_mesh.rpc.channels import MAX_MESSAGE, Options, merged
 from nexus_mesh.rpc.handlers import HandlerTable, OpenStreams
 from nexus_mesh.rpc.health import HealthServicer
 from nexus_mesh.rpc.middleware import Guard
+from nexus_mesh.rpc.policy import policy_at
 from nexus_mesh.rpc.reflection import add_reflection
 from nexus_mesh.rpc.tunnel.server import TunnelServicer
 
@@ -46,6 +47,9 @@ OPTIONS: Options = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
+
+UNREAD: Options = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 64 * 1024))
+"""Where programs call that are no service of ours: else the library takes in all that is sent, read or not."""
 
 # What anybody may send. A request to join has some hundred bytes; nothing is reserved for more before it is read.
 PUBLIC_MESSAGE = 64 * 1024
@@ -106,8 +110,11 @@ async def start_server(
     """Serves over mTLS on host:port (0 = any). Raises OSError when the port is taken."""
     most = MAX_MESSAGE if identity.spiffe.role in CARRIERS else CONTROL_MESSAGE
     options = merged(OPTIONS, [("grpc.max_receive_message_length", most)])
+    if identity.spiffe.role == "gateway":
+        options = merged(options, UNREAD)
     server, streams = grpc.aio.server(options=options), OpenStreams()
-    table = HandlerTable(server, middleware.MESH, streams, Guard(identity.spiffe.trust_domain, denied))
+    guard = Guard(identity.spiffe.trust_domain, denied, policy_at(identity.spiffe.role))
+    table = HandlerTable(server, middleware.MESH, streams, guard)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     tunnels = TunnelServicer(table.handlers, MAX_MESSAGE)
@@ -126,9 +133,8 @@ async def serve_public(
 ) -> AsyncGenerator[int, None]:
     """Serves methods of the PUBLIC table to callers without a certificate; yields the bound port."""
     server = grpc.aio.server(options=merged(OPTIONS, PUBLIC_OPTIONS), maximum_concurrent_rpcs=PUBLIC_CALLS)
-    table = HandlerTable(
-        server, middleware.PUBLIC_EDGE, OpenStreams(), Guard(identity.spiffe.trust_domain, frozenset())
-    )
+    guard = Guard(identity.spiffe.trust_domain, frozenset(), policy_at(identity.spiffe.role))
+    table = HandlerTable(server, middleware.PUBLIC_EDGE, OpenStreams(), guard)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     bound = await _bind(server, host, port, identity.server_credentials(client_certificate=False))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 __all__ = ["ANONYMOUS", "Account", "Key", "Principal", "Tenant"]
 
@@ -12,7 +13,8 @@ class Principal:
     """Who asks. `zones`: the privacy zones its requests must stay in, whatever else is demanded.
 
     `weight`: its tenant's share when requests have to wait. `manage`: may load, unload and pull models.
-    `expires_at` in seconds since the epoch, None = never.
+    `expires_at` in seconds since the epoch, None = never. `again`: who it is by now, for one that is known by its
+    certificate; raises MeshError when it may not ask any more.
     """
 
     id: str
@@ -22,6 +24,7 @@ class Principal:
     zones: frozenset[str] = frozenset()
     manage: bool = False
     expires_at: float | None = None
+    again: Callable[[], Principal] | None = field(default=None, compare=False, repr=False)
 
 
 ANONYMOUS = Principal("anonymous", "anonymous", manage=True)

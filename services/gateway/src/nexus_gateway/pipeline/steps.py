@@ -102,9 +102,12 @@ class Authenticate(Step):
             passage.request.principal = await self.identify(passage.request.credential)
 
     async def again(self, passage: Passage) -> None:
-        """Keys change."""
-        if self._authenticator is not None and passage.request.principal is not None:
-            passage.request.principal = self._authenticator.again(passage.request.principal)
+        """Keys change, and tenants."""
+        principal = passage.request.principal
+        if principal is not None and principal.again is not None:
+            passage.request.principal = principal.again()
+        elif self._authenticator is not None and principal is not None:
+            passage.request.principal = self._authenticator.again(principal)
 
 
 class Permit(Step):

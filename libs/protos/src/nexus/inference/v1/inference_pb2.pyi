@@ -139,7 +139,7 @@ class CountTokensResponse(_message.Message):
     def __init__(self, prompt_tokens: _Optional[int] = ..., estimated: _Optional[bool] = ..., method: _Optional[str] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
 
 class Envelope(_message.Message):
-    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority", "granted")
+    __slots__ = ("operation", "model", "body", "backend", "request_id", "zone", "continues", "priority", "granted", "on_behalf_of")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class Envelope(_message.Message):
     CONTINUES_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     GRANTED_FIELD_NUMBER: _ClassVar[int]
+    ON_BEHALF_OF_FIELD_NUMBER: _ClassVar[int]
     operation: _model_pb2.Operation
     model: str
     body: str
@@ -158,7 +159,8 @@ class Envelope(_message.Message):
     continues: bool
     priority: Priority
     granted: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ..., priority: _Optional[_Union[Priority, str]] = ..., granted: _Optional[_Iterable[str]] = ...) -> None: ...
+    on_behalf_of: str
+    def __init__(self, operation: _Optional[_Union[_model_pb2.Operation, str]] = ..., model: _Optional[str] = ..., body: _Optional[str] = ..., backend: _Optional[str] = ..., request_id: _Optional[str] = ..., zone: _Optional[str] = ..., continues: _Optional[bool] = ..., priority: _Optional[_Union[Priority, str]] = ..., granted: _Optional[_Iterable[str]] = ..., on_behalf_of: _Optional[str] = ...) -> None: ...
 
 class Chunks(_message.Message):
     __slots__ = ("json",)

@@ -71,9 +71,11 @@ class InferenceServiceServicer:
 
     def Complete(self, request, context):
         """Complete runs a request and returns the whole answer.
-        The caller must be a gateway or an operator.
+        The caller must be a gateway or an operator; at a gateway also a client, whose requests are its tenant's.
         May fail with INVALID_REQUEST, UNSUPPORTED_PARAMETER, CAPABILITY_MISSING, CONTEXT_LENGTH, MODEL_NOT_FOUND,
-        MODEL_NOT_READY, OVERLOAD, TIMEOUT, BACKEND_DOWN, BACKEND_LOST, UPSTREAM_ERROR, UPSTREAM_MALFORMED, DRAINING.
+        MODEL_NOT_READY, OVERLOAD, TIMEOUT, BACKEND_DOWN, BACKEND_LOST, UPSTREAM_ERROR, UPSTREAM_MALFORMED, DRAINING; at a
+        gateway also with what concerns the tenant: CALLER_SCOPE (the client's is gone, or the model is not one of its own),
+        MESH_POLICY (on_behalf_of by a role that may not), OBJECT_NOT_FOUND (on_behalf_of nobody), AUTH_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

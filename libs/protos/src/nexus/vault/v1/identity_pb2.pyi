@@ -88,12 +88,16 @@ class CreateJoinTokenRequest(_message.Message):
     def __init__(self, role: _Optional[str] = ..., node: _Optional[str] = ..., name: _Optional[str] = ..., zone: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., claims: _Optional[_Union[Claims, _Mapping]] = ...) -> None: ...
 
 class Claims(_message.Message):
-    __slots__ = ("models", "priority_floor")
+    __slots__ = ("models", "priority_floor", "tenant", "tenant_id")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FLOOR_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedScalarFieldContainer[str]
     priority_floor: int
-    def __init__(self, models: _Optional[_Iterable[str]] = ..., priority_floor: _Optional[int] = ...) -> None: ...
+    tenant: str
+    tenant_id: str
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., priority_floor: _Optional[int] = ..., tenant: _Optional[str] = ..., tenant_id: _Optional[str] = ...) -> None: ...
 
 class CreateJoinTokenResponse(_message.Message):
     __slots__ = ("token", "expire_time")

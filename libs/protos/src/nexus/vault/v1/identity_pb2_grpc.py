@@ -91,7 +91,7 @@ class IdentityServiceServicer:
 
     def CreateJoinToken(self, request, context):
         """CreateJoinToken makes a single-use token for one identity. The caller must be an operator.
-        May fail with INVALID_REQUEST.
+        May fail with INVALID_REQUEST or OBJECT_NOT_FOUND (tenant).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

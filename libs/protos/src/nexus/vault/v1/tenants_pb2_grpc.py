@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TenantServiceStub:
-    """Tenants: who the keys of the edge belong to. The tenant "default" is always there.
+    """Tenants: who the keys of the edge, and the clients of the mesh, belong to. The tenant "default" is always there.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,15 @@ class TenantServiceStub:
                 request_serializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantRequest.SerializeToString,
                 response_deserializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantResponse.FromString,
                 _registered_method=True)
+        self.WatchTenants = channel.unary_stream(
+                '/nexus.vault.v1.TenantService/WatchTenants',
+                request_serializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsRequest.SerializeToString,
+                response_deserializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
-    """Tenants: who the keys of the edge belong to. The tenant "default" is always there.
+    """Tenants: who the keys of the edge, and the clients of the mesh, belong to. The tenant "default" is always there.
     """
 
     def CreateTenant(self, request, context):
@@ -85,8 +90,16 @@ class TenantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenant(self, request, context):
-        """DeleteTenant removes a tenant that has no live keys. The caller must be an operator.
+        """DeleteTenant removes a tenant that has no live keys. Gateways refuse its clients within a second. The caller must be an operator.
         May fail with INVALID_REQUEST (it has live keys, or is "default") or OBJECT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTenants(self, request, context):
+        """WatchTenants sends all tenants: now, then on every change. Each message replaces the one before.
+        The caller must be a gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +128,11 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     request_deserializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantRequest.FromString,
                     response_serializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantResponse.SerializeToString,
             ),
+            'WatchTenants': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTenants,
+                    request_deserializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsRequest.FromString,
+                    response_serializer=nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'nexus.vault.v1.TenantService', rpc_method_handlers)
@@ -124,7 +142,7 @@ def add_TenantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantService:
-    """Tenants: who the keys of the edge belong to. The tenant "default" is always there.
+    """Tenants: who the keys of the edge, and the clients of the mesh, belong to. The tenant "default" is always there.
     """
 
     @staticmethod
@@ -225,6 +243,33 @@ class TenantService:
             '/nexus.vault.v1.TenantService/DeleteTenant',
             nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantRequest.SerializeToString,
             nexus_dot_vault_dot_v1_dot_tenants__pb2.DeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nexus.vault.v1.TenantService/WatchTenants',
+            nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsRequest.SerializeToString,
+            nexus_dot_vault_dot_v1_dot_tenants__pb2.WatchTenantsResponse.FromString,
             options,
             channel_credentials,
             insecure,

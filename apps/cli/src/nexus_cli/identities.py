@@ -83,7 +83,11 @@ def _row(identity: identity_pb2.Identity) -> dict[str, Any]:
         "expires": _time(identity, "expire_time"),
         "serial": identity.serial,
         "renewals": identity.renewals,
-        "claims": {"models": list(identity.claims.models), "priority_floor": identity.claims.priority_floor},
+        "claims": {
+            "models": list(identity.claims.models),
+            "priority_floor": identity.claims.priority_floor,
+            **({"tenant": identity.claims.tenant} if identity.claims.tenant else {}),
+        },
         "copied": _time(identity, "alarm_time"),
         "denied": {"time": _time(denial, "create_time"), "reason": denial.reason, "by": denial.author}
         if identity.HasField("denial")
@@ -104,7 +108,8 @@ def _state(identity: identity_pb2.Identity) -> str:
 def _cells(row: dict[str, Any]) -> list[str]:
     claims = row["claims"]
     floor = f"priority {claims['priority_floor']} up" if claims["priority_floor"] else ""
-    may = "; ".join(filter(None, [", ".join(claims["models"]), floor])) or "anything"
+    tenant = f"for tenant {claims['tenant']}" if "tenant" in claims else ""
+    may = "; ".join(filter(None, [tenant, ", ".join(claims["models"]), floor])) or "anything"
     why = f"{row['denied']['reason'] or 'no reason given'} ({row['denied']['by']})" if row["denied"] else ""
     if not why and row["copied"]:
         why = f"an older certificate was renewed beside a newer one in use, {row['copied']}"
