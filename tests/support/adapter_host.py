@@ -11,17 +11,15 @@ from typing import Any
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
-from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import AdapterSettings, BackendConfig
 from nexus_inference_adapters.contract.adapter import Finish, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.host import Host
-from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
+from nexus_inference_adapters.vocabulary import OPERATIONS
 from nexus_mesh.process.registration import StatusBoard
 from nexus_mesh.settings import Timeouts
 from support.waiting import eventually
 
-OPERATIONS: dict[str, model_pb2.Operation] = {"chat": CHAT, "completion": COMPLETION, "embedding": EMBEDDING}
 HELLO = {"messages": [{"role": "user", "content": "say hello"}]}
 
 

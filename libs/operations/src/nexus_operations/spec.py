@@ -88,6 +88,8 @@ class Spec:
     """The same of a piece of it; empty = it never comes in pieces."""
     content: str
     """The parameter that holds the prompt, and by which a body without a URL is known."""
+    inputs: frozenset[str]
+    """All parameters that hold what is to be worked on; engines are sent them, and no others that are on no list."""
     read: Callable[[Body], Prompt]
     head: Callable[[Body], str]
     """The text by whose beginning requests are alike; empty = it does not matter who has read the like of it."""
@@ -156,6 +158,8 @@ def _check_parts(spec: Spec) -> None:
 def _check_reading(spec: Spec) -> None:
     """Its functions are tried: one that finds nothing to read would count every prompt as nothing."""
     body = spec.example(TEXT)
+    if spec.content not in spec.inputs:
+        raise _incomplete(spec.name, f"its part `inputs` lacks `{spec.content}`")
     if spec.content not in body:
         raise _incomplete(spec.name, f"its part `example` makes a body without `{spec.content}`")
     if TEXT not in spec.read(body).texts:

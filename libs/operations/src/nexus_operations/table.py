@@ -49,6 +49,7 @@ CHAT = Spec(
     object="chat.completion",
     chunk_object="chat.completion.chunk",
     content="messages",
+    inputs=frozenset({"messages", "tools", "functions"}),
     read=read_chat,
     head=begins_chat,
     most=limit_of("max_completion_tokens", "max_tokens", unsaid=None),
@@ -71,6 +72,7 @@ COMPLETION = Spec(
     object="text_completion",
     chunk_object="text_completion",
     content="prompt",
+    inputs=frozenset({"prompt", "suffix"}),
     read=read_texts("prompt", "suffix"),
     head=begins_with("prompt"),
     most=limit_of("max_completion_tokens", "max_tokens", unsaid=TEXT_MAX_TOKENS),
@@ -93,6 +95,7 @@ EMBEDDING = Spec(
     object="list",
     chunk_object="",
     content="input",
+    inputs=frozenset({"input"}),
     read=read_texts("input"),
     head=lambda _: "",
     most=nothing_made,
@@ -103,7 +106,6 @@ EMBEDDING = Spec(
     units=frozenset({Unit.PROMPT_TOKENS}),
     example=lambda text: {"input": text},
 )
-
 SPECS: Mapping[int, Spec] = complete((CHAT, COMPLETION, EMBEDDING), dict(model_pb2.Operation.items()))
 """By number. Whatever has one, but UNSPECIFIED, is here."""
 

@@ -76,7 +76,7 @@ def has_content(message: inference_pb2.StreamResponse, spec: Spec) -> bool:
 
 def _is_real(chunk: str, spec: Spec) -> bool:
     try:
-        return any(spec.has_content(choice) for choice in DECODE(chunk)[spec.rows])
+        return any(spec.has_content(choice) for choice in DECODE(chunk)["choices"])
     except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
         raise MeshError(
             Reason.UPSTREAM_MALFORMED, "The backend sent something that is no chunk of an answer."

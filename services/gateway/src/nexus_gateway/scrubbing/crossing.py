@@ -60,6 +60,8 @@ class Crossings:
 
         Raises MeshError PRIVACY_ZONE when there is something in it that cannot be looked through.
         """
+        if not request.spec.scrubbable:
+            raise _blocked(f"{request.spec.title} with its words replaced would be another")
         if what := _unreadable(request):
             raise _blocked(f"it holds {what}, which cannot be scrubbed")
         try:
@@ -89,8 +91,6 @@ def _may_leave(policy: Policy, name: str, zone: str) -> bool:
 
 def _unreadable(request: InferenceRequest) -> str | None:
     """What in a request is no text."""
-    if not request.spec.scrubbable:
-        return f"what is no text, as {request.spec.title} does"
     for capability, what in UNREADABLE.items():
         if capability in request.needs:
             return what

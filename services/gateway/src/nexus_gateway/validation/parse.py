@@ -89,7 +89,9 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 
 
-ANYWHERE: dict[str, Rule] = {**OF_EMBEDDING, **OF_COMPLETION, **OF_CHAT, **ENGINE}
+ANYWHERE: dict[str, Rule] = {
+    name: rule for _, rules in reversed(CHECKS.values()) for name, rule in rules.items()
+} | ENGINE
 """What may stand beside an endpoint's own parameters. Engines take at one what OpenAI takes at another only."""
 
 

@@ -93,7 +93,7 @@ class OpenAICompatible(Adapter):
 
     def request(self, work: Work, *, stream: bool) -> dict[str, Any]:  # noqa: ARG002 - others need to know
         """What is asked, before the differences. Raises UNSUPPORTED_PARAMETER for what is not for this engine."""
-        body = check_forwarded(self.engine, work.body, work.granted)
+        body = check_forwarded(self.engine, work.body, work.granted | spec_of(work.operation).inputs)
         if (ignored := IGNORED.get(self.engine)) is not None:
             check(set_parameters(body), ignored, self.engine)
         if (forced := self._forced(work)) is not None:

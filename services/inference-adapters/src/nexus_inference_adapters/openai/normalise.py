@@ -54,7 +54,8 @@ def _as_it_came(work: Work, answer: dict[str, Any], raw: bytes) -> Completed:
     _refuse_error(answer.get("error"), rows, raw)
     if not isinstance(rows, list) or len(rows) != spec.expected(work.body):
         raise malformed(f"The backend's answer does not have all of its {spec.rows!r}.")
-    return completed({**answer, "model": work.offered}, answer.get("usage"))
+    body = msgspec.json.encode({**answer, "model": work.offered}).decode()
+    return Completed(body, usage_of(answer.get("usage")))
 
 
 def from_whole(work: Work, whole: Whole) -> Completed:
