@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 import support.processes as processes
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.discovery.finding import MISSES_TO_DROP, Rescan, discover
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import ANYONE, Owners

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.mdns.adverts import Use
 from nexus_inference_adapters.discovery.mdns.browser import browsing

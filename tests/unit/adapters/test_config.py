@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from nexus_inference_adapters.config import KINDS, AdapterSettings, child_environment
-from nexus_inference_adapters.host.kinds import ADAPTERS
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.contract.adapter import Adapter
+from nexus_inference_adapters.kinds import KINDS
+from nexus_inference_adapters.kinds.embedded.adapter import child_environment
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER
 from nexus_mesh.settings.service import load
@@ -37,9 +39,14 @@ def loaded(tmp_path: Path, text: str) -> AdapterSettings:
     return load(AdapterSettings, ["--config", str(path), "--home", str(tmp_path)])
 
 
-def test_every_kind_has_an_adapter() -> None:
-    assert {*ADAPTERS} == {*KINDS}
-    assert all(adapter.kind == name for name, adapter in ADAPTERS.items())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_the_settings_know_every_kind_and_what_it_needs(tmp_path: Path, kind: type[Adapter]) -> None:
+    row = f'[[backends]]\nname = "b"\nkind = "{kind.kind}"\n'
+    url, path = 'url = "http://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
+    given, wrong = (url, path) if kind.needs == "url" else (path, url)
+    assert loaded(tmp_path, row + given).backends[0].kind == kind.kind
+    with pytest.raises(ConfigError, match=f"is {kind.kind}: it has a {kind.needs}"):
+        loaded(tmp_path, row + given + wrong)
 
 
 def test_a_backend_as_the_design_writes_it(tmp_path: Path) -> None:
@@ -121,7 +128,7 @@ def test_timeouts_of_a_model_overrule_the_general_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backend", "told"),
     [
-        ('kind = "olama"\nurl = "http://x"', "known: openai_compatible, ollama, mlx, embedded"),
+        ('kind = "olama"\nurl = "http://x"', "did you mean 'ollama'?"),
         ('kind = "ollama"', "needs a url"),
         ('kind = "ollama"\nurl = "127.0.0.1:11434"', "must look like"),
         ('kind = "ollama"\nurl = "http://u:p@x"', "api_key_env"),

@@ -12,7 +12,8 @@ from nexus.lifecycle.v1 import lifecycle_pb2_grpc
 from nexus_mesh.core import telemetry
 from nexus_mesh.process import Mesh, Servicer
 
-from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings
 from nexus_inference_adapters.discovery import Holdings, Rescan, browsing
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer

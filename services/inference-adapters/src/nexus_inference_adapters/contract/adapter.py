@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract.http import Http, Seen
 from nexus_inference_adapters.contract.learned import Learned
 from nexus_inference_adapters.contract.patience import Patience
@@ -25,6 +25,7 @@ __all__ = [
     "Event",
     "Finish",
     "Inspection",
+    "Need",
     "Offer",
     "Progress",
     "Work",
@@ -122,10 +123,19 @@ class Inspection:
     resident: Mapping[str, int] | None = None
 
 
+Need = Literal["url", "path"]
+"""What a row of [[backends]] says of where its engine is: the address of a server, or the file of a model, which may
+be left out."""
+
+
 class Adapter(ABC):
-    """One backend. Every method raises MeshError and nothing else."""
+    """One backend. Every method raises MeshError and nothing else.
+
+    The class says what its kind is called, what the settings must say of one, and how a server of it is recognised.
+    """
 
     kind: ClassVar[str]
+    needs: ClassVar[Need] = "url"
     abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset()
     """What it can do with models; of the methods at the end those are its own."""
     instead: ClassVar[str] = "Do it with the backend's own tools."

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract import open_session
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import Owners

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from nexus_mesh.core import telemetry
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.discovery.listeners import Owners
 from nexus_inference_adapters.host import Backend, Host
 

@@ -15,7 +15,7 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rows import REASON, shown
 from nexus_mesh.settings import Timeouts
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
     Broken,
@@ -32,10 +32,10 @@ from nexus_inference_adapters.contract import (
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.fitting import fitting
 from nexus_inference_adapters.host.gate import Gate
-from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_inference_adapters.host.memory.shelf import Shelf
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.remote import as_remote
+from nexus_inference_adapters.kinds import ADAPTERS
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["Backend"]

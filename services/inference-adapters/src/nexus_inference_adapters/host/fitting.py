@@ -6,7 +6,7 @@ import dataclasses
 
 from nexus_mesh.rows import REASON, fitting_models, shown
 
-from nexus_inference_adapters.config import MOST_AT_ONCE
+from nexus_inference_adapters.backend_config import MOST_AT_ONCE
 from nexus_inference_adapters.contract import Inspection
 
 __all__ = ["fitting"]

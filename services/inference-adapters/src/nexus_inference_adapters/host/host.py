@@ -15,17 +15,18 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.process import StatusBoard
 from nexus_mesh.rows import fitted
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract import Adapter, Http, open_session
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.guessing import Guesses
-from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_inference_adapters.host.memory.card import Card
 from nexus_inference_adapters.host.memory.devices import device_of, devices_of
 from nexus_inference_adapters.host.memory.keeper import Keeper
 from nexus_inference_adapters.host.memory.report import described
 from nexus_inference_adapters.host.memory.shelf import Shelf
 from nexus_inference_adapters.host.memory.types import Key, Rules
+from nexus_inference_adapters.kinds import ADAPTERS
 
 __all__ = ["Host"]
 

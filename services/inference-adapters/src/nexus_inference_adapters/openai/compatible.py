@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
     Answer,

@@ -12,7 +12,8 @@ import aiohttp
 from nexus_mesh.core import Backoff, telemetry
 from nexus_mesh.process import own_addresses
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.discovery.finding import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip
 from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import FRESH_SECONDS

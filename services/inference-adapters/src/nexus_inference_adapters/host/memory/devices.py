@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from nexus_mesh.core import telemetry
 
-from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import GIB, AdapterSettings
 from nexus_inference_adapters.host.memory.types import Device
 
 __all__ = ["device_of", "devices_of"]

@@ -26,10 +26,10 @@ from nexus_inference_adapters.contract import (
     Work,
     from_event,
 )
-from nexus_inference_adapters.ollama import lifecycle
-from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of
-from nexus_inference_adapters.ollama.catalog import Catalog, is_ollama
-from nexus_inference_adapters.ollama.request import PATHS, Room, native_request
+from nexus_inference_adapters.kinds.ollama import lifecycle
+from nexus_inference_adapters.kinds.ollama.answer import Embedded, Line, chunk_of, embeddings_of
+from nexus_inference_adapters.kinds.ollama.catalog import Catalog, is_ollama
+from nexus_inference_adapters.kinds.ollama.request import PATHS, Room, native_request
 from nexus_inference_adapters.openai import (
     ChunkNormaliser,
     Forced,

@@ -11,7 +11,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection, Offer, Seen
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
