@@ -13,7 +13,7 @@ from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract.adapter import Inspection
+from nexus_inference_adapters.contract.work import Inspection
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds import ADAPTERS
 from support.adapter_host import HELLO, Bench

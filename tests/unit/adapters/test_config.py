@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract.adapter import Adapter
+from nexus_inference_adapters.contract.http import key_in
 from nexus_inference_adapters.kinds import KINDS
 from nexus_inference_adapters.kinds.embedded.adapter import child_environment
 from nexus_mesh.core.errors import ConfigError
@@ -111,9 +112,9 @@ def test_more_devices_than_the_registry_takes_are_refused_by_name(tmp_path: Path
 
 def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [backend] = loaded(tmp_path, GOOD).backends
-    assert backend.api_key() is None
+    assert key_in(backend.api_key_env) is None
     monkeypatch.setenv("BOX_KEY", "sk-1")
-    assert backend.api_key() == "sk-1"
+    assert key_in(backend.api_key_env) == "sk-1"
     assert "sk-1" not in repr(backend)
     assert "BOX_KEY" not in child_environment()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rows import MODEL_ID, PRIORITY, TIER, is_text
 from nexus_mesh.settings import near
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,7 +16,6 @@ from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
 
 __all__ = ["MOST_AT_ONCE", "BackendConfig", "ModelName", "known"]
 
-KEY = re.compile(r"[!-~]*")
 MODEL_NAME = re.compile(r"[!-~]{1,128}")
 MOST_AT_ONCE = 1_000_000
 
@@ -116,17 +113,3 @@ class BackendConfig(BaseModel):
     def found_elsewhere(self) -> bool:
         """Whether it runs on another machine and nobody listed it: it serves requests, and no more is done with it."""
         return self.remote and self.origin == "discovery"
-
-    def api_key(self) -> str | None:
-        """The key for this backend, read anew each time so that nothing else holds it.
-
-        A line end, as files and `echo` leave one, is no part of it. Raises UPSTREAM_ERROR for what can be no key.
-        """
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
-        if not KEY.fullmatch(key):
-            raise MeshError(
-                Reason.UPSTREAM_ERROR,
-                f"The key in {self.api_key_env} has a space, a line end or a letter that no key can have: "
-                "set the variable to the key alone, and start NEXUS again.",
-            )
-        return key or None

@@ -1,30 +1,21 @@
 """What every kind of backend keeps to: the adapter, its waits, its requests over HTTP, its errors."""
 
-from nexus_inference_adapters.contract.adapter import (
-    ABILITIES,
-    Adapter,
+from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
+from nexus_inference_adapters.contract.connection import MAX_ANSWER_BYTES, Answer, open_session, too_large
+from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.contract.estimate import estimate, tokens_of
+from nexus_inference_adapters.contract.http import Http, Seen, key_in
+from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.work import (
     Completed,
     Count,
     Event,
     Finish,
     Inspection,
-    Need,
     Offer,
     Progress,
     Work,
 )
-from nexus_inference_adapters.contract.errors import from_event, malformed
-from nexus_inference_adapters.contract.estimate import estimate, tokens_of
-from nexus_inference_adapters.contract.http import (
-    MAX_ANSWER_BYTES,
-    Answer,
-    Http,
-    Seen,
-    open_session,
-    too_large,
-)
-from nexus_inference_adapters.contract.learned import Broken
-from nexus_inference_adapters.contract.patience import Patience
 
 __all__ = [
     "ABILITIES",
@@ -46,6 +37,7 @@ __all__ = [
     "Work",
     "estimate",
     "from_event",
+    "key_in",
     "malformed",
     "open_session",
     "tokens_of",

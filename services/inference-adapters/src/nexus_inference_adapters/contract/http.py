@@ -1,50 +1,35 @@
-"""HTTP towards backends: one shared session, capped answers, no redirects, no used connection kept after a cancel."""
+"""Requests to backends over HTTP: no redirects, no used connection kept after a cancel, and each key to its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
-from nexus_mesh.core import UNREACHED, MeshError, Reason
+from nexus_mesh.core import MeshError, Reason
 from yarl import URL
 
+from nexus_inference_adapters.contract.connection import FAILURES, MAX_ANSWER_BYTES, Answer, Wait, translated
 from nexus_inference_adapters.contract.errors import from_answer, malformed
-from nexus_inference_adapters.contract.interim import connector
 from nexus_inference_adapters.contract.patience import Patience
 
-__all__ = ["MAX_ANSWER_BYTES", "Answer", "Http", "Seen", "open_session", "too_large"]
+__all__ = ["Http", "Seen", "key_in"]
 
 T = TypeVar("T")
 
-MAX_ANSWER_BYTES = 15 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 PIECE = 256 * 1024
-# Below the 5 s after which llama.cpp and uvicorn close idle connections, so that we never write into a closing one.
-KEEP_ALIVE_SECONDS = 4.0
-DRAIN_SECONDS = 0.1
-PIECE_BYTES = 16 * 1024
 LOOK_SECONDS = 5.0
 JSON_HEADERS = {"Content-Type": "application/json"}
+KEY = re.compile(r"[!-~]*")
 NO_HEADERS: dict[str, str] = {}
-HEADERS = {"Accept-Encoding": "identity", "User-Agent": "nexus"}
-
-CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
-BROKEN = (aiohttp.ClientResponseError, HttpProcessingError)
-FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
-
-
-class Wait(Protocol):
-    """Patience.wait, or the like of it."""
-
-    async def __call__(self, awaitable: Awaitable[T], /) -> T: ...
 
 
 async def _at_leisure(awaitable: Awaitable[T], /) -> T:
@@ -61,89 +46,19 @@ def _timeout(connect: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=connect)
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The session all backends of a process share. No cookies, no proxies, no automatic decompression."""
-    return aiohttp.ClientSession(
-        connector=connector(KEEP_ALIVE_SECONDS),
-        timeout=aiohttp.ClientTimeout(total=None),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        headers=HEADERS,
-    )
+def key_in(variable: str | None) -> str | None:
+    """The key in a variable of the environment, read anew each time so that nothing else holds it.
 
-
-def _translated(error: BaseException) -> MeshError:
-    if isinstance(error, CONNECTING):
-        return MeshError(
-            Reason.BACKEND_DOWN,
-            "The backend could not be reached; is it running at its address?",
-            metadata={UNREACHED: "1"},
+    A line end, as files and `echo` leave one, is no part of it. Raises UPSTREAM_ERROR for what can be no key.
+    """
+    key = os.environ.get(variable, "").strip() if variable else ""
+    if not KEY.fullmatch(key):
+        raise MeshError(
+            Reason.UPSTREAM_ERROR,
+            f"The key in {variable} has a space, a line end or a letter that no key can have: "
+            "set the variable to the key alone, and start NEXUS again.",
         )
-    if isinstance(error, BROKEN):
-        return malformed("The backend's answer is not HTTP.")
-    return MeshError(Reason.BACKEND_LOST, "The backend closed the connection before its answer was complete.")
-
-
-def too_large(limit: int) -> MeshError:
-    return MeshError(Reason.RESPONSE_TOO_LARGE, f"The backend's answer is larger than {limit} bytes.")
-
-
-class Answer:
-    """A response whose head has arrived. Read it whole, or part by part until a part is empty; then close it."""
-
-    def __init__(self, response: aiohttp.ClientResponse, wait: Wait) -> None:
-        self._response = response
-        self._content = response.content
-        self._wait = wait
-        self._rest = memoryview(b"")
-        self.status = response.status
-        self.headers = response.headers
-
-    async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
-        """The whole body. Raises RESPONSE_TOO_LARGE, BACKEND_LOST."""
-        parts: list[bytes] = []
-        size = 0
-        while part := await self._arrived():
-            size += len(part)
-            if size > limit:
-                raise too_large(limit)
-            parts.append(part)
-        return b"".join(parts)
-
-    async def part(self) -> bytes:
-        """What has arrived since the last part; empty at the end. Raises BACKEND_LOST when the body is cut.
-
-        Of much that came together a piece at a time, and between pieces others have their turn.
-        """
-        if self._rest:
-            await self._wait(asyncio.sleep(0))
-            return self._piece(self._rest)
-        arrived = await self._arrived()
-        return arrived if len(arrived) <= PIECE_BYTES else self._piece(memoryview(arrived))
-
-    def _piece(self, arrived: memoryview) -> bytes:
-        self._rest = arrived[PIECE_BYTES:]
-        return bytes(arrived[:PIECE_BYTES])
-
-    async def _arrived(self) -> bytes:
-        try:
-            return await self._wait(self._content.readany())
-        except FAILURES as error:
-            # The library tells of the loss before it hands out what came with it; its public calls never do.
-            if rest := self._content._read_nowait(-1):
-                return rest
-            raise _translated(error) from None
-
-    def close(self) -> None:
-        """A connection that was read to its end has gone back by itself; any other must never be used again."""
-        self._response.close()
-
-    async def drain(self) -> None:
-        """Lets a finished stream end by itself for a moment, so that its connection can be used again."""
-        with contextlib.suppress(TimeoutError, *FAILURES):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._content.readany()
+    return key or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +174,7 @@ class Http:
         try:
             response = await wait(sending)
         except FAILURES as error:
-            raise _translated(error) from None
+            raise translated(error) from None
         return Answer(response, wait)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,7 @@ from nexus_mesh.rows import fitted
 
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.contract import Adapter, Http, open_session
+from nexus_inference_adapters.contract import Adapter, Http, key_in, open_session
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.guessing import Guesses
 from nexus_inference_adapters.host.memory.card import Card
@@ -41,6 +42,7 @@ class Host:
         self._board = board
         files = {name: model.tokenizer for name, model in settings.models.items() if model.tokenizer}
         self._guesses = Guesses(files)
+        self._timeouts = lru_cache(maxsize=1024)(settings.timeouts_of)
         self._backends: dict[str, Backend] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
@@ -85,12 +87,15 @@ class Host:
     def add(self, config: BackendConfig) -> Backend:
         """Serves a backend from now on. Its first inspection follows at once."""
         assert self._session is not None  # noqa: S101 - used inside its context only
-        http = Http(self._session, config.url or "", config.api_key, self.settings.timeouts.connect)
+        http = Http(
+            self._session,
+            config.url or "",
+            partial(key_in, config.api_key_env),
+            self.settings.timeouts.connect,
+        )
         adapter = ADAPTERS[config.kind](config, http)
         shelf = self._shelf(config, adapter)
-        backend = Backend(
-            config, adapter, self.settings.timeouts_of, self._guesses.guess, self._publish, shelf
-        )
+        backend = Backend(config, adapter, self._timeouts, self._guesses.guess, self._publish, shelf)
         self._backends[config.name] = backend
         watcher = asyncio.create_task(backend.watch(), name=f"watch {config.name}")
         watcher.add_done_callback(_report_death)
