@@ -91,7 +91,7 @@ async def test_a_look_that_fails_is_logged_once_and_not_at_every_look(
     backend = await bench.serve("openai_compatible", fake_openai.url)
     logged: list[str] = []
     monkeypatch.setattr(
-        "nexus_inference_adapters.host.backend.log.exception", lambda text, **_: logged.append(text)
+        "nexus_inference_adapters.host.watching.log.exception", lambda text, **_: logged.append(text)
     )
     looks = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.host.unread import SAMPLED, sample, unread
+from nexus_inference_adapters.host.promises import SAMPLED, sample, unread
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION
 
 WORDS = "lorem ipsum "

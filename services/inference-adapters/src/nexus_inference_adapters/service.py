@@ -12,9 +12,10 @@ from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
+from nexus_mesh.rpc import page_size, token_of, words_in
 
 from nexus_inference_adapters.contract import Event, Progress
-from nexus_inference_adapters.host import Backend, Host, Lifecycle, list_models
+from nexus_inference_adapters.host import Backend, Host, Lifecycle
 from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
@@ -108,7 +109,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def ListModels(
         self, request: catalog_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> catalog_pb2.ListModelsResponse:
-        return list_models(self._host, request)
+        return _page(self._host, request)
 
 
 class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
@@ -170,3 +171,29 @@ def _message(event: Event) -> inference_pb2.StreamResponse:
         progress = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total)
         return inference_pb2.StreamResponse(progress=progress)
     return inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=event.usage))
+
+
+def _page(host: Host, request: catalog_pb2.ListModelsRequest) -> catalog_pb2.ListModelsResponse:
+    """One page, by backend, then id. The token names the last row of the page before."""
+    size = page_size(request.page_size)
+    rows = sorted(_offered(host, request.backend), key=_place)
+    if request.page_token:
+        after = tuple(words_in(request.page_token, 2))
+        rows = [row for row in rows if _place(row) > after]
+    token = token_of(*_place(rows[size - 1])) if len(rows) > size else ""
+    return catalog_pb2.ListModelsResponse(models=rows[:size], next_page_token=token)
+
+
+def _offered(host: Host, backend: str) -> list[catalog_pb2.CatalogModel]:
+    chosen = [one for one in host.backends if backend in ("", one.config.name)]
+    if backend and not chosen:
+        raise MeshError(Reason.OBJECT_NOT_FOUND, f"There is no backend {backend[:64]!r} here.")
+    return [
+        catalog_pb2.CatalogModel(backend=one.config.name, model=offer.model)
+        for one in chosen
+        for offer in one.inspection.offers
+    ]
+
+
+def _place(row: catalog_pb2.CatalogModel) -> tuple[str, str]:
+    return row.backend, row.model.id

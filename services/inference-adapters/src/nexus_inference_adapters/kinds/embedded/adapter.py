@@ -110,7 +110,7 @@ class Embedded(OpenAICompatible):
                 backoff.reset()
         finally:
             self.http = self.http.at("", _no_key)
-            self.dialect = None
+            self.server = None
             await _end(child)
 
     async def _give_order(self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts) -> None:
