@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 import grpc
 import msgspec
@@ -14,13 +13,13 @@ from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 from nexus_mesh.rpc import page_size, token_of, words_in
 
-from nexus_inference_adapters.contract import Event, Progress
+from nexus_inference_adapters.contract import Event, JsonObject, Progress
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
 from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
-BODY = msgspec.json.Decoder(dict[str, Any])
+BODY = msgspec.json.Decoder(JsonObject)
 LARGE = 256 * 1024
 """Bytes of a request. Larger ones are read one at a time."""
 BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
@@ -79,9 +78,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             served=self._served(envelope, backend),
         )
 
-    async def _opened(
-        self, envelope: inference_pb2.Envelope
-    ) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
+    async def _opened(self, envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, JsonObject]:
         """The envelope, without its body if that is large, and the request object in it. Raises INVALID_REQUEST."""
         if envelope.operation not in OPERATIONS.values():
             raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
@@ -156,7 +153,7 @@ class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
         return lifecycle_pb2.GetMemoryResponse(devices=self._host.devices())
 
 
-def _body(text: str) -> dict[str, Any]:
+def _body(text: str) -> JsonObject:
     """The request object. Raises INVALID_REQUEST."""
     try:
         return BODY.decode(text)

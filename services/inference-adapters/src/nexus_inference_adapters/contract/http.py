@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -19,6 +19,7 @@ from yarl import URL
 from nexus_inference_adapters.contract.connection import FAILURES, MAX_ANSWER_BYTES, Answer, Wait, translated
 from nexus_inference_adapters.contract.errors import from_answer, malformed
 from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.work import Json, JsonObject
 
 __all__ = ["Http", "Seen", "key_in"]
 
@@ -66,17 +67,17 @@ class Seen:
     """What a look showed. `body` is the parsed JSON, None when it is none."""
 
     status: int
-    body: Any
+    body: Json
     headers: Mapping[str, str]
 
-    def dig(self, *keys: str) -> Any:
+    def dig(self, *keys: str) -> Json:
         """The value under nested keys, None where any is missing."""
         value = self.body
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    def rows(self, key: str) -> list[dict[str, Any]]:
+    def rows(self, key: str) -> list[JsonObject]:
         """The objects in the list under `key`."""
         value = self.dig(key)
         return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
@@ -105,7 +106,7 @@ class Http:
         return Http(self._session, url, key, self._connect, self._most)
 
     @asynccontextmanager
-    async def post(self, path: str, body: Any, patience: Patience) -> AsyncIterator[Answer]:
+    async def post(self, path: str, body: JsonObject, patience: Patience) -> AsyncIterator[Answer]:
         """As `send`, and closes the answer."""
         answer = await self.send(path, body, patience)
         try:
@@ -113,7 +114,7 @@ class Http:
         finally:
             answer.close()
 
-    async def send(self, path: str, body: Any, patience: Patience, *, keep: bool = True) -> Answer:
+    async def send(self, path: str, body: JsonObject, patience: Patience, *, keep: bool = True) -> Answer:
         """Sends `body` as JSON. An answer of status 200; any other raises what `from_answer` makes of it.
 
         `keep`: whether the connection may be used again. Whoever calls closes the answer.
@@ -129,7 +130,7 @@ class Http:
         finally:
             answer.close()
 
-    async def look(self, method: str, path: str, body: Any = None) -> Seen:
+    async def look(self, method: str, path: str, body: JsonObject | None = None) -> Seen:
         """Asks a small question about the backend.
 
         Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT, RESPONSE_TOO_LARGE.

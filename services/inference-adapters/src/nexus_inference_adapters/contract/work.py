@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 
-__all__ = ["Completed", "Count", "Event", "Finish", "Inspection", "Offer", "Progress", "Work"]
+__all__ = [
+    "Completed",
+    "Count",
+    "Event",
+    "Finish",
+    "Inspection",
+    "Json",
+    "JsonObject",
+    "Offer",
+    "Progress",
+    "Work",
+]
+
+JsonObject: TypeAlias = dict[str, Any]
+"""What a client or a server put under its keys: nobody has checked it, so whoever reads it looks what it is first."""
+Json: TypeAlias = JsonObject | list[Any] | str | int | float | bool | None
+"""Any value that JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +38,7 @@ class Work:
     """The name the backend itself uses."""
     offered: str
     """The name the mesh uses; it stands in the answer."""
-    body: dict[str, Any]
+    body: JsonObject
     request_id: str
     continues: bool = False
     """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""

@@ -21,13 +21,14 @@ from nexus_inference_adapters.contract import (
     Count,
     Event,
     Finish,
+    JsonObject,
     Offer,
     Patience,
     Progress,
     Work,
 )
 from nexus_inference_adapters.host import metrics
-from nexus_inference_adapters.host.memory.shelf import Shelf
+from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.watching import Watched
 from nexus_inference_adapters.vocabulary import OPERATIONS
@@ -54,13 +55,13 @@ class Backend(Watched):
         limits: Callable[[str], Timeouts],
         guess: Callable[[Work], Awaitable[Count]],
         changed: Callable[[], None],
-        shelf: Shelf | None = None,
+        residency: Residency | None = None,
     ) -> None:
-        super().__init__(config, adapter, changed, shelf)
+        super().__init__(config, adapter, changed, residency)
         self._limits = limits
         self._guess = guess
 
-    async def complete(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Completed:
+    async def complete(self, envelope: inference_pb2.Envelope, body: JsonObject) -> Completed:
         """Runs a request to its end."""
         work, place, limits = self._admitted(envelope, body)
         with self._measured(work):
@@ -71,9 +72,7 @@ class Backend(Watched):
             Promises(work, self._context(work)).check_whole(completed)
         return completed
 
-    async def stream(
-        self, envelope: inference_pb2.Envelope, body: dict[str, object]
-    ) -> AsyncGenerator[Event, None]:
+    async def stream(self, envelope: inference_pb2.Envelope, body: JsonObject) -> AsyncGenerator[Event, None]:
         """The events of a request, Finish last. Closing the generator lets go of the backend."""
         work, place, limits = self._admitted(envelope, body)
         started, begun = time.monotonic(), False
@@ -93,7 +92,7 @@ class Backend(Watched):
                                 self._count(event.usage)
                             yield event
 
-    async def count(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Count:
+    async def count(self, envelope: inference_pb2.Envelope, body: JsonObject) -> Count:
         """The tokens of the prompt: the backend's own count where it gives one at once, else an estimate.
 
         It passes by the gate: a busy backend counts all the same.
@@ -130,7 +129,7 @@ class Backend(Watched):
     async def load(self, offer: Offer) -> int:
         """Has the engine load a model; the bytes it takes, 0 = not told. Asks no ledger."""
         limits = self.limits(offer)
-        stay = None if self.shelf is None else self.shelf.stay(offer)
+        stay = None if self.residency is None else self.residency.stay(offer)
         with Patience(limits, silence=limits.total) as patience:
             size = await self.adapter.load(offer, stay, patience)
         self.look_now.set()
@@ -145,19 +144,19 @@ class Backend(Watched):
 
     def place(self, offer: Offer, seconds: float) -> AbstractAsyncContextManager[bool | None]:
         """A place for a request: memory for its model where that is managed, and one of the places at the backend."""
-        if self.shelf is None or not self.shelf.loads or offer.model.remote:
+        if self.residency is None or not self.residency.loads or offer.model.remote:
             return self.gate
-        return self.shelf.place(offer, self.gate, seconds)
+        return self.residency.place(offer, self.gate, seconds)
 
     def _admitted(
-        self, envelope: inference_pb2.Envelope, body: dict[str, object]
+        self, envelope: inference_pb2.Envelope, body: JsonObject
     ) -> tuple[Work, AbstractAsyncContextManager[bool | None], Timeouts]:
         """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
         offer = self.offer(envelope.model)
         work, limits = self._work(offer, envelope, body), self.limits(offer)
         return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
 
-    def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
+    def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: JsonObject) -> Work:
         if envelope.operation not in offer.model.operations:
             name = OPERATION_NAMES.get(envelope.operation, "unknown")
             raise MeshError(
@@ -169,7 +168,7 @@ class Backend(Watched):
                 Reason.CAPABILITY_MISSING,
                 f"Model {offer.model.id} cannot go on with an answer begun elsewhere.",
             )
-        stay = None if self.shelf is None else self.shelf.stay(offer)
+        stay = None if self.residency is None else self.residency.stay(offer)
         named = (envelope.operation, offer.name, offer.model.id)
         return Work(*named, body, request_id, envelope.continues, stay, frozenset(envelope.granted))
 

@@ -11,14 +11,23 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract import Broken, Completed, Event, Finish, Work, estimate, tokens_of
+from nexus_inference_adapters.contract import (
+    Broken,
+    Completed,
+    Event,
+    Finish,
+    Json,
+    JsonObject,
+    Work,
+    estimate,
+    tokens_of,
+)
 from nexus_inference_adapters.openai import fits, forced_names
 from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
@@ -49,7 +58,7 @@ class Said:
         return "".join(self.text)
 
 
-Check = Callable[[dict[str, Any], Said], bool]
+Check = Callable[[JsonObject, Said], bool]
 """Whether a choice that ended by itself keeps the promise made for a request's body."""
 
 
@@ -62,23 +71,23 @@ class Promise:
     capability: model_pb2.Capability | None
 
 
-def _format(body: dict[str, Any]) -> Any:
+def _format(body: JsonObject) -> Json:
     wanted = body.get("response_format")
     return wanted.get("type") if isinstance(wanted, dict) else None
 
 
-def _json_of(said: Said) -> Any:
+def _json_of(said: Said) -> Json:
     try:
         return msgspec.json.decode(said.content)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_object(_: dict[str, Any], said: Said) -> bool:
+def _is_object(_: JsonObject, said: Said) -> bool:
     return bool(said.calls) or isinstance(_json_of(said), dict)
 
 
-def _fits_schema(body: dict[str, Any], said: Said) -> bool:
+def _fits_schema(body: JsonObject, said: Said) -> bool:
     if said.calls:
         return True
     try:
@@ -88,12 +97,12 @@ def _fits_schema(body: dict[str, Any], said: Said) -> bool:
     return fits(value, (body["response_format"].get("json_schema") or {}).get("schema"))
 
 
-def _calls_tool(body: dict[str, Any], said: Said) -> bool:
+def _calls_tool(body: JsonObject, said: Said) -> bool:
     names = forced_names(body)
     return bool(said.calls) and (names is None or all(name in names for name in said.calls))
 
 
-def _has_logprobs(_: dict[str, Any], said: Said) -> bool:
+def _has_logprobs(_: JsonObject, said: Said) -> bool:
     return said.logprobs or not said.content
 
 
@@ -178,7 +187,7 @@ class Promises:
         )
 
 
-def _said_whole(choice: dict[str, Any]) -> Said:
+def _said_whole(choice: JsonObject) -> Said:
     message = choice.get("message") or {}
     calls = [call["function"]["name"] for call in message.get("tool_calls") or () if call.get("function")]
     text = message.get("content") or choice.get("text") or ""
@@ -199,7 +208,7 @@ def _listen(said: dict[int, Said], text: str) -> None:
         one.end = choice.get("finish_reason") or one.end
 
 
-def unread(operation: int, body: dict[str, Any], read: int) -> int:
+def unread(operation: int, body: JsonObject, read: int) -> int:
     """About how many tokens the prompt has at least, when an engine that read so many cut it; 0 = it did not.
 
     At least: without what templates may leave out, and long runs of one character, which are few tokens.
@@ -234,18 +243,18 @@ def _is_cut(about: int, read: int) -> bool:
     return about > UNREAD_TOKENS and about - read > UNREAD_TOKENS and read * UNREAD_SHARE < about
 
 
-def _surely_read(operation: int, body: dict[str, Any]) -> dict[str, Any]:
+def _surely_read(operation: int, body: JsonObject) -> JsonObject:
     messages = body.get("messages")
     if operation != CHAT or not isinstance(messages, list):
         return body
     return {"messages": [_spoken(each) for each in messages if _counts(each)]}
 
 
-def _counts(message: Any) -> bool:
+def _counts(message: Json) -> bool:
     return isinstance(message, dict) and message.get("role") in ("system", "developer", "user", "tool")
 
 
-def _spoken(message: dict[str, Any]) -> dict[str, Any]:
+def _spoken(message: JsonObject) -> JsonObject:
     content = message.get("content")
     if isinstance(content, list):
         content = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]

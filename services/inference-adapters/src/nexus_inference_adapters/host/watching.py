@@ -20,7 +20,7 @@ from nexus_inference_adapters.backend_config import MOST_AT_ONCE, BackendConfig
 from nexus_inference_adapters.contract import Adapter, Inspection, Offer
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.gate import Gate
-from nexus_inference_adapters.host.memory.shelf import Shelf
+from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.kinds import ADAPTERS
 
 __all__ = ["MODELS", "Watched", "as_remote", "fitting"]
@@ -40,15 +40,19 @@ log = telemetry.logger("backend")
 class Watched:
     """An engine under watch. `changed` is called after every inspection.
 
-    `shelf`: its part of a managed device; None = nobody manages its memory.
+    `residency`: its part of a managed device; None = nobody manages its memory.
     """
 
     def __init__(
-        self, config: BackendConfig, adapter: Adapter, changed: Callable[[], None], shelf: Shelf | None = None
+        self,
+        config: BackendConfig,
+        adapter: Adapter,
+        changed: Callable[[], None],
+        residency: Residency | None = None,
     ) -> None:
         self.config = config
         self.adapter = adapter
-        self.shelf = shelf
+        self.residency = residency
         self.gate = Gate(config.max_concurrency or 0)
         self.inspection = Inspection(instance_pb2.STATE_STARTING, "It has not been looked at yet.")
         self.offers: dict[str, Offer] = {}
@@ -93,8 +97,8 @@ class Watched:
                 continue
 
     async def close(self) -> None:
-        if self.shelf is not None:
-            self.shelf.forget()
+        if self.residency is not None:
+            self.residency.forget()
         await self.adapter.close()
         metrics.UP.labels(self.config.name).set(0)
 
@@ -104,8 +108,8 @@ class Watched:
             self.adapter = await self.adapter.recognised(ADAPTERS.values())
             inspection = fitting(await self.adapter.inspect())
             self._silences, self._fault = 0, None
-            if self.shelf is not None:
-                self.shelf.observe(inspection, begun)
+            if self.residency is not None:
+                self.residency.observe(inspection, begun)
         except MeshError as error:
             if error.reason is Reason.UPSTREAM_ERROR:
                 self.adapter = self._configured  # it is not what it was taken for
@@ -115,8 +119,8 @@ class Watched:
                 return
             starting = error.reason is Reason.MODEL_NOT_READY
             state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
-            if self.shelf is not None and error.reason is Reason.BACKEND_DOWN:
-                self.shelf.forget()
+            if self.residency is not None and error.reason is Reason.BACKEND_DOWN:
+                self.residency.forget()
             reason = shown(error.message, REASON)
             inspection = Inspection(state, reason, self.inspection.offers, self.inspection.capacity)
         except Exception as error:  # an answer nobody thought of must not end the watch
