@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from nexus_inference_adapters.contract.estimate import estimate
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.vocabulary import CHAT
+from nexus_operations import estimate
 from support.adapter_host import HELLO, OPERATIONS, Bench, envelope
 from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI

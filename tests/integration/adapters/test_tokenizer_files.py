@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from nexus_inference_adapters.config import AdapterSettings, ModelSettings
-from nexus_inference_adapters.contract.estimate import ANSWER_BEGINS, PER_MESSAGE, estimate
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.settings.service import load
+from nexus_operations import ANSWER_BEGINS, PER_MESSAGE, estimate
 from support.adapter_host import HELLO as REQUEST
 from support.adapter_host import adapter_bench, envelope
 from support.fake_openai import FakeOpenAI

@@ -85,7 +85,7 @@ async def test_a_stream_nobody_counted_is_settled_for_what_it_had(
     before = value("nexus_gateway_tokens_total", kind="completion")
     (line,) = await lines(counted, mode)
     assert (line["outcome"], line["estimated"]) == (outcome, True)
-    assert (line["prompt"], line["completion"]) == (2, produced)
+    assert (line["prompt"], line["completion"]) == (8, produced)
     assert value("nexus_gateway_tokens_total", kind="completion") - before == produced
 
 

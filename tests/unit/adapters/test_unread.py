@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.host.promises import SAMPLED, sample, unread
+from nexus_inference_adapters.host.promises import unread
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION
+from nexus_operations import SAMPLED, sample
 
 WORDS = "lorem ipsum "
 LONG = WORDS * 500_000

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 from nexus.inference.v1 import inference_pb2
-from nexus_gateway.dispatch.content import has_content
+from nexus_gateway.dispatch import backend_stream
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_operations import Operation, spec_of
+
+CHAT, COMPLETION = spec_of(Operation.CHAT), spec_of(Operation.COMPLETION)
+
+
+def has_content(message: inference_pb2.StreamResponse) -> bool:
+    return backend_stream.has_content(message, COMPLETION if '"text"' in str(message.chunks.json) else CHAT)
 
 
 def chunk(*choices: dict[str, Any]) -> inference_pb2.StreamResponse:

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
-from nexus_gateway.core.estimating import estimate, room
 from nexus_gateway.core.passage import Passage
-from nexus_gateway.dispatch.counting import in_doubt
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.settings import Timeouts
+from nexus_operations import ANSWER_BEGINS, PER_MEDIUM, PER_MESSAGE, estimate, spec_of
 from nexus_routing import Requirements, Table, plan
 from support.routing_targets import model, target
 
@@ -21,6 +20,7 @@ CHAT, TEXT, VECTOR = (
     model_pb2.OPERATION_COMPLETION,
     model_pb2.OPERATION_EMBEDDING,
 )
+FRAME = PER_MESSAGE + ANSWER_BEGINS
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(9000)).decode()
 IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
 
@@ -34,7 +34,7 @@ def doubted(operation: int, context: int, body: dict[str, Any], *, size_known: b
     passage = Passage(request, Timeouts())
     offered = model("m", operations=(operation,), context=context)
     passage.plan = plan(Table([target("box", offered)]), Requirements(operation, "m"))
-    return in_doubt(passage)
+    return passage.may_be_too_long
 
 
 def said(content: Any) -> dict[str, Any]:
@@ -68,23 +68,27 @@ def test_only_long_text_is_in_doubt(
 
 
 def test_an_answer_needs_room_and_a_vector_none() -> None:
-    assert [room(operation, 9) for operation in (CHAT, TEXT, VECTOR)] == [10, 10, 9]
+    assert [spec_of(operation).generates for operation in (CHAT, TEXT, VECTOR)] == [True, True, False]
 
 
 @pytest.mark.parametrize(
     ("operation", "body", "tokens"),
     [
-        (CHAT, {"messages": [{"role": "user", "content": "hi"}]}, 2),
-        (CHAT, {"messages": [{"role": "user", "content": "日" * 8}]}, 7),
-        (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}, IMAGE]}]}, 6),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}]}, 1 + FRAME),
+        (CHAT, {"messages": [{"role": "user", "content": "日" * 8}]}, 8 + FRAME),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}, IMAGE]}]},
+            2 + PER_MEDIUM + FRAME,
+        ),
         (TEXT, {"prompt": ["x" * 40, "x" * 40]}, 20),
         (TEXT, {"prompt": [7] * 9}, 9),
         (VECTOR, {"input": [[7] * 9, [7]]}, 10),
     ],
 )
-def test_an_estimate_is_of_everything_there_is_to_read(
+def test_gateway_and_adapter_count_everything_there_is_to_read(
     operation: int, body: dict[str, Any], tokens: int
 ) -> None:
     raw = json.dumps({"model": "m", **body}).encode()
     request = parse_request(operation, raw, request_id="req_test", credential=None)
-    assert estimate(request) == tokens
+    assert request.prompt.tokens == estimate(operation, json.loads(raw)) == tokens

@@ -79,6 +79,6 @@ def test_what_is_asked_of_a_packed_one_needs_no_reading() -> None:
     assert set(request.outline) == set(request.body)
     assert set(request.outline["options"]) == set(options)
     unpacked = parsed(LARGE, max_tokens=7, stop=["a"], tools=[], options=options)
-    assert request.prompt_bytes == unpacked.prompt_bytes
+    assert request.prompt == unpacked.prompt
     request.let_go()
     assert request.packed is None

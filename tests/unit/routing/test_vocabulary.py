@@ -1,4 +1,4 @@
-"""The library's numbers are the contract's numbers, though it must not import the contract."""
+"""The library's numbers are the contract's numbers, though it reads none of them there but the operations."""
 
 from __future__ import annotations
 

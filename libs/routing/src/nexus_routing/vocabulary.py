@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
+from nexus_operations import Operation
+
 __all__ = ["Capability", "Operation", "State", "names"]
-
-
-class Operation(IntEnum):
-    """A kind of work."""
-
-    CHAT = 1
-    COMPLETION = 2
-    EMBEDDING = 3
 
 
 class Capability(IntEnum):

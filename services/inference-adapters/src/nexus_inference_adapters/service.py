@@ -12,10 +12,10 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 from nexus_mesh.rpc import page_size, token_of, words_in
+from nexus_operations import SPECS, Shape, spec_of
 
 from nexus_inference_adapters.contract import Event, JsonObject, Progress
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
-from nexus_inference_adapters.vocabulary import EMBEDDING, OPERATIONS
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
@@ -52,8 +52,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         del request
         envelope, body = await opening
         backend = self._host.find(envelope.backend)
-        if envelope.operation == EMBEDDING:
-            raise MeshError(Reason.INVALID_REQUEST, "Embeddings do not come as a stream.")
+        spec = spec_of(envelope.operation)
+        if spec.shape is not Shape.CHUNKS:
+            raise MeshError(Reason.INVALID_REQUEST, f"The answer to {spec.title} does not come as a stream.")
         served: inference_pb2.Served | None = self._served(envelope, backend)
         async with aclosing(backend.stream(envelope, body)) as events:
             async for event in events:
@@ -80,7 +81,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
     async def _opened(self, envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, JsonObject]:
         """The envelope, without its body if that is large, and the request object in it. Raises INVALID_REQUEST."""
-        if envelope.operation not in OPERATIONS.values():
+        if envelope.operation not in SPECS:
             raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
         if envelope.ByteSize() < LARGE:
             return envelope, _body(envelope.body)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from nexus.types.v1 import model_pb2
+from nexus_operations import SPECS
 
 __all__ = [
     "CAPABILITIES",
@@ -22,9 +23,7 @@ COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
-    name.removeprefix("OPERATION_").lower(): cast("model_pb2.Operation", value)
-    for name, value in model_pb2.Operation.items()
-    if value
+    spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()
 }
 CAPABILITIES: dict[str, model_pb2.Capability] = {
     name.removeprefix("CAPABILITY_").lower(): cast("model_pb2.Capability", value)

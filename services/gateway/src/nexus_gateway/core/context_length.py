@@ -3,28 +3,22 @@ themselves."""
 
 from __future__ import annotations
 
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 
 from nexus_gateway.core.passage import Passage
 
 __all__ = ["reword", "too_long"]
 
-PARAMS: dict[int, str] = {
-    model_pb2.OPERATION_CHAT: "messages",
-    model_pb2.OPERATION_COMPLETION: "prompt",
-    model_pb2.OPERATION_EMBEDDING: "input",
-}
-LIMITS = ("max_completion_tokens", "max_tokens")
-
 
 def too_long(operation: int, context: int, prompt: int, answer: int = 1) -> MeshError:
     """CONTEXT_LENGTH. `context` and `prompt`: tokens, 0 = not known. `answer`: tokens that were asked for."""
-    metadata = {"param": PARAMS.get(operation, "messages")}
+    spec = spec_of(operation)
+    metadata = {"param": spec.content}
     metadata |= {"context_tokens": str(context)} if context else {}
     metadata |= {"prompt_tokens": str(prompt)} if prompt else {}
-    text = _of_chat if operation == model_pb2.OPERATION_CHAT else _of_text
-    if operation == model_pb2.OPERATION_EMBEDDING:
+    text = _of_chat if spec.form is Form.MESSAGE else _of_text
+    if not spec.generates:
         answer = 0
     limit = f"is {context} tokens" if context else "is exceeded"
     return MeshError(
@@ -40,8 +34,7 @@ def reword(error: MeshError, passage: Passage) -> None:
         return
     request, candidate = passage.request, passage.candidate
     context = _number(error, "context_tokens") or (candidate.model.context_tokens if candidate else 0)
-    asked = request.outline
-    answer = next((asked[name] for name in LIMITS if asked.get(name, 0) > 0), 1)
+    answer = max(1, request.spec.most(request.outline) or 1)
     told = too_long(request.operation, context, _number(error, "prompt_tokens"), answer)
     error.message = told.message
     error.metadata |= told.metadata

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from google.protobuf.message import Message
 from nexus.inference.v1 import inference_pb2
-
-from nexus_gateway.core.prompt_bytes import prompt_bytes
-from nexus_gateway.core.prompt_head import affinity
+from nexus_mesh.core import JsonObject
+from nexus_operations import affinity, measure
 
 __all__ = ["LARGE", "Packed"]
 
@@ -29,17 +26,17 @@ class Packed:
     What is kept for another attempt is the very message that was sent last, not a copy of its body beside it.
     """
 
-    __slots__ = ("_message", "_start", "affinity", "outline", "prompt_bytes")
+    __slots__ = ("_message", "_start", "affinity", "outline", "prompt")
 
-    def __init__(self, operation: int, body: dict[str, Any]) -> None:
-        self.affinity = affinity(body)
+    def __init__(self, operation: int, body: JsonObject) -> None:
+        self.affinity = affinity(operation, body)
         self.outline = outline(body)
-        self.prompt_bytes = prompt_bytes(operation, body)
+        self.prompt = measure(operation, body)
         # What follows the model's name in the object, its closing brace included.
         self._message = encode({key: value for key, value in body.items() if key != "model"})
         self._start = 1
 
-    def read(self, model: str) -> dict[str, Any]:
+    def read(self, model: str) -> JsonObject:
         """The body once more. Let go of it soon."""
         return {**decode(b"{" + self._message[self._start :]), "model": model}
 
@@ -57,7 +54,7 @@ class Packed:
         return self._message
 
 
-def outline(body: dict[str, Any]) -> dict[str, Any]:
+def outline(body: JsonObject) -> JsonObject:
     """A body's parameters without what may be long: of that it says whether there is any, of options their names."""
     short = {name: value if type(value) in SHORT else bool(value) for name, value in body.items()}
     if isinstance(options := body.get("options"), dict):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_routing import Capability, Offer, Operation, Refusal, Requirements, State, Verdict, names
+from nexus_operations import spec_of
+from nexus_routing import Capability, Offer, Refusal, Requirements, State, Verdict, names
 
 from nexus_gateway.core.context_length import too_long
 
@@ -26,7 +27,7 @@ PARAMS: dict[int, str] = {
     Capability.LOGPROBS: "logprobs",
     Capability.CHOICES: "n",
     Capability.TOOL_CHOICE: "tool_choice",
-    Capability.TOKEN_INPUT: "input",
+    Capability.TOKEN_INPUT: "",  # whatever holds the prompt
 }
 NOT_SAID: Mapping[int, str] = MappingProxyType({})
 CONTENT: dict[int, str] = {
@@ -106,7 +107,7 @@ def _unknown_model(refusal: Refusal, requirements: Requirements) -> MeshError:
 def _wrong_operation(refusal: Refusal, requirements: Requirements) -> MeshError:
     return MeshError(
         Reason.CAPABILITY_MISSING,
-        f"The model '{requirements.model[:128]}' cannot do {names(Operation, (requirements.operation,))}: "
+        f"The model '{requirements.model[:128]}' cannot do {spec_of(requirements.operation).name}: "
         f"{_reasons(refusal.verdicts)}. Choose another model.",
         metadata={"param": "model"},
     )
@@ -132,7 +133,7 @@ def _absent(_: Refusal, requirements: Requirements) -> MeshError:
 
 def _too_long(refusal: Refusal, requirements: Requirements) -> MeshError:
     longest = max(_context_of(verdict) for verdict in refusal.verdicts)
-    answer = int(requirements.operation != Operation.EMBEDDING)
+    answer = int(spec_of(requirements.operation).generates)
     return too_long(requirements.operation, longest, requirements.tokens - answer)
 
 
@@ -164,7 +165,7 @@ def _missing_capability(
     capability = min(refusal.missing)
     model = requirements.model[:128]
     if capability in PARAMS:
-        usual = "prompt" if _is_prompt(capability, requirements) else PARAMS[capability]
+        usual = PARAMS[capability] or spec_of(requirements.operation).content
         param = asked.get(capability, usual)
         return MeshError(
             Reason.UNSUPPORTED_PARAMETER,
@@ -178,10 +179,6 @@ def _missing_capability(
         f"The model '{model}' does not take {wanted}: {_reasons(refusal.verdicts)}. Choose another model.",
         metadata={"param": "messages"},
     )
-
-
-def _is_prompt(capability: int, requirements: Requirements) -> bool:
-    return capability == Capability.TOKEN_INPUT and requirements.operation == Operation.COMPLETION
 
 
 def _not_active(refusal: Refusal, requirements: Requirements) -> MeshError:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_mesh.core import JsonObject
+from nexus_operations import Size, Spec, affinity, measure, spec_of
+
 from nexus_gateway.access import Principal
 from nexus_gateway.core.packed import LARGE, Packed
 from nexus_gateway.core.priority import Priority
-from nexus_gateway.core.prompt_bytes import PromptBytes, prompt_bytes
-from nexus_gateway.core.prompt_head import affinity
 
 
 @dataclass(slots=True)
@@ -24,7 +25,7 @@ class InferenceRequest:
     """A value of nexus.types.v1.Operation."""
     model: str
     """As the client named it."""
-    body: dict[str, Any]
+    body: JsonObject
     stream: bool
     include_usage: bool
     needs: frozenset[int]
@@ -76,19 +77,24 @@ class InferenceRequest:
         return False
 
     @property
-    def outline(self) -> Mapping[str, Any]:
+    def outline(self) -> JsonObject:
         """The body's parameters, at no cost: of a large one's lists, maps and texts only whether there is any."""
         return self.body if self.packed is None else self.packed.outline
 
     @property
-    def prompt_bytes(self) -> PromptBytes:
+    def spec(self) -> Spec:
+        """What is known of its kind of work."""
+        return spec_of(self.operation)
+
+    @property
+    def prompt(self) -> Size:
         """How much there is to read."""
-        return prompt_bytes(self.operation, self.body) if self.packed is None else self.packed.prompt_bytes
+        return measure(self.operation, self.body) if self.packed is None else self.packed.prompt
 
     @property
     def affinity(self) -> int:
         """Equal for requests whose prompts begin alike; 0 for short ones."""
-        return affinity(self.body) if self.packed is None else self.packed.affinity
+        return affinity(self.operation, self.body) if self.packed is None else self.packed.affinity
 
     @property
     def zones(self) -> frozenset[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import is_text
 from nexus_routing import Capability, Policy, Requirements, Table
 
 from nexus_gateway.core import InferenceRequest
@@ -25,7 +25,6 @@ UNREADABLE = {
     Capability.AUDIO: "audio",
     Capability.TOKEN_INPUT: "tokens instead of text",
 }
-TEXT_PARTS = frozenset({"text", "refusal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +74,11 @@ class Crossings:
             policy = table.policy
             zones = {name: zone for name, zone in policy.zones.items() if not _may_leave(policy, name, zone)}
             rules = tuple(
-                replace(rule, zone="") if policy.crossing.get(rule.zone) == SCRUB else rule
+                rule.model_copy(update={"zone": ""}) if policy.crossing.get(rule.zone) == SCRUB else rule
                 for rule in policy.rules
             )
-            self._opened = table, Table(table.targets, replace(policy, zones=zones, rules=rules))
+            opened = policy.model_copy(update={"zones": zones, "rules": rules})
+            self._opened = table, Table(table.targets, opened)
         return self._opened[1]
 
 
@@ -89,17 +89,19 @@ def _may_leave(policy: Policy, name: str, zone: str) -> bool:
 
 def _unreadable(request: InferenceRequest) -> str | None:
     """What in a request is no text."""
+    if not request.spec.scrubbable:
+        return f"what is no text, as {request.spec.title} does"
     for capability, what in UNREADABLE.items():
         if capability in request.needs:
             return what
     for message in request.body.get("messages", ()):
         content = message.get("content")
-        if isinstance(content, list) and any(part.get("type") not in TEXT_PARTS for part in content):
+        if isinstance(content, list) and not all(map(is_text, content)):
             return "parts that are no text"
     return None
 
 
-def _scrubbed(body: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+def _scrubbed(body: JsonObject) -> tuple[JsonObject, Counter[str]]:
     from nexus_gateway.scrubbing.findings import find
 
     scrubber = Scrubber(find)

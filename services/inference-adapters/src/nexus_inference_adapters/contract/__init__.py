@@ -3,7 +3,6 @@
 from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
 from nexus_inference_adapters.contract.connection import MAX_ANSWER_BYTES, Answer, open_session, too_large
 from nexus_inference_adapters.contract.errors import from_event, malformed
-from nexus_inference_adapters.contract.estimate import estimate, tokens_of
 from nexus_inference_adapters.contract.http import Http, Seen, key_in
 from nexus_inference_adapters.contract.patience import Patience
 from nexus_inference_adapters.contract.work import (
@@ -39,11 +38,9 @@ __all__ = [
     "Progress",
     "Seen",
     "Work",
-    "estimate",
     "from_event",
     "key_in",
     "malformed",
     "open_session",
-    "tokens_of",
     "too_large",
 ]

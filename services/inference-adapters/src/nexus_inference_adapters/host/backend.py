@@ -12,6 +12,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.settings import Timeouts
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
@@ -31,7 +32,6 @@ from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.watching import Watched
-from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["Backend"]
 
@@ -40,7 +40,6 @@ MEMORY_SHARE = 0.9
 """Of the time for the first token, so much at most goes by in waiting for memory: who waits hears of it from us."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
 PREFILL = model_pb2.CAPABILITY_PREFILL
-OPERATION_NAMES: dict[int, str] = {number: name for name, number in OPERATIONS.items()}
 
 log = telemetry.logger("backend")
 
@@ -158,7 +157,7 @@ class Backend(Watched):
 
     def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: JsonObject) -> Work:
         if envelope.operation not in offer.model.operations:
-            name = OPERATION_NAMES.get(envelope.operation, "unknown")
+            name = spec_of(envelope.operation).name
             raise MeshError(
                 Reason.CAPABILITY_MISSING, f"Model {offer.model.id} does no {name} requests here."
             )
@@ -192,7 +191,7 @@ class Backend(Watched):
             raise
         finally:
             metrics.active(name).dec()
-            metrics.requests(name, OPERATION_NAMES[work.operation], outcome).inc()
+            metrics.requests(name, spec_of(work.operation).name, outcome).inc()
             metrics.seconds(name).observe(time.monotonic() - started)
 
     def _context(self, work: Work) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Protocol
 
 from nexus_mesh.core import telemetry
+from nexus_operations import estimate
 
-from nexus_inference_adapters.contract import Count, Work, estimate
+from nexus_inference_adapters.contract import Count, Work
 
 __all__ = ["Guesses"]
 

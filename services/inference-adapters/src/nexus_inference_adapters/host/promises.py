@@ -16,6 +16,7 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import SAMPLED, Form, estimate, sample, spec_of, tokens_of
 
 from nexus_inference_adapters.contract import (
     Broken,
@@ -25,21 +26,15 @@ from nexus_inference_adapters.contract import (
     Json,
     JsonObject,
     Work,
-    estimate,
-    tokens_of,
 )
 from nexus_inference_adapters.openai import fits, forced_names
-from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
-__all__ = ["SAMPLED", "Promises", "sample", "unread"]
+__all__ = ["SAMPLED", "Promises", "unread"]
 
 FLOAT_BYTES = 4
 UNREAD_TOKENS = 1000
 UNREAD_SHARE = 4
 """A prompt of which so many tokens, and more than three of four, were not read by the engine's own count was cut."""
-PIECE, PIECES = 2048, 16
-SAMPLED = PIECE * PIECES
-"""Characters that are looked at, at most: more would keep all others waiting."""
 RUN = re.compile(r"(.)\1{7,}", re.DOTALL)
 CUT_ENDS = frozenset({"length", "content_filter"})
 
@@ -122,6 +117,10 @@ PROMISES = (
 )  # fmt: skip
 
 
+SPOKEN = frozenset({Form.MESSAGE, Form.TEXT})
+"""Forms of answers that promises are made about."""
+
+
 class Promises:
     """Those made for one request. `context_tokens`: of its model, 0 = not known."""
 
@@ -130,11 +129,12 @@ class Promises:
         self._context = context_tokens
         self._body = work.body
         self._said: dict[int, Said] = {}
-        self._made = [] if work.operation == EMBEDDING else [each for each in PROMISES if each.made(work)]
+        form = self._form = spec_of(work.operation).form
+        self._made = [each for each in PROMISES if each.made(work)] if form in SPOKEN else []
 
     def check_whole(self, completed: Completed) -> None:
         """Raises Broken."""
-        if self._work.operation == EMBEDDING:
+        if self._form is Form.VECTOR:
             self._check_dimensions(completed.body)
             return
         if self._made:
@@ -231,21 +231,13 @@ def unread(operation: int, body: JsonObject, read: int) -> int:
     return about
 
 
-def sample(text: str) -> str:
-    """All of it, or pieces from everywhere."""
-    if len(text) <= SAMPLED:
-        return text
-    step = len(text) // PIECES
-    return "".join(text[at : at + PIECE] for at in range(0, step * PIECES, step))
-
-
 def _is_cut(about: int, read: int) -> bool:
     return about > UNREAD_TOKENS and about - read > UNREAD_TOKENS and read * UNREAD_SHARE < about
 
 
 def _surely_read(operation: int, body: JsonObject) -> JsonObject:
     messages = body.get("messages")
-    if operation != CHAT or not isinstance(messages, list):
+    if spec_of(operation).form is not Form.MESSAGE or not isinstance(messages, list):
         return body
     return {"messages": [_spoken(each) for each in messages if _counts(each)]}
 

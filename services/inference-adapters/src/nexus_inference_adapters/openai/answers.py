@@ -11,18 +11,16 @@ from typing import Any, TypeVar
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import from_event, malformed
-from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
 
 __all__ = [
     "answer_id",
     "count_of",
     "decoded",
-    "expected_rows",
     "finish_reason",
     "logprobs_of",
-    "prompts",
     "reported",
     "text_of",
     "usage_fields",
@@ -57,7 +55,6 @@ MAY_BE_ABSENT = frozenset({
 MOST_TOKENS = 2**53
 OTHERWISE = "stop"
 """eos, eos_token, stop_sequence, end_turn, and whatever else a backend says at the end of an answer that is there."""
-PREFIXES: dict[int, str] = {CHAT: "chatcmpl-", COMPLETION: "cmpl-"}
 
 
 def finish_reason(said: Any) -> str | None:
@@ -113,7 +110,7 @@ def logprobs_of(operation: int, said: Any) -> dict[str, Any] | None:
     """
     if not isinstance(said, dict):
         return None
-    if operation != CHAT:
+    if spec_of(operation).form is not Form.MESSAGE:
         return said
     tokens = said.get("content")
     if not isinstance(tokens, list):
@@ -149,24 +146,8 @@ def text_of(content: Any) -> Any:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def prompts(given: Any) -> int:
-    """How many prompts or inputs a request has: a list of token ids is one."""
-    if isinstance(given, list) and given and not isinstance(given[0], int):
-        return len(given)
-    return 1
-
-
-def expected_rows(operation: int, body: dict[str, Any]) -> int:
-    """How many choices or embeddings the answer to a request must have."""
-    if operation == EMBEDDING:
-        return prompts(body.get("input"))
-    n = body.get("n")
-    choices = n if isinstance(n, int) and n > 0 else 1
-    return choices * prompts(body.get("prompt")) if operation == COMPLETION else choices
-
-
 def answer_id(operation: int, request_id: str) -> str:
-    return PREFIXES[operation] + request_id.removeprefix("req_")
+    return spec_of(operation).id_prefix + request_id.removeprefix("req_")
 
 
 def count_of(said: Any) -> int | None:

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import from_event, malformed
 from nexus_inference_adapters.openai.answers import (
     decoded,
-    expected_rows,
     finish_reason,
     logprobs_of,
     text_of,
@@ -21,7 +21,6 @@ from nexus_inference_adapters.openai.answers import (
 from nexus_inference_adapters.openai.parameters import calls_one
 from nexus_inference_adapters.openai.tool_calls import ToolCallPieces
 from nexus_inference_adapters.openai.types import Chunk, ChunkChoice, Delta
-from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["ChunkNormaliser"]
 
@@ -49,8 +48,10 @@ class ChunkNormaliser:
     """The state of one stream. Feed it every event's data, then ask `finish` for the usage."""
 
     def __init__(self, operation: int, body: dict[str, Any]) -> None:
+        spec = spec_of(operation)
         self._operation = operation
-        self._choices: list[_Choice] = [_Choice() for _ in range(expected_rows(operation, body))]
+        self._normal = self._delta if spec.form is Form.MESSAGE else self._text
+        self._choices: list[_Choice] = [_Choice() for _ in range(spec.expected(body))]
         self._open = len(self._choices)
         self._calls_one = calls_one(body)
         self._places: dict[int, int] = {}
@@ -100,7 +101,7 @@ class ChunkNormaliser:
         state = self._choices[place]
         choice.finish_reason = finish_reason(choice.finish_reason)
         choice.logprobs = logprobs_of(self._operation, choice.logprobs) or UNSET
-        content = self._delta(choice, state) if self._operation == CHAT else self._text(choice)
+        content = self._normal(choice, state)
         if state.finished:
             if content:
                 self.went_on = True
@@ -134,7 +135,7 @@ class ChunkNormaliser:
             raise malformed("The backend sent more choices than were asked for.")
         return place
 
-    def _text(self, choice: ChunkChoice) -> bool:
+    def _text(self, choice: ChunkChoice, _: _Choice) -> bool:
         if choice.delta:
             raise malformed("The backend answered a text completion with the chunks of a chat.")
         choice.delta = UNSET

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 from nexus.inference.v1 import inference_pb2
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import (
     MAX_ANSWER_BYTES,
@@ -34,7 +35,6 @@ from nexus_inference_adapters.openai.types import (
     ToolCall,
     Whole,
 )
-from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["Collected", "at_once", "collect"]
 
@@ -158,7 +158,9 @@ async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Pat
 def at_once(completed: Completed, operation: int) -> Iterator[Event]:
     """The events of a stream that says the answer."""
     answer = msgspec.json.decode(completed.body)
-    choices = [_said(choice) if operation == CHAT else choice for choice in answer["choices"]]
+    choices = [
+        _said(choice) if spec_of(operation).form is Form.MESSAGE else choice for choice in answer["choices"]
+    ]
     yield [msgspec.json.encode({"choices": choices}).decode()]
     yield Finish(completed.usage)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
@@ -32,15 +33,10 @@ from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
 from nexus_inference_adapters.openai.normalise import whole_answer
 from nexus_inference_adapters.openai.parameters import IGNORED, check, check_forwarded, set_parameters
 from nexus_inference_adapters.openai.servers import SERVERS, Listing, Server, detect
-from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
+from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["OpenAICompatible"]
 
-PATHS: dict[int, str] = {
-    CHAT: "/v1/chat/completions",
-    COMPLETION: "/v1/completions",
-    EMBEDDING: "/v1/embeddings",
-}
 UNKNOWN = "other"
 TOOL_CHOICE, JSON = model_pb2.CAPABILITY_TOOL_CHOICE, model_pb2.CAPABILITY_JSON
 
@@ -195,7 +191,7 @@ class OpenAICompatible(Adapter):
 
     async def _send(self, work: Work, body: dict[str, Any], patience: Patience) -> Answer:
         keep = "stream" not in body or self.server is None or self.server.keeps_after_stream
-        return await self.http.send(PATHS[work.operation], body, patience, keep=keep)
+        return await self.http.send("/v1" + spec_of(work.operation).path, body, patience, keep=keep)
 
     def _forced(self, work: Work) -> Forced | None:
         """A tool call that must be brought about by a schema, as this engine takes no order to call one."""

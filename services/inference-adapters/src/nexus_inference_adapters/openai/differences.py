@@ -15,8 +15,7 @@ from typing import Any
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.contract import Work
-from nexus_inference_adapters.openai.parameters import TEXT_MAX_TOKENS, max_tokens, set_parameters
-from nexus_inference_adapters.vocabulary import COMPLETION
+from nexus_inference_adapters.openai.parameters import max_tokens, set_parameters
 
 __all__ = ["OBJECT", "STREAM", "Differences"]
 
@@ -98,8 +97,13 @@ def _older_limit(_: Work, body: Body, __: bool) -> dict[str, Any]:
 
 
 def _text_limit(work: Work, body: Body, _: bool) -> dict[str, Any]:
-    wanted = work.operation == COMPLETION and max_tokens(COMPLETION, set_parameters(body)) == TEXT_MAX_TOKENS
-    return {"max_tokens": TEXT_MAX_TOKENS} if wanted else {}
+    """What OpenAI means when no limit is said has to be said to engines that mean another."""
+    unsaid = max_tokens(work.operation, {})
+    return (
+        {"max_tokens": unsaid}
+        if unsaid and max_tokens(work.operation, set_parameters(body)) == unsaid
+        else {}
+    )
 
 
 def _object_as_schema(_: Work, body: Body, __: bool) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import Completed, Work, from_event, malformed
 from nexus_inference_adapters.openai.answers import (
     answer_id,
     decoded,
-    expected_rows,
     finish_reason,
     logprobs_of,
     reported,
@@ -26,34 +26,48 @@ from nexus_inference_adapters.openai.answers import (
 from nexus_inference_adapters.openai.parameters import calls_one
 from nexus_inference_adapters.openai.tool_calls import arguments_text, whole_calls
 from nexus_inference_adapters.openai.types import Choice, Embeddings, Message, Whole
-from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
 
 __all__ = ["completed", "embedded_rows", "from_whole", "whole_answer"]
 
 WHOLE = msgspec.json.Decoder(Whole)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
-OBJECTS: dict[int, str] = {CHAT: "chat.completion"}
+OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
 def whole_answer(work: Work, raw: bytes) -> Completed:
     """The answer to `work` from a backend that speaks OpenAI. Raises UPSTREAM_MALFORMED, UPSTREAM_ERROR."""
-    if work.operation == EMBEDDING:
-        answer = decoded(EMBEDDINGS, raw)
-        _refuse_error(answer.error, answer.data, raw)
-        return embedded_rows(work, answer)
-    whole = decoded(WHOLE, raw)
-    _refuse_error(whole.error, whole.choices, raw)
-    return from_whole(work, whole)
+    match spec_of(work.operation).form:
+        case Form.MESSAGE | Form.TEXT:
+            whole = decoded(WHOLE, raw)
+            _refuse_error(whole.error, whole.choices, raw)
+            return from_whole(work, whole)
+        case Form.VECTOR:
+            answer = decoded(EMBEDDINGS, raw)
+            _refuse_error(answer.error, answer.data, raw)
+            return embedded_rows(work, answer)
+        case Form.OBJECT:
+            return _as_it_came(work, decoded(OBJECT, raw), raw)
+
+
+def _as_it_came(work: Work, answer: dict[str, Any], raw: bytes) -> Completed:
+    """Nothing is known of its rows but how many there must be."""
+    spec = spec_of(work.operation)
+    rows = answer.get(spec.rows)
+    _refuse_error(answer.get("error"), rows, raw)
+    if not isinstance(rows, list) or len(rows) != spec.expected(work.body):
+        raise malformed(f"The backend's answer does not have all of its {spec.rows!r}.")
+    return completed({**answer, "model": work.offered}, answer.get("usage"))
 
 
 def from_whole(work: Work, whole: Whole) -> Completed:
     """Checks a chat or text completion and completes it."""
     choices = _in_order(whole.choices or [])
-    if len(choices) != expected_rows(work.operation, work.body):
+    spec = spec_of(work.operation)
+    if len(choices) != spec.expected(work.body):
         raise malformed("The backend's answer does not have one choice for each that was asked for.")
     body: dict[str, Any] = {
         "id": answer_id(work.operation, work.request_id),
-        "object": OBJECTS.get(work.operation, "text_completion"),
+        "object": spec.object,
         "created": int(time.time()),
         "model": work.offered,
         "choices": [_choice(work, choice, index) for index, choice in enumerate(choices)],
@@ -94,7 +108,7 @@ def _choice(work: Work, choice: Choice, index: int) -> dict[str, Any]:
         raise MeshError(Reason.UPSTREAM_MALFORMED, "The backend's answer has no finish reason.")
     logprobs = logprobs_of(operation, choice.logprobs)
     said: dict[str, Any] = {"index": index, "logprobs": logprobs, "finish_reason": reason}
-    if operation != CHAT:
+    if spec_of(operation).form is not Form.MESSAGE:
         if not isinstance(choice.text, str):
             raise malformed("The backend's answer has no text.")
         return {**said, "text": choice.text}
@@ -130,7 +144,7 @@ def embedded_rows(work: Work, answer: Embeddings) -> Completed:
     # Rows without a numbering come in the order of the inputs; a wrong numbering would give inputs another's vector.
     indexes = told if any(type(index) is int for index in told) else list(range(len(rows)))
     if not all(type(index) is int for index in indexes) or sorted(indexes) != list(
-        range(expected_rows(work.operation, work.body))
+        range(spec_of(work.operation).expected(work.body))
     ):
         raise malformed("The backend's answer does not have one embedding for each input.")
     encode = _as_base64 if work.body.get("encoding_format") == "base64" else _as_floats
@@ -140,7 +154,7 @@ def embedded_rows(work: Work, answer: Embeddings) -> Completed:
     ]
     usage = usage_of(answer.usage)
     counts = usage.prompt_tokens if usage else 0
-    body: dict[str, Any] = {"object": "list", "data": data, "model": work.offered}
+    body: dict[str, Any] = {"object": spec_of(work.operation).object, "data": data, "model": work.offered}
     # OpenAI requires the key; without the backend's word it says zero, and metering goes by the typed field.
     body["usage"] = {"prompt_tokens": counts, "total_tokens": counts}
     return Completed(msgspec.json.encode(body).decode(), usage)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.openai.forwarded import (
     ENGINES,
@@ -20,11 +21,9 @@ from nexus_inference_adapters.openai.forwarded import (
     PLAIN,
 )
 from nexus_inference_adapters.openai.thinking import in_template
-from nexus_inference_adapters.vocabulary import COMPLETION
 
 __all__ = [
     "IGNORED",
-    "TEXT_MAX_TOKENS",
     "calls_one",
     "check",
     "check_forwarded",
@@ -33,8 +32,6 @@ __all__ = [
     "wants_tools",
 ]
 
-TEXT_MAX_TOKENS = 16
-"""What OpenAI makes of a text completion without max_tokens."""
 
 Harmless = Callable[[Any], bool]
 HARMLESS: dict[str, Harmless] = {
@@ -113,8 +110,7 @@ def wants_tools(body: Mapping[str, Any]) -> bool:
 
 def max_tokens(operation: int, body: Mapping[str, Any]) -> int | None:
     """The limit on the answer, by any of its names; None = none."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return TEXT_MAX_TOKENS if limit is None and operation == COMPLETION else limit
+    return spec_of(operation).most(body)
 
 
 def _renamed(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from typing import Any
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Shape, spec_of
 
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection, Offer, Work
 from nexus_inference_adapters.openai.counters import Counter, by_llama_cpp, by_vllm
-from nexus_inference_adapters.vocabulary import EMBEDDING, capabilities_named, operations_named
+from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["SERVERS", "Facts", "Listing", "Server", "detect", "offers"]
 
@@ -90,7 +91,7 @@ def _never(_: Work) -> bool:
 
 
 def _generates(work: Work) -> bool:
-    return work.operation != EMBEDDING and not isinstance(work.body.get("prompt"), list)
+    return spec_of(work.operation).shape is Shape.CHUNKS and not isinstance(work.body.get("prompt"), list)
 
 
 OWN_WAYS = frozenset({

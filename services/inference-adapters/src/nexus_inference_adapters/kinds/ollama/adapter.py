@@ -10,6 +10,7 @@ from typing import ClassVar
 import msgspec
 from nexus.types.v1 import memory_pb2
 from nexus_mesh.core import MeshError
+from nexus_operations import Shape, spec_of
 
 from nexus_inference_adapters.contract import (
     ABILITIES,
@@ -39,7 +40,7 @@ from nexus_inference_adapters.openai import (
     embedded_rows,
     forced_names,
 )
-from nexus_inference_adapters.vocabulary import CHAT, EMBEDDING
+from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["Ollama"]
 
@@ -63,7 +64,7 @@ class Ollama(Adapter):
         return await self._catalog.inspect()
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
-        if work.operation != EMBEDDING:
+        if spec_of(work.operation).shape is Shape.CHUNKS:
             return await collect(work, self.stream(work, patience), patience)
         body = native_request(work, self._room(work), stream=False)
         async with self.http.post(PATHS[work.operation], body, patience) as answer:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import estimate, spec_of
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract import Work, estimate
+from nexus_inference_adapters.contract import Work
 from nexus_inference_adapters.kinds.ollama.messages import native_messages
 from nexus_inference_adapters.openai import (
     OBJECT,
@@ -71,6 +72,10 @@ def native_request(work: Work, room: Room, *, stream: bool) -> dict[str, Any]:
 
     `shift` is never sent: it is how the engine was started for a model, and another value loads the model anew.
     """
+    if work.operation not in PATHS:
+        raise MeshError(
+            Reason.CAPABILITY_MISSING, f"Ollama has no way to do {spec_of(work.operation).title}."
+        )
     body = set_parameters(check_forwarded("ollama", work.body, work.granted))
     check(body, UNSUPPORTED if room.logprobs else UNSUPPORTED | LOGPROBS, "Ollama")
     # Without truncate: false an over-long prompt loses its beginning in silence.
@@ -127,7 +132,7 @@ def _embedding(body: dict[str, Any]) -> dict[str, Any]:
 def _options(work: Work, body: dict[str, Any], room: Room) -> dict[str, Any]:
     options = dict(body["options"]) if isinstance(body.get("options"), dict) else {}
     options |= {native: body[name] for name, native in OPTIONS.items() if name in body}
-    if work.operation != EMBEDDING:
+    if spec_of(work.operation).generates:
         limit = max_tokens(work.operation, body)
         limit = options.get("num_predict") if limit is None else limit
         if (bound := _bounded(work, limit, room)) is not None:

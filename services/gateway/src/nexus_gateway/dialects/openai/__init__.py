@@ -1,0 +1,41 @@
+"""OpenAI's API: chat completions, completions, embeddings and models."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Protocol
+
+from nexus_operations import SPECS
+
+from nexus_gateway.dialects.dialect import Dialect, reading
+from nexus_gateway.dialects.errors import error_body
+from nexus_gateway.dialects.openai.inference import Inference, inference_handler
+from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
+from nexus_gateway.http import EdgeOptions, Row
+from nexus_gateway.intake import Intake
+from nexus_gateway.validation import CHECKS
+
+__all__ = ["OpenAIPipeline", "openai_dialect"]
+
+
+class OpenAIPipeline(Inference, Catalog, Protocol):
+    """What this dialect asks of the rest of the gateway."""
+
+
+def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOptions) -> Dialect:
+    models, pause = ModelRoutes(pipeline), options.keep_alive_comment_seconds
+    rows = [
+        Row(
+            spec.path[1:].replace("/", "_"),
+            spec.path,
+            {"POST": inference_handler(pipeline, number, intake, pause)},
+            refused=partial(pipeline.refused, number),
+        )
+        for number, spec in SPECS.items()
+        if number in CHECKS
+    ]
+    rows += [
+        Row("models", "/models", reading(models.list)),
+        Row("model", "/models/{model_id:path}", reading(models.retrieve)),
+    ]
+    return Dialect(rows, error_body)
