@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.types import Device, Key, Moves, Rules, State
 
 __all__ = ["TENANTS", "Simulation", "Tenant", "figures"]
@@ -53,7 +53,7 @@ TENANTS = (
 class Simulation:
     """Runs tenants against a card, and notes what it sees. Times are simulated seconds."""
 
-    card: Card = field(default_factory=lambda: Card(Device("gpu0", CARD), Rules(RESIDENCY)))
+    ledger: MemoryLedger = field(default_factory=lambda: MemoryLedger(Device("gpu0", CARD), Rules(RESIDENCY)))
     seed: int = 0
     now: float = 0.0
     swaps: list[float] = field(default_factory=list)
@@ -80,15 +80,15 @@ class Simulation:
 
     def _tick(self, prewarm: Sequence[Tenant]) -> None:
         for tenant in prewarm:
-            if self.card.prewarm(tenant.key, tenant.size, self.now):
+            if self.ledger.prewarm(tenant.key, tenant.size, self.now):
                 self._load(tenant.key)
         self._after(TICK_SECONDS, lambda: self._tick(prewarm))
 
     def _ask(self, tenant: Tenant) -> None:
-        if self.card.enter(tenant.key, self.now):
+        if self.ledger.enter(tenant.key, self.now):
             self._serve(tenant, self.now)
         else:
-            self.card.wait(tenant.key, tenant.size, self.now)
+            self.ledger.wait(tenant.key, tenant.size, self.now)
             entry = (tenant, self.now)
             self._waiting[tenant.key].append(entry)
             self._after(PATIENCE, lambda: self._lose_patience(entry))
@@ -100,7 +100,7 @@ class Simulation:
 
     def _finish(self, tenant: Tenant, seconds: float) -> None:
         self.served[tenant.name] += 1
-        self.card.leave(tenant.key, self.now, seconds)
+        self.ledger.leave(tenant.key, self.now, seconds)
         self._pause(tenant)
 
     def _lose_patience(self, entry: tuple[Tenant, float]) -> None:
@@ -108,24 +108,24 @@ class Simulation:
         if entry in self._waiting[tenant.key]:
             self._waiting[tenant.key].remove(entry)
             self.given_up[tenant.name] += 1
-            self.card.give_up(tenant.key, self.now)
+            self.ledger.give_up(tenant.key, self.now)
             self._pause(tenant)
 
     def _pause(self, tenant: Tenant) -> None:
         self._after(self._random.expovariate(1 / tenant.pause), lambda: self._ask(tenant))
 
     def _look(self) -> None:
-        """Does what the card wants, as an engine would, and holds it to its promises."""
-        before = self.card.swaps
-        moves = self.card.advance(self.now)
-        self.swaps += [self.now] * (self.card.swaps - before)
-        self.most_reserved = max(self.most_reserved, self.card.reserved)
+        """Does what the ledger wants, as an engine would, and holds it to its promises."""
+        before = self.ledger.swaps
+        moves = self.ledger.advance(self.now)
+        self.swaps += [self.now] * (self.ledger.swaps - before)
+        self.most_reserved = max(self.most_reserved, self.ledger.reserved)
         self._do(moves)
 
     def _do(self, moves: Moves) -> None:
         for key in moves.unload:
-            self.taken_in_use += self.card.holds[key].users
-            self._after(UNLOAD_SECONDS, lambda key=key: self.card.gone(key, self.now))
+            self.taken_in_use += self.ledger.holds[key].users
+            self._after(UNLOAD_SECONDS, lambda key=key: self.ledger.gone(key, self.now))
         for key in moves.load:
             self._load(key)
         for key in moves.admit:
@@ -133,9 +133,9 @@ class Simulation:
                 self._serve(tenant, asked)
 
     def _load(self, key: Key) -> None:
-        assert self.card.holds[key].state is State.LOADING
-        seconds = self.card.holds[key].size / LOAD_BYTES_PER_SECOND
-        self._after(seconds, lambda: self.card.ready(key, self.now))
+        assert self.ledger.holds[key].state is State.LOADING
+        seconds = self.ledger.holds[key].size / LOAD_BYTES_PER_SECOND
+        self._after(seconds, lambda: self.ledger.ready(key, self.now))
 
     def _after(self, seconds: float, event: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now + seconds, next(self._order), event))

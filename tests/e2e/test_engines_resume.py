@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nexus_inference_adapters.embedded
+import nexus_inference_adapters.kinds.embedded
 import openai
 import pytest
 import pytest_asyncio
-from nexus_inference_adapters.embedded.adapter import DEMO_MODEL
+from nexus_inference_adapters.kinds.embedded.adapter import DEMO_MODEL
 from support.e2e_mesh import raw_chat, sdk, serving
 from support.live_mesh import LiveMesh, backend
 from support.llama_cpp import llama_cpp
@@ -20,7 +20,7 @@ from support.snipping_proxy import SnippingProxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MODEL = Path(nexus_inference_adapters.embedded.__file__).parent / DEMO_MODEL
+MODEL = Path(nexus_inference_adapters.kinds.embedded.__file__).parent / DEMO_MODEL
 QUESTION: Any = [{"role": "user", "content": "What is NEXUS?"}]
 
 

@@ -66,7 +66,7 @@ def _wrong_sums() -> None:
 
 
 def _believe_any_count() -> None:
-    replace("nexus_inference_adapters.openai.usage", "count_of", lambda said: said)
+    replace("nexus_inference_adapters.openai.answers", "count_of", lambda said: said)
 
 
 def _filter_is_stop() -> None:

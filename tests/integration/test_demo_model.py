@@ -15,7 +15,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from support.llama_cpp import llama_cpp
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-MODEL = files("nexus_inference_adapters") / "models" / "nexus-demo.gguf"
+MODEL = files("nexus_inference_adapters.kinds.embedded") / "models" / "nexus-demo.gguf"
 SIZE_LIMIT = 8_000_000
 SENTENCE_ENDS = (".", "!", "?", "```")
 SET_QUESTIONS = {

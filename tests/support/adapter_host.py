@@ -11,8 +11,9 @@ from typing import Any
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.contract.adapter import Finish, Progress
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.contract.work import Finish, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.host import Host
 from nexus_inference_adapters.vocabulary import OPERATIONS

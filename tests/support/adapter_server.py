@@ -9,7 +9,8 @@ from typing import Any
 
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import open_adapter
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.rpc.client import Peer
 from nexus_mesh.rpc.server import start_server
@@ -26,7 +27,8 @@ async def serve_adapter_process(
     """Waits until every backend that is served is active. `authority`: the mesh it is of; else one of its own."""
     authority = authority or MeshCA()
     identity = authority.identity("adapter")
-    told = AdapterSettings(home=home, backends=backends, **settings)  # pyright: ignore[reportCallIssue]
+    rows = [backend.model_dump() for backend in backends]
+    told = AdapterSettings(home=home, backends=rows, **settings)  # pyright: ignore[reportCallIssue, reportArgumentType]
     async with Mesh(told, identity) as mesh, open_adapter(mesh) as servicers:
         server = await start_server(servicers, host="127.0.0.1", port=0, identity=identity, denied=set())
         peer = Peer(f"127.0.0.1:{server.port}", identity.spiffe.server_name, authority.identity("gateway"))

@@ -8,7 +8,9 @@ from pathlib import Path
 from tools.demo_model.export_gguf import export
 from tools.demo_model.train import train
 
-SHIPPED = Path("services/inference-adapters/src/nexus_inference_adapters/embedded/models/nexus-demo.gguf")
+SHIPPED = Path(
+    "services/inference-adapters/src/nexus_inference_adapters/kinds/embedded/models/nexus-demo.gguf"
+)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import DEMO, open_adapter
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.config import AdapterSettings, StaticBackend
 from nexus_inference_adapters.discovery.finding import Rescan
 from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
@@ -16,7 +16,7 @@ from support.fake_openai import FakeOpenAI
 from support.waiting import eventually
 
 
-def adapter(home: Path, *backends: BackendConfig, **more: object) -> Mesh[AdapterSettings]:
+def adapter(home: Path, *backends: StaticBackend, **more: object) -> Mesh[AdapterSettings]:
     settings = settings_of(AdapterSettings, home=home, demo=True, backends=backends, **more)
     return Mesh(settings, MeshCA().identity("adapter"))
 
@@ -35,7 +35,7 @@ async def test_a_configured_backend_of_any_zone_leaves_no_room_for_it(
     tmp_path: Path, zone: str | None
 ) -> None:
     """Here the other zone's adapter serves it; and a dead engine is to be seen, not papered over."""
-    box = BackendConfig(name="box", kind="openai_compatible", url="http://127.0.0.1:9", zone=zone)
+    box = StaticBackend(name="box", kind="openai_compatible", url="http://127.0.0.1:9", zone=zone)
     async with adapter(tmp_path, box) as mesh, open_adapter(mesh):
         assert names(mesh) == ([] if zone else ["box"])
         assert all(one.state != instance_pb2.STATE_ACTIVE for one in mesh.status.get().backends)
@@ -44,10 +44,10 @@ async def test_a_configured_backend_of_any_zone_leaves_no_room_for_it(
 async def test_it_leaves_when_an_engine_is_found_later(
     tmp_path: Path, fake_openai: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = BackendConfig(name="vllm-8000", kind="openai_compatible", url=fake_openai.url, origin="discovery")
-    listening: list[BackendConfig] = []
+    found = StaticBackend(name="vllm-8000", kind="openai_compatible", url=fake_openai.url, origin="discovery")
+    listening: list[StaticBackend] = []
 
-    async def discovered(*_: object) -> list[BackendConfig]:
+    async def discovered(*_: object) -> list[StaticBackend]:
         return listening
 
     monkeypatch.setattr("nexus_inference_adapters.discovery.finding.discover", discovered)

@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 import support.processes as processes
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.finding import MISSES_TO_DROP, Rescan, discover
-from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import ANYONE, Owners
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
@@ -89,14 +90,14 @@ async def test_a_port_another_user_takes_over_is_dropped_at_once(bench: Bench) -
     """A7: our engine ended, and theirs took its place before it was missed."""
     ours = FakeOllama()
     await ours.start()
-    holdings = Holdings(bench.host)
-    rescan = Rescan(holdings, SETTINGS, [ours.port])
+    discovered = DiscoveredBackends(bench.host)
+    rescan = Rescan(discovered, SETTINGS, [ours.port])
     await rescan.once()
-    assert holdings.hold(next(iter(bench.host.backends)).config, "an announcement too")
+    assert discovered.hold(next(iter(bench.host.backends)).config, "an announcement too")
     assert [backend.config.name for backend in bench.host.backends] == [f"ollama-{ours.port}"]
     await ours.stop()
     async with listening_as(STRANGER, "127.0.0.1", ours.port):
-        await holdings.drop_taken()
+        await discovered.drop_taken()
         assert list(bench.host.backends) == []
         await rescan.once()
         assert list(bench.host.backends) == []
@@ -113,7 +114,7 @@ async def test_what_is_found_comes_behind_what_is_named(fake_ollama: FakeOllama)
 
 
 async def test_backends_come_and_go(bench: Bench, fake_ollama: FakeOllama) -> None:
-    rescan = Rescan(Holdings(bench.host), SETTINGS, [fake_ollama.port])
+    rescan = Rescan(DiscoveredBackends(bench.host), SETTINGS, [fake_ollama.port])
     await rescan.once()
     await rescan.once()
     [backend] = bench.host.backends
@@ -136,7 +137,7 @@ async def test_a_configured_backend_is_never_replaced_or_dropped(
 ) -> None:
     name = f"ollama-{fake_ollama.port}"
     backend = await bench.serve("ollama", fake_ollama.url, name=name)
-    rescan = Rescan(Holdings(bench.host), SETTINGS, [fake_ollama.port])
+    rescan = Rescan(DiscoveredBackends(bench.host), SETTINGS, [fake_ollama.port])
     await rescan.once()
     await fake_ollama.stop()
     for _ in range(MISSES_TO_DROP):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.waiting import eventually

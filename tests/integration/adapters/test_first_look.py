@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.app import open_adapter
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.config import AdapterSettings, StaticBackend
 from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
 from support.control_plane import settings_of
@@ -20,7 +20,7 @@ PATIENCE = "nexus_inference_adapters.app.FIRST_LOOK_SECONDS"
 
 @asynccontextmanager
 async def opened(home: Path, fake: FakeOpenAI) -> AsyncIterator[instance_pb2.Backend]:
-    box = BackendConfig(name="box", kind="openai_compatible", url=fake.url)
+    box = StaticBackend(name="box", kind="openai_compatible", url=fake.url)
     settings = settings_of(AdapterSettings, home=home, backends=(box,))
     async with Mesh(settings, MeshCA().identity("adapter")) as mesh, open_adapter(mesh):
         (backend,) = mesh.status.get().backends

@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.config import KINDS, BackendConfig
-from nexus_inference_adapters.contract.adapter import Inspection
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.contract.work import Inspection
 from nexus_inference_adapters.host.backend import Backend
+from nexus_inference_adapters.kinds import ADAPTERS
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI
 from support.fake_server import FakeServer
@@ -46,7 +47,7 @@ class Oracle(FakeServer):
         return web.Response(body=self.words, status=self.status, content_type="application/json")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "embedded"])
+@pytest.mark.parametrize("kind", [kind for kind in ADAPTERS if kind != "embedded"])
 @pytest.mark.parametrize("words", [*NONSENSE, b"<html>", b"\xff\xfe", b"[" * 100_000])
 async def test_nonsense_is_survived(bench: Bench, kind: str, words: Any) -> None:
     async with Oracle(words if isinstance(words, bytes) else json.dumps(words).encode()) as oracle:
@@ -90,7 +91,7 @@ async def test_a_look_that_fails_is_logged_once_and_not_at_every_look(
     backend = await bench.serve("openai_compatible", fake_openai.url)
     logged: list[str] = []
     monkeypatch.setattr(
-        "nexus_inference_adapters.host.backend.log.exception", lambda text, **_: logged.append(text)
+        "nexus_inference_adapters.host.watching.log.exception", lambda text, **_: logged.append(text)
     )
     looks = 0
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from nexus.lifecycle.v1 import lifecycle_pb2 as pb
 from nexus.types.v1 import memory_pb2
-from nexus_inference_adapters.config import GIB, BackendConfig, DeviceConfig, ModelSettings
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import GIB, DeviceConfig, ModelSettings
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Method, Peer
 from support.adapter_server import serve_adapter_process

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.discovery.holdings import Holdings
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.mdns.adverts import Use
 from nexus_inference_adapters.discovery.mdns.browser import browsing
 from nexus_inference_adapters.discovery.mdns.candidates import EACH, MOST, Standing
@@ -52,7 +53,7 @@ async def lan(bench: Bench, *, elsewhere: bool = False, **settings: Any) -> Asyn
     here = {"here": lambda _: False} if elsewhere else {}
     async with (
         browsing(
-            Holdings(bench.host), chosen, services=services, interfaces=lambda: LOOPBACK, **here
+            DiscoveredBackends(bench.host), chosen, services=services, interfaces=lambda: LOOPBACK, **here
         ) as seeker,
         announcer() as announcing,
     ):
@@ -107,7 +108,7 @@ async def test_what_means_this_machine_must_come_from_it(bench: Bench, fake_olla
     interfaces = (*LOOPBACK, *NEIGHBOUR)
     async with (
         browsing(
-            Holdings(bench.host),
+            DiscoveredBackends(bench.host),
             settings,
             services={engine: Use.ENGINE},
             interfaces=lambda: interfaces,

@@ -11,6 +11,7 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_ollama import FakeOllama
+from support.fake_ollama_models import OllamaModel
 from support.waiting import eventually
 
 PNG = "iVBORw0KGgo="
@@ -51,6 +52,16 @@ async def test_catalog(bench: Bench, fake_ollama: FakeOllama) -> None:
         assert (model_pb2.CAPABILITY_TOOL_CHOICE in model.capabilities) == generates
         assert (model_pb2.CAPABILITY_LOGPROBS in model.capabilities) == generates
         assert model_pb2.CAPABILITY_TOKEN_INPUT not in model.capabilities
+
+
+@pytest.mark.parametrize("odd", [{"model_info": ["llama"]}, {"model_info": "llama"}, {"capabilities": 3}])
+async def test_details_that_make_no_sense_cost_no_model(
+    bench: Bench, fake_ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch, odd: dict[str, Any]
+) -> None:
+    shown = OllamaModel.show
+    monkeypatch.setattr(OllamaModel, "show", lambda model: shown(model) | odd)
+    backend = await bench.serve("ollama", fake_ollama.url)
+    assert "llama3.2:latest" in {offer.model.id for offer in backend.inspection.offers}
 
 
 async def test_details_are_asked_once_per_digest(bench: Bench, fake_ollama: FakeOllama) -> None:

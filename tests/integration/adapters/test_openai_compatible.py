@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import support.fake_openai_modes as modes
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.contract.adapter import Progress
+from nexus_inference_adapters.contract.work import Progress
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench
 from support.fake_openai import FakeOpenAI

@@ -13,7 +13,7 @@ import support.fake_openai_modes as modes
 from nexus.catalog.v1 import catalog_pb2
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Method, Peer
 from support.adapter_host import HELLO

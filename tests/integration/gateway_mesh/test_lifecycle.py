@@ -10,7 +10,7 @@ import aiohttp
 from nexus.router.v1 import snapshot_pb2
 from nexus.vault.v1 import keys_pb2
 from nexus_gateway.app import open_gateway
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.rpc.client import Peer
 from support.adapter_server import serve_adapter_process

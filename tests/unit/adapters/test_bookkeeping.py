@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.contract.adapter import Work
+from nexus_inference_adapters.contract.work import Work
 from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.event_stream import EventStream
 from nexus_inference_adapters.openai.normalise import whole_answer

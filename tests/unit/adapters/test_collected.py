@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from nexus.inference.v1 import inference_pb2
-from nexus_inference_adapters.contract.adapter import Work
+from nexus_inference_adapters.contract.work import Work
 from nexus_inference_adapters.openai.collected import Collected
 from nexus_inference_adapters.openai.normalise import from_whole
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION

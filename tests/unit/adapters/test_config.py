@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from nexus_inference_adapters.config import KINDS, AdapterSettings, child_environment
-from nexus_inference_adapters.host.kinds import ADAPTERS
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.contract.adapter import Adapter
+from nexus_inference_adapters.contract.http import key_in
+from nexus_inference_adapters.kinds import KINDS
+from nexus_inference_adapters.kinds.embedded.adapter import child_environment
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER
 from nexus_mesh.settings.service import load
@@ -37,9 +40,14 @@ def loaded(tmp_path: Path, text: str) -> AdapterSettings:
     return load(AdapterSettings, ["--config", str(path), "--home", str(tmp_path)])
 
 
-def test_every_kind_has_an_adapter() -> None:
-    assert {*ADAPTERS} == {*KINDS}
-    assert all(adapter.kind == name for name, adapter in ADAPTERS.items())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_the_settings_know_every_kind_and_what_it_needs(tmp_path: Path, kind: type[Adapter]) -> None:
+    row = f'[[backends]]\nname = "b"\nkind = "{kind.kind}"\n'
+    url, path = 'url = "http://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
+    given, wrong = (url, path) if kind.needs == "url" else (path, url)
+    assert loaded(tmp_path, row + given).backends[0].kind == kind.kind
+    with pytest.raises(ConfigError, match=f"is {kind.kind}: it has a {kind.needs}"):
+        loaded(tmp_path, row + given + wrong)
 
 
 def test_a_backend_as_the_design_writes_it(tmp_path: Path) -> None:
@@ -104,9 +112,9 @@ def test_more_devices_than_the_registry_takes_are_refused_by_name(tmp_path: Path
 
 def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [backend] = loaded(tmp_path, GOOD).backends
-    assert backend.api_key() is None
+    assert key_in(backend.api_key_env) is None
     monkeypatch.setenv("BOX_KEY", "sk-1")
-    assert backend.api_key() == "sk-1"
+    assert key_in(backend.api_key_env) == "sk-1"
     assert "sk-1" not in repr(backend)
     assert "BOX_KEY" not in child_environment()
 
@@ -121,7 +129,7 @@ def test_timeouts_of_a_model_overrule_the_general_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backend", "told"),
     [
-        ('kind = "olama"\nurl = "http://x"', "known: openai_compatible, ollama, mlx, embedded"),
+        ('kind = "olama"\nurl = "http://x"', "did you mean 'ollama'?"),
         ('kind = "ollama"', "needs a url"),
         ('kind = "ollama"\nurl = "127.0.0.1:11434"', "must look like"),
         ('kind = "ollama"\nurl = "http://u:p@x"', "api_key_env"),

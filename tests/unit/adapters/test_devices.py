@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from nexus_inference_adapters.config import GIB, AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import GIB, AdapterSettings
 from nexus_inference_adapters.host.memory.devices import device_of, devices_of
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.settings.service import load

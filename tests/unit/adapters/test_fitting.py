@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.contract.adapter import Inspection, Offer
-from nexus_inference_adapters.host.fitting import fitting
+from nexus_inference_adapters.contract.work import Inspection, Offer
+from nexus_inference_adapters.host.watching import fitting
 from nexus_mesh.rows.limits import MODELS
 
 

@@ -14,8 +14,8 @@ from nexus_inference_adapters.openai.forwarded import (
     OPENAI,
     OTHERS,
     PARTS_OF,
-    check_forwarded,
 )
+from nexus_inference_adapters.openai.parameters import check_forwarded
 from nexus_mesh.core.errors import MeshError, Reason
 
 ALL = OPENAI | OTHERS | LEFT_OUT | frozenset().union(*ENGINES.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gguf
 import pytest
-from nexus_inference_adapters.embedded.gguf import TENSOR_BLOCKS, read_gguf
+from nexus_inference_adapters.gguf import TENSOR_BLOCKS, read_gguf
 from support.tiny_gguf import write_tiny_gguf
 
 ENTRY = b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"k"

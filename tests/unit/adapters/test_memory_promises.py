@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.types import Device, Key, Rules, State
 
 SIZES = {
@@ -22,11 +22,11 @@ RESIDENCY = 60.0
 
 
 class Engine(RuleBasedStateMachine):
-    """Does what the card says, sooner or later, or fails at it; `users` and `waiting` are kept apart from its own."""
+    """Does what the ledger says, sooner or later, or fails at it; `users` and `waiting` are kept apart from its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.card = Card(Device("gpu0", 25, headroom=1), Rules(RESIDENCY, idle_unload=600.0))
+        self.ledger = MemoryLedger(Device("gpu0", 25, headroom=1), Rules(RESIDENCY, idle_unload=600.0))
         self.now = 1000.0
         self.users: Counter[Key] = Counter()
         self.waiting: Counter[Key] = Counter()
@@ -35,12 +35,12 @@ class Engine(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def ask(self, key: Key) -> None:
-        if self.card.enter(key, self.now):
+        if self.ledger.enter(key, self.now):
             self.users[key] += 1
         else:
             self.waiting[key] += 1
-            assert self.card.eta(key, SIZES[key], self.now) >= 0
-            self.card.wait(key, SIZES[key], self.now)
+            assert self.ledger.eta(key, SIZES[key], self.now) >= 0
+            self.ledger.wait(key, SIZES[key], self.now)
             self.advance()
 
     @precondition(lambda self: +self.users)
@@ -48,7 +48,7 @@ class Engine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(+self.users)))
         self.users[key] -= 1
-        self.card.leave(key, self.now, 1.0)
+        self.ledger.leave(key, self.now, 1.0)
         self.advance()
 
     @precondition(lambda self: +self.waiting)
@@ -56,7 +56,7 @@ class Engine(RuleBasedStateMachine):
     def give_up(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(+self.waiting)))
         self.waiting[key] -= 1
-        self.card.give_up(key, self.now)
+        self.ledger.give_up(key, self.now)
         self.advance()
 
     @rule(seconds=st.sampled_from([0.5, 10.0, 59.0, 60.0, 700.0]))
@@ -70,9 +70,9 @@ class Engine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(self.in_state(State.LOADING)))
         if works:
             self.ready_at[key] = self.now
-            self.card.ready(key, self.now)
+            self.ledger.ready(key, self.now)
         else:
-            self.card.failed(key, self.now)
+            self.ledger.failed(key, self.now)
             del self.waiting[key]
         self.advance()
 
@@ -80,47 +80,47 @@ class Engine(RuleBasedStateMachine):
     @rule(data=st.data(), works=st.booleans())
     def end_unload(self, data: st.DataObject, works: bool) -> None:
         key = data.draw(st.sampled_from(self.in_state(State.UNLOADING)))
-        (self.card.gone if works else self.card.stayed)(key, self.now)
+        (self.ledger.gone if works else self.ledger.stayed)(key, self.now)
         self.advance()
 
     @rule(key=KEYS)
     def prewarm(self, key: Key) -> None:
-        before = {key: hold.state for key, hold in self.card.holds.items()}
-        self.card.prewarm(key, SIZES[key], self.now)
-        assert {key: self.card.holds[key].state for key in before} == before
+        before = {key: hold.state for key, hold in self.ledger.holds.items()}
+        self.ledger.prewarm(key, SIZES[key], self.now)
+        assert {key: self.ledger.holds[key].state for key in before} == before
 
     @rule(key=KEYS)
     def take_out(self, key: Key) -> None:
-        assert not (self.card.take_out(key, self.now) and self.users[key])
+        assert not (self.ledger.take_out(key, self.now) and self.users[key])
         self.advance()
 
     @invariant()
     def never_more_than_there_is(self) -> None:
-        assert self.card.reserved <= self.card.device.capacity
-        assert self.card.reserved == sum(SIZES[key] for key in self.card.holds)
+        assert self.ledger.reserved <= self.ledger.device.capacity
+        assert self.ledger.reserved == sum(SIZES[key] for key in self.ledger.holds)
 
     @invariant()
     def everybody_is_counted_once(self) -> None:
-        assert {key: hold.users for key, hold in self.card.holds.items() if hold.users} == +self.users
-        assert {key: claim.requests for key, claim in self.card.claims.items()} == +self.waiting
+        assert {key: hold.users for key, hold in self.ledger.holds.items() if hold.users} == +self.users
+        assert {key: claim.requests for key, claim in self.ledger.claims.items()} == +self.waiting
 
     @invariant()
     def nobody_uses_what_is_not_ready(self) -> None:
-        assert all(self.card.holds[key].state is State.READY for key in +self.users)
+        assert all(self.ledger.holds[key].state is State.READY for key in +self.users)
 
     @invariant()
     def whoever_fits_beside_nobody_is_not_kept_waiting(self) -> None:
-        if not self.card.holds:
-            assert not self.card.claims
+        if not self.ledger.holds:
+            assert not self.ledger.claims
 
     def in_state(self, state: State) -> list[Key]:
-        return sorted(key for key, hold in self.card.holds.items() if hold.state is state)
+        return sorted(key for key, hold in self.ledger.holds.items() if hold.state is state)
 
     def advance(self) -> None:
-        before = self.card.swaps
-        moves = self.card.advance(self.now)
-        if self.card.swaps > before:
-            assert self.card.swaps == before + 1
+        before = self.ledger.swaps
+        moves = self.ledger.advance(self.now)
+        if self.ledger.swaps > before:
+            assert self.ledger.swaps == before + 1
             assert not self.swaps or self.now - self.swaps[-1] >= RESIDENCY
             self.swaps.append(self.now)
         for key in moves.unload:

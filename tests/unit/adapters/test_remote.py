@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
-from nexus_inference_adapters.contract.adapter import Inspection, Offer
-from nexus_inference_adapters.host.remote import MODELS, as_remote
+from nexus_inference_adapters.contract.work import Inspection, Offer
+from nexus_inference_adapters.host.watching import MODELS, as_remote
 
 
 def inspection(*ids: str) -> Inspection:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nexus_inference_adapters.openai.sse import MAX_LINE_BYTES, Comment, LineReader, SseReader
+from nexus_inference_adapters.openai.event_stream import MAX_LINE_BYTES, Comment, LineReader, SseReader
 from nexus_mesh.core.errors import MeshError, Reason
 
 STREAM = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nexus_inference_adapters.host.unread import unread
+from nexus_inference_adapters.host.promises import unread
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION
 from nexus_operations import SAMPLED, sample
 

@@ -80,7 +80,7 @@ def host_of(listen: str) -> str:
 
 def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
     """The model file's whole path. Refuses what a look at it shows to be no model, before anything starts."""
-    from nexus_inference_adapters.embedded import read_gguf
+    from nexus_inference_adapters.gguf import read_gguf
 
     if model is None:
         return None

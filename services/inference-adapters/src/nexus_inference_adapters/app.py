@@ -12,8 +12,9 @@ from nexus.lifecycle.v1 import lifecycle_pb2_grpc
 from nexus_mesh.core import telemetry
 from nexus_mesh.process import Mesh, Servicer
 
-from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, BackendConfig
-from nexus_inference_adapters.discovery import Holdings, Rescan, browsing
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings
+from nexus_inference_adapters.discovery import DiscoveredBackends, Rescan, browsing
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
 
@@ -61,11 +62,11 @@ async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[N
     if not settings.discovery:
         yield
         return
-    holdings = Holdings(host)
-    rescan = Rescan(holdings, settings)
+    discovered = DiscoveredBackends(host)
+    rescan = Rescan(discovered, settings)
     await rescan.once()
     mesh.spawn(rescan.run(), name="discovery")
-    async with nullcontext() if settings.mdns == "off" else browsing(holdings, settings):
+    async with nullcontext() if settings.mdns == "off" else browsing(discovered, settings):
         yield
 
 

@@ -3,166 +3,64 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rows import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER, is_text
-from nexus_mesh.settings import ServiceSettings, Timeouts, near, service_config, shared
+from nexus_mesh.rows import BACKENDS, DEVICES
+from nexus_mesh.settings import ServiceSettings, Timeouts, service_config, shared
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
-from nexus_inference_adapters.vocabulary import CAPABILITIES, OPERATIONS
+from nexus_inference_adapters.backend_config import BackendConfig, ModelName, known
+
+if TYPE_CHECKING:
+    from nexus_inference_adapters.contract import Adapter
 
 __all__ = [
     "GIB",
-    "KINDS",
     "MODEL_FILE",
     "AdapterSettings",
-    "BackendConfig",
     "DeviceConfig",
     "ModelSettings",
-    "child_environment",
+    "StaticBackend",
 ]
 
 DEFAULT_ZONE = "default"
-KEY = re.compile(r"[!-~]*")
-MODEL_NAME = re.compile(r"[!-~]{1,128}")
-MOST_AT_ONCE = 1_000_000
 GIB = 2**30
 """Bytes of what the settings call a gigabyte, as makers of cards do."""
 
 MODEL_FILE = "embedded"
 """The name of the backend that serves the file given with --model."""
 
-KINDS = ("openai_compatible", "ollama", "mlx", "embedded")
-CHILD_VARIABLES = (
-    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
-)  # fmt: skip
+
+def _adapters() -> Mapping[str, type[Adapter]]:
+    from nexus_inference_adapters.kinds import (
+        ADAPTERS,
+    )  # a third of a second, which only who lists backends pays
+
+    return ADAPTERS
 
 
-def child_environment() -> dict[str, str]:
-    """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
-    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+def _kind(value: str) -> str:
+    return known("adapter", value, _adapters())
 
 
-def _known(what: str, known: Iterable[str]) -> AfterValidator:
-    names = tuple(known)
+class StaticBackend(BackendConfig):
+    """A row of [[backends]]: of a kind there is, with what that kind needs."""
 
-    def check(value: str) -> str:
-        if value not in names:
-            raise ValueError(f"{value!r} is no {what}; known: {', '.join(names)}{near(value, names)}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _text(longest: int) -> AfterValidator:
-    def check(value: str) -> str:
-        if not is_text(value, longest, least=1):
-            raise ValueError(f"must have 1 to {longest} printable characters")
-        return value
-
-    return AfterValidator(check)
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError('must look like "http://127.0.0.1:8000", with no query')
-    if parts.username or parts.password:
-        raise ValueError("must not contain a password: name a variable with api_key_env")
-    return value.rstrip("/").removesuffix("/v1")
-
-
-def _model_name(value: str) -> str:
-    if not MODEL_NAME.fullmatch(value):
-        raise ValueError("must be 1 to 128 printable characters without spaces")
-    return value
-
-
-class BackendConfig(BaseModel):
-    """One engine, as [[backends]] of nexus.toml describes it or as discovery found it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; shows in X-Nexus-Backend."
-    )
-    kind: Annotated[str, _known("adapter", KINDS)] = Field(description="The adapter that speaks to it.")
-    url: Annotated[str, AfterValidator(_http_url)] | None = Field(
-        default=None, description="Where it listens."
-    )
-    zone: str | None = Field(
-        default=None, description="Privacy zone; only an adapter of that zone serves it."
-    )
-    priority: int = Field(default=50, ge=0, le=PRIORITY, description="Lower is preferred.")
-    tier: Annotated[str, _text(TIER)] = Field(default="standard", description="Its tier.")
-    models: tuple[Annotated[str, _text(MODEL_ID)], ...] = Field(
-        default=(), description="Offer only these. Empty = what the backend lists."
-    )
-    max_concurrency: int | None = Field(
-        default=None, ge=1, le=MOST_AT_ONCE, description="Requests at once. Unset = the backend's own word."
-    )
-    api_key_env: str | None = Field(
-        default=None, description="The variable that holds its key; never the key itself."
-    )
-    path: Path | None = Field(
-        default=None, description="embedded: the GGUF file. Unset = the model that comes with NEXUS."
-    )
-    model_name: Annotated[str, AfterValidator(_model_name)] | None = Field(
-        default=None,
-        description="embedded: what to call the model. Unset = the file's name without its ending.",
-    )
-    context_tokens: int | None = Field(
-        default=None, ge=1, le=2**32 - 1, description="Context of its models, where it does not tell."
-    )
-    capabilities: tuple[Annotated[str, _known("capability", CAPABILITIES)], ...] | None = Field(
-        default=None, description="What its models can do, where it does not tell."
-    )
-    operations: tuple[Annotated[str, _known("operation", OPERATIONS)], ...] | None = Field(
-        default=None, description="The kinds of work its models do, where it does not tell."
-    )
-    remote: bool = Field(
-        default=False, description="It sends prompts elsewhere: its models are in no zone but `open`."
-    )
-    origin: Literal["config", "discovery"] = Field(
-        default="config", description="Who named it; discovery says so itself, and nobody else need."
-    )
+    kind: Annotated[str, AfterValidator(_kind)] = Field(description="The adapter that speaks to it.")
 
     @model_validator(mode="after")
     def _is_reachable(self) -> Self:
-        if self.kind != "embedded" and self.url is None:
+        needs = _adapters()[self.kind].needs
+        if needs == "url" and self.url is None:
             raise ValueError(f'backend {self.name!r} needs a url, for example "http://127.0.0.1:8000"')
-        if self.kind == "embedded" and self.url is not None:
-            raise ValueError(f"backend {self.name!r} is embedded: it has a path, not a url")
-        if self.kind != "embedded" and (self.path is not None or self.model_name is not None):
-            raise ValueError(f"backend {self.name!r} is not embedded: it has a url, not a path or model_name")
+        if needs == "path" and self.url is not None:
+            raise ValueError(f"backend {self.name!r} is {self.kind}: it has a path, not a url")
+        if needs == "url" and (self.path is not None or self.model_name is not None):
+            raise ValueError(f"backend {self.name!r} is {self.kind}: it has a url, not a path or model_name")
         return self
-
-    @property
-    def found_elsewhere(self) -> bool:
-        """Whether it runs on another machine and nobody listed it: it serves requests, and no more is done with it."""
-        return self.remote and self.origin == "discovery"
-
-    def api_key(self) -> str | None:
-        """The key for this backend, read anew each time so that nothing else holds it.
-
-        A line end, as files and `echo` leave one, is no part of it. Raises UPSTREAM_ERROR for what can be no key.
-        """
-        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
-        if not KEY.fullmatch(key):
-            raise MeshError(
-                Reason.UPSTREAM_ERROR,
-                f"The key in {self.api_key_env} has a space, a line end or a letter that no key can have: "
-                "set the variable to the key alone, and start NEXUS again.",
-            )
-        return key or None
 
 
 def _tokenizer_file(path: Path) -> Path:
@@ -209,13 +107,13 @@ class AdapterSettings(ServiceSettings):
 
     model_config = service_config("adapter")
 
-    backends: tuple[BackendConfig, ...] = Field(
+    backends: tuple[StaticBackend, ...] = Field(
         (), description="Static backends.", json_schema_extra={"toml": "backends"}
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, json_schema_extra={"toml": "timeouts"})
     models: dict[str, ModelSettings] = Field(default_factory=dict, json_schema_extra={"toml": "models"})
     model: Path | None = Field(None, description="A GGUF file to serve.")
-    model_name: Annotated[str, AfterValidator(_model_name)] | None = Field(
+    model_name: ModelName | None = Field(
         None, description="What to call that file's model. Unset = the file's name without its ending."
     )
     demo: bool = Field(

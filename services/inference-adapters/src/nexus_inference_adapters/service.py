@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 import grpc
 import msgspec
@@ -12,14 +11,15 @@ from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
+from nexus_mesh.rpc import page_size, token_of, words_in
 from nexus_operations import SPECS, Shape, spec_of
 
-from nexus_inference_adapters.contract import Event, Progress
-from nexus_inference_adapters.host import Backend, Host, Lifecycle, list_models
+from nexus_inference_adapters.contract import Event, JsonObject, Progress
+from nexus_inference_adapters.host import Backend, Host, Lifecycle
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 
-BODY = msgspec.json.Decoder(dict[str, Any])
+BODY = msgspec.json.Decoder(JsonObject)
 LARGE = 256 * 1024
 """Bytes of a request. Larger ones are read one at a time."""
 BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
@@ -79,9 +79,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             served=self._served(envelope, backend),
         )
 
-    async def _opened(
-        self, envelope: inference_pb2.Envelope
-    ) -> tuple[inference_pb2.Envelope, dict[str, Any]]:
+    async def _opened(self, envelope: inference_pb2.Envelope) -> tuple[inference_pb2.Envelope, JsonObject]:
         """The envelope, without its body if that is large, and the request object in it. Raises INVALID_REQUEST."""
         if envelope.operation not in SPECS:
             raise MeshError(Reason.INVALID_REQUEST, "The envelope must say what kind of work to do.")
@@ -109,7 +107,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def ListModels(
         self, request: catalog_pb2.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> catalog_pb2.ListModelsResponse:
-        return list_models(self._host, request)
+        return _page(self._host, request)
 
 
 class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
@@ -156,7 +154,7 @@ class LifecycleServicer(lifecycle_pb2_grpc.LifecycleServiceServicer):
         return lifecycle_pb2.GetMemoryResponse(devices=self._host.devices())
 
 
-def _body(text: str) -> dict[str, Any]:
+def _body(text: str) -> JsonObject:
     """The request object. Raises INVALID_REQUEST."""
     try:
         return BODY.decode(text)
@@ -171,3 +169,29 @@ def _message(event: Event) -> inference_pb2.StreamResponse:
         progress = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total)
         return inference_pb2.StreamResponse(progress=progress)
     return inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=event.usage))
+
+
+def _page(host: Host, request: catalog_pb2.ListModelsRequest) -> catalog_pb2.ListModelsResponse:
+    """One page, by backend, then id. The token names the last row of the page before."""
+    size = page_size(request.page_size)
+    rows = sorted(_offered(host, request.backend), key=_place)
+    if request.page_token:
+        after = tuple(words_in(request.page_token, 2))
+        rows = [row for row in rows if _place(row) > after]
+    token = token_of(*_place(rows[size - 1])) if len(rows) > size else ""
+    return catalog_pb2.ListModelsResponse(models=rows[:size], next_page_token=token)
+
+
+def _offered(host: Host, backend: str) -> list[catalog_pb2.CatalogModel]:
+    chosen = [one for one in host.backends if backend in ("", one.config.name)]
+    if backend and not chosen:
+        raise MeshError(Reason.OBJECT_NOT_FOUND, f"There is no backend {backend[:64]!r} here.")
+    return [
+        catalog_pb2.CatalogModel(backend=one.config.name, model=offer.model)
+        for one in chosen
+        for offer in one.inspection.offers
+    ]
+
+
+def _place(row: catalog_pb2.CatalogModel) -> tuple[str, str]:
+    return row.backend, row.model.id

@@ -1,28 +1,22 @@
 """What every kind of backend keeps to: the adapter, its waits, its requests over HTTP, its errors."""
 
-from nexus_inference_adapters.contract.adapter import (
-    ABILITIES,
-    Adapter,
+from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
+from nexus_inference_adapters.contract.connection import MAX_ANSWER_BYTES, Answer, open_session, too_large
+from nexus_inference_adapters.contract.errors import from_event, malformed
+from nexus_inference_adapters.contract.http import Http, Seen, key_in
+from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.work import (
     Completed,
     Count,
     Event,
     Finish,
     Inspection,
+    Json,
+    JsonObject,
     Offer,
     Progress,
     Work,
 )
-from nexus_inference_adapters.contract.errors import from_event, malformed
-from nexus_inference_adapters.contract.http import (
-    MAX_ANSWER_BYTES,
-    Answer,
-    Http,
-    Seen,
-    open_session,
-    too_large,
-)
-from nexus_inference_adapters.contract.learned import Broken
-from nexus_inference_adapters.contract.patience import Patience
 
 __all__ = [
     "ABILITIES",
@@ -36,12 +30,16 @@ __all__ = [
     "Finish",
     "Http",
     "Inspection",
+    "Json",
+    "JsonObject",
+    "Need",
     "Offer",
     "Patience",
     "Progress",
     "Seen",
     "Work",
     "from_event",
+    "key_in",
     "malformed",
     "open_session",
     "too_large",

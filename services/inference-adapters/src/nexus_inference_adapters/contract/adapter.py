@@ -1,34 +1,21 @@
-"""The contract every kind of backend fulfils. Limits, cancellation, queueing and metrics are `backend.py`'s."""
+"""The contract every kind of backend fulfils. Limits, cancellation, queueing and metrics are the host's."""
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import AsyncGenerator, Iterable
+from typing import ClassVar, Literal
 
-from nexus.inference.v1 import inference_pb2
-from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract.http import Http, Seen
-from nexus_inference_adapters.contract.learned import Learned
 from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.work import Completed, Count, Event, Inspection, Offer, Progress, Work
 
-__all__ = [
-    "ABILITIES",
-    "Adapter",
-    "Completed",
-    "Count",
-    "Event",
-    "Finish",
-    "Inspection",
-    "Offer",
-    "Progress",
-    "Work",
-]
+__all__ = ["ABILITIES", "Adapter", "Broken", "Learned", "Need"]
 
 ABILITIES: dict[memory_pb2.Ability, str] = {
     memory_pb2.ABILITY_LOAD: "load",
@@ -39,93 +26,54 @@ ABILITIES: dict[memory_pb2.Ability, str] = {
 """What can be done with models besides running them, and the word for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One request. `body` is the parsed OpenAI object; the adapter may change it, nobody else uses it."""
+BELIEVED_AGAIN_SECONDS = 600.0
+"""One bad answer may have been bad luck, and engines are mended: so it is tried again."""
 
-    operation: int
-    model: str
-    """The name the backend itself uses."""
-    offered: str
-    """The name the mesh uses; it stands in the answer."""
-    body: dict[str, Any]
-    request_id: str
-    continues: bool = False
-    """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""
-    keep_alive: int | None = None
-    """Seconds the engine shall keep the model in memory afterwards, negative = for ever; None = by its own rule."""
-    granted: frozenset[str] = frozenset()
-    """Parameters that are on no list and may be sent all the same; of Ollama's options as "options.NAME"."""
+Need = Literal["url", "path"]
+"""What a row of [[backends]] says of where its engine is: the address of a server, or the file of a model, which may
+be left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """A whole answer: an OpenAI response object as JSON text."""
+class Broken(MeshError):
+    """A promise that an answer broke. `capability`: what is not to be believed of the model any longer."""
 
-    body: str
-    usage: inference_pb2.Usage | None
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Tokens of a prompt, and who counted them."""
-
-    tokens: int
-    method: str
-    estimated: bool = False
+    def __init__(self, message: str, param: str, capability: model_pb2.Capability | None) -> None:
+        super().__init__(Reason.UPSTREAM_MALFORMED, message, metadata={"param": param})
+        self.capability = capability
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A sign of life without content."""
+class Learned:
+    """Of one backend."""
 
-    phase: str
-    done: int = 0
-    total: int = 0
+    def __init__(self) -> None:
+        self._missing: dict[tuple[str, model_pb2.Capability], float] = {}
 
+    def miss(self, model: str, capability: model_pb2.Capability) -> None:
+        self._missing[model, capability] = time.monotonic() + BELIEVED_AGAIN_SECONDS
 
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The good end of a stream, always its last event."""
+    def misses(self, model: str, capability: model_pb2.Capability) -> bool:
+        return self._missing.get((model, capability), 0.0) > time.monotonic()
 
-    usage: inference_pb2.Usage | None
+    def missing(self, model: str) -> set[model_pb2.Capability]:
+        return {
+            capability
+            for name, capability in self._missing
+            if name == model and self.misses(name, capability)
+        }
 
-
-Event = list[str] | Progress | Finish
-"""A list holds chunks that arrived together, each a JSON text as inference.proto's Chunks describes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A model for the catalog, the name the backend uses for it, and other names it is asked for by.
-
-    `size`: bytes of its files, 0 = not told.
-    """
-
-    model: model_pb2.Model
-    name: str
-    aliases: Sequence[str] = ()
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What a look at the backend showed. `capacity`: requests it runs at once; 0 = it does not say.
-
-    `resident`: bytes of memory taken by each model that is in it, by the backend's names; None = it does not say.
-    """
-
-    state: instance_pb2.State
-    reason: str = ""
-    offers: Sequence[Offer] = field(default_factory=tuple)
-    capacity: int = 0
-    resident: Mapping[str, int] | None = None
+    def forget(self) -> None:
+        """Another engine may answer from now on."""
+        self._missing.clear()
 
 
 class Adapter(ABC):
-    """One backend. Every method raises MeshError and nothing else."""
+    """One backend. Every method raises MeshError and nothing else.
+
+    The class says what its kind is called, what the settings must say of one, and how a server of it is recognised.
+    """
 
     kind: ClassVar[str]
+    needs: ClassVar[Need] = "url"
     abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset()
     """What it can do with models; of the methods at the end those are its own."""
     instead: ClassVar[str] = "Do it with the backend's own tools."

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from nexus_mesh.core import MeshError, Reason
+
+from nexus_inference_adapters.contract.work import Json, JsonObject
 
 __all__ = ["from_answer", "from_event", "malformed"]
 
@@ -96,12 +97,12 @@ def from_answer(status: int, headers: Mapping[str, str], raw: bytes) -> MeshErro
     return _judge(status, body, headers.get("Retry-After"))
 
 
-def from_event(body: Any) -> MeshError:
+def from_event(body: Json) -> MeshError:
     """The error a backend reports with status 200, in a stream or in place of an answer; `body` is its object."""
     return _judge(_status(_details(body)), body, None)
 
 
-def _status(details: dict[str, Any]) -> int:
+def _status(details: JsonObject) -> int:
     """The status an error without one would have had: its code where that is a status, else by its words."""
     for said in (details.get("code"), details.get("status")):
         if isinstance(said, str) and re.fullmatch(r"[45]\d\d", said):
@@ -120,7 +121,7 @@ def malformed(message: str) -> MeshError:
     return MeshError(Reason.UPSTREAM_MALFORMED, message)
 
 
-def _judge(status: int, body: Any, retry_after: str | None) -> MeshError:
+def _judge(status: int, body: Json, retry_after: str | None) -> MeshError:
     details = _details(body)
     text = " ".join(str(details[key]) for key in ("type", "code", "message") if details.get(key) is not None)
     rule = next((rule for rule in RULES if rule.fits(status, text)), OTHERWISE)
@@ -140,7 +141,7 @@ def _judge(status: int, body: Any, retry_after: str | None) -> MeshError:
     )
 
 
-def _details(body: Any) -> dict[str, Any]:
+def _details(body: Json) -> JsonObject:
     """The fields of every form in which backends report errors: an object, a text, flat, or FastAPI's detail."""
     if not isinstance(body, dict):
         return {}
@@ -156,14 +157,14 @@ def _details(body: Any) -> dict[str, Any]:
     }
 
 
-def _context_limit(details: dict[str, Any]) -> str | None:
+def _context_limit(details: JsonObject) -> str | None:
     if isinstance(details.get("n_ctx"), int):
         return str(details["n_ctx"])
     found = re.search(r"maximum context length is (\d{1,10})", str(details.get("message")))
     return found[1] if found else None
 
 
-def _prompt_tokens(details: dict[str, Any]) -> str | None:
+def _prompt_tokens(details: JsonObject) -> str | None:
     """Of the prompt alone, where the backend tells them apart from the answer's."""
     if isinstance(details.get("n_prompt_tokens"), int):
         return str(details["n_prompt_tokens"])
@@ -171,7 +172,7 @@ def _prompt_tokens(details: dict[str, Any]) -> str | None:
     return next(filter(None, found.groups())) if found else None
 
 
-def _quoted(message: str, details: dict[str, Any]) -> str:
+def _quoted(message: str, details: JsonObject) -> str:
     words = re.sub(r"\s+", " ", str(details.get("message") or "")).strip()
     printable = "".join(character for character in words if character.isprintable())
     return f"{message}: {printable[:MAX_QUOTE]}" if printable else f"{message}."

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract import open_session
-from nexus_inference_adapters.discovery.holdings import Holdings
+from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.listeners import Owners
 from nexus_inference_adapters.discovery.probing import LOOPBACK, probe
 
@@ -46,11 +47,13 @@ def ports_to_skip(settings: AdapterSettings) -> frozenset[int]:
 class Rescan:
     """Keeps a host's backends in step with what listens on this machine."""
 
-    def __init__(self, holdings: Holdings, settings: AdapterSettings, ports: Sequence[int] = PORTS) -> None:
-        self._holdings = holdings
+    def __init__(
+        self, backends: DiscoveredBackends, settings: AdapterSettings, ports: Sequence[int] = PORTS
+    ) -> None:
+        self._backends = backends
         self._ports = ports
         self._skip = ports_to_skip(settings)
-        self._owners = holdings.owners
+        self._owners = backends.owners
         self._misses: dict[str, int] = {}
 
     async def run(self, pause: float = RESCAN_SECONDS) -> None:
@@ -58,16 +61,16 @@ class Rescan:
             await self.once()
             for _ in range(max(1, round(pause / OWNER_SECONDS))):
                 await asyncio.sleep(min(pause, OWNER_SECONDS))
-                await self._holdings.drop_taken()
+                await self._backends.drop_taken()
 
     async def once(self) -> None:
         """One round. Only what was found here is dropped, once its own inspection has long called it unhealthy."""
-        await self._holdings.drop_taken()
+        await self._backends.drop_taken()
         found = {config.name: config for config in await discover(self._ports, self._skip, self._owners)}
         for name in sorted(found):
-            if self._holdings.hold(found[name], VOUCHER):
+            if self._backends.hold(found[name], VOUCHER):
                 self._misses[name] = 0
         self._misses = {name: 0 if name in found else missed + 1 for name, missed in self._misses.items()}
         for name in [name for name, missed in self._misses.items() if missed >= MISSES_TO_DROP]:
             del self._misses[name]
-            await self._holdings.release(name, VOUCHER)
+            await self._backends.release(name, VOUCHER)

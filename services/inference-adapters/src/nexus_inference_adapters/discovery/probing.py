@@ -8,9 +8,9 @@ import ipaddress
 import aiohttp
 from nexus_mesh.core import MeshError, addresses
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Seen
-from nexus_inference_adapters.host import ADAPTERS
+from nexus_inference_adapters.kinds import ADAPTERS
 
 __all__ = ["LOOPBACK", "probe"]
 

@@ -1,9 +1,7 @@
 """The backends of this process: watched, limited, measured, their memory managed."""
 
 from nexus_inference_adapters.host.backend import Backend
-from nexus_inference_adapters.host.catalog import list_models
 from nexus_inference_adapters.host.host import Host
-from nexus_inference_adapters.host.kinds import ADAPTERS
 from nexus_inference_adapters.host.lifecycle import Lifecycle
 
-__all__ = ["ADAPTERS", "Backend", "Host", "Lifecycle", "list_models"]
+__all__ = ["Backend", "Host", "Lifecycle"]

@@ -1,9 +1,8 @@
-"""One backend at work: its adapter between a gate and a clock, and the watch on its health."""
+"""One backend at work: each request through its adapter, between a gate and a clock."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
@@ -12,11 +11,10 @@ from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason, telemetry
-from nexus_mesh.rows import REASON, shown
 from nexus_mesh.settings import Timeouts
 from nexus_operations import spec_of
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
     Broken,
@@ -24,42 +22,30 @@ from nexus_inference_adapters.contract import (
     Count,
     Event,
     Finish,
-    Inspection,
+    JsonObject,
     Offer,
     Patience,
     Progress,
     Work,
 )
 from nexus_inference_adapters.host import metrics
-from nexus_inference_adapters.host.fitting import fitting
-from nexus_inference_adapters.host.gate import Gate
-from nexus_inference_adapters.host.kinds import ADAPTERS
-from nexus_inference_adapters.host.memory.shelf import Shelf
+from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.promises import Promises
-from nexus_inference_adapters.host.remote import as_remote
+from nexus_inference_adapters.host.watching import Watched
 
 __all__ = ["Backend"]
 
-INSPECT_SECONDS = 3.0
-STARTING_SECONDS = 0.25
 COUNT_SECONDS = 1.0
-SILENCES_TO_UNHEALTHY = 2
-"""A backend that answers a look late may only be busy; one that refuses connections is down at once."""
 MEMORY_SHARE = 0.9
 """Of the time for the first token, so much at most goes by in waiting for memory: who waits hears of it from us."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
-JSON, TOOL_CHOICE = model_pb2.CAPABILITY_JSON, model_pb2.CAPABILITY_TOOL_CHOICE
 PREFILL = model_pb2.CAPABILITY_PREFILL
 
 log = telemetry.logger("backend")
 
 
-class Backend:
-    """`limits` gives the timeouts of a model, `changed` is called after every inspection.
-
-    `guess` estimates a prompt's tokens where the backend does not count. `shelf`: its part of a managed device; None =
-    nobody manages its memory.
-    """
+class Backend(Watched):
+    """`limits` gives the timeouts of a model, `guess` estimates a prompt's tokens where the backend does not count."""
 
     def __init__(
         self,
@@ -68,40 +54,13 @@ class Backend:
         limits: Callable[[str], Timeouts],
         guess: Callable[[Work], Awaitable[Count]],
         changed: Callable[[], None],
-        shelf: Shelf | None = None,
+        residency: Residency | None = None,
     ) -> None:
-        self.config = config
-        self.inspection = Inspection(instance_pb2.STATE_STARTING, "It has not been looked at yet.")
-        self.looked_at = asyncio.Event()
-        """Set by the first inspection, whatever it showed."""
-        self.adapter = adapter
-        self._configured = adapter
-        self.shelf = shelf
+        super().__init__(config, adapter, changed, residency)
         self._limits = limits
         self._guess = guess
-        self._changed = changed
-        self._gate = Gate(config.max_concurrency or 0)
-        self._offers: dict[str, Offer] = {}
-        self.look_now = asyncio.Event()
-        self._silences = 0
-        self._fault: type[Exception] | None = None
 
-    def describe(self) -> instance_pb2.Backend:
-        """Its entry in the registry."""
-        gate = self._gate
-        return instance_pb2.Backend(
-            name=self.config.name,
-            kind=self.adapter.kind,
-            state=self.inspection.state,
-            state_reason=self.inspection.reason,
-            models=[offer.model for offer in self.inspection.offers],
-            priority=self.config.priority,
-            tier=self.config.tier,
-            load=instance_pb2.Load(active=gate.active, queued=gate.queued, capacity=gate.capacity),
-            abilities=[] if self.config.found_elsewhere else sorted(self.adapter.abilities),
-        )
-
-    async def complete(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Completed:
+    async def complete(self, envelope: inference_pb2.Envelope, body: JsonObject) -> Completed:
         """Runs a request to its end."""
         work, place, limits = self._admitted(envelope, body)
         with self._measured(work):
@@ -112,9 +71,7 @@ class Backend:
             Promises(work, self._context(work)).check_whole(completed)
         return completed
 
-    async def stream(
-        self, envelope: inference_pb2.Envelope, body: dict[str, object]
-    ) -> AsyncGenerator[Event, None]:
+    async def stream(self, envelope: inference_pb2.Envelope, body: JsonObject) -> AsyncGenerator[Event, None]:
         """The events of a request, Finish last. Closing the generator lets go of the backend."""
         work, place, limits = self._admitted(envelope, body)
         started, begun = time.monotonic(), False
@@ -134,7 +91,7 @@ class Backend:
                                 self._count(event.usage)
                             yield event
 
-    async def count(self, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Count:
+    async def count(self, envelope: inference_pb2.Envelope, body: JsonObject) -> Count:
         """The tokens of the prompt: the backend's own count where it gives one at once, else an estimate.
 
         It passes by the gate: a busy backend counts all the same.
@@ -149,13 +106,13 @@ class Backend:
 
     def model_id(self, name: str) -> str:
         """The catalog's name for a model that may have been asked for by another."""
-        offer = self._offers.get(name)
+        offer = self.offers.get(name)
         return offer.model.id if offer else name
 
     def offer(self, name: str) -> Offer:
         """What it offers under a name. Raises MODEL_NOT_FOUND, or BACKEND_DOWN while it is not known."""
-        offer = self._offers.get(name)
-        if offer is None and not self._offers and self.inspection.state != instance_pb2.STATE_ACTIVE:
+        offer = self.offers.get(name)
+        if offer is None and not self.offers and self.inspection.state != instance_pb2.STATE_ACTIVE:
             raise MeshError(
                 Reason.BACKEND_DOWN, f"Backend {self.config.name} is not up: {self.inspection.reason}"
             )
@@ -171,7 +128,7 @@ class Backend:
     async def load(self, offer: Offer) -> int:
         """Has the engine load a model; the bytes it takes, 0 = not told. Asks no ledger."""
         limits = self.limits(offer)
-        stay = None if self.shelf is None else self.shelf.stay(offer)
+        stay = None if self.residency is None else self.residency.stay(offer)
         with Patience(limits, silence=limits.total) as patience:
             size = await self.adapter.load(offer, stay, patience)
         self.look_now.set()
@@ -186,86 +143,19 @@ class Backend:
 
     def place(self, offer: Offer, seconds: float) -> AbstractAsyncContextManager[bool | None]:
         """A place for a request: memory for its model where that is managed, and one of the places at the backend."""
-        if self.shelf is None or not self.shelf.loads or offer.model.remote:
-            return self._gate
-        return self.shelf.place(offer, self._gate, seconds)
-
-    async def watch(self) -> None:
-        """Looks at the backend for as long as it is served."""
-        await self.adapter.open()
-        while True:
-            await self._inspect()
-            self.look_now.clear()
-            pause = (
-                STARTING_SECONDS if self.inspection.state == instance_pb2.STATE_STARTING else INSPECT_SECONDS
-            )
-            try:
-                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
-                    await self.look_now.wait()
-            except TimeoutError:
-                continue
-
-    async def close(self) -> None:
-        if self.shelf is not None:
-            self.shelf.forget()
-        await self.adapter.close()
-        metrics.UP.labels(self.config.name).set(0)
-
-    async def _inspect(self) -> None:
-        begun = time.monotonic()
-        try:
-            self.adapter = await self.adapter.recognised(ADAPTERS.values())
-            inspection = fitting(await self.adapter.inspect())
-            self._silences, self._fault = 0, None
-            if self.shelf is not None:
-                self.shelf.observe(inspection, begun)
-        except MeshError as error:
-            if error.reason is Reason.UPSTREAM_ERROR:
-                self.adapter = self._configured  # it is not what it was taken for
-            self._silences += 1
-            late = error.reason is Reason.STREAM_IDLE_TIMEOUT and self._silences < SILENCES_TO_UNHEALTHY
-            if late and self.inspection.state == instance_pb2.STATE_ACTIVE:
-                return
-            starting = error.reason is Reason.MODEL_NOT_READY
-            state = instance_pb2.STATE_STARTING if starting else instance_pb2.STATE_UNHEALTHY
-            if self.shelf is not None and error.reason is Reason.BACKEND_DOWN:
-                self.shelf.forget()
-            reason = shown(error.message, REASON)
-            inspection = Inspection(state, reason, self.inspection.offers, self.inspection.capacity)
-        except Exception as error:  # an answer nobody thought of must not end the watch
-            if type(error) is not self._fault:  # it is looked at every few seconds, and logged once
-                log.exception("inspection failed", backend=self.config.name)
-            self._fault = type(error)
-            inspection = Inspection(instance_pb2.STATE_UNHEALTHY, "Its answers about itself make no sense.")
-        self._adopt(inspection)
-
-    def _adopt(self, inspection: Inspection) -> None:
-        for offer in inspection.offers:
-            _believe(offer, self.adapter)
-        if self.config.remote:
-            inspection = as_remote(inspection, found=self.config.found_elsewhere)
-        if inspection.state != self.inspection.state:
-            state = instance_pb2.State.Name(inspection.state)
-            log.info("backend changed", backend=self.config.name, state=state, reason=inspection.reason)
-        self.inspection = inspection
-        self._offers = {
-            alias: offer for offer in inspection.offers for alias in (*offer.aliases, offer.model.id)
-        }
-        if self.config.max_concurrency is None:
-            self._gate.resize(inspection.capacity)
-        metrics.UP.labels(self.config.name).set(inspection.state == instance_pb2.STATE_ACTIVE)
-        self._changed()
-        self.looked_at.set()
+        if self.residency is None or not self.residency.loads or offer.model.remote:
+            return self.gate
+        return self.residency.place(offer, self.gate, seconds)
 
     def _admitted(
-        self, envelope: inference_pb2.Envelope, body: dict[str, object]
+        self, envelope: inference_pb2.Envelope, body: JsonObject
     ) -> tuple[Work, AbstractAsyncContextManager[bool | None], Timeouts]:
         """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
         offer = self.offer(envelope.model)
         work, limits = self._work(offer, envelope, body), self.limits(offer)
         return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
 
-    def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: dict[str, object]) -> Work:
+    def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: JsonObject) -> Work:
         if envelope.operation not in offer.model.operations:
             name = spec_of(envelope.operation).name
             raise MeshError(
@@ -277,7 +167,7 @@ class Backend:
                 Reason.CAPABILITY_MISSING,
                 f"Model {offer.model.id} cannot go on with an answer begun elsewhere.",
             )
-        stay = None if self.shelf is None else self.shelf.stay(offer)
+        stay = None if self.residency is None else self.residency.stay(offer)
         named = (envelope.operation, offer.name, offer.model.id)
         return Work(*named, body, request_id, envelope.continues, stay, frozenset(envelope.granted))
 
@@ -305,19 +195,10 @@ class Backend:
             metrics.seconds(name).observe(time.monotonic() - started)
 
     def _context(self, work: Work) -> int:
-        offer = self._offers.get(work.offered)
+        offer = self.offers.get(work.offered)
         return offer.model.context_tokens if offer else 0
 
     def _count(self, usage: inference_pb2.Usage | None) -> None:
         if usage is not None:
             metrics.tokens(self.config.name, "prompt").inc(usage.prompt_tokens)
             metrics.tokens(self.config.name, "completion").inc(usage.completion_tokens)
-
-
-def _believe(offer: Offer, adapter: Adapter) -> None:
-    """Takes from an offer what its model has shown not to do, and adds the tool calls that a schema can bring about."""
-    told = {*offer.model.capabilities} - adapter.learned.missing(offer.model.id)
-    if adapter.holds_schemas and JSON in told:
-        told.add(TOOL_CHOICE)
-    del offer.model.capabilities[:]
-    offer.model.capabilities.extend(sorted(told))

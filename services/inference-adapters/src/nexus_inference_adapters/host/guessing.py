@@ -9,7 +9,7 @@ import asyncio
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from nexus_mesh.core import telemetry
 from nexus_operations import estimate
@@ -23,12 +23,25 @@ BY_TEXT, BY_FILE = "estimate", "tokenizer file"
 log = telemetry.logger("guessing")
 
 
+class Encoding(Protocol):
+    """Of one text."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+
+class Tokenizer(Protocol):
+    """What is used of the library's, which need not be installed."""
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> Encoding: ...
+
+
 class Guesses:
     """`files`: tokenizer.json by model. Each is read at its first use, in a thread; a broken one is reported once."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
-        self._tokenizers: dict[str, Any] = {}
+        self._tokenizers: dict[str, Tokenizer | None] = {}
 
     async def guess(self, work: Work) -> Count:
         """The estimate for a request."""
@@ -52,7 +65,7 @@ class Guesses:
         return Count(estimate(work.operation, work.body, tokens_of), BY_FILE, estimated=True)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> Tokenizer | None:
     """A tokenizer; None when the file holds none. The settings have seen to it that the library is there."""
     try:
         return importlib.import_module("tokenizers").Tokenizer.from_file(str(path))

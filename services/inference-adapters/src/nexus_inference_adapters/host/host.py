@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -15,17 +16,17 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.process import StatusBoard
 from nexus_mesh.rows import fitted
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
-from nexus_inference_adapters.contract import Adapter, Http, open_session
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.contract import Adapter, Http, key_in, open_session
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.guessing import Guesses
-from nexus_inference_adapters.host.kinds import ADAPTERS
-from nexus_inference_adapters.host.memory.card import Card
-from nexus_inference_adapters.host.memory.devices import device_of, devices_of
-from nexus_inference_adapters.host.memory.keeper import Keeper
-from nexus_inference_adapters.host.memory.report import described
-from nexus_inference_adapters.host.memory.shelf import Shelf
+from nexus_inference_adapters.host.memory.devices import describe, device_of, devices_of
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
+from nexus_inference_adapters.host.memory.manager import MemoryManager
+from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.memory.types import Key, Rules
+from nexus_inference_adapters.kinds import ADAPTERS
 
 __all__ = ["Host"]
 
@@ -33,28 +34,29 @@ log = telemetry.logger("host")
 
 
 class Host:
-    """Holds the backends, their watchers and the books of their devices; an async context manager."""
+    """Holds the backends, their watchers and the ledgers of their devices; an async context manager."""
 
     def __init__(self, settings: AdapterSettings, board: StatusBoard) -> None:
         self.settings = settings
         self._board = board
         files = {name: model.tokenizer for name, model in settings.models.items() if model.tokenizer}
         self._guesses = Guesses(files)
+        self._timeouts = lru_cache(maxsize=1024)(settings.timeouts_of)
         self._backends: dict[str, Backend] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
         rules = Rules(settings.min_residency, settings.idle_unload)
-        self._cards = {device: Card(device, rules) for device in devices_of(settings)}
-        self._keeper = Keeper(list(self._cards.values()), self, self._publish)
+        self._ledgers = {device: MemoryLedger(device, rules) for device in devices_of(settings)}
+        self._manager = MemoryManager(list(self._ledgers.values()), self, self._publish)
 
     async def __aenter__(self) -> Self:
         self._session = await self._stack.enter_async_context(open_session())
-        if self._cards:
-            ticking = asyncio.create_task(self._keeper.run(), name="memory")
+        if self._ledgers:
+            ticking = asyncio.create_task(self._manager.run(), name="memory")
             ticking.add_done_callback(_report_death)
             self._stack.callback(ticking.cancel)
-        self._stack.push_async_callback(self._keeper.close)
+        self._stack.push_async_callback(self._manager.close)
         return self
 
     async def __aexit__(
@@ -84,12 +86,15 @@ class Host:
     def add(self, config: BackendConfig) -> Backend:
         """Serves a backend from now on. Its first inspection follows at once."""
         assert self._session is not None  # noqa: S101 - used inside its context only
-        http = Http(self._session, config.url or "", config.api_key, self.settings.timeouts.connect)
-        adapter = ADAPTERS[config.kind](config, http)
-        shelf = self._shelf(config, adapter)
-        backend = Backend(
-            config, adapter, self.settings.timeouts_of, self._guesses.guess, self._publish, shelf
+        http = Http(
+            self._session,
+            config.url or "",
+            partial(key_in, config.api_key_env),
+            self.settings.timeouts.connect,
         )
+        adapter = ADAPTERS[config.kind](config, http)
+        residency = self._residency(config, adapter)
+        backend = Backend(config, adapter, self._timeouts, self._guesses.guess, self._publish, residency)
         self._backends[config.name] = backend
         watcher = asyncio.create_task(backend.watch(), name=f"watch {config.name}")
         watcher.add_done_callback(_report_death)
@@ -112,12 +117,12 @@ class Host:
         self._publish()
 
     async def load(self, key: Key) -> int:
-        """Has an engine load a model, for the keeper of the books."""
+        """Has an engine load a model, for the memory manager."""
         backend = self.find(key.backend)
         return await backend.load(backend.offer(key.model))
 
     async def unload(self, key: Key) -> None:
-        """Has an engine unload a model, for the keeper of the books."""
+        """Has an engine unload a model, for the memory manager."""
         backend = self.find(key.backend)
         await backend.unload(backend.offer(key.model))
 
@@ -125,18 +130,18 @@ class Host:
         """The devices that backends of this process are on, by name."""
         on: dict[str, list[str]] = {}
         for backend in self._backends.values():
-            if backend.shelf is not None:
-                on.setdefault(backend.shelf.card.device.name, []).append(backend.config.name)
-        cards = {device.name: card for device, card in self._cards.items()}
-        return [described(cards[name], on[name]) for name in sorted(on)]
+            if backend.residency is not None:
+                on.setdefault(backend.residency.ledger.device.name, []).append(backend.config.name)
+        ledgers = {device.name: ledger for device, ledger in self._ledgers.items()}
+        return [describe(ledgers[name], on[name]) for name in sorted(on)]
 
-    def _shelf(self, config: BackendConfig, adapter: Adapter) -> Shelf | None:
-        device = device_of(config, tuple(self._cards))
+    def _residency(self, config: BackendConfig, adapter: Adapter) -> Residency | None:
+        device = device_of(config, tuple(self._ledgers))
         if device is None:
             return None
-        return Shelf(
-            self._keeper,
-            self._cards[device],
+        return Residency(
+            self._manager,
+            self._ledgers[device],
             config.name,
             self.settings.memory_of,
             self.settings.prewarm,

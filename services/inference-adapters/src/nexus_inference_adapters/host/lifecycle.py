@@ -1,4 +1,4 @@
-"""What people have done with models: load, unload, delete, pull. Where memory is managed, its book is asked."""
+"""What people have done with models: load, unload, delete, pull. Where memory is managed, its ledger is asked."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Lifecycle:
         chosen, offer = self._find(backend, model, memory_pb2.ABILITY_LOAD)
         if offer.model.remote:
             raise _remote(offer)
-        if chosen.shelf is None:
+        if chosen.residency is None:
             await chosen.load(offer)
             return offer.model.id, 0
         limit = chosen.limits(offer).total if seconds is None else LOAD_SHARE * seconds
-        async with chosen.shelf.place(offer, None, limit):
-            return offer.model.id, chosen.shelf.held(offer)
+        async with chosen.residency.place(offer, None, limit):
+            return offer.model.id, chosen.residency.held(offer)
 
     async def unload(self, backend: str, model: str) -> str:
         """The model's name. What is not loaded stays so."""
@@ -105,7 +105,7 @@ class Lifecycle:
 async def _take_out(backend: Backend, offer: Offer) -> None:
     if offer.model.remote:
         raise _remote(offer)
-    if backend.shelf is None or not await backend.shelf.take_out(offer):
+    if backend.residency is None or not await backend.residency.take_out(offer):
         await backend.unload(offer)
 
 

@@ -1,29 +1,41 @@
 """What a request was promised and an answer shows: one table of promises and their checks, for every kind of backend.
 
 Engines pass over what they do not know, and versions differ. So a promise is believed when the answer keeps it; one
-that breaks it is UPSTREAM_MALFORMED, and what it takes is no longer believed of that model.
+that breaks it is UPSTREAM_MALFORMED, and what it takes is no longer believed of that model. That a prompt is read
+whole is promised always, and judged by the engine's own count of it; a very long one by samples.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import Form, spec_of
+from nexus_operations import SAMPLED, Form, estimate, sample, spec_of, tokens_of
 
-from nexus_inference_adapters.contract import Broken, Completed, Event, Finish, Work
-from nexus_inference_adapters.host.unread import unread
+from nexus_inference_adapters.contract import (
+    Broken,
+    Completed,
+    Event,
+    Finish,
+    Json,
+    JsonObject,
+    Work,
+)
 from nexus_inference_adapters.openai import fits, forced_names
 
-__all__ = ["Promises"]
+__all__ = ["SAMPLED", "Promises", "unread"]
 
 FLOAT_BYTES = 4
+UNREAD_TOKENS = 1000
+UNREAD_SHARE = 4
+"""A prompt of which so many tokens, and more than three of four, were not read by the engine's own count was cut."""
+RUN = re.compile(r"(.)\1{7,}", re.DOTALL)
 CUT_ENDS = frozenset({"length", "content_filter"})
 
 
@@ -41,7 +53,7 @@ class Said:
         return "".join(self.text)
 
 
-Check = Callable[[dict[str, Any], Said], bool]
+Check = Callable[[JsonObject, Said], bool]
 """Whether a choice that ended by itself keeps the promise made for a request's body."""
 
 
@@ -54,23 +66,23 @@ class Promise:
     capability: model_pb2.Capability | None
 
 
-def _format(body: dict[str, Any]) -> Any:
+def _format(body: JsonObject) -> Json:
     wanted = body.get("response_format")
     return wanted.get("type") if isinstance(wanted, dict) else None
 
 
-def _json_of(said: Said) -> Any:
+def _json_of(said: Said) -> Json:
     try:
         return msgspec.json.decode(said.content)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_object(_: dict[str, Any], said: Said) -> bool:
+def _is_object(_: JsonObject, said: Said) -> bool:
     return bool(said.calls) or isinstance(_json_of(said), dict)
 
 
-def _fits_schema(body: dict[str, Any], said: Said) -> bool:
+def _fits_schema(body: JsonObject, said: Said) -> bool:
     if said.calls:
         return True
     try:
@@ -80,17 +92,21 @@ def _fits_schema(body: dict[str, Any], said: Said) -> bool:
     return fits(value, (body["response_format"].get("json_schema") or {}).get("schema"))
 
 
-def _calls_tool(body: dict[str, Any], said: Said) -> bool:
+def _calls_tool(body: JsonObject, said: Said) -> bool:
     names = forced_names(body)
     return bool(said.calls) and (names is None or all(name in names for name in said.calls))
 
 
-def _has_logprobs(_: dict[str, Any], said: Said) -> bool:
+def _has_logprobs(_: JsonObject, said: Said) -> bool:
     return said.logprobs or not said.content
 
 
+def _must_call(work: Work) -> bool:
+    return bool(work.body.get("tool_choice")) and forced_names(work.body) is not None
+
+
 PROMISES = (
-    Promise("tool_choice", lambda work: forced_names(work.body) is not None, _calls_tool,
+    Promise("tool_choice", _must_call, _calls_tool,
             "The backend was asked to call a tool and did not.", model_pb2.CAPABILITY_TOOL_CHOICE),
     Promise("response_format", lambda work: _format(work.body) == "json_object", _is_object,
             "The backend was asked for a JSON object, and its answer is none.", model_pb2.CAPABILITY_JSON),
@@ -171,7 +187,7 @@ class Promises:
         )
 
 
-def _said_whole(choice: dict[str, Any]) -> Said:
+def _said_whole(choice: JsonObject) -> Said:
     message = choice.get("message") or {}
     calls = [call["function"]["name"] for call in message.get("tool_calls") or () if call.get("function")]
     text = message.get("content") or choice.get("text") or ""
@@ -190,3 +206,48 @@ def _listen(said: dict[int, Said], text: str) -> None:
         ]
         one.logprobs = one.logprobs or bool(choice.get("logprobs"))
         one.end = choice.get("finish_reason") or one.end
+
+
+def unread(operation: int, body: JsonObject, read: int) -> int:
+    """About how many tokens the prompt has at least, when an engine that read so many cut it; 0 = it did not.
+
+    At least: without what templates may leave out, and long runs of one character, which are few tokens.
+    """
+    texts: list[str] = []
+
+    def gather(text: str) -> int:
+        texts.append(text)
+        return 0
+
+    others = estimate(operation, _surely_read(operation, body), gather)
+    if not _is_cut(2 * sum(map(len, texts)) + others, read):
+        return 0  # no character is more than two tokens
+    whole = "".join(texts)
+    seen = sample(whole)
+    for text in (seen, RUN.sub(r"\1", seen)):
+        about = tokens_of(text) * len(whole) // max(1, len(seen)) + others
+        if not _is_cut(about, read):
+            return 0
+    return about
+
+
+def _is_cut(about: int, read: int) -> bool:
+    return about > UNREAD_TOKENS and about - read > UNREAD_TOKENS and read * UNREAD_SHARE < about
+
+
+def _surely_read(operation: int, body: JsonObject) -> JsonObject:
+    messages = body.get("messages")
+    if spec_of(operation).form is not Form.MESSAGE or not isinstance(messages, list):
+        return body
+    return {"messages": [_spoken(each) for each in messages if _counts(each)]}
+
+
+def _counts(message: Json) -> bool:
+    return isinstance(message, dict) and message.get("role") in ("system", "developer", "user", "tool")
+
+
+def _spoken(message: JsonObject) -> JsonObject:
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    return {"content": content}

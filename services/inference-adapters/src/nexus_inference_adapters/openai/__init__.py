@@ -5,13 +5,18 @@ from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.collected import collect
 from nexus_inference_adapters.openai.compatible import OpenAICompatible
 from nexus_inference_adapters.openai.differences import OBJECT
+from nexus_inference_adapters.openai.event_stream import LineReader
 from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
-from nexus_inference_adapters.openai.forwarded import check_forwarded
 from nexus_inference_adapters.openai.json_shape import fits
 from nexus_inference_adapters.openai.normalise import embedded_rows
-from nexus_inference_adapters.openai.parameters import check, max_tokens, set_parameters, wants_tools
+from nexus_inference_adapters.openai.parameters import (
+    check,
+    check_forwarded,
+    max_tokens,
+    set_parameters,
+    wants_tools,
+)
 from nexus_inference_adapters.openai.servers import public_name
-from nexus_inference_adapters.openai.sse import LineReader
 from nexus_inference_adapters.openai.thinking import wish
 from nexus_inference_adapters.openai.types import (
     Chunk,

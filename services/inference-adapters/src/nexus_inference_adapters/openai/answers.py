@@ -1,4 +1,7 @@
-"""Rules that hold for streamed and whole answers alike: finish reasons, log probabilities, counts, decoding."""
+"""Rules that hold for streamed and whole answers alike: finish reasons, log probabilities, counts, decoding.
+
+What is no count is not told: an answer is never lost for its bill.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 from typing import Any, TypeVar
 
 import msgspec
+from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Form, spec_of
 
@@ -13,11 +17,14 @@ from nexus_inference_adapters.contract import from_event, malformed
 
 __all__ = [
     "answer_id",
+    "count_of",
     "decoded",
     "finish_reason",
     "logprobs_of",
     "reported",
     "text_of",
+    "usage_fields",
+    "usage_of",
 ]
 
 T = TypeVar("T")
@@ -45,6 +52,7 @@ FAILED = frozenset({"abort", "error", "cancelled", "load", "unload"})
 MAY_BE_ABSENT = frozenset({
     "refusal", "reasoning", "reasoning_content", "thinking", "tool_calls", "function_call", "delta", "choices",
 })  # fmt: skip
+MOST_TOKENS = 2**53
 OTHERWISE = "stop"
 """eos, eos_token, stop_sequence, end_turn, and whatever else a backend says at the end of an answer that is there."""
 
@@ -140,3 +148,47 @@ def text_of(content: Any) -> Any:
 
 def answer_id(operation: int, request_id: str) -> str:
     return spec_of(operation).id_prefix + request_id.removeprefix("req_")
+
+
+def count_of(said: Any) -> int | None:
+    """A number of tokens; None for anything that is none."""
+    if isinstance(said, str):
+        said = int(said) if said.isascii() and said.isdigit() and len(said) <= 15 else None
+    if isinstance(said, float) and said.is_integer():
+        said = int(said)
+    return said if type(said) is int and 0 <= said <= MOST_TOKENS else None
+
+
+def usage_of(said: Any) -> inference_pb2.Usage | None:
+    """The usage a backend told; None when it told neither count."""
+    if not isinstance(said, dict):
+        return None
+    prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    usage = inference_pb2.Usage(prompt_tokens=prompt or 0, completion_tokens=completion or 0)
+    if (cached := _detail(said, "prompt_tokens_details", "cached_tokens")) is not None:
+        usage.cached_tokens = cached
+    if (reasoned := _detail(said, "completion_tokens_details", "reasoning_tokens")) is not None:
+        usage.reasoning_tokens = reasoned
+    return usage
+
+
+def usage_fields(usage: inference_pb2.Usage) -> dict[str, Any]:
+    """The same as OpenAI's object."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    counts: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if usage.HasField("cached_tokens"):
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.HasField("reasoning_tokens"):
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
+
+
+def _detail(said: dict[str, Any], group: str, name: str) -> int | None:
+    details = said.get(group)
+    return count_of(details.get(name)) if isinstance(details, dict) else None

@@ -16,10 +16,11 @@ from nexus_inference_adapters.openai.answers import (
     finish_reason,
     logprobs_of,
     text_of,
+    usage_of,
 )
-from nexus_inference_adapters.openai.tool_calls import ToolCallPieces, calls_one
+from nexus_inference_adapters.openai.parameters import calls_one
+from nexus_inference_adapters.openai.tool_calls import ToolCallPieces
 from nexus_inference_adapters.openai.types import Chunk, ChunkChoice, Delta
-from nexus_inference_adapters.openai.usage import usage_of
 
 __all__ = ["ChunkNormaliser"]
 
@@ -40,7 +41,7 @@ class _Choice:
     def __init__(self) -> None:
         self.begun = False
         self.finished = False
-        self.tools = ToolCallPieces()
+        self.tools: ToolCallPieces | None = None
 
 
 class ChunkNormaliser:
@@ -149,9 +150,10 @@ class ChunkNormaliser:
         delta.content = text_of(delta.content)
         delta.role = UNSET if state.begun else "assistant"
         if delta.tool_calls:
+            state.tools = state.tools or ToolCallPieces()
             pieces = state.tools.take(delta.tool_calls)
             delta.tool_calls = [each for each in pieces if each.index == 0] if self._calls_one else pieces
-        if choice.finish_reason:
+        if choice.finish_reason and state.tools is not None:
             state.tools.check()
         return _tidy(delta)
 

@@ -1,14 +1,18 @@
-"""A whole answer put together from a stream: silence shows, and some engines notice a leaving client only so."""
+"""A stream as a whole answer, and a whole answer as a stream: neither is always what an engine does best.
+
+Of a stream silence shows, and some engines notice a leaving client only so; others stream nothing, whatever is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from nexus.inference.v1 import inference_pb2
+from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import (
     MAX_ANSWER_BYTES,
@@ -19,6 +23,7 @@ from nexus_inference_adapters.contract import (
     Work,
     too_large,
 )
+from nexus_inference_adapters.openai.answers import usage_fields
 from nexus_inference_adapters.openai.normalise import from_whole
 from nexus_inference_adapters.openai.types import (
     Choice,
@@ -30,9 +35,8 @@ from nexus_inference_adapters.openai.types import (
     ToolCall,
     Whole,
 )
-from nexus_inference_adapters.openai.usage import usage_fields
 
-__all__ = ["Collected", "collect"]
+__all__ = ["Collected", "at_once", "collect"]
 
 MAX_CHUNKS_SIZE = 64 * 1024 * 1024
 """Of all chunks together: an answer of many tokens is mostly what surrounds them."""
@@ -149,3 +153,20 @@ async def collect(work: Work, events: AsyncGenerator[Event, None], patience: Pat
     if len(completed.body) > MAX_ANSWER_BYTES:
         raise too_large(MAX_ANSWER_BYTES)
     return completed
+
+
+def at_once(completed: Completed, operation: int) -> Iterator[Event]:
+    """The events of a stream that says the answer."""
+    answer = msgspec.json.decode(completed.body)
+    choices = [
+        _said(choice) if spec_of(operation).form is Form.MESSAGE else choice for choice in answer["choices"]
+    ]
+    yield [msgspec.json.encode({"choices": choices}).decode()]
+    yield Finish(completed.usage)
+
+
+def _said(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = {key: value for key, value in choice.pop("message").items() if value is not None}
+    if calls := delta.get("tool_calls"):
+        delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    return {key: value for key, value in choice.items() if value is not None} | {"delta": delta}

@@ -10,7 +10,7 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import spec_of
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
     Answer,
@@ -25,16 +25,14 @@ from nexus_inference_adapters.contract import (
     Work,
     malformed,
 )
-from nexus_inference_adapters.openai.at_once import at_once
 from nexus_inference_adapters.openai.chunks import ChunkNormaliser
-from nexus_inference_adapters.openai.collected import collect
+from nexus_inference_adapters.openai.collected import at_once, collect
 from nexus_inference_adapters.openai.differences import STREAM, Differences
 from nexus_inference_adapters.openai.event_stream import EventStream
 from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
-from nexus_inference_adapters.openai.forwarded import check_forwarded
 from nexus_inference_adapters.openai.normalise import whole_answer
-from nexus_inference_adapters.openai.parameters import IGNORED, check, set_parameters
-from nexus_inference_adapters.openai.servers import DIALECTS, Dialect, Listing, detect
+from nexus_inference_adapters.openai.parameters import IGNORED, check, check_forwarded, set_parameters
+from nexus_inference_adapters.openai.servers import SERVERS, Listing, Server, detect
 from nexus_inference_adapters.vocabulary import CHAT
 
 __all__ = ["OpenAICompatible"]
@@ -48,7 +46,7 @@ class OpenAICompatible(Adapter):
 
     kind: ClassVar[str] = "openai_compatible"
     instead: ClassVar[str] = "OpenAI's API has no way to: start and stop the server with the models you want."
-    dialect: Dialect | None = None
+    server: Server | None = None
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)
@@ -59,13 +57,13 @@ class OpenAICompatible(Adapter):
     @property
     def engine(self) -> str:
         """The name under which the tables of requests know it."""
-        return self.dialect.name if self.dialect is not None else UNKNOWN
+        return self.server.name if self.server is not None else UNKNOWN
 
     async def inspect(self) -> Inspection:
-        if self.dialect is None:
-            self.dialect = await detect(self.http)
+        if self.server is None:
+            self.server = await detect(self.http)
         try:
-            return await self.dialect.inspect(self.http, self.config)
+            return await self.server.inspect(self.http, self.config)
         except MeshError:
             self._forget()  # another server may answer at this address next time
             raise
@@ -76,13 +74,13 @@ class OpenAICompatible(Adapter):
         if cls.kind != OpenAICompatible.kind or not told:
             return None
         rows = Listing(listing.rows("data"))
-        found = next(dialect.name for dialect in DIALECTS if dialect.fits(rows))
+        found = next(server.name for server in SERVERS if server.fits(rows))
         return None if found in (UNKNOWN, "openai") else found
 
     async def recognised(self, kinds: Iterable[type[Adapter]]) -> Adapter:
         if self.kind != OpenAICompatible.kind or self._known:
             return self
-        self.dialect = self.dialect or await detect(self.http)
+        self.server = self.server or await detect(self.http)
         if self.engine == UNKNOWN:
             listing = await self.http.look("GET", "/v1/models")
             for kind in kinds:
@@ -100,8 +98,8 @@ class OpenAICompatible(Adapter):
             body = forced.asked(body)
         body = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
         body["model"] = work.model
-        if work.continues and self.dialect is not None:
-            body |= self.dialect.prefill
+        if work.continues and self.server is not None:
+            body |= self.server.prefill
         return body
 
     def judge(self, error: MeshError) -> MeshError:
@@ -110,16 +108,14 @@ class OpenAICompatible(Adapter):
 
     def streams_only(self, work: Work) -> bool:
         """Whether a whole answer is read as a stream."""
-        return (
-            self.dialect is not None and self.dialect.streams_only(work) and not self.differences.asks_whole
-        )
+        return self.server is not None and self.server.streams_only(work) and not self.differences.asks_whole
 
     async def count(self, work: Work) -> Count | None:
-        if self.dialect is None or self.dialect.counter is None:
+        if self.server is None or self.server.counter is None:
             return None
         asked, _ = self.differences.apply(self.engine, work, self.request(work, stream=False), stream=False)
-        tokens = await self.dialect.counter(self.http, work.operation, asked)
-        return None if tokens is None else Count(tokens, self.dialect.name)
+        tokens = await self.server.counter(self.http, work.operation, asked)
+        return None if tokens is None else Count(tokens, self.server.name)
 
     async def complete(self, work: Work, patience: Patience) -> Completed:
         if self.streams_only(work) or self._forced(work) is not None:
@@ -194,14 +190,16 @@ class OpenAICompatible(Adapter):
             answer.close()
 
     async def _send(self, work: Work, body: dict[str, Any], patience: Patience) -> Answer:
-        keep = "stream" not in body or self.dialect is None or self.dialect.keeps_after_stream
+        keep = "stream" not in body or self.server is None or self.server.keeps_after_stream
         return await self.http.send("/v1" + spec_of(work.operation).path, body, patience, keep=keep)
 
     def _forced(self, work: Work) -> Forced | None:
         """A tool call that must be brought about by a schema, as this engine takes no order to call one."""
-        if work.operation != CHAT or not self.holds_schemas or forced_names(work.body) is None:
+        if work.operation != CHAT or not self.holds_schemas or not work.body.get("tool_choice"):
             return None
-        known = () if self.dialect is None else self.dialect.capabilities
+        if forced_names(work.body) is None:
+            return None
+        known = () if self.server is None else self.server.capabilities
         own = known if self.config.capabilities is None else self.config.capabilities
         if "tool_choice" in own and not self.learned.misses(work.offered, TOOL_CHOICE):
             return None
@@ -214,7 +212,7 @@ class OpenAICompatible(Adapter):
         return Forced(work.body)
 
     def _forget(self) -> None:
-        self.dialect = None
+        self.server = None
         self._known = False
         self.differences.forget()
         self.learned.forget()

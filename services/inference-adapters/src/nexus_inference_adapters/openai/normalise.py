@@ -20,10 +20,12 @@ from nexus_inference_adapters.openai.answers import (
     logprobs_of,
     reported,
     text_of,
+    usage_fields,
+    usage_of,
 )
-from nexus_inference_adapters.openai.tool_calls import arguments_text, calls_one, whole_calls
+from nexus_inference_adapters.openai.parameters import calls_one
+from nexus_inference_adapters.openai.tool_calls import arguments_text, whole_calls
 from nexus_inference_adapters.openai.types import Choice, Embeddings, Message, Whole
-from nexus_inference_adapters.openai.usage import usage_fields, usage_of
 
 __all__ = ["completed", "embedded_rows", "from_whole", "whole_answer"]
 

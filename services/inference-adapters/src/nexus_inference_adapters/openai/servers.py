@@ -12,12 +12,12 @@ from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Shape, spec_of
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection, Offer, Work
 from nexus_inference_adapters.openai.counters import Counter, by_llama_cpp, by_vllm
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
-__all__ = ["DIALECTS", "Dialect", "Facts", "Listing", "detect", "offers"]
+__all__ = ["SERVERS", "Facts", "Listing", "Server", "detect", "offers"]
 
 ALL_OPERATIONS = ("chat", "completion", "embedding")
 STANDARD = ("tools", "json", "logprobs", "choices", "tool_choice")
@@ -39,7 +39,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The rows of /v1/models, by which dialects are told apart."""
+    """The rows of /v1/models, by which servers are told apart."""
 
     rows: list[dict[str, Any]]
 
@@ -111,7 +111,7 @@ def _llama_cpp_streams_only(work: Work) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class Server:
     """One row: how to recognise a server and what it does by default.
 
     `context_key` is where a row of /v1/models carries the model's context; `streams_only` says which whole answers are
@@ -133,7 +133,7 @@ class Dialect:
     counter: Counter | None = None
 
     async def inspect(self, http: Http, config: BackendConfig) -> Inspection:
-        """State and models of a backend of this dialect."""
+        """State and models of a backend of this make."""
         listing = await _listing(http)
         facts = await self.facts(http)
         if facts.problem:
@@ -147,8 +147,8 @@ class Dialect:
         return Inspection(instance_pb2.STATE_ACTIVE, offers=found, capacity=facts.capacity)
 
 
-DIALECTS = (
-    Dialect(
+SERVERS = (
+    Server(
         "llama.cpp",
         lambda seen: seen.owned_by("llamacpp"),
         ENGINE,
@@ -158,7 +158,7 @@ DIALECTS = (
         keeps_after_stream=False,
         counter=by_llama_cpp,
     ),
-    Dialect(
+    Server(
         "vllm",
         lambda seen: seen.owned_by("vllm"),
         (*ENGINE, "reasoning", "prefill"),
@@ -166,7 +166,7 @@ DIALECTS = (
         prefill={"add_generation_prompt": False, "continue_final_message": True},
         counter=by_vllm,
     ),
-    Dialect(
+    Server(
         "exo",
         lambda seen: seen.owned_by("exo"),
         ("tools", "reasoning"),
@@ -174,27 +174,27 @@ DIALECTS = (
         _exo_state,
         _generates,
     ),
-    Dialect(
+    Server(
         "lm-studio",
         lambda seen: seen.owned_by("organization_owner"),
         ("tools", "json", "reasoning"),
         "",
         streams_only=_generates,
     ),
-    Dialect(
+    Server(
         "openai",
         lambda seen: seen.owned_by("openai") or seen.owned_by("system"),
         (*STANDARD, "vision"),
         streams_only=_plain,
     ),
-    Dialect("other", lambda _: True, STANDARD, streams_only=_plain),
+    Server("other", lambda _: True, STANDARD, streams_only=_plain),
 )
 
 
-async def detect(http: Http) -> Dialect:
-    """The dialect a backend speaks."""
+async def detect(http: Http) -> Server:
+    """The make of server that a backend is."""
     listing = await _listing(http)
-    return next(dialect for dialect in DIALECTS if dialect.fits(listing))
+    return next(server for server in SERVERS if server.fits(listing))
 
 
 async def _listing(http: Http) -> Listing:
@@ -210,15 +210,15 @@ async def _listing(http: Http) -> Listing:
     return Listing([row for row in seen.rows("data") if isinstance(row.get("id"), str)])
 
 
-def offers(rows: list[dict[str, Any]], config: BackendConfig, dialect: Dialect, facts: Facts) -> list[Offer]:
+def offers(rows: list[dict[str, Any]], config: BackendConfig, server: Server, facts: Facts) -> list[Offer]:
     """The models of a listing that the allow-list admits; the configuration's word is added where none is said."""
-    said = facts.capabilities or dialect.capabilities
+    said = facts.capabilities or server.capabilities
     found: list[Offer] = []
     for row in rows:
         offered = public_name(row["id"])
         if config.models and not {offered, row["id"]} & set(config.models):
             continue
-        context = config.context_tokens or facts.context_tokens or row.get(dialect.context_key)
+        context = config.context_tokens or facts.context_tokens or row.get(server.context_key)
         model = model_pb2.Model(
             id=offered,
             operations=operations_named(config.operations or facts.operations or ALL_OPERATIONS),

@@ -7,7 +7,6 @@ for them.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,16 +15,11 @@ from msgspec import UNSET
 from nexus_inference_adapters.contract import malformed
 from nexus_inference_adapters.openai.types import Function, ToolCall
 
-__all__ = ["ToolCallPieces", "arguments_text", "calls_one", "new_call_id", "whole_calls"]
+__all__ = ["ToolCallPieces", "arguments_text", "new_call_id", "whole_calls"]
 
 
 def new_call_id() -> str:
     return f"call_{secrets.token_hex(12)}"
-
-
-def calls_one(body: Mapping[str, Any]) -> bool:
-    """Whether a turn may call one tool at most: few engines can be told so, and calls after the first do not go on."""
-    return body.get("parallel_tool_calls") is False
 
 
 def arguments_text(said: Any) -> str:

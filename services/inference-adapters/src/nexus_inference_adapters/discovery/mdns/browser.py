@@ -12,7 +12,7 @@ from nexus_mesh.process import mdns
 
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract import open_session
-from nexus_inference_adapters.discovery.holdings import Holdings
+from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.mdns.adverts import SERVICES, Use, read_advert
 from nexus_inference_adapters.discovery.mdns.seeker import Seeker, is_here
 from nexus_inference_adapters.discovery.mdns.sources import Sources
@@ -36,7 +36,7 @@ log = telemetry.logger("mdns")
 
 @asynccontextmanager
 async def browsing(
-    holdings: Holdings,
+    backends: DiscoveredBackends,
     settings: AdapterSettings,
     *,
     services: Mapping[str, Use] = SERVICES,
@@ -45,7 +45,7 @@ async def browsing(
 ) -> AsyncIterator[Seeker]:
     """Finds what is announced on the local network for as long as the context lasts, and serves it no longer."""
     async with open_session() as session:
-        seeker = Seeker(holdings, settings, session, here)
+        seeker = Seeker(backends, settings, session, here)
         task = asyncio.create_task(Browser(seeker, services, interfaces, here).run(), name="mdns")
         try:
             yield seeker

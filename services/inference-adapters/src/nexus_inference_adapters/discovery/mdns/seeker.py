@@ -12,9 +12,10 @@ import aiohttp
 from nexus_mesh.core import Backoff, telemetry
 from nexus_mesh.process import own_addresses
 
-from nexus_inference_adapters.config import AdapterSettings, BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.finding import MISSES_TO_DROP, RESCAN_SECONDS, ports_to_skip
-from nexus_inference_adapters.discovery.holdings import Holdings
 from nexus_inference_adapters.discovery.listeners import FRESH_SECONDS
 from nexus_inference_adapters.discovery.mdns.adverts import Advert, Use
 from nexus_inference_adapters.discovery.mdns.candidates import Candidates, Standing
@@ -42,13 +43,13 @@ class Seeker:
 
     def __init__(
         self,
-        holdings: Holdings,
+        backends: DiscoveredBackends,
         settings: AdapterSettings,
         session: aiohttp.ClientSession,
         here: Callable[[str], bool] = is_here,
     ) -> None:
         self.candidates = Candidates()
-        self._holdings = holdings
+        self._backends = backends
         self._session = session
         self._here = here
         self._adopts = settings.mdns == "adopt"
@@ -108,16 +109,16 @@ class Seeker:
                     return
                 misses = 0 if found is not None else misses + 1
                 if held and (misses >= MISSES_TO_DROP or (found is not None and found.name != held)):
-                    await self._holdings.release(held, advert.name)
+                    await self._backends.release(held, advert.name)
                     held = ""
-                if found is not None and self._holdings.hold(found, advert.name):
+                if found is not None and self._backends.hold(found, advert.name):
                     held = found.name
                     pauses.reset()
                 self.candidates.settle(advert.name, Standing.SERVED if held else Standing.FAILED)
                 await asyncio.sleep(RESCAN_SECONDS if held else pauses.next())
         finally:
             if held:
-                await self._holdings.release(held, advert.name)
+                await self._backends.release(held, advert.name)
 
     async def _look(self, advert: Advert) -> BackendConfig | None:
         """The engine at the first of its addresses that has one."""
@@ -146,10 +147,10 @@ class Seeker:
 
     async def _may_ask(self, address: str, port: int) -> bool:
         """Of this machine only what listens for us, or for whom we trust."""
-        return not self._here(address) or await self._holdings.owners.admits(address, port, FRESH_SECONDS)
+        return not self._here(address) or await self._backends.owners.admits(address, port, FRESH_SECONDS)
 
     def _may_adopt(self, held: str) -> bool:
-        return self._adopts and (bool(held) or self._holdings.elsewhere < REMOTE_MOST)
+        return self._adopts and (bool(held) or self._backends.elsewhere < REMOTE_MOST)
 
     def _tell(self, what: str, advert: Advert, found: BackendConfig | None = None) -> None:
         """Logs what somebody announced, but no more than so many lines a minute: anybody can make them."""

@@ -1,1 +1,1 @@
-"""One book per device: which model of which engine has how much of its memory, and whose turn it is next."""
+"""One ledger per device: which model of which engine has how much of its memory, and whose turn it is next."""

@@ -93,7 +93,7 @@ class Claim:
 
 @dataclass(slots=True)
 class Moves:
-    """What follows from a look at the book: what to load and to unload now, and whose requests may go."""
+    """What follows from a look at the ledger: what to load and to unload now, and whose requests may go."""
 
     load: list[Key] = field(default_factory=list)
     unload: list[Key] = field(default_factory=list)

@@ -27,10 +27,10 @@ from nexus_inference_adapters.contract import (
     Work,
     from_event,
 )
-from nexus_inference_adapters.ollama import lifecycle
-from nexus_inference_adapters.ollama.answer import Embedded, Line, chunk_of, embeddings_of
-from nexus_inference_adapters.ollama.catalog import Catalog, is_ollama
-from nexus_inference_adapters.ollama.request import PATHS, Room, native_request
+from nexus_inference_adapters.kinds.ollama import loading
+from nexus_inference_adapters.kinds.ollama.answer import Embedded, Line, chunk_of, embeddings_of
+from nexus_inference_adapters.kinds.ollama.catalog import Catalog, is_ollama
+from nexus_inference_adapters.kinds.ollama.request import PATHS, Room, native_request
 from nexus_inference_adapters.openai import (
     ChunkNormaliser,
     Forced,
@@ -106,16 +106,16 @@ class Ollama(Adapter):
         )
 
     async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:
-        return await lifecycle.load(self.http, self.config, offer, keep_alive, patience)
+        return await loading.load(self.http, self.config, offer, keep_alive, patience)
 
     async def unload(self, offer: Offer, patience: Patience) -> None:
-        await lifecycle.unload(self.http, self.config, offer, patience)
+        await loading.unload(self.http, self.config, offer, patience)
 
     def pull(self, model: str, patience: Patience) -> AsyncGenerator[Progress, None]:
-        return lifecycle.pull(self.http, model, patience)
+        return loading.pull(self.http, model, patience)
 
     async def delete(self, offer: Offer) -> None:
-        await lifecycle.delete(self.http, offer)
+        await loading.delete(self.http, offer)
 
 
 def _ready(

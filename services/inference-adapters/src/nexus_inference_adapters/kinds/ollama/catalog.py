@@ -11,7 +11,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection, Offer, Seen
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
@@ -143,9 +143,11 @@ class Catalog:
             shown = await self._http.look("POST", "/api/show", {"model": row["name"]})
             if shown.status != 200:
                 return None
-            info = shown.dig("model_info") or {}
+            info = shown.dig("model_info")
+            info = info if isinstance(info, dict) else {}
             lengths = [_count(value) for name, value in info.items() if name.endswith(".context_length")]
-            said = shown.dig("capabilities") or row.get("capabilities") or ("completion",)
+            said = shown.dig("capabilities") or row.get("capabilities")
+            said = said if said and isinstance(said, list) else ["completion"]
             own = re.search(r"^num_ctx\s+(\d{1,9})\s*$", str(shown.dig("parameters") or ""), re.MULTILINE)
             self._details[key] = _Details(
                 tuple(str(word) for word in said), lengths[0] if lengths else 0, int(own[1]) if own else 0

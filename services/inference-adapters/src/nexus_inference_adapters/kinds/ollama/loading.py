@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Offer, Patience, Progress, from_event
-from nexus_inference_adapters.ollama.catalog import resident
+from nexus_inference_adapters.kinds.ollama.catalog import resident
 from nexus_inference_adapters.openai import LineReader, decoded
 from nexus_inference_adapters.vocabulary import EMBEDDING
 

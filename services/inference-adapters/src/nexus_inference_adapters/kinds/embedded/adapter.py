@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import sys
 import time
@@ -15,12 +16,12 @@ from typing import ClassVar
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import Backoff, telemetry
 
-from nexus_inference_adapters.config import BackendConfig, child_environment
-from nexus_inference_adapters.contract import Http, Inspection
-from nexus_inference_adapters.embedded.gguf import GgufFacts, read_gguf
+from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.contract import Http, Inspection, Need
+from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.openai import OpenAICompatible
 
-__all__ = ["DEMO_MODEL", "Embedded"]
+__all__ = ["DEMO_MODEL", "Embedded", "child_environment"]
 
 DEMO_MODEL = "models/nexus-demo.gguf"
 SLOTS = 4
@@ -31,14 +32,24 @@ STOP_SECONDS = 2.0
 STABLE_SECONDS = 60.0
 MAX_PAUSE = 30.0
 """An engine that keeps dying young is started at most this often."""
+CHILD_VARIABLES = (
+    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+)  # fmt: skip
 
 log = telemetry.logger("embedded")
+
+
+def child_environment() -> dict[str, str]:
+    """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
+    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
 
 
 class Embedded(OpenAICompatible):
     """`config.path`, or the model that comes with NEXUS. The child is restarted with growing pauses when it dies."""
 
     kind: ClassVar[str] = "embedded"
+    needs: ClassVar[Need] = "path"
     instead: ClassVar[str] = (
         "Its model is in memory as long as it is served: change `path` of its [[backends]], or leave it out."
     )
@@ -99,7 +110,7 @@ class Embedded(OpenAICompatible):
                 backoff.reset()
         finally:
             self.http = self.http.at("", _no_key)
-            self.dialect = None
+            self.server = None
             await _end(child)
 
     async def _give_order(self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts) -> None:

@@ -1,4 +1,4 @@
-"""Does what the books say: has engines load and unload, and lets waiting requests go when their model is there."""
+"""Does what the ledgers say: has engines load and unload, and lets waiting requests go when their model is there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 
-from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.types import Key, State
 
-__all__ = ["NEVER_SECONDS", "Engines", "Keeper"]
+__all__ = ["NEVER_SECONDS", "Engines", "MemoryManager"]
 
 TICK_SECONDS = 0.5
 NEVER_SECONDS = 86_400.0
@@ -35,11 +35,13 @@ class Engines(Protocol):
         ...
 
 
-class Keeper:
-    """Keeps the books of all devices. `changed` is called when a model came into memory or left it."""
+class MemoryManager:
+    """Keeps the ledgers of all devices. `changed` is called when a model came into memory or left it."""
 
-    def __init__(self, cards: Sequence[Card], engines: Engines, changed: Callable[[], None]) -> None:
-        self.cards = cards
+    def __init__(
+        self, ledgers: Sequence[MemoryLedger], engines: Engines, changed: Callable[[], None]
+    ) -> None:
+        self.ledgers = ledgers
         self.clock = time.monotonic
         self._engines = engines
         self._changed = changed
@@ -50,108 +52,108 @@ class Keeper:
         """Endless: what becomes due without anybody asking."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            for card in self.cards:
-                self.stir(card)
+            for ledger in self.ledgers:
+                self.stir(ledger)
 
     async def close(self) -> None:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait(self, card: Card, key: Key, size: int, seconds: float) -> None:
+    async def wait(self, ledger: MemoryLedger, key: Key, size: int, seconds: float) -> None:
         """Waits until the model may be used, and takes it into use. Raises OVERLOAD, or why it cannot be loaded."""
-        if card.turn(key, size, self.clock()) > seconds:
-            raise self._no_room(card, key, card.eta(key, size, self.clock()))
-        card.wait(key, size, self.clock())
+        if ledger.turn(key, size, self.clock()) > seconds:
+            raise self._no_room(ledger, key, ledger.eta(key, size, self.clock()))
+        ledger.wait(key, size, self.clock())
         turn = asyncio.get_running_loop().create_future()
         self._waiting[key].append(turn)
-        self.stir(card)
+        self.stir(ledger)
         try:
             async with asyncio.timeout(seconds):
                 await turn
         except (TimeoutError, asyncio.CancelledError) as error:
-            self._give_up(card, key, turn)
+            self._give_up(ledger, key, turn)
             if isinstance(error, TimeoutError):
-                raise self._no_room(card, key, card.eta(key, size, self.clock())) from None
+                raise self._no_room(ledger, key, ledger.eta(key, size, self.clock())) from None
             raise
 
-    def stir(self, card: Card) -> None:
+    def stir(self, ledger: MemoryLedger) -> None:
         """Does what is due now."""
-        moves = card.advance(self.clock())
+        moves = ledger.advance(self.clock())
         for key in moves.unload:
-            self.unload(card, key)
+            self.unload(ledger, key)
         for key in moves.load:
-            self.load(card, key)
+            self.load(ledger, key)
         for key in moves.admit:
             for turn in self._waiting.pop(key, ()):
                 if turn.done():
-                    card.leave(key, self.clock())  # it gave up, and has not come to say so yet
+                    ledger.leave(key, self.clock())  # it gave up, and has not come to say so yet
                 else:
                     turn.set_result(None)
 
-    def load(self, card: Card, key: Key) -> asyncio.Task[None]:
+    def load(self, ledger: MemoryLedger, key: Key) -> asyncio.Task[None]:
         """Loads what has been reserved. It goes on though nobody may wait for it any longer."""
-        return self._spawn(self._load(card, key))
+        return self._spawn(self._load(ledger, key))
 
-    def unload(self, card: Card, key: Key) -> asyncio.Task[None]:
-        """Unloads what the book calls unloading. The task raises MeshError when that fails."""
-        return self._spawn(self._unload(card, key))
+    def unload(self, ledger: MemoryLedger, key: Key) -> asyncio.Task[None]:
+        """Unloads what the ledger calls unloading. The task raises MeshError when that fails."""
+        return self._spawn(self._unload(ledger, key))
 
-    async def _unload(self, card: Card, key: Key) -> None:
-        log.info("unloading", device=card.device.name, backend=key.backend, model=key.model)
+    async def _unload(self, ledger: MemoryLedger, key: Key) -> None:
+        log.info("unloading", device=ledger.device.name, backend=key.backend, model=key.model)
         try:
             await self._engines.unload(key)
         except MeshError as error:
             # Of an engine that is not there, nothing is in memory.
             dead = error.reason is Reason.BACKEND_DOWN
-            (card.gone if dead else card.stayed)(key, self.clock())
+            (ledger.gone if dead else ledger.stayed)(key, self.clock())
             log.warning("not unloaded", backend=key.backend, model=key.model, detail=error.message)
             if not dead:
                 raise
         except Exception:
-            card.stayed(key, self.clock())
+            ledger.stayed(key, self.clock())
             raise
         else:
-            card.gone(key, self.clock())
+            ledger.gone(key, self.clock())
         finally:
-            self.stir(card)
+            self.stir(ledger)
             self._changed()
 
-    async def _load(self, card: Card, key: Key) -> None:
-        log.info("loading", device=card.device.name, backend=key.backend, model=key.model)
+    async def _load(self, ledger: MemoryLedger, key: Key) -> None:
+        log.info("loading", device=ledger.device.name, backend=key.backend, model=key.model)
         self._changed()
         try:
             size = await self._engines.load(key)
         except MeshError as error:
-            self._fail(card, key, error)
+            self._fail(ledger, key, error)
         except Exception:
             log.exception("load failed", backend=key.backend, model=key.model)
-            self._fail(card, key, MeshError(Reason.INTERNAL, f"Loading model {key.model!r} failed."))
+            self._fail(ledger, key, MeshError(Reason.INTERNAL, f"Loading model {key.model!r} failed."))
         else:
-            card.ready(key, self.clock(), size)
-        self.stir(card)
+            ledger.ready(key, self.clock(), size)
+        self.stir(ledger)
         self._changed()
 
-    def _fail(self, card: Card, key: Key, error: MeshError) -> None:
+    def _fail(self, ledger: MemoryLedger, key: Key, error: MeshError) -> None:
         log.warning("not loaded", backend=key.backend, model=key.model, detail=error.message)
-        card.failed(key, self.clock())
+        ledger.failed(key, self.clock())
         for turn in self._waiting.pop(key, ()):
             if not turn.done():
                 turn.set_exception(error)
 
-    def _give_up(self, card: Card, key: Key, turn: asyncio.Future[None]) -> None:
+    def _give_up(self, ledger: MemoryLedger, key: Key, turn: asyncio.Future[None]) -> None:
         if turn in self._waiting[key]:
             self._waiting[key].remove(turn)
-            card.give_up(key, self.clock())
+            ledger.give_up(key, self.clock())
         elif not turn.cancelled() and turn.exception() is None:
-            card.leave(key, self.clock())  # its turn came at the very moment it gave up
+            ledger.leave(key, self.clock())  # its turn came at the very moment it gave up
         if not self._waiting[key]:
             del self._waiting[key]
-        self.stir(card)
+        self.stir(ledger)
 
-    def _no_room(self, card: Card, key: Key, eta: float) -> MeshError:
-        device, seconds = card.device.name, math.ceil(min(eta, NEVER_SECONDS))
-        loading = key in card.holds and card.holds[key].state is State.LOADING
+    def _no_room(self, ledger: MemoryLedger, key: Key, eta: float) -> MeshError:
+        device, seconds = ledger.device.name, math.ceil(min(eta, NEVER_SECONDS))
+        loading = key in ledger.holds and ledger.holds[key].state is State.LOADING
         what = "is still being loaded" if loading else f"has to wait for memory of {device}"
         when = (
             f"It should be ready in about {seconds} s."
@@ -165,7 +167,7 @@ class Keeper:
             retry_after=max(1.0, min(eta, NEVER_SECONDS)),
         )
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, coroutine: Coroutine[object, None, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

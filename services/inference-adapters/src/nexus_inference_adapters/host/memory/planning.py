@@ -1,14 +1,38 @@
-"""Who has to leave so that another model fits, and when that may be. Pure."""
+"""What a ledger plans by: how long loads and requests take, and who may have to leave, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nexus_inference_adapters.host.memory.types import Hold, State
+from nexus_inference_adapters.host.memory.types import Hold, Key, State
 
-__all__ = ["NEVER", "choose", "earliest", "free_at"]
+__all__ = ["NEVER", "Estimates", "choose", "earliest", "free_at"]
 
 NEVER = float("inf")
+BYTES_PER_SECOND = 1e9
+"""A model that was never seen loading: about what a fast disk gives."""
+LEAST_LOAD_SECONDS = 1.0
+FIRST_REQUEST_SECONDS = 5.0
+WEIGHT = 0.3
+
+
+class Estimates:
+    """Moving averages, in seconds."""
+
+    def __init__(self) -> None:
+        self._loads: dict[Key, float] = {}
+        self.request = FIRST_REQUEST_SECONDS
+
+    def loaded(self, key: Key, seconds: float) -> None:
+        before = self._loads.get(key, seconds)
+        self._loads[key] = before + WEIGHT * (seconds - before)
+
+    def served(self, seconds: float) -> None:
+        self.request += WEIGHT * (seconds - self.request)
+
+    def load(self, key: Key, size: int) -> float:
+        """How long loading it should take."""
+        return self._loads.get(key, max(LEAST_LOAD_SECONDS, size / BYTES_PER_SECOND))
 
 
 def free_at(hold: Hold, residency: float) -> float:

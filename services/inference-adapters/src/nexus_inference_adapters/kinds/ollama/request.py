@@ -8,9 +8,9 @@ from typing import Any
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import estimate, spec_of
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Work
-from nexus_inference_adapters.ollama.messages import native_messages
+from nexus_inference_adapters.kinds.ollama.messages import native_messages
 from nexus_inference_adapters.openai import (
     OBJECT,
     check,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from nexus_inference_adapters.host.memory.card import Card
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.types import Device, Key, Rules, State
 
 from bench.tenants import CARD, GB, RESIDENCY, TENANTS, Simulation
@@ -13,17 +13,19 @@ from bench.tenants import CARD, GB, RESIDENCY, TENANTS, Simulation
 A, B, C = Key("one", "a"), Key("two", "b"), Key("one", "c")
 
 
-def card(gigabytes: int = 24, **rules: float) -> Card:
-    return Card(Device("gpu0", gigabytes * GB), Rules(**{"min_residency": 60.0, "idle_unload": 0.0, **rules}))
+def ledger(gigabytes: int = 24, **rules: float) -> MemoryLedger:
+    return MemoryLedger(
+        Device("gpu0", gigabytes * GB), Rules(**{"min_residency": 60.0, "idle_unload": 0.0, **rules})
+    )
 
 
-def load(card: Card, key: Key, size: int, now: float) -> None:
+def load(ledger: MemoryLedger, key: Key, size: int, now: float) -> None:
     """As an engine does: one request asks, the model is loaded at once, the request ends."""
-    card.wait(key, size * GB, now)
-    assert card.advance(now).load == [key]
-    card.ready(key, now)
-    assert card.advance(now).admit == [key]
-    card.leave(key, now)
+    ledger.wait(key, size * GB, now)
+    assert ledger.advance(now).load == [key]
+    ledger.ready(key, now)
+    assert ledger.advance(now).admit == [key]
+    ledger.leave(key, now)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -42,13 +44,13 @@ def test_prewarming_everything_takes_nothing_from_anybody() -> None:
     simulation = Simulation()
     simulation.run(TENANTS[:2], 3600.0, prewarm=TENANTS)
     assert simulation.swaps == []
-    assert TENANTS[2].key not in simulation.card.holds
+    assert TENANTS[2].key not in simulation.ledger.holds
     assert simulation.taken_in_use == 0
     assert simulation.most_reserved <= CARD
 
 
 def test_who_does_not_fit_waits_for_the_end_of_the_residency() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 14, 0.0)
     load(book, B, 10, 10.0)
     book.wait(C, 9 * GB, 20.0)
@@ -61,7 +63,7 @@ def test_who_does_not_fit_waits_for_the_end_of_the_residency() -> None:
 
 
 def test_who_is_in_use_is_waited_for_and_lets_nobody_in_meanwhile() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 20, 0.0)
     assert book.enter(A, 70.0)
     book.wait(B, 10 * GB, 80.0)
@@ -72,7 +74,7 @@ def test_who_is_in_use_is_waited_for_and_lets_nobody_in_meanwhile() -> None:
 
 
 def test_who_stops_waiting_gives_its_turn_back() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 20, 0.0)
     assert book.enter(A, 70.0)
     book.wait(B, 10 * GB, 80.0)
@@ -82,7 +84,7 @@ def test_who_stops_waiting_gives_its_turn_back() -> None:
 
 
 def test_a_small_model_goes_first_only_if_that_delays_nobody() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 14, 0.0)
     load(book, B, 5, 30.0)  # 5 are free
     book.wait(C, 19 * GB, 40.0)  # needs A's, from 60 on
@@ -97,7 +99,7 @@ def test_a_small_model_goes_first_only_if_that_delays_nobody() -> None:
 
 
 def test_one_swap_is_over_before_the_next_begins() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 14, 0.0)
     load(book, B, 10, 0.0)
     book.wait(C, 9 * GB, 100.0)
@@ -113,7 +115,7 @@ def test_one_swap_is_over_before_the_next_begins() -> None:
 
 
 def test_an_idle_model_leaves_after_a_time_unless_it_is_to_stay() -> None:
-    book = card(idle_unload=300.0)
+    book = ledger(idle_unload=300.0)
     load(book, A, 10, 0.0)
     assert book.prewarm(B, 5 * GB, 0.0)
     book.ready(B, 1.0)
@@ -123,7 +125,7 @@ def test_an_idle_model_leaves_after_a_time_unless_it_is_to_stay() -> None:
 
 
 def test_a_model_that_cannot_be_unloaded_stays_in_the_book() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 20, 0.0)
     book.wait(B, 10 * GB, 70.0)
     assert book.advance(70.0).unload == [A]
@@ -134,7 +136,7 @@ def test_a_model_that_cannot_be_unloaded_stays_in_the_book() -> None:
 
 
 def test_a_model_that_cannot_be_loaded_holds_nothing() -> None:
-    book = card()
+    book = ledger()
     book.wait(A, 20 * GB, 0.0)
     assert book.advance(0.0).load == [A]
     book.failed(A, 1.0)
@@ -142,7 +144,7 @@ def test_a_model_that_cannot_be_loaded_holds_nothing() -> None:
 
 
 def test_engines_are_believed_about_what_is_in_memory() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 14, 10.0)
     book.observe("one", {}, as_of=9.0, now=11.0)
     assert A in book.holds, "the look was taken before it was loaded"
@@ -154,7 +156,7 @@ def test_engines_are_believed_about_what_is_in_memory() -> None:
 
 
 def test_memory_that_nobody_can_free_is_waited_for_in_vain() -> None:
-    book = card()
+    book = ledger()
     book.observe("two", {"b": 20 * GB}, as_of=0.0, now=0.0, pinned={"b"})
     assert book.eta(A, 10 * GB, 0.0) == float("inf")
     assert not book.take_out(B, 0.0)
@@ -162,7 +164,7 @@ def test_memory_that_nobody_can_free_is_waited_for_in_vain() -> None:
 
 
 def test_what_is_in_use_is_not_taken_out_for_anybody() -> None:
-    book = card()
+    book = ledger()
     load(book, A, 14, 0.0)
     assert book.enter(A, 1.0)
     assert not book.take_out(A, 2.0)

@@ -10,26 +10,26 @@ from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.contract import Inspection, Offer
 from nexus_inference_adapters.host.gate import Gate
-from nexus_inference_adapters.host.memory.card import Card
-from nexus_inference_adapters.host.memory.keeper import Keeper
+from nexus_inference_adapters.host.memory.ledger import MemoryLedger
+from nexus_inference_adapters.host.memory.manager import MemoryManager
 from nexus_inference_adapters.host.memory.types import Key, State
 
-__all__ = ["Place", "Shelf"]
+__all__ = ["Place", "Residency"]
 
 CONTEXT_FACTOR = 1.2
 """A file holds the weights; in memory there is the context besides."""
 STAY_SECONDS = 60
-"""The engine keeps a model for so much longer than the book does: should we be gone, it cleans up by itself."""
+"""The engine keeps a model for so much longer than the ledger does: should we be gone, it cleans up by itself."""
 FOREVER = -1
 
 
-class Shelf:
+class Residency:
     """`told` gives the size the operator told of a model, 0 = none. `wanted`: the models to keep in memory."""
 
     def __init__(
         self,
-        keeper: Keeper,
-        card: Card,
+        manager: MemoryManager,
+        ledger: MemoryLedger,
         backend: str,
         told: Callable[[str], int],
         wanted: Collection[str],
@@ -37,9 +37,9 @@ class Shelf:
         loads: bool,
         unloads: bool,
     ) -> None:
-        self.card = card
+        self.ledger = ledger
         self.loads = loads
-        self._keeper = keeper
+        self._manager = manager
         self._backend = backend
         self._told = told
         self._wanted = wanted
@@ -48,11 +48,11 @@ class Shelf:
 
     def place(self, offer: Offer, gate: Gate | None, seconds: float) -> Place:
         """Memory for the model, waited for at most `seconds`, then a place at the gate if there is one."""
-        return Place(self._keeper, self.card, self._key(offer), self.size_of(offer), gate, seconds)
+        return Place(self._manager, self.ledger, self._key(offer), self.size_of(offer), gate, seconds)
 
     def stay(self, offer: Offer) -> int:
         """Seconds the engine shall keep the model after a request; negative = for ever."""
-        idle = self.card.rules.idle_unload
+        idle = self.ledger.rules.idle_unload
         return FOREVER if self._is_wanted(offer) or not idle else round(idle) + STAY_SECONDS
 
     def size_of(self, offer: Offer) -> int:
@@ -60,13 +60,13 @@ class Shelf:
 
         An engine splits what is larger than the device between it and main memory; so it has the device to itself.
         """
-        capacity = self.card.device.capacity
+        capacity = self.ledger.device.capacity
         size = self._seen.get(offer.name) or self._told(offer.model.id) or round(offer.size * CONTEXT_FACTOR)
         return min(size or capacity, capacity)
 
     def held(self, offer: Offer) -> int:
         """Bytes reserved for the model."""
-        hold = self.card.holds.get(self._key(offer))
+        hold = self.ledger.holds.get(self._key(offer))
         return hold.size if hold is not None else 0
 
     def observe(self, inspection: Inspection, as_of: float) -> None:
@@ -77,29 +77,29 @@ class Shelf:
             found = {offer.name: self._told(offer.model.id) for offer in loaded}
         else:
             self._seen |= {name: size for name, size in found.items() if size}
-        now = self._keeper.clock()
+        now = self._manager.clock()
         offered = {offer.name for offer in inspection.offers} if self._unloads else set()
-        self.card.observe(self._backend, found, as_of, now, pinned=found.keys() - offered)
+        self.ledger.observe(self._backend, found, as_of, now, pinned=found.keys() - offered)
         for offer in inspection.offers if self.loads else ():
-            if self._is_wanted(offer) and self.card.prewarm(self._key(offer), self.size_of(offer), now):
-                self._keeper.load(self.card, self._key(offer))
-        self._keeper.stir(self.card)
+            if self._is_wanted(offer) and self.ledger.prewarm(self._key(offer), self.size_of(offer), now):
+                self._manager.load(self.ledger, self._key(offer))
+        self._manager.stir(self.ledger)
 
     def forget(self) -> None:
         """The engine is not there: nothing of it is in memory but for what still ends."""
-        now = self._keeper.clock()
-        self.card.observe(self._backend, {}, now, now)
-        self._keeper.stir(self.card)
+        now = self._manager.clock()
+        self.ledger.observe(self._backend, {}, now, now)
+        self._manager.stir(self.ledger)
 
     async def take_out(self, offer: Offer) -> bool:
-        """Unloads a model; False when none of it is in the book. Raises OVERLOAD while it is in use."""
-        key, now = self._key(offer), self._keeper.clock()
-        hold = self.card.holds.get(key)
+        """Unloads a model; False when none of it is in the ledger. Raises OVERLOAD while it is in use."""
+        key, now = self._key(offer), self._manager.clock()
+        hold = self.ledger.holds.get(key)
         if hold is None:
             return False
-        if not self.card.take_out(key, now):
+        if not self.ledger.take_out(key, now):
             raise _in_use(offer, hold.users, hold.state is State.READY)
-        await asyncio.shield(self._keeper.unload(self.card, key))
+        await asyncio.shield(self._manager.unload(self.ledger, key))
         return True
 
     def _key(self, offer: Offer) -> Key:
@@ -112,13 +112,19 @@ class Shelf:
 class Place:
     """A context of one request; entering tells whether the model had to be waited for. Raises OVERLOAD."""
 
-    __slots__ = ("_card", "_gate", "_keeper", "_key", "_seconds", "_size", "_started")
+    __slots__ = ("_gate", "_key", "_ledger", "_manager", "_seconds", "_size", "_started")
 
     def __init__(
-        self, keeper: Keeper, card: Card, key: Key, size: int, gate: Gate | None, seconds: float
+        self,
+        manager: MemoryManager,
+        ledger: MemoryLedger,
+        key: Key,
+        size: int,
+        gate: Gate | None,
+        seconds: float,
     ) -> None:
-        self._keeper = keeper
-        self._card = card
+        self._manager = manager
+        self._ledger = ledger
         self._key = key
         self._size = size
         self._gate = gate
@@ -126,11 +132,11 @@ class Place:
         self._started = 0.0
 
     async def __aenter__(self) -> bool:
-        self._started = self._keeper.clock()
-        waited = not self._card.enter(self._key, self._started)
+        self._started = self._manager.clock()
+        waited = not self._ledger.enter(self._key, self._started)
         if waited:
-            await self._keeper.wait(self._card, self._key, self._size, self._seconds)
-            self._started = self._keeper.clock()
+            await self._manager.wait(self._ledger, self._key, self._size, self._seconds)
+            self._started = self._manager.clock()
         try:
             if self._gate is not None:
                 await self._gate.__aenter__()
@@ -147,9 +153,9 @@ class Place:
         self._leave()
 
     def _leave(self) -> None:
-        now = self._keeper.clock()
-        if self._card.leave(self._key, now, now - self._started):
-            self._keeper.stir(self._card)
+        now = self._manager.clock()
+        if self._ledger.leave(self._key, now, now - self._started):
+            self._manager.stir(self._ledger)
 
 
 def _in_use(offer: Offer, users: int, ready: bool) -> MeshError:

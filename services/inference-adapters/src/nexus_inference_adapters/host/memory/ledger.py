@@ -1,20 +1,19 @@
-"""The book of one device. Decides and remembers; loading and unloading are done by whoever reads its moves."""
+"""The ledger of one device. Decides and remembers; loading and unloading are done by whoever reads its moves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from nexus_inference_adapters.host.memory.estimates import Estimates
+from nexus_inference_adapters.host.memory.planning import NEVER, Estimates, choose, earliest, free_at
 from nexus_inference_adapters.host.memory.types import Claim, Device, Hold, Key, Moves, Rules, State
-from nexus_inference_adapters.host.memory.victims import NEVER, choose, earliest, free_at
 
-__all__ = ["Card"]
+__all__ = ["MemoryLedger"]
 
 UNLOAD_AGAIN_SECONDS = 5.0
 LONG_AGO = -NEVER
 
 
-class Card:
+class MemoryLedger:
     """Reserves before it lets load, so that what is reserved never exceeds the capacity by a decision of its own.
 
     Memory in use is never taken. Requests of a model in memory are served as they come until its residency is over

@@ -6,16 +6,16 @@ from urllib.parse import urlsplit
 
 from nexus_mesh.core import telemetry
 
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.discovery.listeners import Owners
 from nexus_inference_adapters.host import Backend, Host
 
-__all__ = ["Holdings"]
+__all__ = ["DiscoveredBackends"]
 
 log = telemetry.logger("discovery")
 
 
-class Holdings:
+class DiscoveredBackends:
     """Who vouches for which backend of a host. One engine may be found in several ways and is served once."""
 
     def __init__(self, host: Host) -> None:

@@ -1,0 +1,112 @@
+"""A request in an adapter's terms, what comes back of it, and what a look at a backend shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from nexus.inference.v1 import inference_pb2
+from nexus.registry.v1 import instance_pb2
+from nexus.types.v1 import model_pb2
+
+__all__ = [
+    "Completed",
+    "Count",
+    "Event",
+    "Finish",
+    "Inspection",
+    "Json",
+    "JsonObject",
+    "Offer",
+    "Progress",
+    "Work",
+]
+
+JsonObject: TypeAlias = dict[str, Any]
+"""What a client or a server put under its keys: nobody has checked it, so whoever reads it looks what it is first."""
+Json: TypeAlias = JsonObject | list[Any] | str | int | float | bool | None
+"""Any value that JSON can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request. `body` is the parsed OpenAI object; the adapter may change it, nobody else uses it."""
+
+    operation: int
+    model: str
+    """The name the backend itself uses."""
+    offered: str
+    """The name the mesh uses; it stands in the answer."""
+    body: JsonObject
+    request_id: str
+    continues: bool = False
+    """Whether the last message is the beginning of the answer. Only asked of models with the prefill capability."""
+    keep_alive: int | None = None
+    """Seconds the engine shall keep the model in memory afterwards, negative = for ever; None = by its own rule."""
+    granted: frozenset[str] = frozenset()
+    """Parameters that are on no list and may be sent all the same; of Ollama's options as "options.NAME"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A whole answer: an OpenAI response object as JSON text."""
+
+    body: str
+    usage: inference_pb2.Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tokens of a prompt, and who counted them."""
+
+    tokens: int
+    method: str
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A sign of life without content."""
+
+    phase: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The good end of a stream, always its last event."""
+
+    usage: inference_pb2.Usage | None
+
+
+Event = list[str] | Progress | Finish
+"""A list holds chunks that arrived together, each a JSON text as inference.proto's Chunks describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model for the catalog, the name the backend uses for it, and other names it is asked for by.
+
+    `size`: bytes of its files, 0 = not told.
+    """
+
+    model: model_pb2.Model
+    name: str
+    aliases: Sequence[str] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look at the backend showed. `capacity`: requests it runs at once; 0 = it does not say.
+
+    `resident`: bytes of memory taken by each model that is in it, by the backend's names; None = it does not say.
+    """
+
+    state: instance_pb2.State
+    reason: str = ""
+    offers: Sequence[Offer] = field(default_factory=tuple)
+    capacity: int = 0
+    resident: Mapping[str, int] | None = None
