@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_inference_adapters.contract.estimate import (
     ANSWER_BEGINS,
@@ -15,6 +14,7 @@ from nexus_inference_adapters.contract.estimate import (
     tokens_of,
 )
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
+from support.properties import given
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_inference_adapters.openai.sse import MAX_LINE_BYTES, Comment, LineReader, SseReader
 from nexus_mesh.core.errors import MeshError, Reason
+from support.properties import given
 
 STREAM = (
     'data: {"a":"€ß"}\r\n\r\n: keepalive 1/2\n\nevent: x\nid: 1\nretry: 5\ndata:tight\ndata: two\n\n'.encode()

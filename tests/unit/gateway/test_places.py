@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.fleet.places import Places
 from nexus_routing import Candidate, Load, Requirements, Table, Target, plan
+from support.properties import given
 from support.routing_targets import model, target
 
 T = Tenant("t")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_mesh.identity.join_token import JoinToken
 from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
+from support.properties import given
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 FEW = st.sampled_from(("a", "b", "zone", "adapter"))

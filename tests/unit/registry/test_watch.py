@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2 import WatchResponse
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.table import Table
 from nexus_registry.watch import watch
+from support.properties import examples, given
 
 # "read" lets the watcher run, "cut" breaks its connection; the rest are changes of the table.
 STEPS = st.lists(
@@ -71,8 +71,8 @@ class Follower:
                 self.rows, self._arriving = rows, None
 
 
+@examples(1_000)
 @given(STEPS)
-@settings(deadline=None)
 def test_applying_a_watch_gives_the_table(steps: list[tuple[str, int, int]]) -> None:
     async def scenario() -> None:
         table = Table(graves=3, pending_limit=4)

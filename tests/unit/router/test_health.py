@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_DRAINING, STATE_STARTING, STATE_UNHEALTHY
 from nexus_router.health import HOLDS, WINDOW_SECONDS, Health, State
+from support.properties import given
 
 WELL, ILL = (STATE_ACTIVE, ""), (STATE_UNHEALTHY, "no answer")
 
