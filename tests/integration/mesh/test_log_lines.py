@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 SCRIPT = """
-from nexus_mesh import telemetry
+from nexus_mesh.core import telemetry
 telemetry.setup_logging("gateway", "info")
 telemetry.logger("t").info("request", outcome="ok", detail=None, resumed=None, waited=0, api_token="hush")
 """
