@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto settings faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test check fix proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 
 settings: .venv/.dev/stamp ## Write docs/settings.md and docs/nexus.schema.json from the settings
 	@$(RUN)/python tools/settings.py
+
+walk: .venv/.dev/stamp ## Print the files that one streamed chat runs through, socket to engine (at most 40)
+	@PYTHONPATH=tests $(RUN)/python -m walk $(ARGS)
 
 faults: .venv/.dev/stamp ## Faults on a whole mesh under load (ARGS="--seeds 20", "--seeds 11-20", "--switches" or "--mid-stream 1000")
 	@$(RUN)/pytest tests/faults -x -s $(ARGS)

@@ -14,7 +14,6 @@ from nexus_routing import (
     Model,
     Operation,
     Policy,
-    Price,
     Requirements,
     Rule,
     Scope,
@@ -41,7 +40,7 @@ def main() -> None:
 def decisions() -> dict[str, tuple[float, float, int]]:
     """What was timed -> p50 and p99 in milliseconds, and how often."""
     targets = [_target(number) for number in range(TARGETS)]
-    table = Table(targets, Policy({"gpt-4o": "m"}))
+    table = Table(targets, Policy(aliases={"gpt-4o": "m"}))
     strict = Table(targets, _every_stage())
     priced = Table(targets, _prices())
     plain = Requirements(Operation.CHAT, "gpt-4o")
@@ -79,15 +78,15 @@ def _every_stage() -> Policy:
     """A policy that has something to say at each stage."""
     rules = tuple(
         Rule(
-            f"r{number}",
+            name=f"r{number}",
             models=("gpt*",),
-            tenants=frozenset({"t"}),
-            never=Scope(hosts=frozenset({f"h{number}"})),
+            tenants=("t",),
+            never=Scope(hosts=(f"h{number}",)),
         )
         for number in range(20)
     )
     return Policy(
-        {"gpt-4o": "m"},
+        aliases={"gpt-4o": "m"},
         zones={"m": "zone"},
         fallbacks={"gpt-4o": ("n", "m:2")},
         tiers={"gpt-4o": "standard"},
@@ -98,10 +97,9 @@ def _every_stage() -> Policy:
 def _prices() -> Policy:
     """A price for each of a hundred targets, ten different ones, and one for all others."""
     prices = tuple(
-        Tariff(Price(number % 10, 1), scope=Scope(hosts=frozenset({f"node-{number}"})))
-        for number in range(TARGETS // 10)
+        Tariff(input=number % 10, output=1, hosts=(f"node-{number}",)) for number in range(TARGETS // 10)
     )
-    return Policy({"gpt-4o": "m"}, tariffs=(*prices, Tariff(Price(1, 2), ("m*",))))
+    return Policy(aliases={"gpt-4o": "m"}, prices=(*prices, Tariff(models=("m*",), input=1, output=2)))
 
 
 def _timed(call: Callable[[int], object], rounds: int = ROUNDS) -> tuple[float, float, int]:

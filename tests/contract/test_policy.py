@@ -22,6 +22,7 @@ def test_endless_streams_are_streams() -> None:
     assert streaming >= ENDLESS
     assert streaming - ENDLESS == {
         "/nexus.inference.v1.InferenceService/Stream",
+        "/nexus.inference.v1.InferenceService/Upload",
         "/nexus.lifecycle.v1.LifecycleService/Pull",
         "/nexus.mesh.v1.TunnelService/Open",
     }

@@ -12,7 +12,7 @@ from nexus_cli.instances import listed
 from nexus_mesh.identity import tls
 from nexus_mesh.identity.spiffe import role_server_name
 from nexus_registry.etcd import EtcdClient, EtcdError
-from nexus_registry.instances import key_of
+from nexus_registry.instances import INSTANCES
 from support.e2e_mesh import HELLO
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend, eventually, live_mesh
@@ -87,7 +87,7 @@ def _forged(row: instance_pb2.Instance, true: instance_pb2.Instance, address: st
 
 async def _put(etcd: EtcdClient, row: instance_pb2.Instance) -> bool:
     try:
-        await etcd.put(key_of(row.id), row.SerializeToString())
+        await etcd.put(INSTANCES.key(row.id), row.SerializeToString())
     except EtcdError:  # etcd has just been started again
         return False
     return True

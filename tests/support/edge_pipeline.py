@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import Principal
 from nexus_gateway.core.request import InferenceRequest
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_routing import Explanation, Verdict
@@ -38,20 +39,12 @@ class State:
     missing: list[str] = field(default_factory=list)
 
 
-class Caller(str):
-    """Who asks, by name. On an open edge anybody may see all."""
-
-    __slots__ = ("manage",)
-    manage: bool
-    tenant = "default"
-    zones: frozenset[str] = frozenset()
-
-
 class EdgePipeline:
     """Set `steps` for streams, `body` or `failure` for whole answers; `keys` = None means the edge is open."""
 
     def __init__(self) -> None:
         self.requests: list[InferenceRequest] = []
+        self.turned_away: list[tuple[int, Reason]] = []
         self.running = 0
         self.cancelled = 0
         self.failure: Exception | None = None
@@ -64,20 +57,22 @@ class EdgePipeline:
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
-        self.principal: Callable[[str], Any] = self._caller
+        self.principal: Callable[[str], Principal] = self._caller
         """Who a credential makes the caller."""
 
-    async def authenticate(self, credential: str | None) -> Any:
+    async def authenticate(self, credential: str | None) -> Principal:
         if self.keys is not None and credential not in self.keys:
             raise MeshError(
                 Reason.CALLER_KEY, "The API key is missing or unknown. Send one as a bearer token."
             )
         return self.principal(credential or "anonymous")
 
-    def _caller(self, name: str) -> Caller:
-        caller = Caller(name)
-        caller.manage = self.keys is None
-        return caller
+    def _caller(self, name: str) -> Principal:
+        """On an open edge anybody may see all."""
+        return Principal(name, name, manage=self.keys is None)
+
+    def refused(self, operation: int, error: MeshError) -> None:
+        self.turned_away.append((operation, error.reason))
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
         with self._at_work(request):
@@ -114,10 +109,10 @@ class EdgePipeline:
         )
         return Explanation("served-model", verdicts, frozenset({"restricted"}), "standard")
 
-    def models(self, principal: Any = None) -> Sequence[Row]:
+    def models(self, principal: Principal | None = None) -> Sequence[Row]:
         return self.rows
 
-    def model(self, name: str, principal: Any) -> Row:
+    def model(self, name: str, principal: Principal) -> Row:
         found = next((row for row in self.rows if row.id == name), None)
         if found is None:
             raise MeshError(

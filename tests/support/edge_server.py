@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from nexus_gateway.http.app import build_app
+from nexus_gateway.dialects.errors import error_body
 from nexus_gateway.http.options import EdgeOptions
 from nexus_gateway.http.server import HttpServer, serve_http
+from nexus_gateway.routes import build_app
 from openai import AsyncOpenAI, OpenAI
 from support.edge_pipeline import KEY, EdgePipeline
 
@@ -37,7 +38,7 @@ class Edge:
 async def running_edge(options: EdgeOptions | None = None) -> AsyncIterator[Edge]:
     options = options or EdgeOptions()
     pipeline = EdgePipeline()
-    server = await serve_http(build_app(pipeline, options), "127.0.0.1", 0, options.limits)
+    server = await serve_http(build_app(pipeline, options), error_body, "127.0.0.1", 0, options.limits)
     try:
         yield Edge(pipeline, server)
     finally:

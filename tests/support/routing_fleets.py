@@ -12,7 +12,6 @@ from nexus_routing import (
     Load,
     Model,
     Policy,
-    Price,
     Requirements,
     Rule,
     Scope,
@@ -77,33 +76,36 @@ def _model(random: Random, name: str) -> Model:
 
 
 def _policy(random: Random) -> Policy:
-    return Policy(
+    # Not validated: circles and models that stand in for themselves must do no harm either.
+    return Policy.model_construct(
         aliases=_some(random, ("m", "x", "y"), NAMES, 0.2),
         zones=_some(random, NAMES, ZONES, 0.1),
         fallbacks={
             name: tuple(random.sample(NAMES, random.randint(1, 3))) for name in NAMES if random.random() < 0.3
         },
         tiers=_some(random, NAMES, TIERS, 0.2),
-        tier_drop=frozenset(name for name in NAMES if random.random() < 0.2),
+        tier_drop=tuple(name for name in NAMES if random.random() < 0.2),
         rules=tuple(_rule(random, number) for number in range(random.choice((0, 0, 0, 1, 2)))),
-        overflow=random.random() < 0.3,
-        tariffs=tuple(_tariff(random) for _ in range(random.choice((0, 3, 6)))),
+        overflow_to_fallbacks=random.random() < 0.3,
+        prices=tuple(_tariff(random) for _ in range(random.choice((0, 3, 6)))),
     )
 
 
 def _tariff(random: Random) -> Tariff:
-    return Tariff(
-        Price(random.choice((0, 0.1, 2.5)), random.choice((0, 0.2, 10))),
+    scope = random.choice((_scope(random), Scope.model_construct(backends=(f"t{random.randrange(9)}",))))
+    return Tariff.model_construct(
         models=random.choice(((), ("m*",), ("?",), ("o:*", "n"))),
-        scope=random.choice((_scope(random), Scope(backends=frozenset({f"t{random.randrange(9)}"})))),
+        input=random.choice((0, 0.1, 2.5)),
+        output=random.choice((0, 0.2, 10)),
+        **dict(scope),
     )
 
 
 def _rule(random: Random, number: int) -> Rule:
-    return Rule(
-        f"r{number}",
+    return Rule.model_construct(
+        name=f"r{number}",
         models=random.choice(((), ("m*",), ("?",), ("o:*", "x"))),
-        tenants=frozenset(random.sample(TENANTS, random.randrange(2))),
+        tenants=tuple(random.sample(TENANTS, random.randrange(2))),
         only=_scope(random),
         never=_scope(random),
         zone=random.choice(("", "", "", "", *ZONES)),
@@ -115,12 +117,12 @@ def _scope(random: Random) -> Scope:
         (
             Scope(),
             Scope(),
-            Scope(hosts=frozenset({"t1-node", "shared"})),
-            Scope(backends=frozenset({"t0", "t2"})),
-            Scope(tiers=frozenset({"premium", "standard"})),
-            Scope(kinds=frozenset({"fake"}), backends=frozenset({"t3"})),
+            Scope(hosts=("t1-node", "shared")),
+            Scope(backends=("t0", "t2")),
+            Scope(tiers=("premium", "standard")),
+            Scope(kinds=("fake",), backends=("t3",)),
             Scope(gpus=("Rtx*",)),
-            Scope(gpus=("a100-?", "none"), tiers=frozenset({"premium", "economy"})),
+            Scope(gpus=("a100-?", "none"), tiers=("premium", "economy")),
         )
     )
 

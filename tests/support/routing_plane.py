@@ -17,7 +17,8 @@ from nexus_mesh.settings.service import ServiceSettings
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from nexus_router.app import open_router
-from nexus_router.config import RouterSettings, RoutingSettings
+from nexus_router.config import RouterSettings
+from nexus_routing import Policy
 from support.ca import MeshCA
 from support.control_plane import Member, serving, settings_of
 from support.processes import free_port
@@ -64,7 +65,7 @@ class ControlPlane:
             home=self._home,
             port=0,
             registry=self.registry,
-            routing=RoutingSettings(aliases={"gpt-4o": "m"}),
+            routing=Policy(aliases={"gpt-4o": "m"}),
         )
         mesh = Mesh(settings, self._ca.identity("router"))
         self.router = await self._stack.enter_async_context(serving(mesh, open_router))

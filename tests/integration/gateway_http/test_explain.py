@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import Principal
 from nexus_gateway.http.options import EdgeOptions
 from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_server import running_edge
@@ -102,18 +101,15 @@ async def test_of_two_demands_for_a_zone_none_is_dropped(path: str) -> None:
     assert (answer.status, answer.json["error"]["param"]) == (400, "X-Nexus-Zone")
 
 
-@dataclass(frozen=True)
-class Tenant:
-    tenant: str
-    zones: frozenset[str] = frozenset({"restricted"})
-    manage: bool = False
+def of_tenant(name: str) -> Principal:
+    return Principal(name, name, tenant=name, zones=frozenset({"restricted"}))
 
 
 @pytest.mark.security
 async def test_a_tenant_is_told_of_its_own_way_only() -> None:
     """A14: how far it would get and with which models; who else there is, and why not there, is the operator's."""
     async with running_edge() as edge:
-        edge.pipeline.principal = Tenant
+        edge.pipeline.principal = of_tenant
         answer = await ask(edge.port, request("POST", "/v1/route/explain", chat()))
     assert answer.json == {
         "object": "route.explanation",

@@ -6,12 +6,12 @@ import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from nexus_gateway.access import Principal
+from nexus_gateway.http.endpoint import AT_ONCE
 from nexus_gateway.http.options import EdgeOptions, Limits
-from nexus_gateway.http.strangers import AT_ONCE
 from prometheus_client import REGISTRY
 from support.edge_pipeline import HANG
 from support.edge_server import Edge, running_edge
@@ -24,10 +24,8 @@ MIB = 1024 * 1024
 CALM, NOISY = "Authorization: Bearer calm", "Authorization: Bearer noisy"
 
 
-@dataclass(frozen=True)
-class Tenant:
-    tenant: str
-    manage: bool = False
+def of_tenant(name: str) -> Principal:
+    return Principal(name, name, tenant=name)
 
 
 def bytes_under_way() -> float:
@@ -47,7 +45,7 @@ def small_budget(wait: float = 0.0) -> EdgeOptions:
 async def test_bodies_over_a_tenants_share_are_refused_unread_and_others_are_served() -> None:
     """A5: 8 bodies at once."""
     async with running_edge(small_budget()) as edge, AsyncExitStack() as stack:
-        edge.pipeline.principal = Tenant
+        edge.pipeline.principal = of_tenant
         edge.pipeline.hang = True
         noisy = [await stack.enter_async_context(RawConnection(edge.port)) for _ in range(8)]
         for connection in noisy[:4]:

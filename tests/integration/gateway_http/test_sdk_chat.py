@@ -30,7 +30,9 @@ async def test_a_whole_answer() -> None:
         assert answer.headers["x-nexus-model"] == "served-model"
         assert answer.headers["x-nexus-instance"] == "node/adapter/one"
         assert edge.pipeline.requests[0].request_id == answer.headers["x-request-id"]
-        assert edge.pipeline.requests[0].principal == "nx_test_good"
+        principal = edge.pipeline.requests[0].principal
+        assert principal is not None
+        assert principal.id == "nx_test_good"
 
 
 async def test_the_sync_client() -> None:

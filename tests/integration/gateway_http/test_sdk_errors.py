@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from nexus_gateway.http.errors import REASONS
+from nexus_gateway.http.status import REASONS
 from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import chunks, delta, finish, raw_chunks
 from support.edge_server import running_edge

@@ -13,7 +13,7 @@ import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2
-from nexus_gateway.fleet.methods import COMPLETE, STREAM
+from nexus_gateway.dispatch.attempts import COMPLETE, STREAM
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Peer
 from support.gateway_bench import GatewayBench

@@ -13,8 +13,8 @@ import structlog
 from nexus.inference.v1 import inference_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
-from nexus_gateway.fleet.methods import COMPLETE, COUNT, STREAM
-from nexus_gateway.metering.costing import FIRST_MEAN
+from nexus_gateway.dispatch.attempts import COMPLETE, COUNT, STREAM
+from nexus_gateway.metering.metering import FIRST_MEAN
 from nexus_mesh.core.errors import Reason
 from nexus_mesh.rpc.client import Peer
 from prometheus_client import REGISTRY

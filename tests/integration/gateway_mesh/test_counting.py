@@ -11,9 +11,9 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access.accounts import ANONYMOUS
-from nexus_gateway.fleet.methods import COUNT
-from nexus_gateway.http.app import open_intake
+from nexus_gateway.dispatch.attempts import COUNT
 from nexus_gateway.http.options import Limits
+from nexus_gateway.routes import open_intake
 from nexus_gateway.service import InferenceServicer
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Peer

@@ -12,7 +12,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
-from nexus_gateway.http.exchange import served_headers
+from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 from prometheus_client import REGISTRY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus_gateway.fleet.snapshot_file import SnapshotFile
+from nexus_gateway.fleet.snapshots import SnapshotFile
 from nexus_mesh.core.errors import MeshError
 from nexus_mesh.process.mesh import Mesh
 from support.gateway_bench import GatewayBench, read_all

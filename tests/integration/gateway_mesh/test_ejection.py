@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_gateway.access.accounts import ANONYMOUS
-from nexus_gateway.fleet import breaker, reachability
-from nexus_gateway.metering.requests import RETRIES
+from nexus_gateway.fleet import breaker, connections
+from nexus_gateway.metering.metering import RETRIES
 from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from support.gateway_bench import GatewayBench, chat
 from support.tcp_proxy import TcpProxy
@@ -213,8 +213,8 @@ async def test_who_is_heard_of_again_is_asked_again_at_once(
     bench: GatewayBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B9: neither a look at its connection nor an ejection waits for its turn."""
-    monkeypatch.setattr(reachability, "FIRST_LOOK", 1000.0)
-    monkeypatch.setattr(reachability, "LONGEST_WAIT", 1000.0)
+    monkeypatch.setattr(connections, "FIRST_LOOK", 1000.0)
+    monkeypatch.setattr(connections, "LONGEST_WAIT", 1000.0)
     monkeypatch.setattr(breaker, "GONE_PAUSE", 1000.0)
     monkeypatch.setattr(breaker, "LONGEST_GONE", 1000.0)
     box, other = await bench.adapter("box"), await bench.adapter("other")

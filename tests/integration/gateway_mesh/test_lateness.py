@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from nexus.router.v1 import snapshot_pb2
-from nexus_gateway.fleet import patience
+from nexus_gateway.fleet import latencies
 from nexus_mesh.core.errors import MeshError, Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("UNKNOWN", "LEAST", "COLD"):
-        monkeypatch.setattr(patience, name, 0.2)
+        monkeypatch.setattr(latencies, name, 0.2)
 
 
 async def two(bench: GatewayBench) -> tuple[ScriptedAdapter, ScriptedAdapter]:

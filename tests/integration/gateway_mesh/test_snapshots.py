@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from nexus.registry.v1 import instance_pb2
-from nexus_gateway.fleet.snapshot_file import SnapshotFile
+from nexus_gateway.fleet.snapshots import SnapshotFile
 from support.gateway_bench import GatewayBench
 from support.waiting import eventually
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
-from nexus_gateway.http.app import METHODS, build_app
+from nexus_gateway.routes import METHODS, build_app
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Method, Peer
 from starlette.routing import Router

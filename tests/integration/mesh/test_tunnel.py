@@ -71,6 +71,29 @@ async def test_an_answer_too_large_for_a_hop_costs_its_own_call_only(ca: MeshCA)
         assert sum([1 async for _ in call]) == 51
 
 
+async def test_an_upload_is_no_call_for_a_tunnel_and_costs_the_others_nothing(ca: MeshCA) -> None:
+    async with (
+        echo(ca) as (server, _),
+        peer_of(ca, server) as peer,
+        peer.stream(TUNNEL.stream, stream(body="50"), timeout=60) as call,
+    ):
+        for method, reason in (
+            (upload(tunnelled=True), Reason.MESH_POLICY),
+            (upload(), Reason.CAPABILITY_MISSING),
+        ):
+            with pytest.raises(MeshError) as raised:
+                async with peer.stream(method, inference_pb2.UploadRequest(), timeout=20) as refused:
+                    await anext(aiter(refused))
+            assert raised.value.reason is reason
+            assert "Upload" in raised.value.message
+        assert sum([1 async for _ in call]) == 51
+
+
+def upload(*, tunnelled: bool = False) -> Method[inference_pb2.UploadRequest, inference_pb2.UploadResponse]:
+    request, response = inference_pb2.UploadRequest, inference_pb2.UploadResponse
+    return Method("nexus.inference.v1.InferenceService", "Upload", request, response, tunnelled=tunnelled)
+
+
 async def test_a_broken_tunnel_leaves_no_task_behind(ca: MeshCA) -> None:
     async with (
         echo(ca) as (server, _),

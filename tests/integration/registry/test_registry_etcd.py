@@ -15,7 +15,7 @@ from nexus_mesh.process.mesh import Mesh
 from nexus_registry.app import open_registry
 from nexus_registry.config import RegistrySettings
 from nexus_registry.etcd import EtcdClient, KeyValue
-from nexus_registry.instances import PREFIX, key_of
+from nexus_registry.instances import INSTANCES
 from prometheus_client import REGISTRY
 from support.ca import MeshCA
 from support.control_plane import Member, Watcher, serving, settings_of
@@ -92,12 +92,12 @@ async def crowd(tmp_path: Path, mesh_ca: MeshCA, stack: AsyncExitStack) -> Crowd
 async def stored(client: EtcdClient, instance_id: str, wanted: Callable[[KeyValue], bool]) -> KeyValue:
     """The key of an instance, as soon as it is as wanted."""
     found: list[KeyValue] = []
-    async with client.watch_prefix(PREFIX) as watch:
+    async with client.watch_prefix(INSTANCES.prefix) as watch:
         async for update in watch:
             items = getattr(update, "items", None) or [
                 item for change in getattr(update, "changes", ()) if (item := getattr(change, "item", None))
             ]
-            found += [item for item in items if item.key == key_of(instance_id) and wanted(item)]
+            found += [item for item in items if item.key == INSTANCES.key(instance_id) and wanted(item)]
             if found:
                 break
     return found[-1]
@@ -223,7 +223,7 @@ def backends(watcher: Watcher, instance_id: str) -> list[str]:
 async def test_garbage_in_etcd_is_passed_over(start: OpenRegistry, crowd: Crowd, client: EtcdClient) -> None:
     other = instance_pb2.Instance(id="n1/adapter/other")
     for key, value in {"garbage": b"\xff\xff", "alien": other.SerializeToString(), "empty": b""}.items():
-        await client.put(PREFIX + key.encode(), value)
+        await client.put(INSTANCES.prefix + key.encode(), value)
     address = await start()
     watcher = await crowd.watcher(address)
     member = await crowd.member(address)
@@ -244,9 +244,9 @@ async def test_a_forged_row_in_etcd_is_passed_over(
     forged.CopyFrom(true)
     forged.zone, forged.address = "restricted", "10.6.6.6:666"
     forged.register_time.seconds += 3600
-    await client.put(key_of(forged.id), forged.SerializeToString())
+    await client.put(INSTANCES.key(forged.id), forged.SerializeToString())
     forged.id, forged.name = "n1/adapter/forged", "forged"
-    await client.put(key_of(forged.id), forged.SerializeToString())
+    await client.put(INSTANCES.key(forged.id), forged.SerializeToString())
     again = await stored(client, member.id, lambda item: b"10.6.6.6" not in item.value)
     assert instance_pb2.Instance.FromString(again.value).address == true.address
     late = await crowd.watcher(address)

@@ -17,16 +17,16 @@ from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.tls import Material
 from nexus_mesh.process.etcd_flags import EtcdPlaces, etcd_flags
 from nexus_registry.etcd import EtcdClient, UnavailableError
-from nexus_registry.instances import PREFIX
+from nexus_registry.instances import INSTANCES
 from support.ca import MeshCA
 from support.mesh_etcd import WAYS, client_of, compose_flags, mesh_etcd_started
 
 OTHERS = tuple(role for role in ROLES if role != "registry")
 STRANGERS = (*OTHERS, "no certificate", "a registry of another mesh")
 DEEDS: dict[str, Callable[[EtcdClient], Awaitable[object]]] = {
-    "read": lambda client: client.range(PREFIX),
-    "write": lambda client: client.put(PREFIX + b"n1/adapter/forged", b"forged"),
-    "delete": lambda client: client.delete(PREFIX + b"n1/adapter/box"),
+    "read": lambda client: client.range(INSTANCES.prefix),
+    "write": lambda client: client.put(INSTANCES.prefix + b"n1/adapter/forged", b"forged"),
+    "delete": lambda client: client.delete(INSTANCES.prefix + b"n1/adapter/box"),
     "look": lambda client: client.status(),
 }
 
@@ -52,7 +52,7 @@ async def test_nobody_but_a_registry_is_admitted(endpoint: str, mesh_ca: MeshCA)
                 await client.close()
     assert held == [(stranger, deed) for stranger in STRANGERS for deed in DEEDS]
     client = client_of(endpoint, mesh_ca, mesh_ca.identity("registry").channel_credentials)
-    assert (await client.range(PREFIX)).items == ()
+    assert (await client.range(INSTANCES.prefix)).items == ()
     await client.close()
 
 
@@ -115,7 +115,7 @@ async def test_etcd_without_the_meshs_name_is_not_believed(endpoint: str, mesh_c
     credentials = mesh_ca.identity("registry").channel_credentials
     client = EtcdClient([endpoint], credentials, server_name="vault.nexus.internal")
     with pytest.raises(UnavailableError):
-        await client.put(PREFIX + b"n1/adapter/x", b"")
+        await client.put(INSTANCES.prefix + b"n1/adapter/x", b"")
     await client.close()
 
 

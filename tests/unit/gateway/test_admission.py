@@ -16,11 +16,11 @@ from nexus_gateway.admission.settings import QueueSettings
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.fleet.breakers import Breakers
-from nexus_gateway.fleet.places import Places
-from nexus_gateway.fleet.reachability import Reachability
+from nexus_gateway.fleet.bulkheads import Bulkheads
+from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.routing_table import RoutingTable
 from nexus_gateway.fleet.traffic import Ride, Traffic
-from nexus_gateway.pipeline.admitting import Admit
+from nexus_gateway.pipeline.steps import Admit
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Requirements, plan
@@ -37,7 +37,7 @@ class Door:
     def __init__(self, **settings: Any) -> None:
         queue = QueueSettings(**settings)
         self.now = 0.0
-        self.table, self.places = RoutingTable("nexus.internal"), Places(clock=lambda: self.now)
+        self.table, self.places = RoutingTable("nexus.internal"), Bulkheads(clock=lambda: self.now)
         reachability = Reachability(_never, asyncio.create_task)  # type: ignore[arg-type]
         self.traffic = Traffic(reachability, Breakers(), self.places)
         self.admission = Admission(queue, self.table, self.traffic, asyncio.Event())
@@ -68,7 +68,7 @@ class Door:
             chat(principal=Principal(tenant, tenant, tenant), priority=priority), Timeouts(total=10_000)
         )
         await self._plan(passage)
-        await Admit(self.admission, self._plan).start(passage)
+        await Admit(self.traffic.places, self.admission, self._plan).start(passage)
         assert passage.plan is not None
         free = [
             each

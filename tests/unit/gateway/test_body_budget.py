@@ -7,7 +7,7 @@ import contextlib
 import random
 
 import pytest
-from nexus_gateway.intake.body_budget import MOST_WAITING, BodyBudget, Hold
+from nexus_gateway.intake.intake import MOST_WAITING, BodyBudget, Hold
 from nexus_mesh.core.errors import MeshError, Reason
 
 pytestmark = pytest.mark.security

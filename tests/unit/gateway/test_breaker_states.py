@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.fleet.breaker import FIRST_PAUSE, GONE_PAUSE, JITTER, LONGEST_PAUSE
 from nexus_gateway.fleet.breakers import Breakers
-from nexus_gateway.fleet.reachability import Reachability
+from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.traffic import Ride, Traffic
 from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Model, Operation, Plan, Requirements, State, Table, Target, plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.inference.v1 import inference_pb2
-from nexus_gateway.dispatch.content import has_content
+from nexus_gateway.dispatch.backend_stream import has_content
 from nexus_mesh.core.errors import MeshError, Reason
 
 

@@ -10,7 +10,6 @@ import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.core.estimating import estimate, room
 from nexus_gateway.core.passage import Passage
-from nexus_gateway.dispatch.counting import in_doubt
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Requirements, Table, plan
@@ -34,7 +33,7 @@ def doubted(operation: int, context: int, body: dict[str, Any], *, size_known: b
     passage = Passage(request, Timeouts())
     offered = model("m", operations=(operation,), context=context)
     passage.plan = plan(Table([target("box", offered)]), Requirements(operation, "m"))
-    return in_doubt(passage)
+    return passage.may_be_too_long
 
 
 def said(content: Any) -> dict[str, Any]:

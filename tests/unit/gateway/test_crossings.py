@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
-from nexus_gateway.pipeline.choosing import requirements_of
+from nexus_gateway.pipeline.steps import requirements_of
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_routing import Candidate, Table, plan
 from support.gateway_bench import chat
@@ -42,7 +41,7 @@ def test_only_what_policy_names_is_left(seed: int) -> None:
     says = {
         name: random.choice(("scrub", "scrub", "block")) for name in (*ZONES, *NAMES) if random.random() < 0.3
     }
-    table = Table(asked.table.targets, replace(asked.table.policy, crossing=says))
+    table = Table(asked.table.targets, asked.table.policy.model_copy(update={"crossing": says}))
     model = asked.requirements.model
     key, tenant, client = (random.choice(("", "", *ZONES)) for _ in range(3))
     principal = Account.of(Key("k", "k", key), Tenant(zone=tenant)).principal

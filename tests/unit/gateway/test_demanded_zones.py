@@ -7,7 +7,7 @@ from random import Random
 
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
-from nexus_gateway.pipeline.choosing import requirements_of
+from nexus_gateway.pipeline.steps import requirements_of
 from nexus_routing import Candidate, plan
 from support.gateway_bench import chat
 from support.properties import examples, given

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from nexus.types.v1 import error_pb2
-from nexus_gateway.http.errors import EDGE, REASONS, EdgeError, envelope, error_object
+from nexus_gateway.dialects.errors import error_body, error_object
+from nexus_gateway.http.status import EDGE, REASONS, EdgeError, status_of
 from nexus_mesh.core.errors import MeshError, Reason
 
 SAID = "What happened, why, what to do."
@@ -15,7 +16,8 @@ SAID = "What happened, why, what to do."
 def sent(
     error: MeshError | EdgeError, *, full: bool = False
 ) -> tuple[int, dict[str, str], dict[str, object]]:
-    status, headers, body = envelope(error, full=full)
+    status, headers = status_of(error)
+    body = error_body(error, full)
     return status, {name.decode(): value.decode() for name, value in headers}, json.loads(body)["error"]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.http.answers import answer_body, float32_base64
+from nexus_gateway.dialects.openai.inference import answer_body, float32_base64
 from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import default_body
 

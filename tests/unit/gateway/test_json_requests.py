@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.validation.denied import ROUTING, TEMPLATE
+from nexus_gateway.validation.params import ROUTING, TEMPLATE
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from nexus_gateway.fleet.latencies import FRESH, LEAST, LOOK, Latencies, Measure
+from nexus_gateway.fleet.latencies import FRESH, KNOWN, LOOK, Latencies, Measure
 
 FIRST = Measure.FIRST_CONTENT
 
@@ -14,7 +14,7 @@ class Watched:
         self.latencies = Latencies(lambda: self.now)
 
     def saw(
-        self, target: str, seconds: float, times: int = LEAST, model: str = "m", measure: Measure = FIRST
+        self, target: str, seconds: float, times: int = KNOWN, model: str = "m", measure: Measure = FIRST
     ) -> None:
         for _ in range(times):
             self.latencies.saw(model, measure, target, seconds)
@@ -60,7 +60,7 @@ def test_models_and_measures_are_compared_apart(watched: Watched) -> None:
 
 def test_few_times_say_nothing(watched: Watched) -> None:
     watched.saw("quick", 0.1)
-    watched.saw("slow", 5.0, times=LEAST - 1)
+    watched.saw("slow", 5.0, times=KNOWN - 1)
     assert watched.slow() == {}
 
 

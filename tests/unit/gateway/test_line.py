@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.tenants import Tenant
-from nexus_gateway.queues.line import Line
+from nexus_gateway.fleet.bulkheads import ModelQueue
 
 HERE = frozenset({"here"})
 NORMAL = Priority.NORMAL
@@ -16,7 +16,7 @@ class Clocked:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.line = Line[str]("m", lambda: self.now)
+        self.line = ModelQueue[str]("m", lambda: self.now)
 
     def eta(self, tenant: Tenant = A) -> float | None:
         return self.line.eta(tenant, NORMAL)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.validation.parse import parse_request
-from nexus_gateway.validation.permits import granted
+from nexus_gateway.validation.parse import granted, parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 
 CHAT, COMPLETION, EMBEDDING = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 from nexus_gateway.core.tenants import Tenant
-from nexus_gateway.fleet.places import Places
+from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_routing import Candidate, Load, Requirements, Table, Target, plan
 from support.properties import given
 from support.routing_targets import model, target
@@ -22,7 +22,7 @@ def candidate_of(table: Table) -> Candidate:
     return plan(table, Requirements(1, "m")).candidates[0]
 
 
-def room(places: Places, candidate: Candidate) -> int:
+def room(places: Bulkheads, candidate: Candidate) -> int:
     """How many more may go there; 1000 = any number."""
     taken: list[int] = []
     while candidate.id not in places.full and len(taken) < 1000:
@@ -32,8 +32,8 @@ def room(places: Places, candidate: Candidate) -> int:
     return len(taken)
 
 
-def fresh(target: Target, assumed: int | None = None) -> tuple[Places, Candidate]:
-    places, table = Places(bulkhead=assumed), Table([target])
+def fresh(target: Target, assumed: int | None = None) -> tuple[Bulkheads, Candidate]:
+    places, table = Bulkheads(bulkhead=assumed), Table([target])
     places.refresh(table)
     return places, candidate_of(table)
 
@@ -78,7 +78,10 @@ def test_full_until_somebody_leaves_or_it_grows() -> None:
     places.refresh(Table([box(1)]))
     assert places.full == {candidate.id}
     places.leave(candidate, T, number)
-    assert (places.full, places.active, freed) == (set(), {}, [candidate.id])
+    assert (places.full, places.active, freed) == (set(), {}, []), "nobody waits"
+    places.crowded["m"] = places.line("m")
+    places.leave(candidate, T, places.take(candidate, T))
+    assert freed == [candidate.id]
 
 
 def test_what_is_gone_is_forgotten() -> None:

@@ -126,7 +126,7 @@ def test_every_stage_has_an_error() -> None:
     assert set(BY_STAGE) == {stage.name for stage in STAGES} | {"absent"}
 
 
-RULE = Rule("guests", tenants=frozenset({"guest"}), never=Scope(hosts=frozenset({"box-node"})))
+RULE = Rule(name="guests", tenants=("guest",), never=Scope(hosts=("box-node",)))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ HIDDEN: list[tuple[Table, dict[str, Any], Conditions]] = [
     (Table([SECRET]), {"needs": frozenset({Capability.TOOLS})}, Conditions()),
     (Table([SECRET], Policy(tiers={"m": "high"}, tier_order=("low", "high"))), {}, Conditions()),
     (
-        Table([SECRET], Policy(rules=(Rule("secret", never=Scope(hosts=frozenset({"secret-node"}))),))),
+        Table([SECRET], Policy(rules=(Rule(name="secret", never=Scope(hosts=("secret-node",))),))),
         {},
         Conditions(),
     ),

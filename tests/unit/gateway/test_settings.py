@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core.limits import limits_by_model
-from nexus_gateway.intake.memory import MIB, body_bytes, memory_limit
+from nexus_gateway.intake.intake import MIB, body_bytes, memory_limit
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.settings.service import load
 

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
-from nexus_gateway.http.slots import LEAST_SPARE, Slots
+from nexus_gateway.http.connections import LEAST_SPARE, Idle, Slots
 
 pytestmark = pytest.mark.security
 LOOPBACK = "127.0.0.1"
 
 
 class Held:
-    def __init__(self) -> None:
+    """As a connection does, it keeps itself among the idle ones."""
+
+    def __init__(self, slots: Slots, address: str) -> None:
         self.evicted = False
+        idle = slots.enter(address, self)
+        self.roomy = idle is not None
+        self._idle: Idle = OrderedDict() if idle is None else idle
+
+    def busy(self) -> None:
+        self._idle.pop(self, None)
+
+    def idle(self) -> None:
+        self._idle[self] = None
 
     def evict(self) -> None:
         self.evicted = True
+        self._idle = OrderedDict()
 
 
 def fill(slots: Slots, address: str, count: int, *, busy: bool = False) -> list[Held]:
     """So many new connections that have a slot, and go on having it."""
-    held = [Held() for _ in range(count)]
-    for one in held:
-        assert slots.enter(address, one)
+    held: list[Held] = []
+    for _ in range(count):
+        one = Held(slots, address)
+        assert one.roomy
         if busy:
-            slots.busy(address, one)
+            one.busy()
+        held.append(one)
     return held
 
 
 def enter(slots: Slots, address: str) -> tuple[bool, Held]:
-    one = Held()
-    return slots.enter(address, one), one
+    one = Held(slots, address)
+    return one.roomy, one
 
 
 def test_the_longest_idle_goes() -> None:
     """A9: on loopback all share one address, and have no share of it."""
     slots = Slots(4, 0.25)
     first, second, *_ = fill(slots, LOOPBACK, 4)
-    slots.busy(LOOPBACK, first)
-    slots.idle(LOOPBACK, first)
+    first.busy()
+    first.idle()
     assert enter(slots, LOOPBACK)[0]
     assert (first.evicted, second.evicted) == (False, True)
 
@@ -79,8 +95,7 @@ def test_even_refusals_are_not_without_end() -> None:
     slots = Slots(8, 1)
     fill(slots, LOOPBACK, 8, busy=True)
     for _ in range(LEAST_SPARE):
-        roomy, told = enter(slots, LOOPBACK)
-        slots.busy(LOOPBACK, told)
+        roomy, _ = enter(slots, LOOPBACK)
         assert (roomy, slots.crowded) == (False, False)
     assert not enter(slots, LOOPBACK)[0]
     assert slots.crowded
@@ -94,8 +109,8 @@ def test_who_was_evicted_holds_nothing_while_it_is_being_closed() -> None:
     assert slots.held == 4
     assert all(roomy for roomy, _ in fresh)
     for one in held:
-        slots.busy(LOOPBACK, one)
-        slots.idle(LOOPBACK, one)
+        one.busy()
+        one.idle()
         slots.leave(LOOPBACK, one)
     assert slots.held == 4
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from nexus_gateway.http.strangers import AT_ONCE, LINE_SECONDS, PER_SECOND, Strangers
+from nexus_gateway.access import Principal
+from nexus_gateway.http.endpoint import AT_ONCE, LINE_SECONDS, PER_SECOND, Strangers
 from nexus_mesh.core.errors import MeshError, Reason
 from structlog.testing import capture_logs
 
@@ -17,24 +18,27 @@ class Clock:
         return self.now
 
 
-async def authenticate(credential: str | None) -> str:
+SOMEBODY = Principal("key", "somebody")
+
+
+async def authenticate(credential: str | None) -> Principal:
     if credential == "down":
         raise MeshError(Reason.AUTH_UNAVAILABLE, "the vault is away")
     if credential != "good":
         raise MeshError(Reason.CALLER_KEY, "no such key")
-    return "somebody"
+    return SOMEBODY
 
 
 async def ask(
     strangers: Strangers, credential: str | None = "bad", address: str = "10.0.0.1"
-) -> MeshError | str:
+) -> MeshError | Principal:
     try:
         return await strangers.identify(authenticate, credential, address)
     except MeshError as error:
         return error
 
 
-def reason(answer: MeshError | str) -> Reason:
+def reason(answer: MeshError | Principal) -> Reason:
     assert isinstance(answer, MeshError)
     return answer.reason
 
@@ -58,7 +62,7 @@ async def test_good_keys_get_in_beside_any_number() -> None:
     strangers = Strangers(Clock())
     for _ in range(500):
         await ask(strangers)
-    assert await ask(strangers, "good") == "somebody"
+    assert await ask(strangers, "good") == SOMEBODY
     assert reason(await ask(strangers, address="10.0.0.2")) is Reason.CALLER_KEY
 
 

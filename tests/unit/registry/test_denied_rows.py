@@ -10,6 +10,7 @@ from nexus_mesh.identity.denials import Denials
 from nexus_mesh.identity.spiffe import SpiffeId
 from nexus_registry.denied_rows import DeniedRows
 from nexus_registry.directory import Directory
+from nexus_registry.instances import INSTANCES
 from nexus_registry.store import Rows
 from nexus_registry.table import Table
 
@@ -34,12 +35,12 @@ class House:
     """A directory whose store is looked at through the denials."""
 
     def __init__(self) -> None:
-        self.table, self.denied = Table(), Denials()
+        self.table, self.denied = Table(INSTANCES), Denials()
         self.directory = Directory(self.table, NoStore(), 30)
         self.rows: Rows = DeniedRows(self.directory, self.denied)
 
     def shown(self) -> set[str]:
-        return {instance.node for instance in self.table.instances()}
+        return {instance.node for instance in self.table.rows()}
 
     def deny(self, *who: SpiffeId) -> None:
         self.denied.replace(map(str, who), self.denied.revision + 1)

@@ -8,6 +8,7 @@ import pytest
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_DRAINING, Instance, Status
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.directory import Directory
+from nexus_registry.instances import INSTANCES
 from nexus_registry.registration import Beat
 from nexus_registry.table import Table
 from structlog.testing import capture_logs
@@ -42,7 +43,7 @@ class House:
     """A directory with its table and its keeper."""
 
     def __init__(self, lifetime: float) -> None:
-        self.table, self.keeper = Table(), NotedKeeper()
+        self.table, self.keeper = Table(INSTANCES), NotedKeeper()
         self.directory = Directory(self.table, self.keeper, lifetime, frozenset({"127.0.0.1:2379"}))
 
     @property
@@ -90,8 +91,7 @@ async def test_a_second_stream_takes_over_without_a_blip(house: House) -> None:
     house.directory.detach(ID, old)
     assert house.connected
     assert all(
-        change.instance and change.instance.connected
-        for change in house.table.since(house.table.epoch, revision)
+        change.row and change.row.connected for change in house.table.since(house.table.epoch, revision)
     )
     house.directory.detach(ID, new)
     assert not house.connected

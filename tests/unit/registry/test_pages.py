@@ -8,10 +8,16 @@ import pytest
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_registry.pages import page
+from nexus_registry import pages
+from nexus_registry.instances import INSTANCES
 from support.properties import given
 
 ROWS = [Instance(id=f"{number:04}", role=("adapter", "gateway")[number % 2]) for number in range(1500)]
+
+
+def page(rows: list[Instance], role: str, size: int, token: str) -> tuple[list[Instance], str]:
+    wanted = [row for row in rows if role in ("", row.role)]
+    return pages.page(wanted, INSTANCES.id_of, role, size, token)
 
 
 @given(st.integers(1, 90), st.sampled_from(["", "adapter", "gateway"]))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2 import WatchResponse
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_registry.table import Table
-from nexus_registry.watch import watch
+from nexus_registry.instances import INSTANCES, message
+from nexus_registry.table import Table, watch
 from support.properties import examples, given
 
 # "read" lets the watcher run, "cut" breaks its connection; the rest are changes of the table.
@@ -26,10 +26,18 @@ STEPS = st.lists(
 )
 
 
+async def told(
+    table: Table[Instance], epoch: str, revision: int, stale_seconds: Callable[[], int]
+) -> AsyncIterator[WatchResponse]:
+    """What a client is sent."""
+    async for step in watch(table, epoch, revision, stale_seconds):
+        yield message(table.epoch, step)
+
+
 class Follower:
     """A client of Watch: resumes from the last message, or starts over where it must."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table[Instance]) -> None:
         self.rows: dict[str, Instance] = {}
         self._table = table
         self._epoch, self._revision = "", 0
@@ -38,7 +46,7 @@ class Follower:
 
     def _open(self) -> AsyncIterator[WatchResponse]:
         self._arriving = None if self._revision else {}
-        return watch(self._table, self._epoch, self._revision, lambda: 0)
+        return told(self._table, self._epoch, self._revision, lambda: 0)
 
     def cut(self) -> None:
         self._steps = self._open()
@@ -75,7 +83,7 @@ class Follower:
 @given(STEPS)
 def test_applying_a_watch_gives_the_table(steps: list[tuple[str, int, int]]) -> None:
     async def scenario() -> None:
-        table = Table(graves=3, pending_limit=4)
+        table = Table(INSTANCES, graves=3, pending_limit=4)
         follower = Follower(table)
         for kind, which, version in steps:
             if kind == "put":
@@ -87,23 +95,23 @@ def test_applying_a_watch_gives_the_table(steps: list[tuple[str, int, int]]) -> 
             else:
                 follower.cut()
         await follower.read(50)
-        assert follower.rows == {instance.id: instance for instance in table.instances()}
+        assert follower.rows == {instance.id: instance for instance in table.rows()}
 
     asyncio.run(scenario())
 
 
 async def test_a_snapshot_row_is_no_point_to_resume_from() -> None:
-    table = Table()
+    table = Table(INSTANCES)
     table.put(Instance(id="a"))
-    steps = watch(table, "", 0, lambda: 7)
+    steps = told(table, "", 0, lambda: 7)
     row, marker = await anext(steps), await anext(steps)
     assert (row.put.id, row.revision) == ("a", 0)
     assert (marker.synced.stale_seconds, marker.revision, marker.epoch) == (7, 1, table.epoch)
 
 
 async def test_a_watcher_that_does_not_read_is_dropped_and_forgotten() -> None:
-    table = Table(pending_limit=3)
-    steps = watch(table, "", 0, lambda: 0)
+    table = Table(INSTANCES, pending_limit=3)
+    steps = told(table, "", 0, lambda: 0)
     await anext(steps)
     assert table.watchers == 1
     for number in range(10):
@@ -115,8 +123,8 @@ async def test_a_watcher_that_does_not_read_is_dropped_and_forgotten() -> None:
 
 
 async def test_only_the_newest_of_many_changes_waits() -> None:
-    table = Table(pending_limit=3)
-    steps = watch(table, "", 0, lambda: 0)
+    table = Table(INSTANCES, pending_limit=3)
+    steps = told(table, "", 0, lambda: 0)
     await anext(steps)
     for number in range(1000):
         table.put(Instance(id="a", version=str(number)))

@@ -7,12 +7,21 @@ from nexus.registry.v1 import instance_pb2 as registry
 from nexus.router.v1.snapshot_pb2 import Snapshot
 from nexus.types.v1.model_pb2 import OPERATION_CHAT, Model
 from nexus_router.compiling import compile_snapshot
-from nexus_router.config import RoutingSettings
 from nexus_router.health import HOLDS, Health
-from nexus_routing import Price, Requirements, Scope, Tariff, explain, plan, read_policy, read_snapshot
+from nexus_routing import (
+    Policy,
+    Price,
+    Requirements,
+    Scope,
+    Tariff,
+    explain,
+    plan,
+    read_policy,
+    read_snapshot,
+)
 
 ACTIVE = registry.STATE_ACTIVE
-ROUTING = RoutingSettings(
+ROUTING = Policy(
     aliases={"gpt-4o": "m"},
     zones={"gpt-4o": "restricted"},
     crossing={"restricted": "scrub"},
@@ -96,18 +105,18 @@ def test_only_a_good_backend_of_a_good_connected_adapter_is_active(
 
 
 def test_prices_reach_the_decision_library() -> None:
-    routing = RoutingSettings.model_validate(
+    routing = Policy.model_validate(
         {"prices": [{"models": ["m*"], "kinds": ["ollama"], "input": 2.5, "output": 10}]}
     )
     rows = [adapter("a", box(models=[Model(id="m1", operations=[OPERATION_CHAT])]))]
     sent = compile_snapshot(rows, routing, Health(), 0.0).SerializeToString()
     table = read_snapshot(Snapshot.FromString(sent))
-    assert table.policy.tariffs == (Tariff(Price(2.5, 10.0), ("m*",), Scope(kinds=frozenset({"ollama"}))),)
+    assert table.policy.prices == (Tariff(models=("m*",), kinds=("ollama",), input=2.5, output=10.0),)
     assert plan(table, Requirements(1, "m1")).candidates[0].price == Price(2.5, 10.0)
 
 
 def test_a_snapshot_from_before_there_were_prices_costs_nothing() -> None:
-    assert read_policy(Snapshot()).tariffs == ()
+    assert read_policy(Snapshot()).prices == ()
 
 
 def test_a_target_has_the_devices_its_own_models_are_in() -> None:
@@ -120,7 +129,7 @@ def test_a_target_has_the_devices_its_own_models_are_in() -> None:
 
 
 def test_a_rule_and_a_price_may_name_gpus() -> None:
-    routing = RoutingSettings.model_validate(
+    routing = Policy.model_validate(
         {
             "rules": [{"name": "r", "never": {"gpus": ["RTX30*"]}, "zone": "home"}],
             "prices": [{"gpus": ["a100*"], "input": 1}],
@@ -128,7 +137,7 @@ def test_a_rule_and_a_price_may_name_gpus() -> None:
     )
     policy = read_policy(compile_snapshot((), routing, Health(), 0.0))
     assert (policy.rules[0].never, policy.rules[0].zone) == (Scope(gpus=("RTX30*",)), "home")
-    assert policy.tariffs == (Tariff(Price(1.0), scope=Scope(gpus=("a100*",))),)
+    assert policy.prices == (Tariff(gpus=("a100*",), input=1.0),)
 
 
 def test_the_decision_library_reads_what_is_compiled() -> None:

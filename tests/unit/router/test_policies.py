@@ -9,18 +9,15 @@ from pathlib import Path
 
 import pytest
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_router.config import RoutingSettings
-from nexus_router.policy.files import RevisionFiles
-from nexus_router.policy.policies import Policies
-from nexus_router.policy.proof import prove
-from nexus_router.policy.record import Record
-from nexus_router.policy.shelf import Shelf
+from nexus_router.compiling import prove
+from nexus_router.policy import Policies, PolicyStore, Record, RevisionFiles
+from nexus_routing import Policy
 
-BASE = RoutingSettings(aliases={"a": "of-toml"})
+BASE = Policy(aliases={"a": "of-toml"})
 
 
-async def opened(home: Path, base: RoutingSettings = BASE) -> Policies:
-    policies = Policies(Shelf(RevisionFiles(home / "policy"), base, prove))
+async def opened(home: Path, base: Policy = BASE) -> Policies:
+    policies = Policies(PolicyStore(RevisionFiles(home / "policy"), base, prove))
     await policies.open()
     return policies
 
@@ -40,7 +37,7 @@ async def put(policies: Policies, *models: str) -> None:
 
 
 def says(policies: Policies) -> tuple[int, str]:
-    return policies.current.number, policies.current.routing.aliases["a"]
+    return policies.current.number, policies.current.policy.aliases["a"]
 
 
 async def refusal(policies: Policies, reason: Reason, call: object) -> MeshError:
@@ -63,7 +60,7 @@ async def test_a_stored_one_is_the_whole_policy(policies: Policies) -> None:
     told: list[int] = []
     policies.changed = lambda: told.append(policies.current.number)
     await policies.set('{"aliases": {"b": "m"}}', policies.current.etag, "why", "me")
-    assert policies.current.routing.aliases == {"b": "m"}
+    assert policies.current.policy.aliases == {"b": "m"}
     assert told == [1]
     ((number, record),) = await policies.history()
     assert isinstance(record, Record)
@@ -72,7 +69,7 @@ async def test_a_stored_one_is_the_whole_policy(policies: Policies) -> None:
 
 async def test_it_is_in_force_after_a_restart_whatever_nexus_toml_says(tmp_path: Path) -> None:
     await put(await opened(tmp_path), "x", "y")
-    again = await opened(tmp_path, RoutingSettings(aliases={"a": "changed"}))
+    again = await opened(tmp_path, Policy(aliases={"a": "changed"}))
     assert says(again) == (2, "y")
 
 
@@ -86,11 +83,11 @@ async def test_a_bad_one_leaves_the_old_in_force(policies: Policies, bad: str) -
 
 
 async def test_one_that_gateways_could_not_read_leaves_the_old_in_force(tmp_path: Path) -> None:
-    def refuse(routing: RoutingSettings) -> None:
-        if routing.aliases.get("a") == "poison":
+    def refuse(policy: Policy) -> None:
+        if policy.aliases.get("a") == "poison":
             raise RuntimeError("cannot be compiled")
 
-    shelf = Shelf(RevisionFiles(tmp_path / "policy"), BASE, refuse)
+    shelf = PolicyStore(RevisionFiles(tmp_path / "policy"), BASE, refuse)
     policies = Policies(shelf)
     await policies.open()
     await put(policies, "x")
@@ -132,7 +129,7 @@ async def test_a_comment_is_one_printable_line(policies: Policies, comment: str)
 
 async def test_a_check_changes_nothing(policies: Policies) -> None:
     checked = await policies.check(alias("x"), policies.current.etag, "why")
-    assert checked.routing.aliases == {"a": "x"}
+    assert checked.policy.aliases == {"a": "x"}
     assert says(policies) == (0, "of-toml")
     assert await policies.history() == []
 
@@ -176,7 +173,7 @@ async def test_after_a_reset_nexus_toml_has_the_word_also_when_it_changes(tmp_pa
     await put(policies, "x")
     await policies.reset(policies.current.etag, "", "me")
     assert says(policies) == (2, "of-toml")
-    again = await opened(tmp_path, RoutingSettings(aliases={"a": "changed"}))
+    again = await opened(tmp_path, Policy(aliases={"a": "changed"}))
     assert says(again) == (2, "changed")
     await again.reset(again.current.etag, "", "me")
     assert says(again) == (2, "changed")

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from nexus_router.policy.files import KEPT, RevisionFiles
-from nexus_router.policy.record import Record
+from nexus_router.policy.files import KEPT, Record, RevisionFiles
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_router.policy.pages import page
+from nexus_router.policy.convert import page
 
 HISTORY = [(number, f"r{number}") for number in range(10, 0, -1)]
 

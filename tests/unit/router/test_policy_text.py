@@ -6,8 +6,8 @@ import json
 
 import pytest
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_router.config import RoutingSettings
 from nexus_router.policy import text
+from nexus_routing import Policy
 
 FULL = {
     "aliases": {"gpt-4o": "llama3.1:70b"},
@@ -35,14 +35,14 @@ def refused(given: str) -> MeshError:
 
 def test_it_reads_what_nexus_toml_would_hold() -> None:
     routing = text.read(json.dumps(FULL))
-    assert routing == RoutingSettings.model_validate(FULL)
+    assert routing == Policy.model_validate(FULL)
     assert json.loads(text.canonical(routing)) == FULL
     assert text.read(text.canonical(routing)) == routing
 
 
 def test_what_is_left_at_its_default_is_not_written() -> None:
     assert text.canonical(text.read('{"aliases": {}}')) == "{}"
-    assert text.fingerprint(text.read('{"aliases": {}}')) == text.fingerprint(RoutingSettings())
+    assert text.fingerprint(text.read('{"aliases": {}}')) == text.fingerprint(Policy())
 
 
 def test_the_order_of_names_makes_no_other_policy_but_is_kept() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from nexus_routing import (
     Policy,
-    Price,
     Requirements,
     Rule,
     Scope,
@@ -40,22 +39,22 @@ def serve(rule: Rule) -> set[str]:
 )
 def test_only_and_never(patterns: tuple[str, ...], fit: set[str]) -> None:
     everybody = {"big", "small", "unknown"}
-    assert serve(Rule("r", only=Scope(gpus=patterns))) == fit
-    assert serve(Rule("r", never=Scope(gpus=patterns))) == everybody - fit
+    assert serve(Rule(name="r", only=Scope(gpus=patterns))) == fit
+    assert serve(Rule(name="r", never=Scope(gpus=patterns))) == everybody - fit
 
 
 def test_every_field_of_a_scope_must_fit() -> None:
-    both = Scope(backends=frozenset({"small", "unknown"}), gpus=("rtx*",))
-    assert serve(Rule("r", only=both)) == {"small"}
+    both = Scope(backends=("small", "unknown"), gpus=("rtx*",))
+    assert serve(Rule(name="r", only=both)) == {"small"}
 
 
 def test_the_rule_that_refuses_is_named() -> None:
-    policy = Policy(rules=(Rule("no old cards", never=Scope(gpus=("*3060*",))),))
+    policy = Policy(rules=(Rule(name="no old cards", never=Scope(gpus=("*3060*",))),))
     told = {each.target.backend: each.reason for each in explain(Table(FLEET, policy), CHAT).verdicts}
     assert told["small"] == "is excluded by rule 'no old cards'"
 
 
 def test_a_price_may_name_gpus() -> None:
-    policy = Policy(tariffs=(Tariff(Price(1, 1), scope=Scope(gpus=("rtx4090*",))),))
+    policy = Policy(prices=(Tariff(input=1, output=1, gpus=("rtx4090*",)),))
     found = {each.target.backend: each.price.total for each in plan(Table(FLEET, policy), CHAT).candidates}
     assert found == {"big": 2, "small": 0, "unknown": 0}

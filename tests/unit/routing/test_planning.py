@@ -136,7 +136,15 @@ def test_a_loaded_model_wins_until_its_box_is_a_full_house_busier() -> None:
 def test_alias_then_exact_id_then_latest_tag() -> None:
     table = Table(
         [target("a", model("llama3:latest")), target("b", model("qwen")), target("c", model("qwen:latest"))],
-        Policy({"gpt-4o": "llama3", "best": "gpt-4o", "qwen": "qwen:latest", "loop": "pool", "pool": "loop"}),
+        Policy.model_construct(
+            aliases={
+                "gpt-4o": "llama3",
+                "best": "gpt-4o",
+                "qwen": "qwen:latest",
+                "loop": "pool",
+                "pool": "loop",
+            }
+        ),
     )
     asked = {name: table.resolve(name) for name in ("gpt-4o", "best", "llama3", "qwen", "loop", "nope")}
     assert asked == {

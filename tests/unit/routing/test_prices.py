@@ -9,7 +9,6 @@ from nexus_routing import (
     Policy,
     Price,
     Requirements,
-    Scope,
     Table,
     Target,
     Tariff,
@@ -19,8 +18,8 @@ from nexus_routing import (
 from support.routing_targets import model, target
 
 CHAT = Requirements(1, "m")
-CLOUD = Tariff(Price(2.5, 10), scope=Scope(kinds=frozenset({"cloud"})))
-DEAR = Tariff(Price(5, 20), scope=Scope(backends=frozenset({"dear"})))
+CLOUD = Tariff(input=2.5, output=10, kinds=("cloud",))
+DEAR = Tariff(input=5, output=20, backends=("dear",))
 
 
 def names(table: Table, conditions: Conditions | None = None, limit: int = 9) -> list[str]:
@@ -40,7 +39,7 @@ def fleet(*, busy: tuple[str, ...] = (), **priorities: int) -> list[Target]:
     ]
 
 
-POLICY = Policy(tariffs=(DEAR, CLOUD))
+POLICY = Policy(prices=(DEAR, CLOUD))
 
 
 def test_of_equal_priority_the_cheaper_comes_first() -> None:
@@ -71,13 +70,13 @@ def test_a_free_place_comes_before_a_cheap_one(
 
 
 def test_the_first_tariff_that_fits_counts() -> None:
-    free_first = Policy(tariffs=(Tariff(Price(), scope=Scope(backends=frozenset({"dear"}))), CLOUD))
+    free_first = Policy(prices=(Tariff(backends=("dear",)), CLOUD))
     found = {each.target.backend: each.price for each in plan(Table(fleet(), free_first), CHAT).candidates}
     assert found == {"own": Price(), "dear": Price(), "cloud": Price(2.5, 10)}
 
 
 def test_a_tariff_names_models_as_the_target_does() -> None:
-    policy = Policy({"alias": "m"}, tariffs=(Tariff(Price(1, 1), ("alias", "n*")),))
+    policy = Policy(aliases={"alias": "m"}, prices=(Tariff(models=("alias", "n*"), input=1, output=1),))
     table = Table([target("box", model("m"), model("n:7b"))], policy)
     prices = {
         name: plan(table, Requirements(1, name)).candidates[0].price.total for name in ("alias", "m", "n:7b")
@@ -87,10 +86,10 @@ def test_a_tariff_names_models_as_the_target_does() -> None:
 
 def test_equal_sums_are_equal() -> None:
     halves = (
-        Tariff(Price(0.1, 0.2), scope=Scope(backends=frozenset("a"))),
-        Tariff(Price(0.3, 0), scope=Scope(backends=frozenset("b"))),
+        Tariff(input=0.1, output=0.2, backends=("a",)),
+        Tariff(input=0.3, backends=("b",)),
     )
-    table = Table([target("a"), target("b")], Policy(tariffs=halves))
+    table = Table([target("a"), target("b")], Policy(prices=halves))
     assert {names(table, Conditions(turn=turn))[0] for turn in range(2)} == {"a", "b"}
 
 

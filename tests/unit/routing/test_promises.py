@@ -82,7 +82,7 @@ def breaks_a_rule(asked: Question, names: set[str], found: Target) -> bool:
 def breaks_the_tier(policy: Policy, names: set[str], found: Target) -> bool:
     demanded = [TIERS.index(policy.tiers[name]) for name in names if name in policy.tiers]
     has = TIERS.index(found.tier) if found.tier in TIERS else -1
-    return bool(demanded) and has < max(demanded) and not names & policy.tier_drop
+    return bool(demanded) and has < max(demanded) and not names.intersection(policy.tier_drop)
 
 
 def breach(asked: Question, candidate: Candidate, *, last: bool) -> str:
@@ -111,9 +111,9 @@ def breach(asked: Question, candidate: Candidate, *, last: bool) -> str:
 
 def price(asked: Question, candidate: Candidate) -> float:
     """What a candidate costs, by the first tariff that fits it."""
-    for tariff in asked.table.policy.tariffs:
+    for tariff in asked.table.policy.prices:
         named = not tariff.models or any(fnmatchcase(candidate.model.id, each) for each in tariff.models)
-        if named and fits(tariff.scope, candidate.target):
+        if named and fits(tariff, candidate.target):
             return round(sum(tariff.price), 9)
     return 0.0
 
@@ -172,7 +172,7 @@ def test_price_comes_after_everything_but_load(seed: int) -> None:
     asked = question(seed)
     policy = asked.table.policy
     priced = decide(asked, ALL)
-    free = replace(asked, table=Table(asked.table.targets, replace(policy, tariffs=())))
+    free = replace(asked, table=Table(asked.table.targets, policy.model_copy(update={"prices": ()})))
     unpriced = decide(free, ALL)
     assert {(each.id, each.model.id) for each in priced.candidates} == {
         (each.id, each.model.id) for each in unpriced.candidates
@@ -245,15 +245,18 @@ def test_a_zone_sticks_to_every_name_on_the_way() -> None:
     fleet = [target(zone, zone=zone) for zone in ("home", "restricted")]
     aliases = {"private": "between", "between": "m"}
     for zoned in ("private", "between", "m"):
-        table = Table(fleet, Policy(aliases, {zoned: "restricted"}))
+        table = Table(fleet, Policy(aliases=aliases, zones={zoned: "restricted"}))
         got = [each.target.backend for each in plan(table, Requirements(1, "private")).candidates]
         assert got == ["restricted"]
-    assert len(plan(Table(fleet, Policy(aliases, {"private": "restricted"})), CHAT).candidates) == 2
+    assert (
+        len(plan(Table(fleet, Policy(aliases=aliases, zones={"private": "restricted"})), CHAT).candidates)
+        == 2
+    )
 
 
 def test_a_rule_demands_a_zone_of_the_requests_it_is_about() -> None:
     fleet = [target(zone, model("m"), model("n"), zone=zone) for zone in ("home", "restricted", "open")]
-    rule = Rule("ward", models=("m",), tenants=frozenset({"ward"}), zone="restricted")
+    rule = Rule(name="ward", models=("m",), tenants=("ward",), zone="restricted")
     table = Table(fleet, Policy(rules=(rule,), fallbacks={"m": ("n",)}))
 
     def zones(name: str, tenant: str) -> set[str]:

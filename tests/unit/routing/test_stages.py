@@ -55,7 +55,7 @@ SCENES = {
     ),
     "context": Scene(target("bad", model(context=100), priority=10), replace(CHAT, tokens=101)),
     "tier": Scene(replace(BAD, tier="economy"), policy=Policy(tiers={"m": "standard"})),
-    "rules": Scene(policy=Policy(rules=(Rule("r", never=Scope(backends=frozenset({"bad"}))),))),
+    "rules": Scene(policy=Policy(rules=(Rule(name="r", never=Scope(backends=("bad",))),))),
     "state": Scene(replace(BAD, state=State.DRAINING)),
     "reachable": Scene(conditions=Conditions(unreachable={BAD.endpoint: "lost"})),
     "gone": Scene(conditions=Conditions(gone={BAD.id: "refused"})),

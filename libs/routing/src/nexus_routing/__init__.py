@@ -2,9 +2,9 @@
 
 from nexus_routing.explaining import explain, similar
 from nexus_routing.planning import plan
-from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
+from nexus_routing.policy import TIERS, ZONE, Policy, Rule, Scope, Tariff
 from nexus_routing.price import FREE, Price
-from nexus_routing.snapshot import read_policy, read_snapshot, read_target
+from nexus_routing.snapshot import read_policy, read_snapshot, read_target, write_policy
 from nexus_routing.stages import STAGES, Ask, Case, On, Stage
 from nexus_routing.table import Table
 from nexus_routing.types import (
@@ -27,6 +27,7 @@ __all__ = [
     "FREE",
     "STAGES",
     "TIERS",
+    "ZONE",
     "Ask",
     "Candidate",
     "Capability",
@@ -59,4 +60,5 @@ __all__ = [
     "read_snapshot",
     "read_target",
     "similar",
+    "write_policy",
 ]

@@ -47,7 +47,10 @@ def _in_service(table: Table, requirements: Requirements, conditions: Conditions
         if not found.candidates and free:
             found.overflow = bool(busy) and busy[0].standing < free[0].standing
         _add(found.candidates, free[:limit])
-        _add(spare if table.policy.overflow else found.candidates, busy[: max(0, limit - len(free))])
+        _add(
+            spare if table.policy.overflow_to_fallbacks else found.candidates,
+            busy[: max(0, limit - len(free))],
+        )
     _add(found.candidates, spare)
     return found
 

@@ -1,67 +1,112 @@
-"""Reads a router's snapshot by the shape of nexus.router.v1.Snapshot, without knowing protobuf."""
+"""Between nexus.router.v1.Snapshot and the values decisions are made with. A policy goes by the names of its fields."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from nexus_routing.policy import TIERS, Policy, Rule, Scope, Tariff
-from nexus_routing.price import Price
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from nexus_routing.policy import Policy, Scope, Tariff
 from nexus_routing.table import Table
 from nexus_routing.types import Load, Model, Target
 
-__all__ = ["read_model", "read_policy", "read_snapshot", "read_target"]
+if TYPE_CHECKING:  # only their shape is needed: decisions run without protobuf
+    from nexus.router.v1 import snapshot_pb2 as pb
+    from nexus.types.v1 import model_pb2
+
+__all__ = ["read_model", "read_policy", "read_snapshot", "read_target", "write_policy"]
+
+Reader = Callable[[Any], object]
+M = TypeVar("M", bound=BaseModel)
+
+PLACES: dict[tuple[type[BaseModel], str], str] = {
+    (Policy, "overflow_to_fallbacks"): "overflow",
+    **{(Tariff, name): f"scope.{name}" for name in Scope.model_fields},
+}
+"""Where a wish stands in the contract, if not under its own name."""
 
 
-def read_snapshot(snapshot: Any) -> Table:
-    """The table of a nexus.router.v1.Snapshot, or of anything with its fields."""
-    targets = [read_target(target) for target in snapshot.targets]
-    return Table(targets, read_policy(snapshot))
+def read_snapshot(snapshot: pb.Snapshot) -> Table:
+    """The table of a snapshot."""
+    return Table([read_target(target) for target in snapshot.targets], read_policy(snapshot))
 
 
-def read_policy(snapshot: Any) -> Policy:
-    """All of a nexus.router.v1.Snapshot that is not its targets."""
-    return Policy(
-        aliases=dict(snapshot.aliases),
-        zones=dict(snapshot.zones),
-        fallbacks={name: tuple(chain.models) for name, chain in snapshot.fallbacks.items()},
-        tiers=dict(snapshot.tiers),
-        tier_order=tuple(snapshot.tier_order) or TIERS,
-        tier_drop=frozenset(snapshot.tier_drop),
-        rules=tuple([_read_rule(rule) for rule in snapshot.rules]),
-        overflow=snapshot.overflow,
-        resume=tuple(snapshot.resume),
-        hedge=dict(snapshot.hedge),
-        crossing=dict(snapshot.crossing),
-        tariffs=tuple([_read_tariff(price) for price in snapshot.prices]),
+def read_policy(snapshot: pb.Snapshot) -> Policy:
+    """All of a snapshot that is not its targets. What it leaves out keeps its default; nothing is validated."""
+    return _read(Policy, snapshot)
+
+
+def write_policy(policy: Policy, snapshot: pb.Snapshot) -> None:
+    """Puts a policy into a snapshot that has none. Raises ValueError for a wish the contract has no field for."""
+    snapshot.MergeFrom(type(snapshot)(**_fields(policy)))
+
+
+def _read(kind: type[M], message: object) -> M:
+    given: dict[str, Any] = {
+        name: (value := read(place(message))) or default or value
+        for name, place, read, default in _readers(kind)
+    }
+    return kind.model_construct(**given)
+
+
+@cache
+def _readers(kind: type[BaseModel]) -> tuple[tuple[str, Callable[[object], object], Reader, object], ...]:
+    """Of each field its name, its place, how it is read, and what it is when the message leaves it out."""
+    return tuple(
+        (name, attrgetter(_place(kind, name)), _reader(field.annotation), _default(field))
+        for name, field in kind.model_fields.items()
     )
 
 
-def _read_rule(rule: Any) -> Rule:
-    return Rule(
-        rule.name,
-        tuple(rule.models),
-        frozenset(rule.tenants),
-        only=_read_scope(rule.only),
-        never=_read_scope(rule.never),
-        zone=rule.zone,
-    )
+def _default(field: FieldInfo) -> object:
+    return "" if field.is_required() else field.get_default(call_default_factory=True)
 
 
-def _read_tariff(price: Any) -> Tariff:
-    return Tariff(Price(price.input, price.output), tuple(price.models), _read_scope(price.scope))
+def _place(kind: type[BaseModel], name: str) -> str:
+    return next((PLACES[base, name] for base in kind.__mro__ if (base, name) in PLACES), name)
 
 
-def _read_scope(scope: Any) -> Scope:
-    return Scope(
-        frozenset(scope.hosts),
-        frozenset(scope.backends),
-        frozenset(scope.kinds),
-        frozenset(scope.tiers),
-        tuple(scope.gpus),
-    )
+def _reader(annotation: object) -> Reader:
+    """How a field of that type is read."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return lambda message: _read(annotation, message)
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        each = _reader(inner[0])
+        return lambda values: tuple([each(value) for value in values])
+    if origin is dict:
+        if get_origin(inner[1]) is tuple:  # a map holds no lists: they stand in a message
+            return lambda values: {name: tuple(value.models) for name, value in values.items()}
+        return dict
+    return lambda value: value
 
 
-def read_target(target: Any) -> Target:
+def _fields(record: BaseModel) -> dict[str, Any]:
+    kind, fields = type(record), dict[str, Any]()
+    for name in kind.model_fields:
+        part, _, last = _place(kind, name).rpartition(".")
+        into = fields.setdefault(part, {}) if part else fields
+        into[last] = _written(getattr(record, name))
+    return fields
+
+
+def _written(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return _fields(value)
+    if isinstance(value, tuple):
+        return [_written(each) for each in value]
+    if isinstance(value, Mapping):
+        return {
+            name: {"models": list(each)} if isinstance(each, tuple) else each for name, each in value.items()
+        }
+    return value
+
+
+def read_target(target: pb.Target) -> Target:
     """One nexus.router.v1.Target."""
     load = target.load
     return Target(
@@ -82,7 +127,7 @@ def read_target(target: Any) -> Target:
     )
 
 
-def read_model(model: Any) -> Model:
+def read_model(model: model_pb2.Model) -> Model:
     """One nexus.types.v1.Model."""
     return Model(
         id=model.id,

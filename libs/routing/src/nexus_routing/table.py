@@ -16,7 +16,7 @@ from nexus_routing.types import Candidate, Model, Requirements, Target, capabili
 __all__ = ["Table"]
 
 LATEST = ":latest"
-NO_POLICY = Policy()
+NO_POLICY = Policy.model_construct()
 # Both grow with what callers ask for, within what the table knows; past this they are made anew each time.
 KEPT_POOLS, KEPT_STEPS = 4096, 1024
 
@@ -88,7 +88,7 @@ class Table:
     def every(self, model: str) -> list[Candidate]:
         """All that offer a resolved model, whether or not they may serve anybody."""
         offers = self.offers.get(model, ())
-        prices = self.policy.prices(model, (target for target, _ in offers))
+        prices = self.policy.prices_of(model, (target for target, _ in offers))
         return [
             _candidate(target, offer, price) for (target, offer), price in zip(offers, prices, strict=True)
         ]
@@ -115,7 +115,7 @@ class Table:
             names = own if name == asked else (*own, *policy.names(name, model))
             demand = demand_of(policy, requirements, names)
             yield Step(model, demand)
-            if demand.tier and not policy.tier_drop.isdisjoint(names):
+            if demand.tier and any(name in policy.tier_drop for name in names):
                 yield Step(model, demand._replace(tier=""))
 
     def _fold(self, name: str, operation: int) -> tuple[Group, ...]:

@@ -16,14 +16,14 @@ from nexus_gateway.admission import Admission
 from nexus_gateway.announcing import announce
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core import limits_by_model
-from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.dialects import error_body
+from nexus_gateway.dispatch import Dispatcher, RetryBudget
 from nexus_gateway.fleet import (
     Acquaintance,
     Breakers,
+    Bulkheads,
     Peers,
-    Places,
     Reachability,
-    RetryBudget,
     RoutingTable,
     SnapshotFile,
     Traffic,
@@ -31,20 +31,12 @@ from nexus_gateway.fleet import (
     keep_saved,
     start_from_saved,
 )
-from nexus_gateway.http import (
-    MIB,
-    EdgeOptions,
-    HttpServer,
-    Limits,
-    build_app,
-    local_names,
-    open_intake,
-    serve_http,
-)
+from nexus_gateway.http import MIB, EdgeOptions, HttpServer, Limits, local_names, serve_http
 from nexus_gateway.intake import body_bytes, memory_limit
 from nexus_gateway.management import Lifecycle
-from nexus_gateway.metering import requests as metering
+from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
+from nexus_gateway.routes import build_app, open_intake
 from nexus_gateway.service import InferenceServicer
 
 __all__ = ["build_pipeline", "open_gateway"]
@@ -71,7 +63,11 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     )
     intake = open_intake(options.limits)
     http = await serve_http(
-        build_app(pipeline, options, intake), settings.http_host, settings.http_port, options.limits
+        build_app(pipeline, options, intake),
+        error_body,
+        settings.http_host,
+        settings.http_port,
+        options.limits,
     )
     _advertise(mesh, http)
     ending = [mesh.spawn(_drain(mesh, http), name="http drain")]
@@ -93,7 +89,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     """The pipeline with all that feeds it, running as tasks of the mesh."""
     settings, table = mesh.settings, RoutingTable(mesh.identity.spiffe.trust_domain, mesh.denied)
     peers = Peers(mesh, settings.timeouts.connect)
-    places = Places(settings.queue.bulkhead)
+    places = Bulkheads(settings.queue.bulkhead)
     traffic = Traffic(Reachability(peers.connects, mesh.spawn), Breakers(), places)
     admission = Admission(settings.queue, table, traffic, mesh.draining)
     acquaintance = Acquaintance(peers.connects, mesh.spawn)
@@ -102,7 +98,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
     table.subscribe(traffic.retain)
     table.subscribe(admission.refresh)
     mesh.spawn(admission.drain(), name="queue drain")
-    metering.observe(table.age, lambda: len(traffic.reachability.unreachable), lambda: traffic.breakers.open)
+    observe(table.age, lambda: len(traffic.reachability.unreachable), lambda: traffic.breakers.open)
     _follow_router(mesh, table)
     return Pipeline(
         table,

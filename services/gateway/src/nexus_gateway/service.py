@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
-from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_mesh.identity import SpiffeId, caller
 
 from nexus_gateway.access import Principal
@@ -90,7 +89,7 @@ def _taken(request: Asked) -> tuple[inference_pb2.Envelope, bytes]:
 
 
 def _check(
-    envelope: inference_pb2.Envelope, principal: Principal, parsed: dict[str, Any], size: int, *, stream: bool
+    envelope: inference_pb2.Envelope, principal: Principal, parsed: JsonObject, size: int, *, stream: bool
 ) -> InferenceRequest:
     """The request an HTTP client would have made, but for what the envelope says in its own fields."""
     request = check_request(

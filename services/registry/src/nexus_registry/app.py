@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from nexus_mesh.identity import role_server_name
 from nexus_mesh.process import Mesh, Servicer
@@ -14,6 +15,7 @@ from nexus_registry import metrics
 from nexus_registry.config import RegistrySettings
 from nexus_registry.denied_rows import DeniedRows
 from nexus_registry.directory import Directory
+from nexus_registry.instances import INSTANCES
 from nexus_registry.service import RegistryServicer
 from nexus_registry.store import Store
 from nexus_registry.table import Table
@@ -26,9 +28,14 @@ async def open_registry(mesh: Mesh[RegistrySettings]) -> AsyncIterator[Sequence[
     etcd_name = role_server_name("etcd", identity.spiffe.trust_domain)
     guard = RowGuard(identity.spiffe.trust_domain, "etcd")
     store = Store(
-        settings.etcd_endpoints, identity.channel_credentials, settings.lease_ttl, guard.admits, etcd_name
+        INSTANCES,
+        settings.etcd_endpoints,
+        identity.channel_credentials,
+        settings.lease_ttl,
+        guard.admits,
+        etcd_name,
     )
-    table = Table()
+    table = Table(INSTANCES)
     reserved = frozenset(settings.etcd_endpoints)
     directory = Directory(table, store, settings.lease_ttl + settings.grace, reserved)
     following = mesh.spawn(store.follow(DeniedRows(directory, mesh.denied)), name="etcd watch")
@@ -44,5 +51,5 @@ async def open_registry(mesh: Mesh[RegistrySettings]) -> AsyncIterator[Sequence[
         await store.close()
 
 
-def _refresh(mesh: Mesh[RegistrySettings], store: Store) -> None:
+def _refresh(mesh: Mesh[RegistrySettings], store: Store[Instance]) -> None:
     mesh.spawn(store.refresh(), name="etcd reconnection")

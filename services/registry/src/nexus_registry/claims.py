@@ -21,16 +21,16 @@ class ClaimsGuard:
     """Cuts statuses down; says so in the backend's `state_reason`, and once per change in the log."""
 
     def __init__(self) -> None:
-        self._told: dict[str, list[str]] = {}
+        self._reported: dict[str, list[str]] = {}
 
     def enforce(self, caller: Caller, status: Status) -> None:
         """Drops models it may not offer, moves backends that claim too good a place. Changes `status`."""
         if caller.claims == UNLIMITED:
             return
-        done = [told for backend in status.backends for told in _hold(backend, caller.claims)]
-        if done and done != self._told.get(caller.spiffe.instance_id):
+        done = [line for backend in status.backends for line in _hold(backend, caller.claims)]
+        if done and done != self._reported.get(caller.spiffe.instance_id):
             log.warning("claims cut down", identity=str(caller.spiffe), done=done)
-        self._told[caller.spiffe.instance_id] = done
+        self._reported[caller.spiffe.instance_id] = done
 
 
 def _hold(backend: Backend, claims: Claims) -> list[str]:
@@ -38,7 +38,7 @@ def _hold(backend: Backend, claims: Claims) -> list[str]:
     if done:
         reasons = [backend.state_reason, *done] if backend.state_reason else done
         backend.state_reason = "; ".join(reasons)[:REASON]
-    return [f"{backend.name}: {told}" for told in done]
+    return [f"{backend.name}: {what}" for what in done]
 
 
 def _hold_models(backend: Backend, claims: Claims) -> list[str]:

@@ -24,19 +24,19 @@ log = logger("registry")
 class Keeper(Protocol):
     """Writes the rows of this registry to the store, in the background."""
 
-    def keep(self, instance: Instance) -> None:
+    def keep(self, instance: Instance, /) -> None:
         """The row is new or changed."""
         ...
 
-    def restore(self, instance: Instance, revision: int) -> None:
+    def restore(self, instance: Instance, revision: int, /) -> None:
         """At this store revision somebody deleted or overwrote the row; write it again if ours is older."""
         ...
 
-    def drop(self, instance_id: str) -> None:
+    def drop(self, instance_id: str, /) -> None:
         """The row is not ours any more; take what we wrote away."""
         ...
 
-    def erase(self, instance_id: str) -> None:
+    def erase(self, instance_id: str, /) -> None:
         """Remove a row that another registry, or this one in an earlier life, wrote."""
         ...
 
@@ -48,7 +48,7 @@ class Directory:
     """
 
     def __init__(
-        self, table: Table, keeper: Keeper, lifetime: float, reserved: frozenset[str] = frozenset()
+        self, table: Table[Instance], keeper: Keeper, lifetime: float, reserved: frozenset[str] = frozenset()
     ) -> None:
         self._table = table
         self._keeper = keeper

@@ -1,45 +1,49 @@
-"""Small questions about an instance, and how it is spelled in the store."""
+"""Instances: what kind of row they are, small questions about one, and how a watch of them is spelled."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from google.protobuf.message import DecodeError
 from nexus.registry.v1.instance_pb2 import Instance
+from nexus.registry.v1.registry_pb2 import Synced, WatchResponse
 
-PREFIX = b"/nexus/v1/instances/"
+from nexus_registry.kind import Kind
+from nexus_registry.table import Marker, Step
 
-
-def key_of(instance_id: str) -> bytes:
-    return PREFIX + instance_id.encode()
-
-
-def id_of(key: bytes) -> str:
-    """The instance a key under PREFIX belongs to; bytes that are no text are replaced and match nothing."""
-    return key.removeprefix(PREFIX).decode(errors="replace")
+__all__ = ["INSTANCES", "message", "newer", "same_registration", "with_connected"]
 
 
-def decode(key: bytes, value: bytes) -> Instance | None:
-    """The instance stored under a key; None if the value is not one, or not this key's."""
-    try:
-        instance = Instance.FromString(value)
-    except DecodeError:
-        return None
-    return instance if instance.id == id_of(key) else None
+def _urgent(instance: Instance) -> object:
+    """Everything but load and models."""
+    backends = tuple((backend.name, backend.state) for backend in instance.status.backends)
+    return instance.connected, instance.address, instance.status.state, backends
+
+
+INSTANCES = Kind(
+    name="instance",
+    message=Instance,
+    prefix=b"/nexus/v1/instances/",
+    id_of=lambda instance: instance.id,
+    urgent=_urgent,
+    # The row of one we lost is written only over our own last write: another registry may have it by now.
+    owned=lambda instance: instance.connected,
+)
+
+
+def message(epoch: str, step: Step[Instance]) -> WatchResponse:
+    """A step of a watch."""
+    if isinstance(step, Marker):
+        marker = Synced(stale_seconds=step.stale_seconds)
+        return WatchResponse(epoch=epoch, revision=step.revision, synced=marker)
+    if step.row is None:
+        return WatchResponse(epoch=epoch, revision=step.revision, delete=step.id)
+    return WatchResponse(epoch=epoch, revision=step.revision, put=step.row)
 
 
 def with_connected(instance: Instance, connected: bool) -> Instance:
-    """A copy; instances in the table are never changed in place, because watchers still hold them."""
+    """A copy."""
     copy = Instance()
     copy.CopyFrom(instance)
     copy.connected = connected
     return copy
-
-
-def health(instance: Instance) -> tuple[Any, ...]:
-    """What others must learn of without delay; everything else (load, models) may wait a little."""
-    backends = tuple((backend.name, backend.state) for backend in instance.status.backends)
-    return instance.connected, instance.address, instance.status.state, backends
 
 
 def same_registration(one: Instance, other: Instance) -> bool:

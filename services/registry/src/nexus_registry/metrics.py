@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from nexus.registry.v1.instance_pb2 import Instance
 from prometheus_client import Counter, Gauge
 
 from nexus_registry.table import Table
@@ -15,7 +16,7 @@ WRITES = Counter("nexus_registry_etcd_writes_total", "Rows written to etcd.", ["
 LEASES_LOST = Counter("nexus_registry_etcd_leases_lost_total", "Leases that ended without being revoked.")
 
 
-def observe(table: Table, stale_seconds: Callable[[], int]) -> None:
+def observe(table: Table[Instance], stale_seconds: Callable[[], int]) -> None:
     """Read these whenever somebody looks."""
     INSTANCES.set_function(lambda: len(table))
     WATCHERS.set_function(lambda: table.watchers)

@@ -18,12 +18,12 @@ from nexus_mesh.rows import fitted
 from nexus_registry.claims import ClaimsGuard
 from nexus_registry.config import RegistrySettings
 from nexus_registry.directory import Directory
+from nexus_registry.instances import INSTANCES, message
 from nexus_registry.limits import check_port, check_version
 from nexus_registry.pages import page
 from nexus_registry.peer import join_address, peer_host
 from nexus_registry.store import Store
-from nexus_registry.table import Table
-from nexus_registry.watch import watch
+from nexus_registry.table import Table, watch
 
 SILENT_INTERVALS = 3
 
@@ -34,8 +34,8 @@ class RegistryServicer(RegistryServiceServicer):
     def __init__(
         self,
         directory: Directory,
-        table: Table,
-        store: Store,
+        table: Table[Instance],
+        store: Store[Instance],
         settings: RegistrySettings,
         draining: asyncio.Event,
     ) -> None:
@@ -88,11 +88,12 @@ class RegistryServicer(RegistryServiceServicer):
         await self._loaded()
         steps = watch(self._table, request.epoch, request.revision, self._store.stale_seconds)
         async for step in steps:
-            yield step
+            yield message(self._table.epoch, step)
 
     async def List(self, request: pb.ListRequest, context: grpc.aio.ServicerContext) -> pb.ListResponse:
         await self._loaded()
-        rows, token = page(self._table.instances(), request.role, request.page_size, request.page_token)
+        wanted = (row for row in self._table.rows() if request.role in ("", row.role))
+        rows, token = page(wanted, INSTANCES.id_of, request.role, request.page_size, request.page_token)
         return pb.ListResponse(instances=rows, next_page_token=token)
 
     async def Deregister(

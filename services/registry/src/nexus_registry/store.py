@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from nexus.registry.v1.instance_pb2 import Instance
+from google.protobuf.message import Message
 from nexus_mesh.core import logger
 
 from nexus_registry.etcd import (
@@ -20,23 +20,26 @@ from nexus_registry.etcd import (
     Snapshot,
 )
 from nexus_registry.etcd.cluster import Credentials
-from nexus_registry.instances import PREFIX, decode, id_of, key_of
+from nexus_registry.kind import Kind, Row
 from nexus_registry.metrics import LEASES_LOST
 from nexus_registry.writer import RowWriter
 
 log = logger("registry.store")
 
 
-class Rows(Protocol):
+Told = TypeVar("Told", bound=Message, contravariant=True)
+
+
+class Rows(Protocol[Told]):
     """Who wants to know what the store holds."""
 
-    def stored(self, instance: Instance, revision: int) -> None: ...
+    def stored(self, row: Told, revision: int, /) -> None: ...
 
-    def unstored(self, instance_id: str, revision: int) -> None: ...
+    def unstored(self, row_id: str, revision: int, /) -> None: ...
 
 
-class Store:
-    """A Keeper. What it promises is done in tasks of its own, until `close`.
+class Store(Generic[Row]):
+    """The rows of a kind in etcd: a `directory.Keeper`. What it promises is done in tasks of its own, until `close`.
 
     `endpoints`, `credentials` and `server_name` as for EtcdClient; `lease_ttl` in seconds. `admits` tells which rows
     follow from an identity; the others are as if they were not there.
@@ -44,18 +47,20 @@ class Store:
 
     def __init__(
         self,
+        kind: Kind[Row],
         endpoints: Sequence[str],
         credentials: Credentials,
         lease_ttl: int,
-        admits: Callable[[Instance], bool],
+        admits: Callable[[Row], bool],
         server_name: str | None = None,
     ) -> None:
+        self._kind = kind
         self._etcd = EtcdClient(
             endpoints, credentials, server_name=server_name, on_lease_lost=self._lease_lost
         )
         self._ttl = lease_ttl
         self._admits = admits
-        self._writers: dict[str, RowWriter] = {}
+        self._writers: dict[str, RowWriter[Row]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[None]] = set()
         self._watch: PrefixWatch | None = None
@@ -67,9 +72,9 @@ class Store:
             return 0
         return int(self._watch.silence)
 
-    async def follow(self, rows: Rows) -> None:
+    async def follow(self, rows: Rows[Row]) -> None:
         """Hands on the store's rows and their changes; returns only when the client is closed."""
-        async with self._etcd.watch_prefix(PREFIX) as watch:
+        async with self._etcd.watch_prefix(self._kind.prefix) as watch:
             self._watch = watch
             async for update in watch:
                 if isinstance(update, Snapshot):
@@ -79,27 +84,28 @@ class Store:
                 for change in update.changes:
                     self._apply(rows, change)
 
-    def keep(self, instance: Instance) -> None:
-        writer = self._writers.get(instance.id)
+    def keep(self, row: Row) -> None:
+        row_id = self._kind.id_of(row)
+        writer = self._writers.get(row_id)
         if writer is not None:
-            writer.offer(instance)
+            writer.offer(row)
             return
-        writer = RowWriter(self._etcd, instance, self._ttl)
-        self._writers[instance.id] = writer
-        self._tasks[instance.id] = asyncio.create_task(writer.run(), name=f"row {instance.id}")
+        writer = RowWriter(self._kind, self._etcd, row, self._ttl)
+        self._writers[row_id] = writer
+        self._tasks[row_id] = asyncio.create_task(writer.run(), name=f"row {row_id}")
 
-    def restore(self, instance: Instance, revision: int) -> None:
-        writer = self._writers.get(instance.id)
+    def restore(self, row: Row, revision: int) -> None:
+        writer = self._writers.get(self._kind.id_of(row))
         if writer is not None:
             writer.restore(revision)
 
-    def drop(self, instance_id: str) -> None:
-        writer, task = self._writers.pop(instance_id), self._tasks.pop(instance_id)
+    def drop(self, row_id: str) -> None:
+        writer, task = self._writers.pop(row_id), self._tasks.pop(row_id)
         task.cancel()
         self._chore(self._retire(writer, task))
 
-    def erase(self, instance_id: str) -> None:
-        self._chore(self._delete(instance_id))
+    def erase(self, row_id: str) -> None:
+        self._chore(self._delete(row_id))
 
     async def refresh(self) -> None:
         """Move to a connection made with the newest credentials."""
@@ -121,38 +127,38 @@ class Store:
         for writer in self._writers.values():
             writer.lost(lease)
 
-    def _put_all(self, rows: Rows, items: Iterable[KeyValue]) -> None:
+    def _put_all(self, rows: Rows[Row], items: Iterable[KeyValue]) -> None:
         for item in items:
             self._put(rows, item)
 
-    def _apply(self, rows: Rows, change: Put | Delete) -> None:
+    def _apply(self, rows: Rows[Row], change: Put | Delete) -> None:
         if isinstance(change, Put):
             self._put(rows, change.item)
         else:
-            rows.unstored(id_of(change.key), change.mod_revision)
+            rows.unstored(self._kind.id_in(change.key), change.mod_revision)
 
-    def _put(self, rows: Rows, item: KeyValue) -> None:
-        instance = decode(item.key, item.value)
-        if instance is None:
-            log.error("row in etcd is not an instance", key=repr(item.key)[:256])
-        elif self._admits(instance):
-            rows.stored(instance, item.mod_revision)
+    def _put(self, rows: Rows[Row], item: KeyValue) -> None:
+        row = self._kind.decode(item.key, item.value)
+        if row is None:
+            log.error("row in etcd is not one of its kind", kind=self._kind.name, key=repr(item.key)[:256])
+        elif self._admits(row):
+            rows.stored(row, item.mod_revision)
             return
         # Whatever stood there is gone: who registered it here writes it again.
-        rows.unstored(id_of(item.key), item.mod_revision)
+        rows.unstored(self._kind.id_in(item.key), item.mod_revision)
 
     def _chore(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
-    async def _retire(self, writer: RowWriter, task: asyncio.Task[None]) -> None:
+    async def _retire(self, writer: RowWriter[Row], task: asyncio.Task[None]) -> None:
         # A write in flight must be over before the lease goes, or it would come after.
         await asyncio.gather(task, return_exceptions=True)
         await writer.revoke()
 
-    async def _delete(self, instance_id: str) -> None:
+    async def _delete(self, row_id: str) -> None:
         try:
-            await self._etcd.delete(key_of(instance_id))
+            await self._etcd.delete(self._kind.key(row_id))
         except EtcdError as error:
-            log.warning("row not deleted from etcd", instance=instance_id, reason=str(error))
+            log.warning("row not deleted from etcd", kind=self._kind.name, id=row_id, reason=str(error))

@@ -1,15 +1,15 @@
-"""Keeps one instance's row in etcd, under a lease, for as long as it takes."""
+"""Keeps one row in etcd, under a lease, for as long as it takes."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Generic
 
-from nexus.registry.v1.instance_pb2 import Instance
 from nexus_mesh.core import logger
 
 from nexus_registry.etcd import EtcdClient, EtcdError, Lease, LeaseGoneError, put_op, unchanged
-from nexus_registry.instances import health, key_of
+from nexus_registry.kind import Kind, Row
 from nexus_registry.metrics import WRITES
 
 LEAST_INTERVAL = 0.5
@@ -20,17 +20,17 @@ LONGEST_RETRY = 5.0
 log = logger("registry.writer")
 
 
-class RowWriter:
+class RowWriter(Generic[Row]):
     """Writes the newest state it was given; states that were overtaken meanwhile are never written.
 
-    A connected instance's row is ours and overwrites what is there. The row of one we lost is written only
-    over our own last write: whoever took the instance over meanwhile keeps it.
+    A row that its kind calls owned overwrites what is there; another one only what we wrote ourselves.
     """
 
-    def __init__(self, etcd: EtcdClient, instance: Instance, ttl: int) -> None:
+    def __init__(self, kind: Kind[Row], etcd: EtcdClient, row: Row, ttl: int) -> None:
+        self._kind = kind
         self._etcd = etcd
         self._ttl = ttl
-        self._instance = instance
+        self._row = row
         self._lease: Lease | None = None
         self._revision = 0
         self._dirty = asyncio.Event()
@@ -38,11 +38,11 @@ class RowWriter:
         self._dirty.set()
         self._urgent.set()
 
-    def offer(self, instance: Instance) -> None:
+    def offer(self, row: Row) -> None:
         """Write this soon: at once if others must know, else with what follows within half a second."""
-        if health(instance) != health(self._instance):
+        if self._kind.urgent(row) != self._kind.urgent(self._row):
             self._urgent.set()
-        self._instance = instance
+        self._row = row
         self._dirty.set()
 
     def restore(self, revision: int) -> None:
@@ -64,7 +64,12 @@ class RowWriter:
             except EtcdError as error:
                 WRITES.labels("failed").inc()
                 if retry == FIRST_RETRY:
-                    log.warning("row not written to etcd", instance=self._instance.id, reason=str(error))
+                    log.warning(
+                        "row not written to etcd",
+                        kind=self._kind.name,
+                        id=self._kind.id_of(self._row),
+                        reason=str(error),
+                    )
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, LONGEST_RETRY)
                 self._rewrite()
@@ -92,12 +97,12 @@ class RowWriter:
         self._urgent.clear()
 
     async def _write(self) -> None:
-        instance = self._instance
+        row = self._row
         if self._lease is None or self._lease.lost.is_set():
             self._lease = await self._etcd.leases.grant(self._ttl)
-        key, value = key_of(instance.id), instance.SerializeToString(deterministic=True)
+        key, value = self._kind.key(self._kind.id_of(row)), self._kind.encode(row)
         try:
-            if instance.connected:
+            if self._kind.owned(row):
                 self._revision = await self._etcd.put(key, value, self._lease.id)
                 return
             put = put_op(key, value, self._lease.id)

@@ -15,15 +15,12 @@ from nexus_mesh.process import Mesh, Servicer
 from nexus_mesh.rows import RowGuard
 from nexus_mesh.rpc import Method
 
-from nexus_router.compiling import compile_snapshot
+from nexus_router.compiling import compile_snapshot, prove
 from nexus_router.config import RouterSettings
 from nexus_router.health import Health
 from nexus_router.metrics import REGISTRY_CONNECTED
 from nexus_router.mirror import Effect, Mirror
-from nexus_router.policy.files import RevisionFiles
-from nexus_router.policy.policies import Policies
-from nexus_router.policy.proof import prove
-from nexus_router.policy.shelf import Shelf
+from nexus_router.policy import Policies, PolicyStore, RevisionFiles
 from nexus_router.publisher import Publisher
 from nexus_router.service import PolicyServicer, RouterServicer
 
@@ -48,8 +45,8 @@ async def _policies(settings: RouterSettings) -> AsyncIterator[Policies]:
     """The stored policy, which this process alone works with."""
     private_folder(settings.policy_folder)
     with exclusive(settings.policy_folder, "router"):
-        shelf = Shelf(RevisionFiles(settings.policy_folder), settings.routing, prove)
-        policies = Policies(shelf)
+        store = PolicyStore(RevisionFiles(settings.policy_folder), settings.routing, prove)
+        policies = Policies(store)
         await policies.open()
         try:
             yield policies
@@ -65,9 +62,9 @@ def _publisher(mesh: Mesh[RouterSettings], policies: Policies) -> Publisher:
     def compile_now() -> tuple[Snapshot, float | None]:
         now = asyncio.get_running_loop().time()
         moments = [mirror.expire(now)]
-        policy = policies.current
-        snapshot = compile_snapshot(mirror.instances.values(), policy.routing, health, now)
-        snapshot.policy_revision = policy.number
+        revision = policies.current
+        snapshot = compile_snapshot(mirror.instances.values(), revision.policy, health, now)
+        snapshot.policy_revision = revision.number
         health.forget(mirror.instances, now)
         moments.append(health.next_due())
         return snapshot, min((moment for moment in moments if moment is not None), default=None)

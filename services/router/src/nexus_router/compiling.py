@@ -1,13 +1,13 @@
-"""Instances and settings in, targets out. Pure but for the verdicts, which `Health` remembers."""
+"""Instances and policy in, targets out. Pure but for the verdicts, which `Health` remembers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from nexus.registry.v1 import instance_pb2 as registry
-from nexus.router.v1.snapshot_pb2 import Fallbacks, Snapshot, Target
+from nexus.router.v1.snapshot_pb2 import Snapshot, Target
+from nexus_routing import Policy, read_snapshot, write_policy
 
-from nexus_router.config import RoutingSettings
 from nexus_router.health import Health
 
 DEFAULT_PRIORITY = 50
@@ -22,7 +22,7 @@ INSTANCE_REASONS = {
 
 
 def compile_snapshot(
-    instances: Iterable[registry.Instance], routing: RoutingSettings, health: Health, now: float
+    instances: Iterable[registry.Instance], policy: Policy, health: Health, now: float
 ) -> Snapshot:
     """A snapshot without version and time: every backend of every adapter, by id, and the operator's policy."""
     targets = [
@@ -33,21 +33,18 @@ def compile_snapshot(
     ]
     targets.sort(key=lambda target: target.id)
     _use_the_only_ones(targets, health)
-    return Snapshot(
-        targets=targets,
-        aliases=routing.aliases,
-        zones=routing.zones,
-        fallbacks={model: Fallbacks(models=chain) for model, chain in routing.fallbacks.items()},
-        overflow=routing.overflow_to_fallbacks,
-        crossing=routing.crossing,
-        tiers=routing.tiers,
-        tier_order=routing.tier_order,
-        tier_drop=routing.tier_drop,
-        resume=routing.resume,
-        hedge=routing.hedge,
-        rules=[rule.message() for rule in routing.rules],
-        prices=[price.message() for price in routing.prices],
-    )
+    snapshot = Snapshot(targets=targets)
+    write_policy(policy, snapshot)
+    return snapshot
+
+
+def prove(policy: Policy) -> None:
+    """Compiles it for an empty mesh and reads it as gateways do: what does not get through must never be in force.
+
+    Raises whatever they raise.
+    """
+    snapshot = compile_snapshot((), policy, Health(), 0.0)
+    read_snapshot(snapshot.FromString(snapshot.SerializeToString()))
 
 
 def _use_the_only_ones(targets: Iterable[Target], health: Health) -> None:

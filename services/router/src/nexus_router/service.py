@@ -12,10 +12,7 @@ from nexus.router.v1.router_pb2_grpc import RouterServiceServicer
 from nexus_mesh.identity import caller
 
 from nexus_router.explaining import explain_on
-from nexus_router.policy import convert
-from nexus_router.policy.pages import page
-from nexus_router.policy.policies import Policies
-from nexus_router.policy.text import fingerprint
+from nexus_router.policy import Policies, convert, fingerprint
 from nexus_router.publisher import Publisher
 
 Context = grpc.aio.ServicerContext
@@ -46,13 +43,13 @@ class PolicyServicer(PolicyServiceServicer):
     async def GetPolicy(
         self, request: policy_pb2.GetPolicyRequest, context: Context
     ) -> policy_pb2.GetPolicyResponse:
-        policy = await self._policies.get(request.revision if request.HasField("revision") else None)
+        revision = await self._policies.get(request.revision if request.HasField("revision") else None)
         problem = await self._policies.problem()
         current = self._policies.current
         return policy_pb2.GetPolicyResponse(
-            policy=convert.policy(policy, in_force=policy is current),
+            policy=convert.policy(revision, in_force=revision is current),
             revision_in_force=current.number,
-            differs_from_file=fingerprint(policy.routing) != fingerprint(self._policies.base.routing),
+            differs_from_file=fingerprint(revision.policy) != fingerprint(self._policies.base.policy),
             problem=problem,
         )
 
@@ -60,15 +57,15 @@ class PolicyServicer(PolicyServiceServicer):
         self, request: policy_pb2.SetPolicyRequest, context: Context
     ) -> policy_pb2.SetPolicyResponse:
         if request.validate_only:
-            policy = await self._policies.check(request.json, request.etag, request.comment)
-            return policy_pb2.SetPolicyResponse(policy=convert.checked(policy))
-        policy = await self._policies.set(request.json, request.etag, request.comment, _author())
-        return policy_pb2.SetPolicyResponse(policy=convert.policy(policy, in_force=True))
+            revision = await self._policies.check(request.json, request.etag, request.comment)
+            return policy_pb2.SetPolicyResponse(policy=convert.checked(revision))
+        revision = await self._policies.set(request.json, request.etag, request.comment, _author())
+        return policy_pb2.SetPolicyResponse(policy=convert.policy(revision, in_force=True))
 
     async def ListRevisions(
         self, request: policy_pb2.ListRevisionsRequest, context: Context
     ) -> policy_pb2.ListRevisionsResponse:
-        rows, more = page(await self._policies.history(), request.page_size, request.page_token)
+        rows, more = convert.page(await self._policies.history(), request.page_size, request.page_token)
         revisions = [convert.revision(number, entry) for number, entry in rows]
         return policy_pb2.ListRevisionsResponse(revisions=revisions, next_page_token=more)
 
@@ -76,14 +73,14 @@ class PolicyServicer(PolicyServiceServicer):
         self, request: policy_pb2.RollbackPolicyRequest, context: Context
     ) -> policy_pb2.RollbackPolicyResponse:
         number = request.revision if request.HasField("revision") else None
-        policy = await self._policies.rollback(number, request.etag, request.comment, _author())
-        return policy_pb2.RollbackPolicyResponse(policy=convert.policy(policy, in_force=True))
+        revision = await self._policies.rollback(number, request.etag, request.comment, _author())
+        return policy_pb2.RollbackPolicyResponse(policy=convert.policy(revision, in_force=True))
 
     async def ResetPolicy(
         self, request: policy_pb2.ResetPolicyRequest, context: Context
     ) -> policy_pb2.ResetPolicyResponse:
-        policy = await self._policies.reset(request.etag, request.comment, _author())
-        return policy_pb2.ResetPolicyResponse(policy=convert.policy(policy, in_force=True))
+        revision = await self._policies.reset(request.etag, request.comment, _author())
+        return policy_pb2.ResetPolicyResponse(policy=convert.policy(revision, in_force=True))
 
 
 def _author() -> str:

@@ -7,6 +7,7 @@ from nexus_mesh.core.backoff import Backoff
 from nexus_mesh.core.errors import UNREACHED, ConfigError, MeshError, Reason
 from nexus_mesh.core.exclusive import exclusive
 from nexus_mesh.core.files import create_private, guard_process, private_folder, remove_parts, write_private
+from nexus_mesh.core.json import JsonArray, JsonObject
 from nexus_mesh.core.telemetry import logger, new_request_id, set_request_id
 from nexus_mesh.core.turns import Turns, at_once
 from nexus_mesh.core.version import VERSION
@@ -17,6 +18,8 @@ __all__ = [
     "WILDCARDS",
     "Backoff",
     "ConfigError",
+    "JsonArray",
+    "JsonObject",
     "MeshError",
     "Reason",
     "Turns",

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -118,11 +118,11 @@ class HandlerTable:
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             field = "stream_stream" if handler.request_streaming else "unary_stream"
-            wrapped = self._stream(method, inner)
+            wrapped = self._stream(method, _served(method, inner))
         else:
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             field = "stream_unary" if handler.request_streaming else "unary_unary"
-            wrapped = self._unary(method, inner)
+            wrapped = self._unary(method, _served(method, inner))
         return Handler(handler, field, wrapped)
 
     def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -188,6 +188,21 @@ class HandlerTable:
                 error = None  # its traceback holds this frame, and that what was asked
 
         return handle
+
+
+def _served(method: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """The behaviour, or an honest refusal where a servicer has only what generated code gave it."""
+    if not inner.__module__.endswith("_pb2_grpc"):
+        return inner
+
+    async def absent(*_: object) -> NoReturn:
+        raise MeshError(
+            Reason.CAPABILITY_MISSING,
+            f"This service does not offer {method.rpartition('/')[2]} yet.",
+            metadata={"method": method},
+        )
+
+    return absent
 
 
 def _as_mesh_error(failure: Exception, method: str) -> MeshError:

@@ -17,6 +17,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.inference.v1.InferenceService/Complete": CONTROL_READERS,
     "/nexus.inference.v1.InferenceService/Stream": CONTROL_READERS,
     "/nexus.inference.v1.InferenceService/CountTokens": CONTROL_READERS,
+    "/nexus.inference.v1.InferenceService/Upload": CONTROL_READERS,
     "/nexus.mesh.v1.TunnelService/Open": CONTROL_READERS,
     "/nexus.catalog.v1.CatalogService/ListModels": TABLE_READERS,
     "/nexus.lifecycle.v1.LifecycleService/Load": CONTROL_READERS,

@@ -4,7 +4,7 @@ from nexus_gateway.core.context_length import reword
 from nexus_gateway.core.estimating import estimate, room
 from nexus_gateway.core.limits import limits_by_model
 from nexus_gateway.core.packed import LARGE
-from nexus_gateway.core.passage import Passage
+from nexus_gateway.core.passage import CANDIDATES, Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.prompt_bytes import LEAST_BYTES
 from nexus_gateway.core.refusals import HOSTS, refuse
@@ -12,6 +12,7 @@ from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.core.tenants import NOBODY, Tenant, tenant_of
 
 __all__ = [
+    "CANDIDATES",
     "HOSTS",
     "LARGE",
     "LEAST_BYTES",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from google.protobuf.message import Message
 from nexus.inference.v1 import inference_pb2
+from nexus_mesh.core import JsonObject
 
 from nexus_gateway.core.prompt_bytes import prompt_bytes
 from nexus_gateway.core.prompt_head import affinity
@@ -31,7 +30,7 @@ class Packed:
 
     __slots__ = ("_message", "_start", "affinity", "outline", "prompt_bytes")
 
-    def __init__(self, operation: int, body: dict[str, Any]) -> None:
+    def __init__(self, operation: int, body: JsonObject) -> None:
         self.affinity = affinity(body)
         self.outline = outline(body)
         self.prompt_bytes = prompt_bytes(operation, body)
@@ -39,7 +38,7 @@ class Packed:
         self._message = encode({key: value for key, value in body.items() if key != "model"})
         self._start = 1
 
-    def read(self, model: str) -> dict[str, Any]:
+    def read(self, model: str) -> JsonObject:
         """The body once more. Let go of it soon."""
         return {**decode(b"{" + self._message[self._start :]), "model": model}
 
@@ -57,7 +56,7 @@ class Packed:
         return self._message
 
 
-def outline(body: dict[str, Any]) -> dict[str, Any]:
+def outline(body: JsonObject) -> JsonObject:
     """A body's parameters without what may be long: of that it says whether there is any, of options their names."""
     short = {name: value if type(value) in SHORT else bool(value) for name, value in body.items()}
     if isinstance(options := body.get("options"), dict):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import JsonObject, MeshError
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Candidate, Plan, Requirements, Table
 
+from nexus_gateway.core.prompt_bytes import LEAST_BYTES
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.core.tenants import Tenant, tenant_of
 
-__all__ = ["Passage"]
+__all__ = ["CANDIDATES", "Passage"]
 
+CANDIDATES = 5
+"""That are planned, more than are asked: of those that are left when one fails, some may have failed since."""
 Signed = inference_pb2.CompleteResponse | inference_pb2.StreamResponse | inference_pb2.CountTokensResponse
 
 encode = msgspec.json.Encoder().encode
@@ -62,14 +64,14 @@ class Passage:
     """Id of the candidate that was."""
     error: MeshError | None = None
     finished: bool = False
-    continued: dict[str, Any] | None = None
+    continued: JsonObject | None = None
     """The body that goes on with a cut answer, once it has been."""
     resuming: bool = False
     """Whether it is a cut answer that is asked for, its rest or all of it again."""
     resumed: int = 0
     """How often that was done."""
     _bodies: dict[str, str] = field(default_factory=dict)
-    _written: dict[str, Any] | None = None
+    _written: JsonObject | None = None
 
     def body_for(self, model: str) -> str:
         """What travels on, JSON text: under the name of the model that is to answer, not an alias."""
@@ -98,6 +100,14 @@ class Passage:
     def left(self) -> float:
         """Seconds left of the total time, at least 0."""
         return max(0.0, self.started + self.limits.total - time.monotonic())
+
+    @property
+    def may_be_too_long(self) -> bool:
+        """Whether the prompt may not fit the first candidate. One comparison for all that are not long."""
+        fitting = LEAST_BYTES * self.chosen.candidates[0].model.context_tokens
+        if not fitting or 0 < self.request.size <= fitting:
+            return False
+        return self.request.prompt_bytes.at_once > fitting
 
     def sign(self, answer: Signed) -> None:
         """Writes down who answered: the model by the adapter's word, everything else as we know it ourselves."""

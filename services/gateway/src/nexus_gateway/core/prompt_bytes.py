@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonObject
 
 __all__ = ["LEAST_BYTES", "USUAL_BYTES", "PromptBytes", "prompt_bytes"]
 
@@ -24,7 +25,7 @@ class PromptBytes:
     at_once: int
 
 
-def prompt_bytes(operation: int, body: dict[str, Any]) -> PromptBytes:
+def prompt_bytes(operation: int, body: JsonObject) -> PromptBytes:
     """Pictures and sounds left out; a token id is as many as a token has usually, or at least."""
     if operation == model_pb2.OPERATION_CHAT:
         given = [body.get("messages"), body.get("tools")]

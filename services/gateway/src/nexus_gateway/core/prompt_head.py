@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
 from zlib import crc32
+
+from nexus_mesh.core import JsonObject
 
 __all__ = ["affinity"]
 
@@ -11,7 +12,7 @@ LEAST, MOST = 512, 2048
 """Characters. What is shorter is read again in no time; what follows does not tell conversations apart better."""
 
 
-def affinity(body: dict[str, Any]) -> int:
+def affinity(body: JsonObject) -> int:
     """Equal for requests whose prompts begin alike, as in the turns of one conversation; 0 for short prompts."""
     messages = body.get("messages")
     text = _head(messages) if messages else body.get("prompt")
@@ -20,7 +21,7 @@ def affinity(body: dict[str, Any]) -> int:
     return crc32(text[:MOST].encode("utf-8", "surrogatepass")) or 1
 
 
-def _head(messages: list[dict[str, Any]]) -> str:
+def _head(messages: list[JsonObject]) -> str:
     """The texts up to the first user's message, and that one."""
     head = ""
     for message in messages:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nexus_mesh.core import JsonObject
+
 from nexus_gateway.access import Principal
 from nexus_gateway.core.packed import LARGE, Packed
 from nexus_gateway.core.priority import Priority
@@ -24,7 +26,7 @@ class InferenceRequest:
     """A value of nexus.types.v1.Operation."""
     model: str
     """As the client named it."""
-    body: dict[str, Any]
+    body: JsonObject
     stream: bool
     include_usage: bool
     needs: frozenset[int]
@@ -76,7 +78,7 @@ class InferenceRequest:
         return False
 
     @property
-    def outline(self) -> Mapping[str, Any]:
+    def outline(self) -> JsonObject:
         """The body's parameters, at no cost: of a large one's lists, maps and texts only whether there is any."""
         return self.body if self.packed is None else self.packed.outline
 

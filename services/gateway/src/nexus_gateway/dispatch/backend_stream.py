@@ -2,23 +2,91 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import cast
 
+import msgspec
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_mesh.rpc import Peer, StreamCall
 from nexus_routing import Candidate
 
 from nexus_gateway.core import Passage
-from nexus_gateway.dispatch.content import has_content
-from nexus_gateway.dispatch.failures import told
-from nexus_gateway.dispatch.watchdog import Watchdog
-from nexus_gateway.fleet import STREAM, Ride, connecting
+from nexus_gateway.dispatch.attempts import STREAM, told
+from nexus_gateway.fleet import Ride, connecting
 
-__all__ = ["BackendStream"]
+__all__ = ["BackendStream", "Watchdog", "has_content"]
+
+
+class Watchdog:
+    """Barks once, if a wait that was announced lasts longer than its limit. Must be closed."""
+
+    __slots__ = ("_bark", "_due", "_loop", "_timer", "expired")
+
+    def __init__(self, bark: Callable[[], None]) -> None:
+        self._bark = bark
+        self._due = math.inf
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.expired = False
+
+    def wait(self, limit: float) -> None:
+        """From now on a wait is on, allowed to last `limit` seconds."""
+        self._due = due = self._loop.time() + limit
+        if self._timer is None or self._timer.when() > due:
+            self._look_at(due)
+
+    def rest(self) -> None:
+        """The wait is over. The timer stays: the next wait will use it."""
+        self._due = math.inf
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_at(self, when: float) -> None:
+        self.close()
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() >= self._due:
+            self.expired = True
+            self._bark()
+        elif self._due < math.inf:
+            self._look_at(self._due)
+
+
+DECODE = msgspec.json.Decoder().decode
+
+
+def has_content(message: inference_pb2.StreamResponse) -> bool:
+    """Text, a tool call, reasoning, a finish reason, or the end itself. Raises UPSTREAM_MALFORMED."""
+    event = message.WhichOneof("event")
+    if event == "chunks":
+        return any(_is_real(chunk) for chunk in message.chunks.json)
+    return event == "finish"
+
+
+def _is_real(chunk: str) -> bool:
+    try:
+        return any(_says_something(choice) for choice in DECODE(chunk)["choices"])
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
+        raise MeshError(
+            Reason.UPSTREAM_MALFORMED, "The backend sent something that is no chunk of an answer."
+        ) from None
+
+
+def _says_something(choice: JsonObject) -> bool:
+    if choice.get("finish_reason") or choice.get("text"):
+        return True
+    return any(value for key, value in (choice.get("delta") or {}).items() if key != "role")
+
 
 Messages = AsyncGenerator[inference_pb2.StreamResponse, None]
 END_GRACE = 1.0

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError
-from nexus_routing import Candidate, Plan
+from nexus_routing import Candidate
 
-__all__ = ["Ask", "equals", "hedged"]
+from nexus_gateway.core import Passage
+from nexus_gateway.dispatch.attempts import Asking, Race, RetryBudget, equals, served_by
+from nexus_gateway.fleet import Kind, Traffic, is_final
+from nexus_gateway.metering import RETRIES
+
+__all__ = ["Hedger", "hedged"]
 
 T = TypeVar("T")
+Answered = tuple[T, Candidate, inference_pb2.Served]
 Ask = Callable[[], Coroutine[Any, Any, T]]
+SHARE_OF_TOTAL = 1 / 3
+"""Of the whole time for a request: whoever has taken so much is late, for somebody else needs some too."""
 LOOK_AGAIN = 1.0
 """Seconds until somebody is looked for again, when nobody could be asked."""
-
-
-def equals(plan: Plan, first: Candidate) -> Iterator[Candidate]:
-    """Who may be asked beside the first: the same model, of no lower tier. Whoever stands in waits until it fails."""
-    lower = frozenset[str]() if first.id in plan.below_tier else plan.below_tier
-    others = (each for each in plan.candidates if each.id != first.id and each.model.id == first.model.id)
-    return (each for each in others if each.id not in lower)
 
 
 async def hedged(
@@ -116,3 +119,72 @@ class _Beside(Generic[T]):
         error = task.exception()
         if not isinstance(error, MeshError) or self._is_final(error):
             self._scope.reschedule(self._loop.time())
+
+
+class Hedger:
+    """Asks a candidate, and another one beside it where policy hedges or the first is late."""
+
+    def __init__(self, traffic: Traffic, budget: RetryBudget) -> None:
+        self._traffic = traffic
+        self._budget = budget
+
+    async def ask(self, passage: Passage, candidate: Candidate, asking: Asking[T]) -> T:
+        """At a candidate, and beside it at another one of the same model if the first is late."""
+        assert asking.kind is not None  # noqa: S101 - the caller has looked
+        race = Race()
+        started, first = time.monotonic(), passage.served
+        assert first is not None  # noqa: S101 - the caller named it
+
+        def ask(whom: Candidate, served: inference_pb2.Served) -> Ask[Answered[T]]:
+            async def answered() -> Answered[T]:
+                answer = await asking.ask(passage, whom, race)
+                race.winner = race.winner or whom.id
+                return answer, whom, served
+
+            return answered
+
+        def second() -> Ask[Answered[T]] | None:
+            other = self._second(passage, candidate)
+            return other and ask(other, served_by(other, passage))
+
+        async def discard(answered: Answered[T]) -> None:
+            await asking.discard(answered[0])
+
+        after = passage.hedge_after if asking.kind is Kind.WHOLE else 0.0
+        after = after or min(
+            self._traffic.patience.limit(candidate, asking.kind), SHARE_OF_TOTAL * passage.limits.total
+        )
+        answer, who, served = await hedged(
+            ask(candidate, first), second, after, is_final=is_final, discard=discard
+        )
+        passage.candidate, passage.served = who, served
+        served.attempts = passage.attempts
+        if who is not candidate:
+            # It took at least so long: who is often late is to be asked later.
+            measure, seconds = asking.speed(answer, time.monotonic() - started)
+            self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
+        return answer
+
+    def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
+        """Who is asked beside the first; None when nobody can be.
+
+        Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer;
+        or has room at least, within the budget.
+        """
+        others = [
+            each
+            for each in equals(passage.chosen, first)
+            if self._traffic.admits(each, passage.tenant, last=passage.chosen.last)
+        ]
+        free = False
+        if not passage.hedge_after:
+            cheap = [each for each in others if each.price.total <= first.price.total]
+            spare = list(filter(self._traffic.is_spare, cheap))
+            free, others = bool(spare), spare or list(filter(self._traffic.can_help, cheap))
+        other = next(iter(others), None)
+        if other is None or not (free or self._budget.take()):
+            return None
+        RETRIES.labels("hedged" if passage.hedge_after else "late").inc()
+        passage.attempts += 1
+        passage.hedged = other.id
+        return other

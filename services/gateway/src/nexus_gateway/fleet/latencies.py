@@ -1,17 +1,20 @@
-"""How long targets take, so that of those that are free the quick ones come first."""
+"""How long targets take, and when one is late."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Latencies", "Measure"]
+from nexus_routing import Candidate
+
+__all__ = ["Kind", "Latencies", "Measure", "Patience"]
 
 WEIGHT = 0.2
 """Of a new time in the mean."""
-LEAST = 3
+KNOWN = 3
 """Times to know a target by."""
 FRESH = 30.0
 """Seconds a mean is believed: then a slow target gets requests again, and the first tells how it is now."""
@@ -80,7 +83,7 @@ class Latencies:
             known = {
                 target: mean.value + measure.value
                 for target, mean in means.items()
-                if mean.times >= LEAST and mean.last >= now - FRESH
+                if mean.times >= KNOWN and mean.last >= now - FRESH
             }
             best = min(known.values(), default=0.0)
             for target, value in known.items():
@@ -88,3 +91,48 @@ class Latencies:
                     extra = slow.setdefault(model, {})
                     extra[target] = max(extra.get(target, 0.0), 1 - best / value)
         return slow
+
+
+KEPT = 64
+"""Times of each target that are remembered: the longest of so many is about the 99th percentile."""
+FACTOR = 4.0
+LEAST = 5.0
+UNKNOWN = 10.0
+"""Seconds, while it is not known."""
+COLD = 30.0
+"""The same, while its model is still to be loaded."""
+
+
+class Kind(Enum):
+    """What is waited for."""
+
+    FIRST_CONTENT = "first content"
+    WHOLE = "whole answer"
+
+
+class Patience:
+    """By target, model and kind."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str, Kind], deque[float]] = {}
+
+    def saw(self, candidate: Candidate, kind: Kind, seconds: float) -> None:
+        """It took so long."""
+        key = candidate.id, candidate.model.id, kind
+        times = self._times.get(key)
+        if times is None:
+            times = self._times[key] = deque(maxlen=KEPT)
+        times.append(seconds)
+
+    def limit(self, candidate: Candidate, kind: Kind) -> float:
+        """Seconds after which it is late."""
+        times = self._times.get((candidate.id, candidate.model.id, kind), ())
+        learnt = max(LEAST, FACTOR * max(times, default=0.0))
+        if not candidate.model.loaded:
+            return max(COLD, learnt)
+        return learnt if len(times) >= KNOWN else max(UNKNOWN, learnt)
+
+    def retain(self, targets: set[str]) -> None:
+        """Forgets whoever is not among the given."""
+        for key in [key for key in self._times if key[0] not in targets]:
+            del self._times[key]

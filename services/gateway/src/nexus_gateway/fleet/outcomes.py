@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nexus_mesh.core import UNREACHED, MeshError, Reason
 
-from nexus_gateway.fleet.breaker import Outcome
+from nexus_gateway.fleet.breakers import Outcome
 
-__all__ = ["TRANSPORT", "outcome_of", "says_upstream"]
+__all__ = ["RETRYABLE", "TRANSPORT", "is_final", "outcome_of"]
 
 TRANSPORT = "transport"
 """Metadata key of an error that came from the connection, not from the service behind it."""
@@ -24,7 +24,24 @@ OUTCOMES = {
 }
 
 
-def says_upstream(error: MeshError) -> bool:
+# Generating has no side effects, so it may be repeated for as long as nothing of it reached the client.
+RETRYABLE = frozenset(
+    {
+        Reason.BACKEND_DOWN,
+        Reason.BACKEND_LOST,
+        Reason.DRAINING,
+        Reason.MODEL_NOT_FOUND,
+        Reason.MODEL_NOT_READY,
+        Reason.OVERLOAD,
+        Reason.RATE_LIMIT,
+        Reason.STREAM_IDLE_TIMEOUT,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_MALFORMED,
+    }
+)
+
+
+def _says_upstream(error: MeshError) -> bool:
     """Whether it is the backend's own answer: its time limit, for one, is not ours."""
     return "upstream_status" in error.metadata
 
@@ -35,6 +52,13 @@ def outcome_of(error: MeshError) -> Outcome:
         return Outcome.NOTHING
     if UNREACHED in error.metadata:
         return Outcome.GONE
-    if error.reason is Reason.TIMEOUT and says_upstream(error):
+    if error.reason is Reason.TIMEOUT and _says_upstream(error):
         return Outcome.FAULT
     return OUTCOMES.get(error.reason, Outcome.ANSWERED)
+
+
+def is_final(error: MeshError) -> bool:
+    """Whether nobody else must be asked: a verdict on the request, which another one might only hide."""
+    if error.reason is Reason.TIMEOUT and _says_upstream(error):
+        return False
+    return error.reason not in RETRYABLE and error.reason is not Reason.CONTEXT_LENGTH

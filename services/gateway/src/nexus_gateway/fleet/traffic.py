@@ -13,12 +13,10 @@ from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
 
 from nexus_gateway.core import NOBODY, Tenant
 from nexus_gateway.fleet.breakers import Breakers, Outcome
-from nexus_gateway.fleet.latencies import Latencies, Measure
-from nexus_gateway.fleet.outcomes import TRANSPORT, outcome_of
-from nexus_gateway.fleet.patience import Patience
-from nexus_gateway.fleet.places import Places
-from nexus_gateway.fleet.reachability import Reachability
-from nexus_gateway.fleet.retries import RETRYABLE
+from nexus_gateway.fleet.bulkheads import Bulkheads
+from nexus_gateway.fleet.connections import Reachability
+from nexus_gateway.fleet.latencies import Latencies, Measure, Patience
+from nexus_gateway.fleet.outcomes import RETRYABLE, TRANSPORT, outcome_of
 
 __all__ = ["Ride", "Traffic"]
 
@@ -37,10 +35,10 @@ class Traffic:
         self,
         reachability: Reachability,
         breakers: Breakers,
-        places: Places | None = None,
+        places: Bulkheads[object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.places = places or Places()
+        self.places: Bulkheads[object] = places or Bulkheads()
         self.active = self.places.active
         self.reachability = reachability
         self.breakers = breakers

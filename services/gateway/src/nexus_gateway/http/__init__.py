@@ -1,20 +1,36 @@
-"""The edge: HTTP in, OpenAI's envelope out."""
+"""HTTP as transport: connections, framing, limits, who may call, one request and its answer. It knows no dialect."""
 
-from nexus_gateway.http.app import build_app, open_intake
-from nexus_gateway.http.guard import local_names
+from nexus_gateway.http.endpoint import Endpoint, Handler, Row, SlashRouter, Strangers
+from nexus_gateway.http.exchange import DONE, Exchange, beat, check_media_type
+from nexus_gateway.http.guard import ORIGIN, HostGuard, Origins, is_too_wide, local_names
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
-from nexus_gateway.http.origins import ORIGIN, is_too_wide
 from nexus_gateway.http.server import HttpServer, serve_http
+from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, answer_to, code_of
 
 __all__ = [
+    "DONE",
     "MIB",
     "ORIGIN",
+    "EdgeError",
     "EdgeOptions",
+    "Endpoint",
+    "Exchange",
+    "Failure",
+    "Handler",
+    "Header",
+    "HostGuard",
     "HttpServer",
     "Limits",
-    "build_app",
+    "Origins",
+    "Row",
+    "SayError",
+    "SlashRouter",
+    "Strangers",
+    "answer_to",
+    "beat",
+    "check_media_type",
+    "code_of",
     "is_too_wide",
     "local_names",
-    "open_intake",
     "serve_http",
 ]

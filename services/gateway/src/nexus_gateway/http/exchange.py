@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import quote
 
-from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, new_request_id
+from nexus_mesh.core import new_request_id
 from starlette.types import Receive, Scope, Send
 
-from nexus_gateway.http.errors import EdgeError, Header
+from nexus_gateway.access import Principal
+from nexus_gateway.http.status import EdgeError, Failure, Header
 from nexus_gateway.intake import Hold
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = b"application/json"
-Tail = Callable[[MeshError | EdgeError], bytes]
-ROUTE_REASONS = {
-    number: name.removeprefix("ROUTE_REASON_").lower().replace("_", "-").encode()
-    for name, number in inference_pb2.RouteReason.items()
-}
-SMALLEST = 1e-8
-"""US dollars; what a header tells at least of a cost."""
+Tail = Callable[[Failure], bytes]
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+"""The last event of a good stream, to whoever speaks as OpenAI does."""
 CLIENT_LEFT = "nexus.client_left"
 """Key the server sets in the scope when the connection is gone before the answer was complete."""
 
@@ -36,6 +31,7 @@ class Exchange:
         "_send",
         "always",
         "fields",
+        "handed_on",
         "hold",
         "principal",
         "request_id",
@@ -53,7 +49,9 @@ class Exchange:
         self.fields: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = new_request_id()
         self.started = time.perf_counter()
-        self.principal: Any = None
+        self.principal: Principal | None = None
+        self.handed_on = False
+        """Whether the pipeline has the request, and so counts how it ends."""
         self.hold: Hold | None = None
         """The bytes of its body that are accounted for."""
         self.always: tuple[Header, ...] = ()
@@ -76,9 +74,15 @@ class Exchange:
         return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
 
     @property
+    def caller(self) -> Principal:
+        """Who calls; only a public URL's handler has nobody."""
+        assert self.principal is not None  # noqa: S101 - the endpoint has asked
+        return self.principal
+
+    @property
     def may_see_all(self) -> bool:
         """Whether who asks may know of what it cannot use: backends, hosts, zones and rules. Default deny."""
-        return getattr(self.principal, "manage", False) is True
+        return self.principal is not None and self.principal.manage
 
     @property
     def address(self) -> str:
@@ -149,43 +153,29 @@ _EVENT_STREAM: tuple[Header, ...] = (
 )
 
 
-def served_headers(served: inference_pb2.Served) -> list[Header]:
-    """X-Nexus-*: who answered, where, and why it was chosen. None while nobody has: it still waits for a place."""
-    if not served.backend:
-        return []
-    headers = [
-        (b"x-nexus-backend", _header_value(served.backend)),
-        (b"x-nexus-backend-type", _header_value(served.kind)),
-        (b"x-nexus-model", _header_value(served.model)),
-        (b"x-nexus-instance", _header_value(served.instance)),
-        (b"x-nexus-privacy-zone", _header_value(served.zone)),
-        (b"x-nexus-route-reason", ROUTE_REASONS[served.route_reason]),
-        (b"x-nexus-attempts", b"%d" % served.attempts),
-    ]
-    if served.fallback_model:
-        headers.append((b"x-nexus-fallback-model", _header_value(served.fallback_model)))
-    if served.dropped_tier:
-        headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
-    if served.HasField("scrubbed"):
-        headers.append((b"x-nexus-scrubbed", b"%d" % served.scrubbed))
-    if served.HasField("cost_dollars"):
-        headers.append((b"x-nexus-cost-estimated", _decimal(served.cost_dollars)))
-    return headers
-
-
-def _decimal(dollars: float) -> bytes:
-    """At most eight decimals, no exponent; what costs anything is never told as nothing."""
-    if not dollars:
-        return b"0"
-    return f"{max(dollars, SMALLEST):.8f}".rstrip("0").rstrip(".").encode()
-
-
-def _header_value(text: str) -> bytes:
-    """Names are the backend's own and may be in any script; what a header cannot hold is percent-encoded."""
-    if text.isascii() and text.isprintable():
-        return text.encode()
-    return quote(text, safe=" /:@+=,;()!'").encode()
-
-
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+def check_media_type(fields: dict[bytes, bytes]) -> None:
+    """EdgeError unless the body is plain JSON in UTF-8."""
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise EdgeError("unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    given, _, parameters = fields.get(b"content-type", b"").lower().partition(b";")
+    name, _, value = parameters.partition(b"=")
+    wrong_charset = name.strip() == b"charset" and value.strip(b'" ') not in (b"utf-8", b"utf8")
+    if given.strip() != b"application/json" or wrong_charset:
+        raise EdgeError(
+            "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8."
+        )
+
+
+async def beat(exchange: Exchange, seconds: float) -> None:
+    """A comment whenever nothing was written for `seconds`."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = exchange.written_at + seconds
+        if due <= clock():
+            await exchange.write(KEEP_ALIVE)
+        else:
+            await asyncio.sleep(due - clock())

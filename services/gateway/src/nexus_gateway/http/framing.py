@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import httptools
 
-from nexus_gateway.http.errors import EdgeError, Header
+from nexus_gateway.http.status import EdgeError, Header
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 # A method the parser does not know. Where one it knows stands first, what it choked on came after that request.

@@ -4,23 +4,24 @@ the end of a request's work as soon as its client is gone."""
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, cast
+from typing import cast
 
 import httptools
+from nexus_mesh.core import JsonObject
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from nexus_gateway.http.errors import EdgeError
+from nexus_gateway.http.connections import EVICTED, REFUSED, Idle, Slots
 from nexus_gateway.http.exchange import CLIENT_LEFT
 from nexus_gateway.http.framing import body_too_large, check_head, explain
-from nexus_gateway.http.metrics import EVICTED, count_refused
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import refusal_bytes
-from nexus_gateway.http.slots import Slots
+from nexus_gateway.http.status import EdgeError, SayError
 
 LINGER_SECONDS = 2
 """After a refusal input is thrown away for so long: closing at once would reset the connection, and the client
@@ -57,15 +58,18 @@ class EdgeProtocol(HttpToolsProtocol):
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict[str, Any],
+        app_state: JsonObject,
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: Limits,
         slots: Slots,
+        say_error: SayError,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._slots = slots
+        self._idle: Idle = OrderedDict()
+        self._say_error = say_error
         self._address = ""
         self._phase = Phase.IDLE
         self._timer: asyncio.TimerHandle | None = None
@@ -88,12 +92,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
-        roomy = self._slots.enter(self._address, self)
+        idle = self._slots.enter(self._address, self)
         if self._slots.crowded:
             self.transport.abort()
-        elif not roomy:
+        elif idle is None:
             self._refuse(EdgeError("overloaded", "This gateway has too many connections. Come back later."))
         else:
+            self._idle = idle
             self._arm(Phase.HEAD, self._limits.head_seconds, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,6 +111,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def evict(self) -> None:
         """Idle for longer than all others, and there are too many."""
         EVICTED.inc()
+        self._idle = OrderedDict()
         self.transport.close()
 
     def pause_writing(self) -> None:
@@ -159,7 +165,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.parser is not None:
             method, version = self.parser.get_method(), self.parser.get_http_version()
             check_head(method, self.url, version, self.headers, self._limits.body_bytes)
-        self._slots.busy(self._address, self)
+        self._idle.pop(self, None)
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Door(self.transport, self._hang_up))
         self._phase, self._new = Phase.BODY, True
@@ -201,7 +207,7 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         elif self._phase is Phase.IDLE:
-            self._slots.idle(self._address, self)
+            self._idle[self] = None
             self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
 
     def _hang_up(self) -> None:
@@ -229,7 +235,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answers bad HTTP once the requests before it have had their answers; takes no further input."""
         self._refusal = error
         self._disarm()
-        count_refused(error.name)
+        REFUSED.labels(error.name).inc()
         if self._phase is Phase.BODY:
             self._drop_unfinished()
         if self._running is None and not self.transport.is_closing():
@@ -247,7 +253,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, error: EdgeError) -> None:
         self.flow.resume_reading()
-        self.transport.write(refusal_bytes(error, STATUS_LINE))
+        self.transport.write(refusal_bytes(error, self._say_error, STATUS_LINE))
         self.transport.write_eof()
         self._arm(Phase.IDLE, LINGER_SECONDS, self.transport.abort)
 
@@ -272,7 +278,7 @@ class EdgeProtocol(HttpToolsProtocol):
         elif self._running is not None:
             self._disarm()
         elif self._timed is Phase.BODY:
-            self._slots.idle(self._address, self)
+            self._idle[self] = None
             self._arm(Phase.IDLE, self._limits.keep_alive_seconds, self.transport.close)
 
     def _head_is_late(self) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from nexus_mesh.core import new_request_id
 
-from nexus_gateway.http.errors import EdgeError, envelope
 from nexus_gateway.http.exchange import JSON, OPENAI_VERSION
+from nexus_gateway.http.status import EdgeError, SayError, status_of
 
 
-def refusal_bytes(error: EdgeError, status_lines: Mapping[int, bytes]) -> bytes:
-    """A whole HTTP/1.1 response with the OpenAI envelope, which ends the connection."""
-    status, headers, body = envelope(error)
+def refusal_bytes(error: EdgeError, say_error: SayError, status_lines: Mapping[int, bytes]) -> bytes:
+    """A whole HTTP/1.1 response, which ends the connection."""
+    body = say_error(error, False)
+    status, headers = status_of(error)
     headers += (
         (b"content-type", JSON),
         (b"content-length", b"%d" % len(body)),

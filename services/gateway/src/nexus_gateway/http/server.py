@@ -15,10 +15,10 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from nexus_gateway.http.acceptor import Acceptor
+from nexus_gateway.http.connections import SPARE, Acceptor, Slots
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.protocol import EdgeProtocol
-from nexus_gateway.http.slots import SPARE, Slots
+from nexus_gateway.http.status import SayError
 
 BACKLOG = 65_535
 """The system takes less: who finds no room in it comes again a second later only."""
@@ -69,11 +69,16 @@ class HttpServer:
             connection.transport.close()
 
 
-async def serve_http(app: ASGIApp, host: str, port: int, limits: Limits | None = None) -> HttpServer:
-    """Serves `app` on host:port (0 = any free port) until `close()`. OSError when the address is taken."""
+async def serve_http(
+    app: ASGIApp, say_error: SayError, host: str, port: int, limits: Limits | None = None
+) -> HttpServer:
+    """Serves `app` on host:port (0 = any free port) until `close()`. OSError when the address is taken.
+
+    `say_error`: how who sent no request that could be read is told.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    server = _Server(_config(app, limits or Limits()))
+    server = _Server(_config(app, say_error, limits or Limits()))
     task = asyncio.create_task(server.serve(sockets=[sock]), name="http edge")
     async with asyncio.timeout(START_SECONDS):
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
@@ -92,10 +97,10 @@ def _slots(limits: Limits) -> Slots:
     return Slots(limits.connections, limits.address_share)
 
 
-def _config(app: ASGIApp, limits: Limits) -> uvicorn.Config:
+def _config(app: ASGIApp, say_error: SayError, limits: Limits) -> uvicorn.Config:
     return uvicorn.Config(
         cast(Any, app),
-        http=cast(Any, partial(EdgeProtocol, limits=limits, slots=_slots(limits))),
+        http=cast(Any, partial(EdgeProtocol, limits=limits, slots=_slots(limits), say_error=say_error)),
         ws="none",
         lifespan="off",
         backlog=BACKLOG,

@@ -18,13 +18,25 @@ from nexus_gateway.core import InferenceRequest, Passage, reword, room
 from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
-from nexus_gateway.metering import Costs
-from nexus_gateway.pipeline.admitting import Admit
-from nexus_gateway.pipeline.choosing import Choose, Cross, Decide, Fit, Require, Scrub, requirements_of
+from nexus_gateway.metering import Costs, refused
 from nexus_gateway.pipeline.naming import Names
-from nexus_gateway.pipeline.permitting import Authenticate, Meter, Permit
 from nexus_gateway.pipeline.several_prompts import is_separable, joined, separated
-from nexus_gateway.pipeline.steps import WAYS, Step, Way
+from nexus_gateway.pipeline.steps import (
+    WAYS,
+    Admit,
+    Authenticate,
+    Choose,
+    Cross,
+    Decide,
+    Fit,
+    Meter,
+    Permit,
+    Require,
+    Scrub,
+    Step,
+    Way,
+    requirements_of,
+)
 from nexus_gateway.scrubbing import Crossings
 
 __all__ = ["Pipeline"]
@@ -67,7 +79,7 @@ class Pipeline:
             decide,
             Scrub(crossings),
             Fit(table, dispatcher, choose, decide),
-            Admit(admission, self._again),
+            Admit(traffic.places, admission, self._again),
         )
         # Sorted once: asking each step about each request would cost more than some of them do.
         self._early = {way: tuple(s for s in self.steps if way in s.ways and not s.late) for way in WAYS}
@@ -142,6 +154,10 @@ class Pipeline:
                 return inside
             beyond = explain(passage.opened, passage.requirements, now)
             return replace(beyond, zones=inside.zones, scrubbed=True)
+
+    def refused(self, operation: int, error: MeshError) -> None:
+        """Counts a request that was turned away before it got here: for its key, or for what it says."""
+        refused(operation, error)
 
     def models(self, principal: Principal | None = None) -> list[ModelRow]:
         """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
 from nexus_gateway.core import InferenceRequest
 
@@ -57,7 +56,7 @@ def joined(answers: Sequence[inference_pb2.CompleteResponse]) -> inference_pb2.C
     whole = inference_pb2.CompleteResponse()
     whole.CopyFrom(answers[0])
     try:
-        bodies: list[dict[str, Any]] = [DECODE(answer.body) for answer in answers]
+        bodies: list[JsonObject] = [DECODE(answer.body) for answer in answers]
         choices = [choice for body in bodies for choice in body["choices"]]
         body = {**bodies[0], "choices": [{**choice, "index": place} for place, choice in enumerate(choices)]}
     except (msgspec.DecodeError, LookupError, TypeError):

@@ -1,13 +1,41 @@
-"""What may be done around the asking of a target, each as a pair: on the way down, and up again."""
+"""The steps of a request around the asking of a target, each as a pair: on the way down, and up again."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from enum import Flag, auto
 from typing import ClassVar
 
-from nexus_gateway.core import Passage
+from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.settings import Timeouts
+from nexus_routing import Plan, Requirements, Table, plan
 
-__all__ = ["WAYS", "Step", "Way"]
+from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
+from nexus_gateway.admission import Admission
+from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage, room
+from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
+from nexus_gateway.metering import begin, end, settle
+from nexus_gateway.pipeline.naming import Names
+from nexus_gateway.scrubbing import Crossings
+from nexus_gateway.validation import granted
+
+__all__ = [
+    "WAYS",
+    "Admit",
+    "Authenticate",
+    "Choose",
+    "Cross",
+    "Decide",
+    "Fit",
+    "Meter",
+    "Permit",
+    "Require",
+    "Scrub",
+    "Step",
+    "Way",
+    "requirements_of",
+]
 
 
 class Way(Flag):
@@ -41,3 +69,229 @@ class Step:
 
     def end(self, passage: Passage) -> None:
         """Whatever happened since `start` succeeded; of several, the last that started comes first."""
+
+
+class Meter(Step):
+    """Counts every request that asks for an answer, and writes its line."""
+
+    ways: ClassVar[Way] = Way.RUN
+
+    async def start(self, passage: Passage) -> None:  # noqa: ARG002 - as every step
+        begin()
+
+    def end(self, passage: Passage) -> None:
+        settle(passage)
+        end(passage)
+
+
+class Authenticate(Step):
+    """`authenticator` None = open: whoever gets here may use every model."""
+
+    def __init__(self, authenticator: Authenticator | None) -> None:
+        self._authenticator = authenticator
+
+    async def identify(self, credential: str | None) -> Principal:
+        """Whose credential it is. Raises CALLER_KEY or AUTH_UNAVAILABLE."""
+        return (
+            ANONYMOUS if self._authenticator is None else await self._authenticator.authenticate(credential)
+        )
+
+    async def start(self, passage: Passage) -> None:
+        telemetry.set_request_id(passage.request.request_id)
+        if passage.request.principal is None:
+            passage.request.principal = await self.identify(passage.request.credential)
+
+    async def again(self, passage: Passage) -> None:
+        """Keys change."""
+        if self._authenticator is not None and passage.request.principal is not None:
+            passage.request.principal = self._authenticator.again(passage.request.principal)
+
+
+class Permit(Step):
+    """Lets parameters that are on no table through to those who may send them."""
+
+    ways: ClassVar[Way] = Way.SEND
+
+    def __init__(self, passthrough: Collection[str]) -> None:
+        self._passthrough = frozenset(passthrough)
+
+    async def start(self, passage: Passage) -> None:
+        request = passage.request
+        manages = may_manage(request.principal)
+        request.granted = granted(request.outline, self._passthrough, manages=manages)
+
+
+RETRY_AFTER = 1.0
+COUNT_SECONDS = 1.0
+"""For a count that only says where to go."""
+
+
+class Require(Step):
+    """Says what routing needs to know of a request. `room` of the passage is what was counted of it."""
+
+    async def start(self, passage: Passage) -> None:
+        request = passage.request
+        passage.requirements = requirements_of(request, passage.room)
+
+    again = start
+
+
+class Choose(Step):
+    """Plans on the newest table."""
+
+    def __init__(self, table: RoutingTable, traffic: Traffic) -> None:
+        self._table = table
+        self._traffic = traffic
+
+    async def start(self, passage: Passage) -> None:
+        if self._table.snapshot is None:
+            raise MeshError(
+                Reason.NOT_READY,
+                "This gateway has not heard from its router yet, so it knows no models. Try again shortly.",
+                retry_after=RETRY_AFTER,
+            )
+        passage.plan = self.plan(self._table.table, passage, passage.requirements)
+
+    again = start
+
+    def plan(self, table: Table, passage: Passage, requirements: Requirements) -> Plan:
+        """Takes a turn, unless nothing is to be sent."""
+        conditions = self._traffic.look if passage.dry else self._traffic.conditions
+        return plan(table, requirements, conditions(passage.tenant), CANDIDATES)
+
+
+class Cross(Step):
+    """Looks for the way out of a zone in which nobody offers the model, where policy allows one."""
+
+    def __init__(self, table: RoutingTable, choose: Choose, crossings: Crossings) -> None:
+        self._table = table
+        self._choose = choose
+        self._crossings = crossings
+
+    async def start(self, passage: Passage) -> None:
+        passage.opened, refusal = None, passage.chosen.refusal
+        if refusal is None or refusal.stage != "zone":
+            return
+        way = self._crossings.find(self._table.table, passage.request, passage.requirements)
+        if way is None:
+            return
+        chosen = self._choose.plan(way.table, passage, way.requirements)
+        if chosen.refusal is None or passage.dry:
+            passage.opened, passage.requirements, passage.plan = way.table, way.requirements, chosen
+
+    again = start
+
+
+class Decide(Step):
+    """Goes by the plan. Raises what one without candidates means, in as many names as who asked may hear."""
+
+    ways: ClassVar[Way] = Way.SEND
+
+    def __init__(
+        self, table: RoutingTable, names: Names, limits: Timeouts, model_limits: Mapping[str, Timeouts]
+    ) -> None:
+        self._table = table
+        self._names = names
+        self._limits = limits
+        self._model_limits = model_limits
+
+    async def start(self, passage: Passage) -> None:
+        chosen, asked = passage.chosen, passage.request.model
+        if chosen.refusal is not None:
+            raise self._names.refusal(chosen.refusal, passage)
+        passage.hedge_after = self._table.table.policy.hedge_after(asked, chosen.model or "")
+        own = self._model_limits
+        passage.limits = own.get(asked) or own.get(chosen.model or "", self._limits)
+
+    again = start
+
+
+class Scrub(Step):
+    """Takes out of a request that leaves its zone what must not leave it."""
+
+    ways: ClassVar[Way] = Way.SEND
+
+    def __init__(self, crossings: Crossings) -> None:
+        self._crossings = crossings
+
+    async def start(self, passage: Passage) -> None:
+        if passage.opened is not None and passage.scrubbed is None:
+            passage.scrubbed = await self._crossings.scrub(passage.request)
+
+    again = start
+
+
+class Fit(Step):
+    """Plans again when the prompt is too long for the first candidate: for a larger context, or nobody at all.
+
+    Never for one outside the zone: what was to be counted inside is there unscrubbed.
+    """
+
+    ways: ClassVar[Way] = Way.RUN
+
+    def __init__(self, table: RoutingTable, dispatcher: Dispatcher, choose: Choose, decide: Decide) -> None:
+        self._table = table
+        self._dispatcher = dispatcher  # to count a prompt takes no place
+        self._choose = choose
+        self._decide = decide
+
+    async def start(self, passage: Passage) -> None:
+        if passage.scrubbed is not None or not passage.may_be_too_long:
+            return
+        if needed := await self._room_missing(passage):
+            passage.room = needed
+            passage.requirements = requirements_of(passage.request, needed)
+            passage.plan = self._choose.plan(self._table.table, passage, passage.requirements)
+            await self._decide.start(passage)
+
+    async def _room_missing(self, passage: Passage) -> int:
+        """The context it needs if the first candidate counts more than it has; 0 when it fits or nobody counted.
+
+        An estimate says nothing: then the backend decides when it reads the prompt.
+        """
+        candidate = passage.chosen.candidates[0]
+        try:
+            counted = await self._dispatcher.count_at(passage, candidate, COUNT_SECONDS)
+        except MeshError:
+            return 0
+        passage.counted = counted.prompt_tokens
+        needed = 0 if counted.estimated else room(passage.request.operation, counted.prompt_tokens)
+        return needed if needed > candidate.model.context_tokens else 0
+
+
+def requirements_of(request: InferenceRequest, tokens: int = 0) -> Requirements:
+    """`tokens`: of context, counted and not guessed; 0 = not known."""
+    assert request.principal is not None  # noqa: S101 - nothing is planned for nobody
+    return Requirements(
+        request.operation,
+        request.model,
+        request.needs,
+        request.zones,
+        tenant=request.principal.tenant,
+        tokens=tokens,
+        affinity=request.affinity,
+    )
+
+
+class Admit(Step):
+    """From here to the start of the ride nothing else may run, so that nobody else gets the place meanwhile."""
+
+    ways: ClassVar[Way] = Way.RUN
+    late: ClassVar[bool] = True
+
+    def __init__(
+        self, places: Bulkheads[object], admission: Admission, again: Callable[[Passage], Awaitable[None]]
+    ) -> None:
+        """`again` has the steps before look anew."""
+        self._places = places
+        self._admission = admission
+        self._again = again
+
+    async def start(self, passage: Passage) -> None:
+        if not self._places.full or not (targets := self._admission.blocked(passage)):
+            return
+        with self._admission.waiting(passage, targets) as wait:
+            while targets:
+                with await wait.turn(targets) as kept:
+                    await self._again(passage)
+                targets = wait.left(kept)

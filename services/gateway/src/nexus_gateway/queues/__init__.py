@@ -1,6 +1,5 @@
-"""Who waits for a model, and whose turn it is."""
+"""Who waits, and whose turn it is."""
 
-from nexus_gateway.queues.fair_queue import Targets, Ticket
-from nexus_gateway.queues.line import Line
+from nexus_gateway.queues.fair_queue import FairQueue, Targets, Ticket
 
-__all__ = ["Line", "Targets", "Ticket"]
+__all__ = ["FairQueue", "Targets", "Ticket"]

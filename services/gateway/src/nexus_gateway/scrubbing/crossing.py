@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_routing import Capability, Policy, Requirements, Table
 
 from nexus_gateway.core import InferenceRequest
@@ -75,10 +74,11 @@ class Crossings:
             policy = table.policy
             zones = {name: zone for name, zone in policy.zones.items() if not _may_leave(policy, name, zone)}
             rules = tuple(
-                replace(rule, zone="") if policy.crossing.get(rule.zone) == SCRUB else rule
+                rule.model_copy(update={"zone": ""}) if policy.crossing.get(rule.zone) == SCRUB else rule
                 for rule in policy.rules
             )
-            self._opened = table, Table(table.targets, replace(policy, zones=zones, rules=rules))
+            opened = policy.model_copy(update={"zones": zones, "rules": rules})
+            self._opened = table, Table(table.targets, opened)
         return self._opened[1]
 
 
@@ -99,7 +99,7 @@ def _unreadable(request: InferenceRequest) -> str | None:
     return None
 
 
-def _scrubbed(body: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+def _scrubbed(body: JsonObject) -> tuple[JsonObject, Counter[str]]:
     from nexus_gateway.scrubbing.findings import find
 
     scrubber = Scrubber(find)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from nexus_mesh.core import JsonObject
 
 __all__ = ["Scrubber", "TooMuchError"]
 
@@ -35,7 +36,7 @@ class Scrubber:
         self._characters = self._digits = 0
         self.counts: Counter[str] = Counter()
 
-    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+    def body(self, body: JsonObject) -> JsonObject:
         """The whole body, every text of it: what is added to the API later is not forgotten."""
         return {
             self._text(key): value if key in STRUCTURE else self._value(value) for key, value in body.items()

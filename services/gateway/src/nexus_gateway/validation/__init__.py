@@ -1,8 +1,7 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
 from nexus_gateway.validation.json_guard import decode_object, decoding
-from nexus_gateway.validation.parse import CHECKS, check_request
-from nexus_gateway.validation.permits import granted
+from nexus_gateway.validation.parse import CHECKS, check_request, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.zone import check_zone
 

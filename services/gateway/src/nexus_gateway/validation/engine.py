@@ -6,13 +6,20 @@ engine does with a parameter nobody here knows may reach past the one request it
 
 from __future__ import annotations
 
-from typing import Any
-
-from nexus_gateway.validation.params import Rule, array, boolean, integer, one_of, string, text, text_or_texts
+from nexus_gateway.validation.params import (
+    MAX_ALTERNATIVES,
+    Rule,
+    array,
+    boolean,
+    integer,
+    one_of,
+    string,
+    text,
+    text_or_texts,
+)
 from nexus_gateway.validation.refusals import bad_value, wrong_type
-from nexus_gateway.validation.sampling import MAX_ALTERNATIVES
-from nexus_gateway.validation.schema import check_pattern, check_schema
 from nexus_gateway.validation.template import scalars, template_variables
+from nexus_gateway.validation.tools import check_pattern, check_schema
 
 __all__ = ["ENGINE", "OPTIONS"]
 
@@ -21,37 +28,37 @@ MAX_TEXTS = 1_000
 MAGNITUDE = 2**53
 
 
-def _number(value: Any, path: str) -> None:
+def _number(value: object, path: str) -> None:
     if type(value) is not int and type(value) is not float:
         raise wrong_type(path, "a number", value)
     if not -MAGNITUDE <= value <= MAGNITUDE:
         raise bad_value(path, "be a number of at most 53 bits")
 
 
-def _numbers(value: Any, path: str) -> None:
-    array(value, path)
+def _numbers(value: object, path: str) -> None:
+    value = array(value, path)
     for index, item in enumerate(value):
         _number(item, f"{path}[{index}]")
 
 
-def _names(value: Any, path: str) -> None:
+def _names(value: object, path: str) -> None:
     """Samplers in an order: by name or by number, in a list or as one text."""
     if type(value) is list and set(map(type, value)) == {int}:
         return
     _texts(value, path)
 
 
-def _flag_or_word(value: Any, path: str) -> None:
+def _flag_or_word(value: object, path: str) -> None:
     if type(value) is not bool:
         string(64)(value, path)
 
 
-def _flag_or_object(value: Any, path: str) -> None:
+def _flag_or_object(value: object, path: str) -> None:
     if type(value) is not bool:
         scalars(value, path)
 
 
-def _schema(value: Any, path: str) -> None:
+def _schema(value: object, path: str) -> None:
     """A JSON Schema, as an object or as its text, which only the engine reads."""
     if type(value) is str:
         string(MAX_GRAMMAR)(value, path)
@@ -59,7 +66,7 @@ def _schema(value: Any, path: str) -> None:
         check_schema(value, path)
 
 
-def _format(value: Any, path: str) -> None:
+def _format(value: object, path: str) -> None:
     """Ollama's `format`: the word, or a schema."""
     if type(value) is str:
         one_of("", "json")(value, path)
@@ -67,7 +74,7 @@ def _format(value: Any, path: str) -> None:
         check_schema(value, path)
 
 
-def _pattern(value: Any, path: str) -> None:
+def _pattern(value: object, path: str) -> None:
     check_pattern(value, path)
 
 
@@ -87,7 +94,7 @@ _STRUCTURED: dict[str, Rule] = {
 }
 
 
-def _structured(value: Any, path: str) -> None:
+def _structured(value: object, path: str) -> None:
     """vLLM's `structured_outputs`."""
     if type(value) is not dict:
         raise wrong_type(path, "an object", value)

@@ -1,16 +1,123 @@
-"""How well-meaning clients spell what OpenAI spells otherwise: brought to its one form before anything is checked.
-
-Nothing is guessed and nothing is lost here: each row is another name for the same. What it does not know it leaves as
-it came, for the checks to judge.
-"""
+"""Spellings that clients have for a chat and its messages, and what each stands for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from nexus_gateway.validation.message_habits import tidy_messages
+import msgspec
+from nexus_mesh.core import JsonArray, JsonObject
 
-__all__ = ["tidy_chat"]
+__all__ = ["tidy_chat", "tidy_messages"]
+
+Part = JsonObject
+
+
+def tidy_messages(messages: JsonArray) -> None:
+    """Changes the messages in place; the list keeps its length and order."""
+    waiting: list[JsonObject] = []
+    for place, message in enumerate(messages):
+        if type(message) is not dict:
+            continue
+        for name in [name for name, value in message.items() if value is None and name != "content"]:
+            del message[name]
+        if type(message.get("content")) is list:
+            _tidy_parts(message)
+        if type(message.get("tool_calls")) is list:
+            waiting = [call for call in message["tool_calls"] if type(call) is dict]
+            _tidy_calls(waiting, place)
+        if message.get("role") == "tool":
+            _tidy_result(message, waiting)
+
+
+def _tidy_calls(calls: list[JsonObject], place: int) -> None:
+    """Arguments as the text they are for OpenAI, and an id for calls of engines that give none."""
+    for number, call in enumerate(calls):
+        function = call.get("function")
+        if type(function) is dict and "name" in function:
+            arguments = function.get("arguments")
+            if arguments is None:
+                function["arguments"] = "{}"
+            elif type(arguments) is dict:
+                function["arguments"] = msgspec.json.encode(arguments).decode()
+        if not call.get("id"):
+            call["id"] = f"call_{place}_{number}"
+
+
+def _tidy_result(message: JsonObject, waiting: list[JsonObject]) -> None:
+    """A tool that gives nothing back; a result without an id answers the first call that still waits for its own."""
+    if message.get("content") is None:
+        message["content"] = ""
+    answered = message.get("tool_call_id")
+    if not answered and waiting:
+        name = message.get("name")
+        named = [call for call in waiting if name and _called(call) == name]
+        answered = message["tool_call_id"] = (named or waiting)[0]["id"]
+    waiting[:] = [call for call in waiting if call.get("id") != answered]
+
+
+def _called(call: JsonObject) -> Any:
+    function = call.get("function")
+    return function.get("name") if type(function) is dict else None
+
+
+def _tidy_parts(message: JsonObject) -> None:
+    parts = message["content"]
+    if message.get("role") == "assistant" and any(_is_thought(part) for part in parts):
+        thoughts = [part.get("thinking", part.get("text", "")) for part in parts if _is_thought(part)]
+        message.setdefault("reasoning_content", "\n".join(each for each in thoughts if type(each) is str))
+        parts = [part for part in parts if not _is_thought(part)]
+    message["content"] = [_part(part) for part in parts]
+
+
+def _is_thought(part: object) -> bool:
+    """A thought has a field of its own in a message; nobody but who wrote it can read a redacted one."""
+    return type(part) is dict and part.get("type") in ("thinking", "reasoning", "redacted_thinking")
+
+
+def _part(part: object) -> object:
+    if type(part) is not dict:
+        return part
+    kind = part.get("type")
+    spelling = SPELLINGS.get(kind) if type(kind) is str else None
+    return part if spelling is None else spelling(part)
+
+
+def _text(part: Part) -> Part:
+    return {"type": "text", "text": part["text"]} if "text" in part else part
+
+
+def _image(part: Part) -> Part:
+    """Of the Responses API: the URL itself, and how closely to look beside it."""
+    if type(part.get("image_url")) is not str:
+        return part
+    detail = {"detail": part["detail"]} if part.get("detail") else {}
+    return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
+
+
+def _anthropic_image(part: Part) -> Part:
+    source = part.get("source")
+    if type(source) is not dict or source.get("type") != "base64":
+        return part
+    url = f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _openai_image(part: Part) -> Part:
+    url = part.get("image_url")
+    if type(url) is not dict:
+        return part
+    return {**part, "image_url": {name: value for name, value in url.items() if value is not None}}
+
+
+SPELLINGS: dict[str, Callable[[Part], Part]] = {
+    "input_text": _text,
+    "output_text": _text,
+    "input_image": _image,
+    "image": _anthropic_image,
+    "image_url": _openai_image,
+}
+
 
 WHOLE_NUMBERS = (
     "max_tokens", "max_completion_tokens", "n", "seed", "top_logprobs", "top_k", "min_tokens", "best_of",
@@ -20,7 +127,7 @@ CHOICES = {"any": "required", "required": "required", "auto": "auto", "none": "n
 """LangChain and Anthropic say `any`."""
 
 
-def tidy_chat(body: dict[str, Any]) -> None:
+def tidy_chat(body: JsonObject) -> None:
     """Changes a chat's body in place."""
     for name in WHOLE_NUMBERS:
         value = body.get(name)
@@ -38,7 +145,7 @@ def tidy_chat(body: dict[str, Any]) -> None:
         tidy_messages(body["messages"])
 
 
-def _tidy_stop(body: dict[str, Any]) -> None:
+def _tidy_stop(body: JsonObject) -> None:
     """An empty text would end every answer before it begins: nobody means that."""
     stop = body["stop"]
     if stop == "":
@@ -67,7 +174,7 @@ def _tool(tool: Any) -> Any:
     return tool
 
 
-def _tidy_choice(body: dict[str, Any]) -> None:
+def _tidy_choice(body: JsonObject) -> None:
     choice = body["tool_choice"]
     if type(choice) is str:
         body["tool_choice"] = CHOICES.get(choice, choice)
@@ -85,7 +192,7 @@ def _tidy_choice(body: dict[str, Any]) -> None:
         _tidy_allowed(body, choice)
 
 
-def _tidy_allowed(body: dict[str, Any], choice: dict[str, Any]) -> None:
+def _tidy_allowed(body: JsonObject, choice: JsonObject) -> None:
     """A choice among some of the tools is a choice among all of a shorter list, which every engine knows."""
     allowed = choice.get("allowed_tools", choice)
     given = allowed.get("tools") if type(allowed) is dict else None
@@ -104,7 +211,7 @@ def _name(tool: Any) -> str | None:
     return name if type(name) is str else None
 
 
-def _tidy_format(body: dict[str, Any]) -> None:
+def _tidy_format(body: JsonObject) -> None:
     wanted = body["response_format"]
     if not wanted:
         del body["response_format"]
@@ -121,6 +228,6 @@ def _tidy_format(body: dict[str, Any]) -> None:
         body["response_format"] = {**wanted, "json_schema": {"name": "answer", **_without_nulls(spec)}}
 
 
-def _without_nulls(found: dict[str, Any]) -> dict[str, Any]:
+def _without_nulls(found: JsonObject) -> JsonObject:
     """Optional nulls mean "default"; engines in languages with strict types fall over them."""
     return {name: value for name, value in found.items() if value is not None}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from typing import Any
 
 import msgspec
-from nexus_mesh.core import MeshError, at_once
+from nexus_mesh.core import JsonObject, MeshError, at_once
 
 from nexus_gateway.validation.refusals import invalid, wrong_type
 
@@ -36,12 +35,12 @@ _NO_BACKSLASH = re.compile(rb"[^\\]")
 _NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]+\]")
 
 
-def decode_object(body: bytes | bytearray) -> dict[str, Any]:
+def decode_object(body: bytes | bytearray) -> JsonObject:
     """The JSON object in `body`; MeshError INVALID_REQUEST when it is none, or too deep or too large."""
     return at_once(decoding(body))
 
 
-def decoding(body: bytes | bytearray) -> Generator[None, None, dict[str, Any]]:
+def decoding(body: bytes | bytearray) -> Generator[None, None, JsonObject]:
     """The same in steps, for a large body."""
     check_keys = yield from _check_shape(body)
     yield
@@ -135,7 +134,7 @@ def _deeper_than(limit: int, structure: bytes) -> bool:
     return b"[]" in brackets or len(brackets) > limit
 
 
-def _check_keys(value: Any) -> None:
+def _check_keys(value: object) -> None:
     pending = [value]
     while pending:
         item = pending.pop()
@@ -146,7 +145,7 @@ def _check_keys(value: Any) -> None:
             pending.extend(item)
 
 
-def _check_keys_of(item: dict[str, Any]) -> None:
+def _check_keys_of(item: JsonObject) -> None:
     if len(item) > MAX_KEYS:
         raise invalid("too_complex", f"An object in the body has more than {MAX_KEYS} keys.")
 

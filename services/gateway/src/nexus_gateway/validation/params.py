@@ -1,19 +1,21 @@
-"""Rules for single parameters, and the check of a whole object against a table of them."""
+"""The parameters of each operation: names, kinds and bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
+from nexus_mesh.core import JsonArray, JsonObject
+
+from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
 MAX_WEIGHT = 1e6
 
-Rule = Callable[[Any, str], None]
+Rule = Callable[[object, str], object]
 """Takes a value and its path; raises MeshError when the value will not do."""
 
 
-def check_object(body: dict[str, Any], rules: Mapping[str, Rule], required: Iterable[str]) -> None:
+def check_object(body: JsonObject, rules: Mapping[str, Rule], required: Iterable[str]) -> None:
     """Checks the parameters that have a rule; the others pass. Optional nulls mean "default": they go."""
     for name in required:
         if name not in body:
@@ -31,30 +33,32 @@ def check_object(body: dict[str, Any], rules: Mapping[str, Rule], required: Iter
         del body[name]
 
 
-def drop_nothings(body: dict[str, Any], nothings: Mapping[str, tuple[Any, ...]]) -> None:
+def drop_nothings(body: JsonObject, nothings: Mapping[str, tuple[object, ...]]) -> None:
     """Takes out the parameters whose value asks for what comes without them."""
     for name in nothings.keys() & body.keys():
         if body[name] in nothings[name]:
             del body[name]
 
 
-def boolean(value: Any, path: str) -> None:
+def boolean(value: object, path: str) -> None:
     if type(value) is not bool:
         raise wrong_type(path, "a boolean", value)
 
 
-def mapping(value: Any, path: str) -> None:
+def mapping(value: object, path: str) -> JsonObject:
     if type(value) is not dict:
         raise wrong_type(path, "an object", value)
+    return value
 
 
-def array(value: Any, path: str) -> None:
+def array(value: object, path: str) -> JsonArray:
     if type(value) is not list:
         raise wrong_type(path, "an array", value)
+    return value
 
 
 def integer(low: int, high: int) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not int:
             raise wrong_type(path, "an integer", value)
         if not low <= value <= high:
@@ -64,7 +68,7 @@ def integer(low: int, high: int) -> Rule:
 
 
 def number(low: float, high: float) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not float and type(value) is not int:
             raise wrong_type(path, "a number", value)
         if not low <= value <= high:
@@ -76,7 +80,7 @@ def number(low: float, high: float) -> Rule:
 def string(longest: int, *, shortest: int = 0) -> Rule:
     """A string that becomes a name or a label somewhere: bounded, and without NUL."""
 
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
         if not shortest <= len(value) <= longest:
@@ -87,14 +91,14 @@ def string(longest: int, *, shortest: int = 0) -> Rule:
     return check
 
 
-def text(value: Any, path: str) -> None:
+def text(value: object, path: str) -> None:
     """A string of any length and content."""
     if type(value) is not str:
         raise wrong_type(path, "a string", value)
 
 
 def one_of(*words: str) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
         if value not in words:
@@ -104,7 +108,7 @@ def one_of(*words: str) -> Rule:
 
 
 def text_or_texts(most: int, least: int = 1) -> Rule:
-    def check(value: Any, path: str) -> None:
+    def check(value: object, path: str) -> None:
         if type(value) is str:
             return
         if type(value) is not list:
@@ -117,9 +121,9 @@ def text_or_texts(most: int, least: int = 1) -> Rule:
     return check
 
 
-def labels(value: Any, path: str) -> None:
+def labels(value: object, path: str) -> None:
     """`metadata`: pairs of short strings."""
-    mapping(value, path)
+    value = mapping(value, path)
     if len(value) > 64:
         raise bad_value(path, "have at most 64 keys")
     for key, item in value.items():
@@ -127,9 +131,106 @@ def labels(value: Any, path: str) -> None:
         string(4096)(item, f"{path}.{key[:64]}")
 
 
-def token_weights(value: Any, path: str) -> None:
+def token_weights(value: object, path: str) -> None:
     """`logit_bias`: token id -> weight."""
-    mapping(value, path)
+    value = mapping(value, path)
     weight = number(-MAX_WEIGHT, MAX_WEIGHT)
     for key, item in value.items():
         weight(item, f"{path}.{key[:64]}")
+
+
+MAX_TOKENS = 2**31 - 1
+MAX_INT64 = 2**63 - 1
+MAX_CHOICES = 128
+MAX_STOPS = 1_000
+MAX_ALTERNATIVES = 10_000
+MAX_STRENGTH = 1_000
+
+SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"stop": ([],), "logit_bias": ({},)}
+"""Values that ask for what comes without the parameter."""
+
+
+def check_stream_options(value: object, path: str) -> None:
+    value = mapping(value, path)
+    for name in ("include_usage", "include_obfuscation"):
+        if value.get(name) is not None:
+            boolean(value[name], f"{path}.{name}")
+
+
+def token_limit(value: object, path: str) -> None:
+    """At least one token, or the -1 by which local engines mean no limit."""
+    if value != -1 or type(value) is not int:
+        _tokens(value, path)
+
+
+_tokens = integer(1, MAX_TOKENS)
+
+# Bounds that protect us and whoever parses the numbers. What an engine can do with a value within them is its word:
+# OpenAI's own limits are its own to tell.
+SAMPLING: dict[str, Rule] = {
+    "model": string(65_536),
+    "stream": boolean,
+    "stream_options": check_stream_options,
+    "max_tokens": token_limit,
+    "temperature": number(0, MAX_STRENGTH),
+    "top_p": number(0, 1),
+    "n": integer(1, MAX_CHOICES),
+    "stop": text_or_texts(MAX_STOPS, least=0),
+    "seed": integer(-MAX_INT64 - 1, MAX_INT64),
+    "frequency_penalty": number(-MAX_STRENGTH, MAX_STRENGTH),
+    "presence_penalty": number(-MAX_STRENGTH, MAX_STRENGTH),
+    "logit_bias": token_weights,
+    "metadata": labels,
+    "user": string(512),
+    "safety_identifier": string(512),
+    "prompt_cache_key": string(512),
+}
+
+
+def streaming(body: JsonObject) -> tuple[bool, bool]:
+    """Whether to stream, and whether to end the stream with usage."""
+    stream = body.get("stream", False)
+    options = body.get("stream_options")
+    if options is not None and not stream:
+        raise bad_value("stream_options", "only be sent with 'stream': true")
+    return stream, bool(options and options.get("include_usage"))
+
+
+ROUTING = (
+    "api_base",
+    "base_url",
+    "api_key",
+    "api_type",
+    "api_version",
+    "custom_llm_provider",
+    "headers",
+    "extra_headers",
+    "extra_query",
+    "extra_body",
+    "organization",
+    "litellm_params",
+    "fallbacks",
+    "proxy",
+    "proxies",
+)
+TEMPLATE = (
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+    "add_special_tokens",
+    "prompt_embeds",
+)
+DENIED: dict[str, str] = {
+    **dict.fromkeys(ROUTING, "the mesh alone decides where a request goes, and with which key. Remove it."),
+    **dict.fromkeys(TEMPLATE, "it goes behind the model's own template. Remove it."),
+}
+"""No client may ever hand them to a backend: they redirect the request, carry credentials, or replace the model's
+template. Everything else is a matter of who asks."""
+
+
+def refuse_denied(found: JsonObject, path: str = "") -> None:
+    """MeshError UNSUPPORTED_PARAMETER if `found`, the object at `path`, has a denied key."""
+    if DENIED.keys().isdisjoint(found):
+        return
+    name = next(key for key in found if key in DENIED)
+    raise unsupported(f"{path}.{name}" if path else name, DENIED[name])

@@ -1,35 +1,94 @@
-"""From a body to an InferenceRequest: one parse, one check, one list of operations."""
+"""The request that a body is: what is refused, what is asked for, and what travels on as it came."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import difflib
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonObject, MeshError, Reason
 
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.validation import chat, completion, embedding
-from nexus_gateway.validation.chat import check_chat
-from nexus_gateway.validation.completion import check_completion
-from nexus_gateway.validation.denied import refuse_denied
-from nexus_gateway.validation.embedding import check_embedding
+from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import decode_object
-from nexus_gateway.validation.params import Rule, check_object, mapping
-from nexus_gateway.validation.refusals import bad_value, invalid, shown
-from nexus_gateway.validation.sampling import streaming
+from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
+from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
+from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported
 
-Check = Callable[[dict[str, Any]], tuple[dict[int, str], int]]
+__all__ = ["granted"]
+
+OF_OPTIONS = "options."
+RESIDENCE = frozenset({"keep_alive", "ttl", "num_ctx", "draft_model"})
+"""They load, unload or reload a model that everybody shares."""
+RUNNER = frozenset({
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "use_mlock", "num_thread", "low_vram",
+    "numa", "f16_kv", "vocab_only", "logits_all", "embedding_only", "draft_num_predict",
+})  # fmt: skip
+"""The same of Ollama's options."""
+
+
+def granted(
+    body: Mapping[str, object], passthrough: Collection[str] = (), *, manages: bool = False
+) -> list[str]:
+    """The parameters of a request that go to a backend though they do not shape the answer.
+
+    `passthrough`: names the operator lets everybody send. `manages`: whether the key may manage models, and so decide
+    about their residence; what else is not known here is then for the backend's own list to refuse. Other keys get
+    CALLER_SCOPE for what changes a model's residence, and UNSUPPORTED_PARAMETER for what is not known.
+    """
+    let: list[str] = []
+    for name, residence, known in _unlisted(body):
+        if (
+            name in passthrough
+            or (name.startswith(OF_OPTIONS) and "options" in passthrough)
+            or (manages and residence)
+        ):
+            let.append(name)
+        elif not manages:
+            raise _refused(name, residence, known)
+    return let
+
+
+def _unlisted(body: Mapping[str, object]) -> Iterator[tuple[str, bool, Collection[str]]]:
+    """What is on no table: its name, whether it decides about a model's residence, and names it might have meant."""
+    for name in body:
+        if name not in ANYWHERE:
+            yield name, name in RESIDENCE, ANYWHERE
+    options = body.get("options")
+    for name in options if isinstance(options, dict) else ():
+        if name not in OPTIONS:
+            yield OF_OPTIONS + name, name in RUNNER, [OF_OPTIONS + each for each in OPTIONS]
+
+
+def _refused(name: str, residence: bool, known: Collection[str]) -> MeshError:
+    if residence:
+        return MeshError(
+            Reason.CALLER_SCOPE,
+            f"'{name}' loads or unloads a model that others use, and this API key may ask models and not manage them. "
+            "Leave it out, or let the key: `nexus keys update KEY --manage`.",
+            metadata={"param": name},
+        )
+    near = difflib.get_close_matches(name[:64], known, 1, 0.8)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
+    return unsupported(
+        shown(name),
+        f"this gateway does not know it.{meant} Leave it out; the operator lets it through with "
+        "`passthrough` under [gateway].",
+    )
+
+
+Check = Callable[[JsonObject], tuple[dict[int, str], int]]
 """What a body needs (capability -> the parameter that asks for it), and how many answers."""
 
 CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
-    model_pb2.OPERATION_CHAT: (check_chat, chat.RULES),
-    model_pb2.OPERATION_COMPLETION: (check_completion, completion.RULES),
-    model_pb2.OPERATION_EMBEDDING: (check_embedding, embedding.RULES),
+    model_pb2.OPERATION_CHAT: (check_chat, OF_CHAT),
+    model_pb2.OPERATION_COMPLETION: (check_completion, OF_COMPLETION),
+    model_pb2.OPERATION_EMBEDDING: (check_embedding, OF_EMBEDDING),
 }
 
 
-ANYWHERE: dict[str, Rule] = {**embedding.RULES, **completion.RULES, **chat.RULES, **ENGINE}
+ANYWHERE: dict[str, Rule] = {**OF_EMBEDDING, **OF_COMPLETION, **OF_CHAT, **ENGINE}
 """What may stand beside an endpoint's own parameters. Engines take at one what OpenAI takes at another only."""
 
 
@@ -56,7 +115,7 @@ def parse_request(
 
 def check_request(
     operation: int,
-    parsed: dict[str, Any],
+    parsed: JsonObject,
     *,
     size: int,
     request_id: str,
@@ -99,7 +158,7 @@ def check_request(
     )
 
 
-def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _check_engine(body: JsonObject, known: Mapping[str, Rule]) -> None:
     """The types of what engines take beyond the endpoint's own parameters; who may send it is decided later."""
     extra = body.keys() - known.keys()
     if not extra:
@@ -114,7 +173,7 @@ def _check_engine(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
                 rule(body["options"][name], f"options.{name}")
 
 
-def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
+def _refuse_unknown(body: JsonObject, known: Mapping[str, Rule]) -> None:
     for name in body:
         if name not in known:
             raise invalid(
@@ -122,7 +181,7 @@ def _refuse_unknown(body: dict[str, Any], known: Mapping[str, Rule]) -> None:
             )
 
 
-def _take_base64(body: dict[str, Any]) -> bool:
+def _take_base64(body: JsonObject) -> bool:
     wanted = body.get("encoding_format") == "base64"
     body["encoding_format"] = "float"
     return wanted

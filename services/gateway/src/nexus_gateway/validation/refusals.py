@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nexus_mesh.core import MeshError, Reason
 
 SHOWN_CHARACTERS = 64
@@ -24,7 +22,7 @@ def invalid(code: str, message: str, param: str | None = None) -> MeshError:
     return MeshError(Reason.INVALID_REQUEST, message, metadata=metadata)
 
 
-def wrong_type(param: str, expected: str, value: Any) -> MeshError:
+def wrong_type(param: str, expected: str, value: object) -> MeshError:
     got = JSON_TYPES.get(type(value), "something else")
     return invalid("invalid_type", f"'{param}' must be {expected}, not {got}.", param)
 

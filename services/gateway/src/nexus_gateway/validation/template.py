@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+
+from nexus_mesh.core import JsonObject
 
 from nexus_gateway.validation.params import mapping
 from nexus_gateway.validation.refusals import bad_value, shown, unsupported, wrong_type
@@ -23,9 +24,9 @@ RENDERER = frozenset({
 """Arguments of the renderer and what it fills in itself: they replace the prompt, not a variable of it."""
 
 
-def scalars(value: Any, path: str) -> None:
+def scalars(value: object, path: str) -> JsonObject:
     """An object of a few texts, numbers, booleans and nulls."""
-    mapping(value, path)
+    value = mapping(value, path)
     if len(value) > MOST:
         raise bad_value(path, f"have at most {MOST} keys")
     for name, item in value.items():
@@ -35,11 +36,11 @@ def scalars(value: Any, path: str) -> None:
             raise wrong_type(f"{path}.{name}", "a string, a number or a boolean", item)
         if type(item) is str and len(item) > LONGEST:
             raise bad_value(f"{path}.{name}", f"have at most {LONGEST} characters")
+    return value
 
 
-def template_variables(value: Any, path: str) -> None:
+def template_variables(value: object, path: str) -> None:
     """MeshError INVALID_REQUEST unless it is a map of scalars, UNSUPPORTED_PARAMETER for the renderer's own."""
-    scalars(value, path)
-    for name in value:
+    for name in scalars(value, path):
         if name in RENDERER:
             raise unsupported(f"{path}.{shown(name)}", "it goes behind the model's own template. Remove it.")

@@ -1,15 +1,126 @@
-"""Tools, tool choice and response format: what the model may call and what shape its answer must have."""
+"""Tools and schemas that a request carries."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonArray, JsonObject, MeshError
 
-from nexus_gateway.validation.denied import refuse_denied
-from nexus_gateway.validation.params import array, mapping, one_of, string
-from nexus_gateway.validation.refusals import bad_value, missing, wrong_type
-from nexus_gateway.validation.schema import check_schema
+from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, string
+from nexus_gateway.validation.pattern import states, trouble
+from nexus_gateway.validation.refusals import bad_value, invalid, missing, wrong_type
+
+MAX_PATTERN = 4096
+MAX_PATTERNS = 1000
+MAX_STATES = 1_000_000
+"""Of all patterns of a schema, with their counted repetitions written out."""
+
+_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_SPELLINGS = {
+    "str": "string", "int": "integer", "float": "number", "double": "number", "bool": "boolean",
+    "dict": "object", "list": "array", "tuple": "array", "none": "null",
+}  # fmt: skip
+"""Types as languages call them; Gemini's clients write them in capitals."""
+_NESTED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_SINGLE = (
+    "items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
+    "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+)  # fmt: skip
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def check_schema(schema: object, path: str) -> None:
+    """MeshError INVALID_REQUEST invalid_schema when a backend could choke on `schema`.
+
+    Types are put under their true names on the way.
+    """
+    schema = mapping(schema, path)
+    pending: list[tuple[Any, str]] = [(schema, path)]
+    patterns = size = 0
+    while pending:
+        node, here = pending.pop()
+        if type(node) is bool:
+            continue
+        if type(node) is not dict:
+            raise _refuse(here, "must be an object or a boolean")
+        _check_types(node, here)
+        _check_references(node, here)
+        for pattern in _patterns(node):
+            size += check_pattern(pattern, f"{here}.pattern")
+            patterns += 1
+        if patterns > MAX_PATTERNS or size > MAX_STATES:
+            raise _refuse(path, f"must have at most {MAX_PATTERNS} patterns, with {MAX_STATES} parts in all")
+        pending.extend(_children(node, here))
+
+
+def _check_types(node: JsonObject, path: str) -> None:
+    if "type" not in node:
+        return
+    given = node["type"]
+    if type(given) is str and given.lower() == "any":
+        del node["type"]
+    elif type(given) is list:
+        node["type"] = [_true_type(each, path) for each in given]
+    else:
+        node["type"] = _true_type(given, path)
+
+
+def _true_type(word: Any, path: str) -> str:
+    if type(word) is str:
+        lower = word.lower()
+        if (found := _SPELLINGS.get(lower, lower)) in _TYPES:
+            return found
+    raise _refuse(f"{path}.type", f"must be of {', '.join(sorted(_TYPES))}")
+
+
+def _check_references(node: JsonObject, path: str) -> None:
+    """Some engines fetch what stands elsewhere: an address there is one they can reach and a client cannot."""
+    for name in _REFERENCES:
+        pointed = node.get(name)
+        if type(pointed) is str and not pointed.startswith("#"):
+            raise _refuse(f"{path}.{name}", "must point into the schema itself, as #/$defs/... does")
+
+
+def check_pattern(pattern: object, path: str) -> int:
+    """The size of a regular expression written out. MeshError INVALID_REQUEST invalid_schema when it is none."""
+    if type(pattern) is not str or len(pattern) > MAX_PATTERN:
+        raise _refuse(path, f"must be a string of at most {MAX_PATTERN} characters")
+    if wrong := trouble(pattern):
+        raise _refuse(path, f"must {wrong}")
+    return states(pattern)
+
+
+def _patterns(node: JsonObject) -> JsonArray:
+    patterns = [node["pattern"]] if "pattern" in node else []
+    if type(node.get("patternProperties")) is dict:
+        patterns += node["patternProperties"]
+    return patterns
+
+
+def _children(node: JsonObject, path: str) -> list[tuple[Any, str]]:
+    found = [
+        (node[name], f"{path}.{name}")
+        for name in _SINGLE
+        if node.get(name) is not None and type(node[name]) is not list
+    ]
+    for name in _NESTED:
+        if node.get(name) is not None:
+            mapping(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}.{key[:64]}") for key, child in node[name].items()]
+    if type(node.get("items")) is list:  # of older drafts
+        found += [(child, f"{path}.items[{index}]") for index, child in enumerate(node["items"])]
+    for name in _LISTS:
+        if node.get(name) is not None:
+            array(node[name], f"{path}.{name}")
+            found += [(child, f"{path}.{name}[{index}]") for index, child in enumerate(node[name])]
+    return found
+
+
+def _refuse(path: str, rule: str) -> MeshError:
+    return invalid("invalid_schema", f"'{path}' {rule}.", path)
+
 
 MAX_TOOLS = 512
 _OF_TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"})
@@ -21,8 +132,8 @@ _choice_type = one_of("function", "custom", "allowed_tools")
 _format_type = one_of("text", "json_object", "json_schema")
 
 
-def check_tools(value: Any, path: str) -> None:
-    array(value, path)
+def check_tools(value: object, path: str) -> None:
+    value = array(value, path)
     if len(value) > MAX_TOOLS:
         raise bad_value(path, f"have at most {MAX_TOOLS} entries")
     for index, tool in enumerate(value):
@@ -33,22 +144,22 @@ def check_tools(value: Any, path: str) -> None:
         _check_function(_require(tool, tool["type"], here), f"{here}.{tool['type']}")
 
 
-def check_functions(value: Any, path: str) -> None:
+def check_functions(value: object, path: str) -> None:
     """The deprecated twin of `tools`."""
-    array(value, path)
+    value = array(value, path)
     for index, function in enumerate(value):
         _check_function(function, f"{path}[{index}]")
 
 
-def _check_function(function: Any, path: str) -> None:
-    mapping(function, path)
+def _check_function(function: object, path: str) -> None:
+    function = mapping(function, path)
     refuse_denied(function, path)
     _tool_name(_require(function, "name", path), f"{path}.name")
     if function.get("parameters") is not None:
         check_schema(function["parameters"], f"{path}.parameters")
 
 
-def check_tool_choice(value: Any, path: str) -> None:
+def check_tool_choice(value: object, path: str) -> None:
     if type(value) is dict:
         _choice_type(_require(value, "type", path), f"{path}.type")
         mapping(_require(value, value["type"], path), f"{path}.{value['type']}")
@@ -58,7 +169,7 @@ def check_tool_choice(value: Any, path: str) -> None:
         raise wrong_type(path, "a string or an object", value)
 
 
-def check_function_call(value: Any, path: str) -> None:
+def check_function_call(value: object, path: str) -> None:
     """The deprecated twin of `tool_choice`: a word or {"name": ...}."""
     if type(value) is dict:
         _tool_name(_require(value, "name", path), f"{path}.name")
@@ -66,8 +177,8 @@ def check_function_call(value: Any, path: str) -> None:
         one_of("none", "auto")(value, path)
 
 
-def check_response_format(value: Any, path: str) -> None:
-    mapping(value, path)
+def check_response_format(value: object, path: str) -> None:
+    value = mapping(value, path)
     _format_type(_require(value, "type", path), f"{path}.type")
     if value.get("schema") is not None:  # llama.cpp's, beside either word
         check_schema(value["schema"], f"{path}.schema")
@@ -75,13 +186,13 @@ def check_response_format(value: Any, path: str) -> None:
         return
     here = f"{path}.json_schema"
     spec = _require(value, "json_schema", path)
-    mapping(spec, here)
+    spec = mapping(spec, here)
     _tool_name(_require(spec, "name", here), f"{here}.name")
     if spec.get("schema") is not None:
         check_schema(spec["schema"], f"{here}.schema")
 
 
-def tool_needs(body: dict[str, Any]) -> dict[int, str]:
+def tool_needs(body: JsonObject) -> dict[int, str]:
     """The capabilities the parameters of this file call for, and which of them does. MeshError if they contradict
     each other. Tools that may not be called are taken out: nothing of them is needed."""
     needs: dict[int, str] = {}
@@ -102,7 +213,7 @@ def tool_needs(body: dict[str, Any]) -> dict[int, str]:
     return needs
 
 
-def _require(found: dict[str, Any], name: str, path: str) -> Any:
+def _require(found: JsonObject, name: str, path: str) -> Any:
     if name not in found:
         raise missing(f"{path}.{name}")
     return found[name]

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable
 
 from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_routing import Policy
 
-from nexus_router.config import RoutingSettings
 from nexus_router.metrics import POLICY_REVISION
-from nexus_router.policy.record import Record
-from nexus_router.policy.shelf import Policy, Shelf
+from nexus_router.policy.files import Record
+from nexus_router.policy.store import PolicyStore, Revision
 
 __all__ = ["Policies"]
 
 COMMENT_LENGTH = 200
 
-Choose = Callable[[], tuple[RoutingSettings | None, str]]
+Choose = Callable[[], tuple[Policy | None, str]]
 """What is to be in force, None for nexus.toml, and the comment. Blocks."""
 
 log = telemetry.logger("policy")
@@ -28,22 +28,22 @@ class Policies:
     Changes raise INVALID_REQUEST, CONFLICT (etag) or STORE_UNAVAILABLE, and then nothing has changed.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.current = shelf.base
+    def __init__(self, store: PolicyStore) -> None:
+        self.current = store.base
         self.changed: Callable[[], None] = lambda: None
-        self._shelf = shelf
+        self._store = store
         self._problem = ""
         self._turn = asyncio.Lock()
-        self._changing: set[asyncio.Task[Policy]] = set()
+        self._changing: set[asyncio.Task[Revision]] = set()
 
     @property
-    def base(self) -> Policy:
+    def base(self) -> Revision:
         """What nexus.toml says."""
-        return self._shelf.base
+        return self._store.base
 
     async def open(self) -> None:
         """Puts the newest stored policy in force that can be used, else nexus.toml. Raises OSError."""
-        self.current, self._problem = await asyncio.to_thread(self._shelf.newest)
+        self.current, self._problem = await asyncio.to_thread(self._store.newest)
         POLICY_REVISION.set(self.current.number)
         log.info("policy in force", revision=self.current.number)
         if self._problem:
@@ -53,47 +53,47 @@ class Policies:
         """Lets changes under way end."""
         await asyncio.gather(*self._changing, return_exceptions=True)
 
-    async def get(self, number: int | None) -> Policy:
+    async def get(self, number: int | None) -> Revision:
         """A revision, or the policy in force. Raises OBJECT_NOT_FOUND."""
         if number is None or number == self.current.number:
             return self.current
-        return await asyncio.to_thread(self._shelf.revision, number)
+        return await asyncio.to_thread(self._store.revision, number)
 
     async def problem(self) -> str:
         """What is wrong with the stored policy; empty when nothing is."""
-        return self._problem or await asyncio.to_thread(self._shelf.problem_of, self.current)
+        return self._problem or await asyncio.to_thread(self._store.problem_of, self.current)
 
     async def history(self) -> list[tuple[int, Record | str]]:
         """What is kept, newest first: each number with its record, or with why that cannot be used."""
-        return await asyncio.to_thread(self._shelf.history)
+        return await asyncio.to_thread(self._store.history)
 
-    async def check(self, json: str, etag: str, comment: str) -> Policy:
+    async def check(self, json: str, etag: str, comment: str) -> Revision:
         """What `set` would put in force. An etag is not needed, but if there is one it must be right."""
         _check_comment(comment)
         if etag:
             self._check_etag(etag)
-        return Policy(await asyncio.to_thread(self._shelf.check, json))
+        return Revision(await asyncio.to_thread(self._store.check, json))
 
-    async def set(self, json: str, etag: str, comment: str, author: str) -> Policy:
+    async def set(self, json: str, etag: str, comment: str, author: str) -> Revision:
         """Puts a policy in force."""
-        return await self._change(lambda: (self._shelf.check(json), comment), etag, comment, author)
+        return await self._change(lambda: (self._store.check(json), comment), etag, comment, author)
 
-    async def rollback(self, number: int | None, etag: str, comment: str, author: str) -> Policy:
+    async def rollback(self, number: int | None, etag: str, comment: str, author: str) -> Revision:
         """Puts an earlier one in force again, None for the one before. Raises also OBJECT_NOT_FOUND."""
 
-        def choose() -> tuple[RoutingSettings | None, str]:
-            chosen = self._shelf.before(self.current.number) if number is None else number
-            policy = self._shelf.revision(chosen)
+        def choose() -> tuple[Policy | None, str]:
+            chosen = self._store.before(self.current.number) if number is None else number
+            revision = self._store.revision(chosen)
             name = f"revision {chosen}" if chosen else "nexus.toml"
-            return None if policy.of_file else policy.routing, comment or f"rollback to {name}"
+            return None if revision.of_file else revision.policy, comment or f"rollback to {name}"
 
         return await self._change(choose, etag, comment, author)
 
-    async def reset(self, etag: str, comment: str, author: str) -> Policy:
+    async def reset(self, etag: str, comment: str, author: str) -> Revision:
         """Gives the word back to nexus.toml."""
         return await self._change(lambda: (None, comment or "reset to nexus.toml"), etag, comment, author)
 
-    async def _change(self, choose: Choose, etag: str, comment: str, author: str) -> Policy:
+    async def _change(self, choose: Choose, etag: str, comment: str, author: str) -> Revision:
         """A caller that gives up does not part what is stored from what is in force."""
         _check_comment(comment)
         task = asyncio.create_task(self._replace(choose, etag, author))
@@ -101,13 +101,13 @@ class Policies:
         task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
-    async def _replace(self, choose: Choose, etag: str, author: str) -> Policy:
+    async def _replace(self, choose: Choose, etag: str, author: str) -> Revision:
         async with self._turn:
             self._check_etag(etag)
-            routing, comment = await asyncio.to_thread(choose)
-            if routing is None and self.current.of_file:
+            policy, comment = await asyncio.to_thread(choose)
+            if policy is None and self.current.of_file:
                 return self.current
-            self.current = await asyncio.to_thread(self._shelf.add, routing, comment, author)
+            self.current = await asyncio.to_thread(self._store.add, policy, comment, author)
             self._problem = ""
             POLICY_REVISION.set(self.current.number)
             log.info("policy changed", revision=self.current.number, author=author)

@@ -1,4 +1,4 @@
-"""Policy as text: JSON in, settings out, and the one text that equal policies share."""
+"""Policy as text: JSON in, policy out, and the one text that equal policies share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import path_of, sentences
+from nexus_routing import Policy
 from pydantic import ValidationError
-
-from nexus_router.config import RoutingSettings
 
 __all__ = ["LARGEST", "canonical", "document", "fingerprint", "read", "validate"]
 
@@ -18,7 +17,7 @@ LARGEST = 256 * 1024
 """Bytes of a policy's text."""
 
 
-def read(text: str) -> RoutingSettings:
+def read(text: str) -> Policy:
     """The policy in a JSON text. Raises INVALID_REQUEST with every problem."""
     if len(text.encode("utf-8", "surrogatepass")) > LARGEST:
         raise _refused([f"it is larger than {LARGEST // 1024} KiB"])
@@ -36,43 +35,43 @@ def read(text: str) -> RoutingSettings:
     return validate(given)
 
 
-def validate(given: Any) -> RoutingSettings:
+def validate(given: Any) -> Policy:
     """The policy in parsed JSON. Raises INVALID_REQUEST with every problem."""
     if not isinstance(given, dict):
         raise _refused(["it must be a table, which in JSON is an object"])
-    if "routing" in given and "routing" not in RoutingSettings.model_fields:
+    if "routing" in given and "routing" not in Policy.model_fields:
         raise _refused(
             ["routing: a policy is what stands inside the table [routing], without that name"], "routing"
         )
     try:
-        routing = RoutingSettings.model_validate(given)
-        written = document(routing)
+        policy = Policy.model_validate(given)
+        written = document(policy)
         if _has_null(written):
             raise _refused(["null cannot be written in TOML: leave out what is not to be set"])
-        if RoutingSettings.model_validate(written) == routing:
-            return routing
-        told = ["routing: it does not read the same once it is written down; is a number out of range?"]
+        if Policy.model_validate(written) == policy:
+            return policy
+        problems = ["routing: it does not read the same once it is written down; is a number out of range?"]
     except ValidationError as error:
-        told = sentences(error, "routing")
-    place, _, _ = told[0].partition(": ")
-    if any(key not in RoutingSettings.model_fields for key in given):
-        told.append(f"known settings are {', '.join(RoutingSettings.model_fields)}")
-    raise _refused(told, place)
+        problems = sentences(error, "routing")
+    place, _, _ = problems[0].partition(": ")
+    if any(key not in Policy.model_fields for key in given):
+        problems.append(f"known settings are {', '.join(Policy.model_fields)}")
+    raise _refused(problems, place)
 
 
-def document(routing: RoutingSettings) -> dict[str, Any]:
+def document(policy: Policy) -> dict[str, Any]:
     """The table [routing], less what is left at its default."""
-    return routing.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    return policy.model_dump(mode="json", exclude_defaults=True, by_alias=True)
 
 
-def canonical(routing: RoutingSettings) -> str:
+def canonical(policy: Policy) -> str:
     """The policy's text, in its author's order."""
-    return json.dumps(document(routing), ensure_ascii=False)
+    return json.dumps(document(policy), ensure_ascii=False)
 
 
-def fingerprint(routing: RoutingSettings) -> str:
+def fingerprint(policy: Policy) -> str:
     """The same for policies that say the same, 16 hexadecimal digits."""
-    text = json.dumps(document(routing), sort_keys=True)
+    text = json.dumps(document(policy), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

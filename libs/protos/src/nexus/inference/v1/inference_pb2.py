@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nexus/inference/v1/inference.proto\x12\x12nexus.inference.v1\x1a\x1anexus/types/v1/model.proto\"A\n\x0f\x43ompleteRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"v\n\x10\x43ompleteResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\x12*\n\x06served\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"?\n\rStreamRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"\xd3\x01\n\x0eStreamResponse\x12,\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x1a.nexus.inference.v1.ChunksH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.nexus.inference.v1.ProgressH\x00\x12,\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.FinishH\x00\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.ServedB\x07\n\x05\x65vent\"D\n\x12\x43ountTokensRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"{\n\x13\x43ountTokensResponse\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x11\n\testimated\x18\x02 \x01(\x08\x12\x0e\n\x06method\x18\x03 \x01(\t\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"\xdc\x01\n\x08\x45nvelope\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12.\n\x08priority\x18\x08 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x0f\n\x07granted\x18\t \x03(\t\"\x16\n\x06\x43hunks\x12\x0c\n\x04json\x18\x01 \x03(\t\"6\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"2\n\x06\x46inish\x12(\n\x05usage\x18\x01 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\"\x9b\x01\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x04\x12\x1a\n\rcached_tokens\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10reasoning_tokens\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\x10\n\x0e_cached_tokensB\x13\n\x11_reasoning_tokens\"\x9d\x02\n\x06Served\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x35\n\x0croute_reason\x18\x07 \x01(\x0e\x32\x1f.nexus.inference.v1.RouteReason\x12\x16\n\x0e\x66\x61llback_model\x18\x08 \x01(\t\x12\x14\n\x0c\x64ropped_tier\x18\t \x01(\t\x12\x15\n\x08scrubbed\x18\x0f \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x63ost_dollars\x18\x14 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_scrubbedB\x0f\n\r_cost_dollars*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*\xf0\x01\n\x0bRouteReason\x12\x1c\n\x18ROUTE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dROUTE_REASON_CAPABILITY_MATCH\x10\x01\x12$\n ROUTE_REASON_PRIVACY_REQUIREMENT\x10\x02\x12\x19\n\x15ROUTE_REASON_FAILOVER\x10\x03\x12\"\n\x1eROUTE_REASON_CAPACITY_OVERFLOW\x10\x04\x12\x18\n\x14ROUTE_REASON_RESUMED\x10\x05\x12!\n\x1dROUTE_REASON_PRIVACY_SCRUBBED\x10\t2\x9c\x02\n\x10InferenceService\x12U\n\x08\x43omplete\x12#.nexus.inference.v1.CompleteRequest\x1a$.nexus.inference.v1.CompleteResponse\x12Q\n\x06Stream\x12!.nexus.inference.v1.StreamRequest\x1a\".nexus.inference.v1.StreamResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.nexus.inference.v1.CountTokensRequest\x1a\'.nexus.inference.v1.CountTokensResponseBt\n\x1binternal.nexus.inference.v1B\x0eInferenceProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"nexus/inference/v1/inference.proto\x12\x12nexus.inference.v1\x1a\x1anexus/types/v1/model.proto\"A\n\x0f\x43ompleteRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"v\n\x10\x43ompleteResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\x12*\n\x06served\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"?\n\rStreamRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"\xad\x02\n\x0eStreamResponse\x12,\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x1a.nexus.inference.v1.ChunksH\x00\x12\x30\n\x08progress\x18\x02 \x01(\x0b\x32\x1c.nexus.inference.v1.ProgressH\x00\x12,\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1a.nexus.inference.v1.FinishH\x00\x12*\n\x05media\x18\x14 \x01(\x0b\x32\x19.nexus.inference.v1.MediaH\x00\x12,\n\x06\x61nswer\x18\x15 \x01(\x0b\x32\x1a.nexus.inference.v1.AnswerH\x00\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.ServedB\x07\n\x05\x65vent\"\xc3\x01\n\rUploadRequest\x12\x30\n\x05start\x18\x01 \x01(\x0b\x32\x1f.nexus.inference.v1.UploadStartH\x00\x12(\n\x04part\x18\x02 \x01(\x0b\x32\x18.nexus.inference.v1.PartH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12\x0f\n\x05\x65vent\x18\x04 \x01(\tH\x00\x12,\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1d.nexus.inference.v1.UploadEndH\x00\x42\x06\n\x04step\"M\n\x0bUploadStart\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\x12\x0e\n\x06stream\x18\x02 \x01(\x08\"U\n\x04Part\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x11\n\x04size\x18\x04 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_size\"\x19\n\tUploadEnd\x12\x0c\n\x04size\x18\x01 \x01(\x04\"C\n\x0eUploadResponse\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".nexus.inference.v1.StreamResponse\"D\n\x12\x43ountTokensRequest\x12.\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x1c.nexus.inference.v1.Envelope\"{\n\x13\x43ountTokensResponse\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x11\n\testimated\x18\x02 \x01(\x08\x12\x0e\n\x06method\x18\x03 \x01(\t\x12*\n\x06served\x18\x04 \x01(\x0b\x32\x1a.nexus.inference.v1.Served\"\xdc\x01\n\x08\x45nvelope\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x0c\n\x04zone\x18\x06 \x01(\t\x12\x11\n\tcontinues\x18\x07 \x01(\x08\x12.\n\x08priority\x18\x08 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x0f\n\x07granted\x18\t \x03(\t\"\x16\n\x06\x43hunks\x12\x0c\n\x04json\x18\x01 \x03(\t\"\xa7\x01\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04unit\x18\x14 \x01(\t\x12\r\n\x05index\x18\x15 \x01(\r\x12\x12\n\x05\x61head\x18\x16 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11remaining_seconds\x18\x17 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_aheadB\x14\n\x12_remaining_seconds\"\x91\x01\n\x05Media\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\r\x12\x14\n\x07preview\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x11\n\tmime_type\x18\x04 \x01(\t\x12\x11\n\x04size\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x0c\n\x04last\x18\x06 \x01(\x08\x12\x0c\n\x04json\x18\x07 \x01(\tB\n\n\x08_previewB\x07\n\x05_size\")\n\x06\x41nswer\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12\x11\n\tmime_type\x18\x02 \x01(\t\"2\n\x06\x46inish\x12(\n\x05usage\x18\x01 \x01(\x0b\x32\x19.nexus.inference.v1.Usage\"\xe7\x04\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x04\x12\x1a\n\rcached_tokens\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x1d\n\x10reasoning_tokens\x18\x04 \x01(\x04H\x01\x88\x01\x01\x12 \n\x13prompt_image_tokens\x18\x14 \x01(\x04H\x02\x88\x01\x01\x12 \n\x13prompt_audio_tokens\x18\x15 \x01(\x04H\x03\x88\x01\x01\x12$\n\x17\x63ompletion_audio_tokens\x18\x16 \x01(\x04H\x04\x88\x01\x01\x12\x1a\n\rinput_seconds\x18\x17 \x01(\x01H\x05\x88\x01\x01\x12\x1b\n\x0eoutput_seconds\x18\x18 \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10input_characters\x18\x19 \x01(\x04H\x07\x88\x01\x01\x12\x19\n\x0cinput_images\x18\x1a \x01(\x04H\x08\x88\x01\x01\x12\x1a\n\routput_images\x18\x1b \x01(\x04H\t\x88\x01\x01\x12\x18\n\x0binput_pages\x18\x1c \x01(\x04H\n\x88\x01\x01\x42\x10\n\x0e_cached_tokensB\x13\n\x11_reasoning_tokensB\x16\n\x14_prompt_image_tokensB\x16\n\x14_prompt_audio_tokensB\x1a\n\x18_completion_audio_tokensB\x10\n\x0e_input_secondsB\x11\n\x0f_output_secondsB\x13\n\x11_input_charactersB\x0f\n\r_input_imagesB\x10\n\x0e_output_imagesB\x0e\n\x0c_input_pages\"\x9d\x02\n\x06Served\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04zone\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\r\x12\x35\n\x0croute_reason\x18\x07 \x01(\x0e\x32\x1f.nexus.inference.v1.RouteReason\x12\x16\n\x0e\x66\x61llback_model\x18\x08 \x01(\t\x12\x14\n\x0c\x64ropped_tier\x18\t \x01(\t\x12\x15\n\x08scrubbed\x18\x0f \x01(\rH\x00\x88\x01\x01\x12\x19\n\x0c\x63ost_dollars\x18\x14 \x01(\x01H\x01\x88\x01\x01\x42\x0b\n\t_scrubbedB\x0f\n\r_cost_dollars*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03*\xf0\x01\n\x0bRouteReason\x12\x1c\n\x18ROUTE_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dROUTE_REASON_CAPABILITY_MATCH\x10\x01\x12$\n ROUTE_REASON_PRIVACY_REQUIREMENT\x10\x02\x12\x19\n\x15ROUTE_REASON_FAILOVER\x10\x03\x12\"\n\x1eROUTE_REASON_CAPACITY_OVERFLOW\x10\x04\x12\x18\n\x14ROUTE_REASON_RESUMED\x10\x05\x12!\n\x1dROUTE_REASON_PRIVACY_SCRUBBED\x10\t2\xf1\x02\n\x10InferenceService\x12U\n\x08\x43omplete\x12#.nexus.inference.v1.CompleteRequest\x1a$.nexus.inference.v1.CompleteResponse\x12Q\n\x06Stream\x12!.nexus.inference.v1.StreamRequest\x1a\".nexus.inference.v1.StreamResponse0\x01\x12^\n\x0b\x43ountTokens\x12&.nexus.inference.v1.CountTokensRequest\x1a\'.nexus.inference.v1.CountTokensResponse\x12S\n\x06Upload\x12!.nexus.inference.v1.UploadRequest\x1a\".nexus.inference.v1.UploadResponse(\x01\x30\x01\x42t\n\x1binternal.nexus.inference.v1B\x0eInferenceProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.inference.v1.inferenc
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033internal.nexus.inference.v1B\016InferenceProtoP\001Z.nexus.internal/protos/inference/v1;inferencev1\252\002\022Nexus.Inference.V1'
-  _globals['_PRIORITY']._serialized_start=1548
-  _globals['_PRIORITY']._serialized_end=1642
-  _globals['_ROUTEREASON']._serialized_start=1645
-  _globals['_ROUTEREASON']._serialized_end=1885
+  _globals['_PRIORITY']._serialized_start=2863
+  _globals['_PRIORITY']._serialized_end=2957
+  _globals['_ROUTEREASON']._serialized_start=2960
+  _globals['_ROUTEREASON']._serialized_end=3200
   _globals['_COMPLETEREQUEST']._serialized_start=86
   _globals['_COMPLETEREQUEST']._serialized_end=151
   _globals['_COMPLETERESPONSE']._serialized_start=153
@@ -44,23 +44,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMREQUEST']._serialized_start=273
   _globals['_STREAMREQUEST']._serialized_end=336
   _globals['_STREAMRESPONSE']._serialized_start=339
-  _globals['_STREAMRESPONSE']._serialized_end=550
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=552
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=620
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=622
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=745
-  _globals['_ENVELOPE']._serialized_start=748
-  _globals['_ENVELOPE']._serialized_end=968
-  _globals['_CHUNKS']._serialized_start=970
-  _globals['_CHUNKS']._serialized_end=992
-  _globals['_PROGRESS']._serialized_start=994
-  _globals['_PROGRESS']._serialized_end=1048
-  _globals['_FINISH']._serialized_start=1050
-  _globals['_FINISH']._serialized_end=1100
-  _globals['_USAGE']._serialized_start=1103
-  _globals['_USAGE']._serialized_end=1258
-  _globals['_SERVED']._serialized_start=1261
-  _globals['_SERVED']._serialized_end=1546
-  _globals['_INFERENCESERVICE']._serialized_start=1888
-  _globals['_INFERENCESERVICE']._serialized_end=2172
+  _globals['_STREAMRESPONSE']._serialized_end=640
+  _globals['_UPLOADREQUEST']._serialized_start=643
+  _globals['_UPLOADREQUEST']._serialized_end=838
+  _globals['_UPLOADSTART']._serialized_start=840
+  _globals['_UPLOADSTART']._serialized_end=917
+  _globals['_PART']._serialized_start=919
+  _globals['_PART']._serialized_end=1004
+  _globals['_UPLOADEND']._serialized_start=1006
+  _globals['_UPLOADEND']._serialized_end=1031
+  _globals['_UPLOADRESPONSE']._serialized_start=1033
+  _globals['_UPLOADRESPONSE']._serialized_end=1100
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1102
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1170
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1172
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1295
+  _globals['_ENVELOPE']._serialized_start=1298
+  _globals['_ENVELOPE']._serialized_end=1518
+  _globals['_CHUNKS']._serialized_start=1520
+  _globals['_CHUNKS']._serialized_end=1542
+  _globals['_PROGRESS']._serialized_start=1545
+  _globals['_PROGRESS']._serialized_end=1712
+  _globals['_MEDIA']._serialized_start=1715
+  _globals['_MEDIA']._serialized_end=1860
+  _globals['_ANSWER']._serialized_start=1862
+  _globals['_ANSWER']._serialized_end=1903
+  _globals['_FINISH']._serialized_start=1905
+  _globals['_FINISH']._serialized_end=1955
+  _globals['_USAGE']._serialized_start=1958
+  _globals['_USAGE']._serialized_end=2573
+  _globals['_SERVED']._serialized_start=2576
+  _globals['_SERVED']._serialized_end=2861
+  _globals['_INFERENCESERVICE']._serialized_start=3203
+  _globals['_INFERENCESERVICE']._serialized_end=3572
 # @@protoc_insertion_point(module_scope)

@@ -59,16 +59,66 @@ class StreamRequest(_message.Message):
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
 
 class StreamResponse(_message.Message):
-    __slots__ = ("chunks", "progress", "finish", "served")
+    __slots__ = ("chunks", "progress", "finish", "media", "answer", "served")
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
     SERVED_FIELD_NUMBER: _ClassVar[int]
     chunks: Chunks
     progress: Progress
     finish: Finish
+    media: Media
+    answer: Answer
     served: Served
-    def __init__(self, chunks: _Optional[_Union[Chunks, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
+    def __init__(self, chunks: _Optional[_Union[Chunks, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., media: _Optional[_Union[Media, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., served: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
+
+class UploadRequest(_message.Message):
+    __slots__ = ("start", "part", "chunk", "event", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: UploadStart
+    part: Part
+    chunk: bytes
+    event: str
+    end: UploadEnd
+    def __init__(self, start: _Optional[_Union[UploadStart, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., chunk: _Optional[bytes] = ..., event: _Optional[str] = ..., end: _Optional[_Union[UploadEnd, _Mapping]] = ...) -> None: ...
+
+class UploadStart(_message.Message):
+    __slots__ = ("envelope", "stream")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    stream: bool
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., stream: _Optional[bool] = ...) -> None: ...
+
+class Part(_message.Message):
+    __slots__ = ("name", "filename", "mime_type", "size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    MIME_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    filename: str
+    mime_type: str
+    size: int
+    def __init__(self, name: _Optional[str] = ..., filename: _Optional[str] = ..., mime_type: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+
+class UploadEnd(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class UploadResponse(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: StreamResponse
+    def __init__(self, event: _Optional[_Union[StreamResponse, _Mapping]] = ...) -> None: ...
 
 class CountTokensRequest(_message.Message):
     __slots__ = ("envelope",)
@@ -117,14 +167,48 @@ class Chunks(_message.Message):
     def __init__(self, json: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("phase", "done", "total")
+    __slots__ = ("phase", "done", "total", "unit", "index", "ahead", "remaining_seconds")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_SECONDS_FIELD_NUMBER: _ClassVar[int]
     phase: str
     done: int
     total: int
-    def __init__(self, phase: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+    unit: str
+    index: int
+    ahead: int
+    remaining_seconds: float
+    def __init__(self, phase: _Optional[str] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., unit: _Optional[str] = ..., index: _Optional[int] = ..., ahead: _Optional[int] = ..., remaining_seconds: _Optional[float] = ...) -> None: ...
+
+class Media(_message.Message):
+    __slots__ = ("data", "index", "preview", "mime_type", "size", "last", "json")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    PREVIEW_FIELD_NUMBER: _ClassVar[int]
+    MIME_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    index: int
+    preview: int
+    mime_type: str
+    size: int
+    last: bool
+    json: str
+    def __init__(self, data: _Optional[bytes] = ..., index: _Optional[int] = ..., preview: _Optional[int] = ..., mime_type: _Optional[str] = ..., size: _Optional[int] = ..., last: _Optional[bool] = ..., json: _Optional[str] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("body", "mime_type")
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    MIME_TYPE_FIELD_NUMBER: _ClassVar[int]
+    body: str
+    mime_type: str
+    def __init__(self, body: _Optional[str] = ..., mime_type: _Optional[str] = ...) -> None: ...
 
 class Finish(_message.Message):
     __slots__ = ("usage",)
@@ -133,16 +217,34 @@ class Finish(_message.Message):
     def __init__(self, usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
+    __slots__ = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "prompt_image_tokens", "prompt_audio_tokens", "completion_audio_tokens", "input_seconds", "output_seconds", "input_characters", "input_images", "output_images", "input_pages")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_IMAGE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_AUDIO_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_AUDIO_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    INPUT_PAGES_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
     reasoning_tokens: int
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ...) -> None: ...
+    prompt_image_tokens: int
+    prompt_audio_tokens: int
+    completion_audio_tokens: int
+    input_seconds: float
+    output_seconds: float
+    input_characters: int
+    input_images: int
+    output_images: int
+    input_pages: int
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., reasoning_tokens: _Optional[int] = ..., prompt_image_tokens: _Optional[int] = ..., prompt_audio_tokens: _Optional[int] = ..., completion_audio_tokens: _Optional[int] = ..., input_seconds: _Optional[float] = ..., output_seconds: _Optional[float] = ..., input_characters: _Optional[int] = ..., input_images: _Optional[int] = ..., output_images: _Optional[int] = ..., input_pages: _Optional[int] = ...) -> None: ...
 
 class Served(_message.Message):
     __slots__ = ("model", "backend", "instance", "kind", "zone", "attempts", "route_reason", "fallback_model", "dropped_tier", "scrubbed", "cost_dollars")

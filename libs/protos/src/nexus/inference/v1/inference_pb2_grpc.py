@@ -54,6 +54,11 @@ class InferenceServiceStub:
                 request_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.SerializeToString,
                 response_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.FromString,
                 _registered_method=True)
+        self.Upload = channel.stream_stream(
+                '/nexus.inference.v1.InferenceService/Upload',
+                request_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.UploadRequest.SerializeToString,
+                response_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.UploadResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
@@ -92,6 +97,20 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Upload(self, request_iterator, context):
+        """Upload runs a request that comes with binary data, or that goes on talking while it runs: pictures to edit, sound to
+        transcribe, documents to read, a spoken conversation. The caller sends `start`, then what belongs to it, then `end`; the
+        callee may answer from the first message on, as Stream does. A call that is half-closed without `end` was cut off, and is
+        refused with INVALID_REQUEST: half a recording is never transcribed as if it were whole.
+        It is an RPC of its own and never a call in a tunnel: flow control holds the sender back, and neither side keeps more than
+        it is working on.
+        The caller and the reasons are those of Complete; also REQUEST_TOO_LARGE. Who serves InferenceService, but no work that
+        needs it, answers CAPABILITY_MISSING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +128,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.CountTokens,
                     request_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.FromString,
                     response_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'Upload': grpc.stream_stream_rpc_method_handler(
+                    servicer.Upload,
+                    request_deserializer=nexus_dot_inference_dot_v1_dot_inference__pb2.UploadRequest.FromString,
+                    response_serializer=nexus_dot_inference_dot_v1_dot_inference__pb2.UploadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -197,6 +221,33 @@ class InferenceService:
             '/nexus.inference.v1.InferenceService/CountTokens',
             nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensRequest.SerializeToString,
             nexus_dot_inference_dot_v1_dot_inference__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/nexus.inference.v1.InferenceService/Upload',
+            nexus_dot_inference_dot_v1_dot_inference__pb2.UploadRequest.SerializeToString,
+            nexus_dot_inference_dot_v1_dot_inference__pb2.UploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

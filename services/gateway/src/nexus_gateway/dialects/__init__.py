@@ -1,0 +1,16 @@
+"""What clients speak: the URLs of each dialect, what its requests mean, and how it is answered."""
+
+from nexus_gateway.dialects.dialect import Dialect
+from nexus_gateway.dialects.errors import error_body, unknown_url
+from nexus_gateway.dialects.nexus import NexusPipeline, nexus_dialect
+from nexus_gateway.dialects.openai import OpenAIPipeline, openai_dialect
+
+__all__ = [
+    "Dialect",
+    "NexusPipeline",
+    "OpenAIPipeline",
+    "error_body",
+    "nexus_dialect",
+    "openai_dialect",
+    "unknown_url",
+]

@@ -1,0 +1,38 @@
+"""NEXUS's own API: what becomes of models, where a request would go, whether all is well, and the page for people."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nexus_gateway.dialects.dialect import Dialect, reading
+from nexus_gateway.dialects.errors import error_body
+from nexus_gateway.dialects.nexus.explain import Explains, explain_handler
+from nexus_gateway.dialects.nexus.health import HealthRoutes, Ready
+from nexus_gateway.dialects.nexus.lifecycle import LifecycleRoutes, Lifecycles
+from nexus_gateway.dialects.nexus.page import front_page
+from nexus_gateway.http import EdgeOptions, Row
+from nexus_gateway.intake import Intake
+
+__all__ = ["NexusPipeline", "nexus_dialect"]
+
+ROOT = ("",)
+
+
+class NexusPipeline(Explains, Lifecycles, Ready, Protocol):
+    """What this dialect asks of the rest of the gateway."""
+
+
+def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions) -> Dialect:
+    health, lifecycle = HealthRoutes(pipeline, full=not options.needs_key), LifecycleRoutes(pipeline, options)
+    page = reading(front_page(needs_key=options.needs_key))
+    rows = [
+        Row("page", "/", page, public=True, prefixes=ROOT),
+        Row("page", "/v1", page, public=True, prefixes=ROOT),
+        Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}),
+        Row("model", "/models/{model_id:path}", {"POST": lifecycle.act, "DELETE": lifecycle.delete}),
+        Row("healthz", "/healthz", reading(health.healthz), public=True, prefixes=ROOT),
+        Row("readyz", "/readyz", reading(health.readyz), public=True, prefixes=ROOT),
+    ]
+    if options.expose_metrics:
+        rows.append(Row("metrics", "/metrics", reading(health.metrics), public=True, prefixes=ROOT))
+    return Dialect(rows, error_body)

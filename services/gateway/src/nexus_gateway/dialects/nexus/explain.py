@@ -1,0 +1,124 @@
+"""POST route/explain: where a request would go, and why not elsewhere. Nothing is run, nothing is counted."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+from nexus.inference.v1 import inference_pb2
+from nexus.types.v1 import model_pb2
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_routing import Explanation
+
+from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone
+from nexus_gateway.http import Exchange, Handler, check_media_type
+from nexus_gateway.intake import Intake
+from nexus_gateway.validation import check_request
+
+__all__ = ["Explains", "explain_handler"]
+
+SHAPES = {
+    "messages": model_pb2.OPERATION_CHAT,
+    "prompt": model_pb2.OPERATION_COMPLETION,
+    "input": model_pb2.OPERATION_EMBEDDING,
+}
+"""The key that tells which endpoint a body is meant for."""
+
+
+class Explains(Protocol):
+    """The part of the pipeline this route uses."""
+
+    async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse: ...
+
+    async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
+
+
+def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
+    """Takes the very body that would be sent to an inference endpoint."""
+
+    async def handle(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
+
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:
+            return check_request(
+                _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
+            )
+
+        request = await intake.read(await exchange.body(), check)
+        request.principal, request.zone = exchange.caller, demanded_zone(exchange)
+        counted = await _count(pipeline, request)
+        known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
+        explanation = await pipeline.explain(request, known)
+        told = _answer(request, explanation) if exchange.may_see_all else _own_answer(request, explanation)
+        answer = {**told, "tokens": _tokens(counted)}
+        await exchange.respond(200, msgspec.json.encode(answer))
+
+    return handle
+
+
+async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2.CountTokensResponse | None:
+    """None when nobody can serve the request: then nobody has counted."""
+    try:
+        return await pipeline.count(request)
+    except MeshError:
+        return None
+
+
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | None:
+    if counted is None:
+        return None
+    return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
+
+
+def _operation(given: JsonObject) -> int:
+    for key, operation in SHAPES.items():
+        if key in given:
+            return operation
+    raise MeshError(
+        Reason.INVALID_REQUEST,
+        "Send the body of a chat completion, a completion or an embedding: with messages, prompt or input.",
+    )
+
+
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
+    """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
+    return {
+        "object": "route.explanation",
+        "model": request.model,
+        "resolved_model": explanation.model,
+        "zones": sorted(request.zones),
+        "scrubbed": explanation.scrubbed,
+        "tier": None,
+        "candidates": [
+            {"model": verdict.model or None, "rank": verdict.rank}
+            for verdict in explanation.verdicts
+            if verdict.rank
+        ],
+    }
+
+
+def _answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
+    """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
+    return {
+        "object": "route.explanation",
+        "model": request.model,
+        "resolved_model": explanation.model,
+        "zones": sorted(explanation.zones),
+        "scrubbed": explanation.scrubbed,
+        "tier": explanation.tier or None,
+        "candidates": [
+            {
+                "backend": verdict.target.backend,
+                "backend_type": verdict.target.kind,
+                "instance": verdict.target.instance,
+                "zone": verdict.target.zone,
+                "model": verdict.model or None,
+                "rank": verdict.rank,
+                "stage": verdict.stage or None,
+                "reason": verdict.reason,
+            }
+            for verdict in explanation.verdicts
+        ],
+    }

@@ -1,0 +1,112 @@
+"""X-Nexus-*: what a request of any dialect may ask for beside its body, and what an answer says of who gave it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_gateway.core import Priority
+from nexus_gateway.http import Exchange, Header
+from nexus_gateway.validation import check_priority, check_zone
+
+__all__ = ["check_own_headers", "demanded_zone", "is_strict", "served_headers", "wanted_priority"]
+
+STRICT = b"x-nexus-strict"
+"""Request header: 1 = refuse parameters this gateway does not know, rather than hand them on."""
+
+ZONE = b"x-nexus-zone"
+"""Request header: the privacy zone the answer must come from. It adds to what policy demands and takes nothing away."""
+
+PRIORITY = b"x-nexus-priority"
+"""Request header: low = others may go first while places are short."""
+
+OURS = b"x-nexus-"
+OWN = (STRICT, ZONE, PRIORITY)
+ROUTE_REASONS = {
+    number: name.removeprefix("ROUTE_REASON_").lower().replace("_", "-").encode()
+    for name, number in inference_pb2.RouteReason.items()
+}
+SMALLEST = 1e-8
+"""US dollars; what a header tells at least of a cost."""
+
+
+def check_own_headers(fields: dict[bytes, bytes]) -> None:
+    """MeshError INVALID_REQUEST for a header of ours that is none: a demand with a slip in its name is not dropped."""
+    for name in fields:
+        if name[:1] == b"x" and name.replace(b"_", b"-").startswith(OURS) and name not in OWN:
+            said = name[:64].decode("latin-1")
+            raise MeshError(
+                Reason.INVALID_REQUEST,
+                f"This gateway knows no request header {said}; of its own it knows X-Nexus-Zone, X-Nexus-Priority and "
+                "X-Nexus-Strict.",
+                metadata={"param": said},
+            )
+
+
+def demanded_zone(exchange: Exchange) -> str | None:
+    """The zone of the request's header, None without one. MeshError INVALID_REQUEST.
+
+    Two headers are two demands, perhaps a proxy's and a client's: joined they are no name, so neither is dropped. An
+    empty one is a demand too, whose name got lost on the way.
+    """
+    if ZONE not in exchange.fields:
+        return None
+    return check_zone(_every(exchange, ZONE) or " ", "X-Nexus-Zone")
+
+
+def wanted_priority(exchange: Exchange) -> Priority:
+    """The priority of the request's header, normal without one. MeshError INVALID_REQUEST, for two headers too."""
+    if PRIORITY not in exchange.fields:
+        return Priority.NORMAL
+    return check_priority(_every(exchange, PRIORITY), "X-Nexus-Priority")
+
+
+def _every(exchange: Exchange, header: bytes) -> str:
+    """All values of a header, joined."""
+    given = b",".join(value for name, value in exchange.scope["headers"] if name == header)
+    return given.decode("latin-1").strip().lower()
+
+
+def is_strict(exchange: Exchange) -> bool:
+    """Whether parameters this gateway does not know are to be refused."""
+    return exchange.fields.get(STRICT) == b"1"
+
+
+def served_headers(served: inference_pb2.Served) -> list[Header]:
+    """X-Nexus-*: who answered, where, and why it was chosen. None while nobody has: it still waits for a place."""
+    if not served.backend:
+        return []
+    headers = [
+        (b"x-nexus-backend", _header_value(served.backend)),
+        (b"x-nexus-backend-type", _header_value(served.kind)),
+        (b"x-nexus-model", _header_value(served.model)),
+        (b"x-nexus-instance", _header_value(served.instance)),
+        (b"x-nexus-privacy-zone", _header_value(served.zone)),
+        (b"x-nexus-route-reason", ROUTE_REASONS[served.route_reason]),
+        (b"x-nexus-attempts", b"%d" % served.attempts),
+    ]
+    if served.fallback_model:
+        headers.append((b"x-nexus-fallback-model", _header_value(served.fallback_model)))
+    if served.dropped_tier:
+        headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
+    if served.HasField("scrubbed"):
+        headers.append((b"x-nexus-scrubbed", b"%d" % served.scrubbed))
+    if served.HasField("cost_dollars"):
+        headers.append((b"x-nexus-cost-estimated", _decimal(served.cost_dollars)))
+    return headers
+
+
+def _decimal(dollars: float) -> bytes:
+    """At most eight decimals, no exponent; what costs anything is never told as nothing."""
+    if not dollars:
+        return b"0"
+    return f"{max(dollars, SMALLEST):.8f}".rstrip("0").rstrip(".").encode()
+
+
+def _header_value(text: str) -> bytes:
+    """Names are the backend's own and may be in any script; what a header cannot hold is percent-encoded."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
+    return quote(text, safe=" /:@+=,;()!'").encode()
