@@ -89,4 +89,5 @@ def unnamed_in_agents(text: str, what: str, touched: Iterable[str]) -> list[str]
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+    command = [shutil.which("git") or "git", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout

@@ -5,11 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from nexus_gateway.dispatch.attempts import LEAST, SHARE, WINDOW, RetryBudget
 from nexus_gateway.fleet.breaker import FAILURES
-<<<<<<< HEAD
-from nexus_gateway.fleet.retries import LEAST, SHARE, WINDOW, RetryBudget
 from support.properties import given
-=======
->>>>>>> house
 
 
 def test_twice_what_opens_a_breaker_is_always_allowed_then_a_fifth() -> None:
