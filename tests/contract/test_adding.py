@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pytest
 from support.additions import ADDITIONS, Addition
-from support.house_copy import HouseCopy, unnamed_in_agents
+from support.house_copy import ROOT, HouseCopy, unnamed_in_agents
 
-NEEDED = [(name, part) for name, addition in ADDITIONS.items() for part in addition.needed]
+COMING = {
+    "kind": ROOT / "services/inference-adapters/src/nexus_inference_adapters/kinds",
+    "operation": ROOT / "libs/operations",
+}
+"""Rooms that these stand in, and that are being built."""
+
+
+def there(name: str, *values: str) -> object:
+    """As parameters; said to be skipped where the room is not there yet."""
+    missing = name in COMING and not COMING[name].is_dir()
+    skip = [pytest.mark.skip(reason=f"{COMING[name].name} is not built yet")] if missing else []
+    return pytest.param(name, *values, marks=skip)
+
+
+NEEDED = [there(name, part) for name, addition in ADDITIONS.items() for part in addition.needed]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +57,7 @@ def failing(house: HouseCopy, addition: Addition) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", ADDITIONS)
+@pytest.mark.parametrize("name", [there(name) for name in ADDITIONS])
 def test_what_the_table_names_is_enough(copy: Callable[[], HouseCopy], name: str) -> None:
     house, addition = copy(), ADDITIONS[name]
     add(house, addition)

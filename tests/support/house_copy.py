@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-__all__ = ["HouseCopy", "unnamed_in_agents"]
+__all__ = ["ROOT", "HouseCopy", "unnamed_in_agents"]
 
 ROOT = Path(__file__).parents[2]
 MADE_BY = {
@@ -64,9 +64,6 @@ class HouseCopy:
             check=False,
             timeout=150,
         )
-
-    def tests(self, *targets: str) -> subprocess.CompletedProcess[str]:
-        return self.python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *targets)
 
 
 def unnamed_in_agents(text: str, what: str, touched: Iterable[str]) -> list[str]:
