@@ -250,23 +250,24 @@ OPERATION = Addition(
     {
         "number": Part(
             "protos/nexus/types/v1/model.proto",
-            "  // Texts in the order of what they have to do with a question.\n  OPERATION_RERANK = 4;\n",
+            "  // Texts in the order of what they have to do with a question.\n  OPERATION_RANKING = 4;\n",
             "}\n\n// What a model on a backend can do beyond the operation itself.",
         ),
         "generated": Part(run=PROTOS),
-        "member": Part(TABLE, "    RERANK = model_pb2.OPERATION_RERANK\n", "\n\nTOKENS = frozenset("),
+        "member": Part(TABLE, "    RANKING = model_pb2.OPERATION_RANKING\n", "\n\nTOKENS = frozenset("),
         "spec": Part(
             TABLE,
-            'RERANK = Spec(\n    number=Operation.RERANK,\n    name="rerank",\n    title="a reranking",\n'
-            '    path="/rerank",\n    shape=Shape.WHOLE,\n    form=Form.OBJECT,\n    rows="results",\n'
+            'RANKING = Spec(\n    number=Operation.RANKING,\n    name="ranking",\n    title="a ranking",\n'
+            '    path="/ranking",\n    shape=Shape.WHOLE,\n    form=Form.OBJECT,\n    rows="results",\n'
             '    id_prefix="",\n    object="list",\n    chunk_object="",\n    content="documents",\n'
+            '    inputs=frozenset({"documents", "query"}),\n'
             '    read=read_texts("documents", "query"),\n    head=lambda _: "",\n    most=nothing_made,\n'
             '    expected=lambda body: prompts_in(body.get("documents")),\n    has_content=whole_is_content,\n'
             "    resumable=False,\n    scrubbable=True,\n    units=frozenset({Unit.PROMPT_TOKENS}),\n"
             '    example=lambda text: {"documents": [text], "query": "q"},\n)\n\n',
             "SPECS: Mapping[int, Spec] = ",
         ),
-        "place": Part(TABLE, "RERANK, ", "CHAT, COMPLETION, EMBEDDING), "),
+        "place": Part(TABLE, "RANKING, ", "CHAT, COMPLETION, EMBEDDING), "),
     },
     (
         (*PROTOS, "--check"),
