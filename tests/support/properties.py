@@ -10,11 +10,13 @@ __all__ = ["PROFILE", "examples", "given"]
 
 PROFILE = "ci" if os.environ.get("CI") else "dev"
 
-settings.register_profile("dev", max_examples=200, deadline=None)
-settings.register_profile("ci", max_examples=10_000, deadline=None, print_blob=True)
+EXAMPLES = {"dev": 200, "ci": 10_000}
+
+for name, number in EXAMPLES.items():
+    settings.register_profile(name, max_examples=number, deadline=None, print_blob=name == "ci")
 settings.load_profile(PROFILE)
 
 
 def examples(most: int, steps: int = 50) -> settings:
     """The profile's number, or `most` where one example costs much. `steps` of each example of a machine of states."""
-    return settings(max_examples=min(most, settings.default.max_examples), stateful_step_count=steps)
+    return settings(max_examples=min(most, EXAMPLES[PROFILE]), stateful_step_count=steps)

@@ -14,7 +14,7 @@ from nexus_inference_adapters.contract.estimate import (
     tokens_of,
 )
 from nexus_inference_adapters.vocabulary import CHAT, COMPLETION, EMBEDDING
-from support.properties import given
+from support.properties import examples, given
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -41,12 +41,14 @@ def test_scripts(text: str, tokens: int) -> None:
     assert tokens_of(text) == tokens
 
 
+@examples(2_000)
 @given(st.text(), st.text())
 def test_a_longer_text_has_no_fewer_tokens_and_no_more_than_its_parts(one: str, other: str) -> None:
     together = tokens_of(one + other)
     assert max(tokens_of(one), tokens_of(other)) <= together <= tokens_of(one) + tokens_of(other)
 
 
+@examples(2_000)
 @given(st.text(min_size=1))
 def test_a_text_has_a_token_and_never_more_than_two_a_character(text: str) -> None:
     assert 1 <= tokens_of(text) <= 2 * len(text)
@@ -73,6 +75,7 @@ def test_prompts_count_together_and_token_ids_as_themselves() -> None:
     assert estimate(EMBEDDING, {"input": [[5, 6], [7]]}) == 3
 
 
+@examples(2_000)
 @given(st.dictionaries(st.sampled_from(["messages", "prompt", "input", "tools"]), JSON))
 def test_whatever_is_sent_is_estimated(body: dict[str, Any]) -> None:
     for operation in (CHAT, COMPLETION, EMBEDDING):

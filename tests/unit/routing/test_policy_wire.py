@@ -11,7 +11,7 @@ from nexus_mesh.identity import LABEL
 from nexus_routing import TIERS, ZONE, Policy, Scope, Tariff, read_policy, write_policy
 from nexus_routing import Rule as RoutingRule
 from pydantic import BaseModel
-from support.properties import given
+from support.properties import examples, given
 
 FULL = Policy(
     aliases={"a": "m"},
@@ -74,6 +74,7 @@ SCOPES = st.builds(Scope.model_construct, hosts=LISTS, backends=LISTS, kinds=LIS
 DOLLARS = st.floats(0, 1e6)
 
 
+@examples(2_000)
 @given(
     st.builds(
         Policy.model_construct,
