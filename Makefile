@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test check fix proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test unit check fix hooks proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,17 @@ up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--por
 	@exec $(RUN)/nexus up $(ARGS)
 
 test: .venv/.dev/stamp ## Run every test (narrow it: make test ARGS="-k stream")
+ifdef ARGS
 	@$(RUN)/pytest $(ARGS)
+else
+	@failed=0; \
+	$(RUN)/pytest -n 2 --dist loadfile -m "not alone" || failed=1; \
+	$(RUN)/pytest -m alone || failed=1; \
+	exit $$failed
+endif
+
+unit: .venv/.dev/stamp ## Run the unit tests: a minute (narrow it: make unit ARGS="-k stages")
+	@$(RUN)/pytest tests/unit -q $(ARGS)
 
 check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/ruff format --check .
@@ -51,6 +61,11 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
 	@$(RUN)/ruff format --quiet .
+
+hooks: ## Have git look at what is committed: ruff, and the units of the packages that change
+	@git config core.hooksPath tools/hooks
+	@echo 'Before each commit: ruff on the staged files, and the unit tests of the packages they change.'
+	@echo 'Once without: git commit --no-verify. No more: git config --unset core.hooksPath'
 
 proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 	@$(RUN)/python tools/protos.py

@@ -1,15 +1,3 @@
-"""Only the list of fixture modules; fixtures live in tests/support."""
+"""What every suite has. The fixtures that start servers come with the suites that use them: support/parts.py."""
 
-pytest_plugins = [
-    "faults.options",
-    "support.attacks",
-    "support.etcd",
-    "support.control_plane",  # after what it imports, or pytest cannot rewrite its asserts
-    "support.fake_ollama",
-    "support.fake_openai",
-    "support.fake_vllm",
-    "support.llama_cpp",
-    "support.mlx_server",
-    "support.tiny_gguf",
-    "support.tiny_mlx",
-]
+pytest_plugins = ["faults.options", "support.alone", "support.attacks"]

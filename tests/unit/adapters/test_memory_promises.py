@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.types import Device, Key, Rules, State
+from support.properties import examples
 
 SIZES = {
     Key("one", "a"): 14,
@@ -132,4 +132,4 @@ class Engine(RuleBasedStateMachine):
 
 
 TestEngine = Engine.TestCase
-TestEngine.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestEngine.settings = examples(150)

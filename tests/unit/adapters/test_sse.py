@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_inference_adapters.openai.event_stream import MAX_LINE_BYTES, Comment, LineReader, SseReader
 from nexus_mesh.core.errors import MeshError, Reason
+from support.properties import examples, given
 
 STREAM = (
     'data: {"a":"€ß"}\r\n\r\n: keepalive 1/2\n\nevent: x\nid: 1\nretry: 5\ndata:tight\ndata: two\n\n'.encode()
@@ -16,6 +16,7 @@ STREAM = (
 EVENTS = ['{"a":"€ß"}'.encode(), b"keepalive 1/2", b"tight\ntwo"]
 
 
+@examples(2_000)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_cuts_make_no_difference(places: list[int]) -> None:
     bounds = [0, *sorted(places), len(STREAM)]

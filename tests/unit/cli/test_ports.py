@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import socket
 import sys
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import grpc
@@ -13,7 +11,7 @@ import pytest
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure
 from nexus_cli.plan import Options
-from nexus_cli.ports import USUAL, Ports
+from nexus_cli.ports import Ports
 from nexus_cli.up import describe
 
 HOST = "127.0.0.1"
@@ -70,29 +68,6 @@ def test_connections_of_before_that_die_away_are_nobody() -> None:
         client.close()
     with Ports() as ports:
         assert ports.hold(HOST, port)
-
-
-def test_two_homes_that_start_at_once_get_different_ports(tmp_path: Path) -> None:
-    """Both know the same ports from before, when each ran alone."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(4), context.Queue()
-    starts = [context.Process(target=_start, args=(tmp_path / str(n), barrier, results)) for n in range(4)]
-    for start in starts:
-        start.start()
-    chosen = [port for _ in starts for port in results.get(timeout=60)]
-    for start in starts:
-        start.join()
-    assert len(set(chosen)) == len(chosen) == 4 * len(USUAL)
-
-
-def _start(home: Path, barrier: Barrier, results: multiprocessing.Queue[list[int]]) -> None:
-    layout = Layout(home)
-    layout.prepare()
-    with Ports() as ports:
-        barrier.wait()
-        mesh = describe(Options(home, port=0), layout, ports)
-        results.put(list(mesh.ports.values()))
-        barrier.wait()
 
 
 def test_the_port_clients_know_is_not_exchanged_for_another(tmp_path: Path) -> None:

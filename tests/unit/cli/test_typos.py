@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from nexus_cli.settings import check_settings
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.settings.toml_places import line_of
 
+ROOT = Path(__file__).parents[3]
 BOX = '[[backends]]\nname = "box"\nkind = "openai_compatible"\nurl = "http://127.0.0.1:9"\n'
 CARD = '[[devices]]\nname = "gpu0"\nmemory_gb = 24\n'
 RULE = '[[routing.rules]]\nname = "guests"\nonly = { hosts = ["a"] }\n'
+ZONED = '[[routing.rules]]\nname = "guests"\nzone = "home"\n'
 
 TYPOS: list[tuple[str, str, int, str]] = [
     # text, where, line, what was meant
@@ -65,6 +68,10 @@ TYPOS: list[tuple[str, str, int, str]] = [
     ('[models."llama3.1:70b"]\nmemry_gb = 40\n', 'models."llama3.1:70b".memry_gb', 2, "memory_gb"),
     ('[models.x]\ntokenzier = "t.json"\n', "models.x.tokenzier", 2, "tokenizer"),
     ("[models.x.timeouts]\nstal = 4\n", "models.x.timeouts.stal", 2, "stall"),
+    (ZONED + "[routing.rules.only]\nhots = ['a']\n", "routing.rules.guests.only.hots", 5, "hosts"),
+    (ZONED + "[routing.rules.never]\nbackend = ['a']\n", "routing.rules.guests.never.backend", 5, "backends"),
+    (ZONED + ZONED.replace("guests", "b") + "[routing.rules.never]\ngpu = ['a']\n", "b.never.gpu", 8, "gpus"),
+    ('[registry]\nlog_levl = "info"\n', "log_levl", 2, "log_level"),
 ]
 
 
@@ -87,6 +94,24 @@ def test_a_typo_is_told_with_what_was_meant(
     assert told, problems(tmp_path, text)
     assert any(f"did you mean {meant!r}?" in one for one in told), told
     assert all(f"(nexus.toml, line {line})" in one for one in told), told
+
+
+def tables_with_a_typo() -> set[str]:
+    """Headers above a name in TYPOS that is none, as docs/settings.md has them."""
+    found = set()
+    for text, _, line, _ in TYPOS:
+        lines = text.splitlines()[:line]
+        above = next(each for each in reversed(lines) if each.startswith("["))
+        if above != lines[-1]:
+            found.add(re.sub(r"^\[models\.[^.\]\"]+|^\[models\.\"[^\"]+\"", '[models."NAME"', above))
+    return found
+
+
+def test_every_table_there_is_has_a_typo() -> None:
+    """docs/settings.md is written from the settings, and proved to be fresh."""
+    tables = set(re.findall(r"^## `(.+)`$", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    assert {"[routing]", "[[routing.prices]]", '[models."NAME".timeouts]'} <= tables
+    assert tables - tables_with_a_typo() == set()
 
 
 def test_what_is_near_nothing_gets_no_guess(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from nexus_gateway.core.tenants import Tenant
@@ -14,6 +13,7 @@ from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.traffic import Ride, Traffic
 from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Model, Operation, Plan, Requirements, State, Table, Target, plan
+from support.properties import examples
 
 MODELS = {"a": "mnop", "b": "mn", "c": "m"}
 """What each target offers: one model has three places to go to, two have one only."""
@@ -139,6 +139,6 @@ class Outcomes(RuleBasedStateMachine):
                 assert bool(self.plan(model, tenant).candidates) == (out != offering)
 
 
-Outcomes.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Outcomes.TestCase.settings = examples(150, steps=40)
 TestOutcomes = Outcomes.TestCase
 TestOutcomes.__doc__ = """B1, B2, A10: over all sequences of outcomes, whole and streamed."""

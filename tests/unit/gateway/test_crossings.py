@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
 from nexus_gateway.pipeline.steps import requirements_of
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_routing import Candidate, Table, plan
 from support.gateway_bench import chat
+from support.properties import examples, given
 from support.routing_fleets import question
 
 EXAMPLES = 2_000
@@ -34,7 +34,7 @@ def kept(table: Table, asked: str, by: tuple[str, str, str], candidate: Candidat
     return stays - {"", "open"}
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(st.integers(0, 2**63))
 def test_only_what_policy_names_is_left(seed: int) -> None:
     asked, random = question(seed), Random(seed)

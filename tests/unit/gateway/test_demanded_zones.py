@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
 from nexus_gateway.pipeline.steps import requirements_of
 from nexus_routing import Candidate, plan
 from support.gateway_bench import chat
+from support.properties import examples, given
 from support.routing_fleets import Question, question
 
 EXAMPLES = 2_000
@@ -35,7 +35,7 @@ def chosen(asked: Question, by: tuple[str, ...]) -> list[Candidate]:
     return list(plan(asked.table, requirements_of(request), conditions, ALL).candidates)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(SEEDS)
 def test_all_who_demand_are_heard(seed: int) -> None:
     asked, by = question(seed), demands(Random(seed))
@@ -44,7 +44,7 @@ def test_all_who_demand_are_heard(seed: int) -> None:
     assert [each for each in chosen(asked, by) if not wanted <= {each.zone}] == []
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(SEEDS)
 def test_a_demand_takes_away_those_outside_and_nobody_else(seed: int) -> None:
     asked, by = question(seed), demands(Random(seed))
@@ -54,7 +54,7 @@ def test_a_demand_takes_away_those_outside_and_nobody_else(seed: int) -> None:
     assert {(each.id, each.model.id) for each in chosen(asked, by)} == inside
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(EXAMPLES)
 @given(SEEDS)
 def test_whatever_the_order_of_news_the_latest_counts(seed: int) -> None:
     """Every revision says one thing, as the vault makes them; answers and watch may bring them in any order."""

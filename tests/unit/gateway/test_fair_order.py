@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.queues.fair_order import FairOrder
+from support.properties import examples, given
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ def pick(order: FairOrder[Flow]) -> Flow:
     return chosen
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(WEIGHTS, st.integers(1, 300))
 def test_after_every_turn_everybody_is_within_one_of_its_share(weights: list[float], turns: int) -> None:
     order, flows = order_of(weights)
@@ -52,7 +52,7 @@ def test_one_heavy_among_many_light_does_not_go_first_all_the_time() -> None:
     assert first["0"] in (50, 51)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(WEIGHTS, st.lists(st.integers(0, 11), max_size=60), st.data())
 def test_whoever_comes_and_goes_leaves_nothing_and_gains_nothing(
     weights: list[float], moves: list[int], data: st.DataObject

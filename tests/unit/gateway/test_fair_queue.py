@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.queues.fair_queue import URGENT_IN_ROW, FairQueue, Ticket
+from support.properties import examples, given
 
 HERE = frozenset({"here"})
 A, B = Tenant("a"), Tenant("b")
@@ -42,7 +42,7 @@ def test_a_flood_does_not_delay_the_others() -> None:
     assert len(order) == 206
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.sampled_from([1.0, 1.0, 2.0, 3.0, 10.0]), min_size=1, max_size=8),
     st.integers(1, 200),
@@ -139,7 +139,7 @@ PUSH = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.one_of(PUSH, st.integers(0, 99), st.sampled_from("xyz")), max_size=80))
 def test_whatever_happens_nothing_is_lost_and_nothing_is_left(
     steps: list[tuple[Tenant, Priority, set[str]] | int | str],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_gateway.scrubbing.findings import find
+from support.properties import examples, given
 
 FOUND = {
     "bob.o'neil+x@sub.example.co.uk": "email",
@@ -60,7 +60,7 @@ def test_several_in_a_row_are_told_apart() -> None:
     assert [each.kind for each in find(text)] == ["card", "card", "email", "iban"]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(st.sampled_from([*FOUND, " ", "-", ".", "7", "a", "@", "+1"]), max_size=6).map("".join))
 def test_findings_stand_in_order_and_apart(text: str) -> None:
     found = find(text)

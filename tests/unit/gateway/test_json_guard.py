@@ -7,12 +7,12 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nexus_gateway.validation import json_guard
 from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS, decode_object
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.core.turns import at_once
+from support.properties import examples, given
 
 
 def nested(depth: int, opener: str = "[", closer: str = "]") -> bytes:
@@ -141,7 +141,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(st.dictionaries(STRINGS, VALUES), st.integers(0, 70))
 def test_depth_is_judged_as_a_walk_would(value: dict[str, object], levels: int) -> None:
     deep: object = value
@@ -155,7 +155,7 @@ def test_depth_is_judged_as_a_walk_would(value: dict[str, object], levels: int) 
             decode_object(body)
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100)
 @given(st.dictionaries(STRINGS, VALUES), st.integers(1, 9))
 def test_a_body_looked_at_in_pieces_is_the_same(
     monkeypatch: pytest.MonkeyPatch, value: dict[str, object], step: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from nexus_gateway.validation.pattern import trouble
 
-LONG = 400_000
-"""Characters: what is read anew from each of them on takes hours."""
+LONG = 100_000
+"""Characters: what is read anew from each of them on takes many minutes."""
 
 
 @pytest.mark.security

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_routing import Candidate, Load, Requirements, Table, Target, plan
+from support.properties import examples, given
 from support.routing_targets import model, target
 
 T = Tenant("t")
@@ -95,6 +95,7 @@ def test_what_is_gone_is_forgotten() -> None:
     assert (places.lines, places.active) == ({}, {})
 
 
+@examples(2_000)
 @given(
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 120), st.integers(-5, 5)), max_size=30),

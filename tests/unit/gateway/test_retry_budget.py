@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_gateway.dispatch.attempts import LEAST, SHARE, WINDOW, RetryBudget
 from nexus_gateway.fleet.breaker import FAILURES
+from support.properties import examples, given
 
 
 def test_twice_what_opens_a_breaker_is_always_allowed_then_a_fifth() -> None:
@@ -29,6 +29,7 @@ def test_what_is_ten_seconds_ago_does_not_count() -> None:
     assert budget.take()
 
 
+@examples(2_000)
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
 def test_no_window_has_more_than_its_share(steps: list[tuple[float, bool]]) -> None:
     now, requests, granted = 0.0, [], []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -74,9 +72,3 @@ def test_words_of_the_api_and_numbers_stay() -> None:
 def test_more_than_can_be_looked_through_is_no_success(text: str) -> None:
     with pytest.raises(TooMuchError):
         scrubbed({"prompt": [text[: len(text) // 2], text[len(text) // 2 :]]})
-
-
-def test_a_gateway_that_scrubs_nothing_does_not_carry_the_libraries() -> None:
-    code = "import nexus_gateway.app, sys; print(sorted({'phonenumbers', 'stdnum'} & sys.modules.keys()))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"

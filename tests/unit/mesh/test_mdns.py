@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 from nexus_mesh.process.mdns import is_local, local_interfaces, own_addresses
 
@@ -33,13 +30,3 @@ def test_a_machine_knows_itself() -> None:
     assert "127.0.0.1" in own_addresses()
     assert "127.0.0.1" in local_interfaces()
     assert all(is_local(address) for address in local_interfaces())
-
-
-def test_zeroconf_is_not_loaded_before_it_is_used() -> None:
-    """It costs each process some 4 MiB."""
-    services = "nexus_inference_adapters.app, nexus_gateway.app"
-    look = f"import sys, {services}; print([name for name in ('zeroconf', 'ifaddr') if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip() == "[]"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_UNHEALTHY, Backend, Status
 from nexus.types.v1.memory_pb2 import Device, Reservation
 from nexus.types.v1.model_pb2 import CAPABILITY_TOOLS, Model
 from nexus_mesh.rows import limits
 from nexus_mesh.rows.parts import fitted
+from support.properties import examples, given
 
 HUGE = "x" * (1 << 20)
 INNOCENT = Backend(
@@ -177,7 +177,7 @@ STATUSES = st.builds(
 
 
 @given(STATUSES)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_whatever_is_said_fits_and_fits_again(status: Status) -> None:
     """A3: never an exception, never a change of what fits."""
     fit = fitted(status)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_mesh.identity.join_token import JoinToken
 from nexus_mesh.identity.roles import ROLES
 from nexus_mesh.identity.spiffe import SpiffeId, role_server_name
+from support.properties import examples, given
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 FEW = st.sampled_from(("a", "b", "zone", "adapter"))
@@ -16,12 +16,14 @@ IDENTITIES = st.builds(
 )
 
 
+@examples(2_000)
 @given(LABELS, LABELS, st.sampled_from(ROLES), LABELS)
 def test_a_name_survives_its_text(zone: str, node: str, role: str, name: str) -> None:
     spiffe = SpiffeId("nexus.internal", zone, node, role, name)
     assert SpiffeId.parse(str(spiffe)) == spiffe
 
 
+@examples(2_000)
 @given(IDENTITIES, IDENTITIES)
 def test_two_identities_never_share_a_server_name(one: SpiffeId, other: SpiffeId) -> None:
     """A1: nor do those of one instance in two zones."""
@@ -30,6 +32,7 @@ def test_two_identities_never_share_a_server_name(one: SpiffeId, other: SpiffeId
         assert one.server_name != role_server_name(role, "nexus.internal")
 
 
+@examples(2_000)
 @given(IDENTITIES)
 def test_an_identity_follows_from_its_instance_id_and_zone(one: SpiffeId) -> None:
     assert SpiffeId.of_instance(one.instance_id, one.zone, one.trust_domain) == one

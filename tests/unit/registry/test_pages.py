@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry import pages
 from nexus_registry.instances import INSTANCES
+from support.properties import examples, given
 
 ROWS = [Instance(id=f"{number:04}", role=("adapter", "gateway")[number % 2]) for number in range(1500)]
 
@@ -20,8 +20,8 @@ def page(rows: list[Instance], role: str, size: int, token: str) -> tuple[list[I
     return pages.page(wanted, INSTANCES.id_of, role, size, token)
 
 
+@examples(2_000)
 @given(st.integers(1, 90), st.sampled_from(["", "adapter", "gateway"]))
-@settings(deadline=None)
 def test_pages_together_are_the_whole(size: int, role: str) -> None:
     seen, token = [], ""
     while True:

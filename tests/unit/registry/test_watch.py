@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import Instance
 from nexus.registry.v1.registry_pb2 import WatchResponse
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_registry.instances import INSTANCES, message
 from nexus_registry.table import Table, watch
+from support.properties import examples, given
 
 # "read" lets the watcher run, "cut" breaks its connection; the rest are changes of the table.
 STEPS = st.lists(
@@ -79,8 +79,8 @@ class Follower:
                 self.rows, self._arriving = rows, None
 
 
+@examples(1_000)
 @given(STEPS)
-@settings(deadline=None)
 def test_applying_a_watch_gives_the_table(steps: list[tuple[str, int, int]]) -> None:
     async def scenario() -> None:
         table = Table(INSTANCES, graves=3, pending_limit=4)

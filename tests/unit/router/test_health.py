@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus.registry.v1.instance_pb2 import STATE_ACTIVE, STATE_DRAINING, STATE_STARTING, STATE_UNHEALTHY
 from nexus_router.health import HOLDS, WINDOW_SECONDS, Health, State
+from support.properties import examples, given
 
 WELL, ILL = (STATE_ACTIVE, ""), (STATE_UNHEALTHY, "no answer")
 
@@ -112,6 +112,7 @@ def test_who_is_not_there_is_not_waited_for() -> None:
     assert health.judge("a#gone", *WELL, 0.6)[0] == STATE_UNHEALTHY
 
 
+@examples(2_000)
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.booleans()), max_size=400))
 def test_a_flapping_target_rises_rarely(reports: list[tuple[float, bool]]) -> None:
     """However it flaps, in no window of 60 s does it come back more than three times; ill is never called well."""

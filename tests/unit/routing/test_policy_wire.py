@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus.router.v1.snapshot_pb2 import Price, Rule, Snapshot
 from nexus_mesh.identity import LABEL
 from nexus_routing import TIERS, ZONE, Policy, Scope, Tariff, read_policy, write_policy
 from nexus_routing import Rule as RoutingRule
 from pydantic import BaseModel
+from support.properties import examples, given
 
 FULL = Policy(
     aliases={"a": "m"},
@@ -74,6 +74,7 @@ SCOPES = st.builds(Scope.model_construct, hosts=LISTS, backends=LISTS, kinds=LIS
 DOLLARS = st.floats(0, 1e6)
 
 
+@examples(2_000)
 @given(
     st.builds(
         Policy.model_construct,

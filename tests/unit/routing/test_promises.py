@@ -6,7 +6,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_routing import (
     TIERS,
@@ -22,11 +21,11 @@ from nexus_routing import (
     explain,
     plan,
 )
+from support.properties import examples, given
 from support.routing_fleets import Question, question
 from support.routing_targets import model, target
 
 pytestmark = pytest.mark.timeout(1200)  # ten thousand examples take a busy machine minutes
-EXAMPLES = 10_000
 ALL = 99
 CHAT = Requirements(1, "m")
 
@@ -133,7 +132,7 @@ def decide(asked: Question, limit: int) -> Plan:
     return plan(asked.table, asked.requirements, asked.conditions, limit)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(10_000)
 @given(st.integers(0, 2**63))
 def test_nobody_gets_a_request_that_must_not(seed: int) -> None:
     asked = question(seed)
@@ -143,7 +142,7 @@ def test_nobody_gets_a_request_that_must_not(seed: int) -> None:
     assert len({(each.id, each.model.id) for each in chosen}) == len(chosen), "one tried twice"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(10_000)
 @given(st.integers(0, 2**63))
 def test_a_decision_is_a_function_of_what_it_is_asked(seed: int) -> None:
     """And every refusal has a reason, whoever could serve is found, and a short plan has the best of every model."""
@@ -166,7 +165,7 @@ def test_a_decision_is_a_function_of_what_it_is_asked(seed: int) -> None:
     assert (chosen.refusal is None) == bool(chosen.candidates)
 
 
-@settings(max_examples=EXAMPLES // 4, deadline=None)
+@examples(2_500)
 @given(st.integers(0, 2**63))
 def test_price_comes_after_everything_but_load(seed: int) -> None:
     """It decides who comes first of equal priority, a free place before a busy one, and never who may serve."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus_routing import (
     STAGES,
@@ -27,6 +26,7 @@ from nexus_routing import (
 )
 from nexus_routing.compiled import by_demand, by_table
 from nexus_routing.planning import asked
+from support.properties import given
 from support.routing_fleets import question
 from support.routing_targets import model, target
 
@@ -122,7 +122,6 @@ def test_a_rule_that_looks_at_more_than_it_says_is_found_out(on: On) -> None:
         plan(Table([GOOD], stages=(*STAGES, Stage("guests", guests_stay_out, on))), CHAT)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**63))
 def test_judging_many_is_judging_each(seed: int) -> None:
     """And whoever sees less than all sees enough."""

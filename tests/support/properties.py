@@ -1,0 +1,22 @@
+"""How many examples a property gets: 200 while one works (`dev`), 10,000 where CI is set (`ci`)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given, settings
+
+__all__ = ["PROFILE", "examples", "given"]
+
+PROFILE = "ci" if os.environ.get("CI") else "dev"
+
+EXAMPLES = {"dev": 200, "ci": 10_000}
+
+for name, number in EXAMPLES.items():
+    settings.register_profile(name, max_examples=number, deadline=None, print_blob=name == "ci")
+settings.load_profile(PROFILE)
+
+
+def examples(most: int, steps: int = 50) -> settings:
+    """The profile's number, or `most` where one example costs much. `steps` of each example of a machine of states."""
+    return settings(max_examples=min(most, EXAMPLES[PROFILE]), stateful_step_count=steps)
