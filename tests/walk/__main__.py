@@ -15,7 +15,7 @@ from typing import Any
 
 import openai
 from nexus.router.v1 import snapshot_pb2
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from support.adapter_server import serve_adapter_process
 from support.fake_vllm import DEFAULT_MODEL, FakeVllm
 from support.gateway_bench import open_bench

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.http.answers import answer_body
+from nexus_gateway.dialects.openai.inference import answer_body
 from nexus_gateway.scrubbing.crossing import Crossings
 from nexus_gateway.validation import parse
-from nexus_inference_adapters.config import BackendConfig
+from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Work
-from nexus_inference_adapters.ollama.request import Room, native_request
+from nexus_inference_adapters.kinds.ollama.request import Room, native_request
 from nexus_inference_adapters.openai.normalise import whole_answer
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import SPECS, Form, Operation, estimate, table
