@@ -10,6 +10,7 @@ from typing import Any
 from nexus.inference.v1 import inference_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.app import build_pipeline
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core.request import InferenceRequest
@@ -66,16 +67,22 @@ class GatewayBench:
                 lambda: self.pipeline.readiness().missing[:1] != [NO_SNAPSHOT], what="first snapshot"
             )
 
+    async def asked(self, credential: str | None = None, **changes: Any) -> InferenceRequest:
+        """A chat of whoever has the credential, as a door makes it. Raises MeshError."""
+        if "principal" not in changes:
+            changes["principal"] = await self.pipeline.authenticate(credential)
+        return chat(**changes)
+
     async def ask(self, **changes: Any) -> inference_pb2.CompleteResponse:
-        return await self.pipeline.complete(chat(**changes))
+        return await self.pipeline.complete(await self.asked(**changes))
 
     async def count(self, **changes: Any) -> inference_pb2.CountTokensResponse:
-        return await self.pipeline.count(chat(**changes))
+        return await self.pipeline.count(await self.asked(**changes))
 
     @asynccontextmanager
     async def stream(self, **changes: Any) -> AsyncIterator[AsyncIterator[inference_pb2.StreamResponse]]:
         """The messages of a streamed answer."""
-        async with self.pipeline.stream(chat(stream=True, **changes)) as messages:
+        async with self.pipeline.stream(await self.asked(stream=True, **changes)) as messages:
             yield messages
 
     async def until_newer(self, snapshot: snapshot_pb2.Snapshot | None) -> None:
@@ -84,7 +91,7 @@ class GatewayBench:
 
     async def ask_stream(self, **changes: Any) -> str:
         """The text of a whole streamed answer."""
-        async with self.pipeline.stream(chat(stream=True, **changes)) as messages:
+        async with self.pipeline.stream(await self.asked(stream=True, **changes)) as messages:
             return await read_all(messages)
 
 
@@ -108,7 +115,7 @@ def chat(
         include_usage=False,
         needs=needs,
         request_id=fields.pop("request_id", "req_test"),
-        credential=fields.pop("credential", None),
+        principal=fields.pop("principal", ANONYMOUS),
         **fields,
     )
 

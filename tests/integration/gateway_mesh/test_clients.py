@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import tenants_pb2
-from nexus_gateway.access import Members
+from nexus_gateway.access import Members, Share
 from nexus_gateway.access.accounts import Tenant
-from nexus_gateway.core.tenants import tenant_of
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.identity import Caller, Claims, Identity, SpiffeId, role_server_name
 from nexus_mesh.rpc import Method, Peer
@@ -250,7 +249,7 @@ def test_whoever_asks_for_a_tenant_keeps_its_zone_and_weight(
     for _ in range(2):
         zone, weight = fleet[name]
         for principal in (agent, client):
-            assert tenant_of(principal) == (name, weight)
+            assert Share(principal.tenant, principal.weight) == (name, weight)
             assert principal.zones == frozenset({zone} - {""})
             assert not principal.manage
             assert principal.again is not None

@@ -12,6 +12,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
@@ -67,7 +68,8 @@ async def ask(
     key: str = FREE,
     zone: str | None = None,
 ) -> inference_pb2.Served:
-    request = parse_request(operation, json.dumps(body).encode(), request_id="req_test", credential=key)
+    principal = await bench.pipeline.authenticate(key)
+    request = parse_request(operation, json.dumps(body).encode(), request_id="req_test", principal=principal)
     request.zone = zone
     return (await bench.pipeline.complete(request)).served
 
@@ -97,7 +99,8 @@ async def test_what_leaves_is_scrubbed_and_told(
 
 async def test_a_stream_is_scrubbed_too(bench: GatewayBench, outside: ScriptedAdapter) -> None:
     await start(bench, offer(outside), crossing=SCRUB)
-    request = parse_request(1, json.dumps(CHAT).encode(), request_id="req_test", credential=KEYED)
+    principal = await bench.pipeline.authenticate(KEYED)
+    request = parse_request(1, json.dumps(CHAT).encode(), request_id="req_test", principal=principal)
     async with bench.pipeline.stream(request) as messages:
         told = [message async for message in messages]
     assert told[0].served.scrubbed == 3
@@ -210,7 +213,7 @@ async def test_explain_tells_where_it_would_go_scrubbed(
 ) -> None:
     await start(bench, offer(outside), crossing=SCRUB)
     for key, scrubbed in ((KEYED, True), (FREE, False)):
-        request = parse_request(1, json.dumps(CHAT).encode(), request_id="req_test", credential=None)
+        request = parse_request(1, json.dumps(CHAT).encode(), request_id="req_test", principal=ANONYMOUS)
         request.principal = await bench.pipeline.authenticate(key)
         told = await bench.pipeline.explain(request)
         assert (told.scrubbed, [verdict.rank for verdict in told.verdicts]) == (scrubbed, [1])

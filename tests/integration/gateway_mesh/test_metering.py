@@ -10,7 +10,7 @@ from nexus.vault.v1 import keys_pb2
 from nexus_mesh.core.errors import MeshError
 from prometheus_client import REGISTRY
 from structlog.typing import EventDict
-from support.gateway_bench import GatewayBench, chat
+from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
 
 KEY = "nx_test_abcdefghijkl_canary-secret"
@@ -28,7 +28,7 @@ async def lines(bench: GatewayBench, mode: str, **changes: Any) -> list[EventDic
     """What one streamed request leaves in the log of requests."""
     with structlog.testing.capture_logs() as logged:
         try:
-            async with bench.pipeline.stream(chat(stream=True, credential=KEY, **changes)) as messages:
+            async with bench.stream(credential=KEY, **changes) as messages:
                 async for _ in messages:
                     if mode == "leave":
                         break

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
@@ -17,7 +18,7 @@ COMPLETION = model_pb2.OPERATION_COMPLETION
 
 def asked(**fields: Any) -> InferenceRequest:
     body = json.dumps({"model": "m", "prompt": ["one", "two", "three"], **fields}).encode()
-    return parse_request(COMPLETION, body, request_id="req_1", credential=None)
+    return parse_request(COMPLETION, body, request_id="req_1", principal=ANONYMOUS)
 
 
 @pytest.mark.parametrize("can", [(), (model_pb2.CAPABILITY_CHOICES,)])

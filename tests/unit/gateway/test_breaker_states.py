@@ -6,7 +6,7 @@ import asyncio
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from nexus_gateway.core.tenants import Tenant
+from nexus_gateway.access import Share
 from nexus_gateway.fleet.breaker import FIRST_PAUSE, GONE_PAUSE, JITTER, LONGEST_PAUSE
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.connections import Reachability
@@ -17,7 +17,7 @@ from support.properties import examples
 
 MODELS = {"a": "mnop", "b": "mn", "c": "m"}
 """What each target offers: one model has three places to go to, two have one only."""
-TENANTS = (Tenant("x"), Tenant("y"))
+TENANTS = (Share("x"), Share("y"))
 WINDOW = LONGEST_PAUSE * (1 + JITTER) + FIRST_PAUSE
 """Nothing is held off for longer than the longest pause and one proof that never ends."""
 
@@ -63,7 +63,7 @@ class Outcomes(RuleBasedStateMachine):
         self.under_way: list[tuple[Candidate, Ride]] = []
         self.refused: dict[str, float] = {}
 
-    def plan(self, model: str, tenant: Tenant) -> Plan:
+    def plan(self, model: str, tenant: Share) -> Plan:
         return plan(self.table, Requirements(Operation.CHAT, model), self.traffic.conditions(tenant), 9)
 
     def end(self, candidate: Candidate, ride: Ride, outcome: str, *, streamed: bool) -> None:
@@ -88,7 +88,7 @@ class Outcomes(RuleBasedStateMachine):
         later=st.booleans(),
     )
     def ask(
-        self, model: str, tenant: Tenant, outcome: str, *, streamed: bool, times: int, later: bool
+        self, model: str, tenant: Share, outcome: str, *, streamed: bool, times: int, later: bool
     ) -> None:
         for _ in range(times):
             planned = self.plan(model, tenant)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.context_length import reword, too_long
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.validation.parse import parse_request
@@ -53,7 +54,7 @@ def test_the_words_are_openais(operation: int, context: int, prompt: int, param:
     said = MeshError(
         Reason.CONTEXT_LENGTH, "The prompt does not fit the model's context.", metadata=dict(facts)
     )
-    request = parse_request(operation, BODIES[operation], request_id="req_1", credential=None)
+    request = parse_request(operation, BODIES[operation], request_id="req_1", principal=ANONYMOUS)
     reword(said, Passage(request, Timeouts()))
     assert (said.message, said.metadata) == (message, {**facts, "param": param})
     again = said.message
@@ -75,6 +76,6 @@ def test_they_stay_recognisable_where_a_number_is_not_known(
 def test_other_failures_keep_their_words() -> None:
     facts: dict[str, Any] = {}
     said = MeshError(Reason.OVERLOAD, "Busy.", metadata=facts)
-    request = parse_request(CHAT, BODIES[CHAT], request_id="req_1", credential=None)
+    request = parse_request(CHAT, BODIES[CHAT], request_id="req_1", principal=ANONYMOUS)
     reword(said, Passage(request, Timeouts()))
     assert (said.message, said.metadata) == ("Busy.", {})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.passage import Passage
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.settings import Timeouts
@@ -28,7 +29,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}
 def doubted(operation: int, context: int, body: dict[str, Any], *, size_known: bool = True) -> bool:
     """Of a request read from its own JSON, whose first candidate has this context."""
     raw = json.dumps({"model": "m", **body}).encode()
-    request = parse_request(operation, raw, request_id="req_test", credential=None)
+    request = parse_request(operation, raw, request_id="req_test", principal=ANONYMOUS)
     assert request.size == len(raw)
     request.size = len(raw) if size_known else 0
     passage = Passage(request, Timeouts())
@@ -90,5 +91,5 @@ def test_gateway_and_adapter_count_everything_there_is_to_read(
     operation: int, body: dict[str, Any], tokens: int
 ) -> None:
     raw = json.dumps({"model": "m", **body}).encode()
-    request = parse_request(operation, raw, request_id="req_test", credential=None)
+    request = parse_request(operation, raw, request_id="req_test", principal=ANONYMOUS)
     assert request.prompt.tokens == estimate(operation, json.loads(raw)) == tokens

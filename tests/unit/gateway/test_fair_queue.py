@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter
 
 from hypothesis import strategies as st
+from nexus_gateway.access import Share
 from nexus_gateway.core.priority import Priority
-from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.queues.fair_queue import URGENT_IN_ROW, FairQueue, Ticket
 from support.properties import examples, given
 
 HERE = frozenset({"here"})
-A, B = Tenant("a"), Tenant("b")
+A, B = Share("a"), Share("b")
 LOW, NORMAL, HIGH = Priority.LOW, Priority.NORMAL, Priority.HIGH
 
 
 def fill(queue: FairQueue[str], **counts: int) -> None:
     for tenant, count in counts.items():
         for number in range(count):
-            queue.push(f"{tenant}{number}", Tenant(tenant), NORMAL, HERE)
+            queue.push(f"{tenant}{number}", Share(tenant), NORMAL, HERE)
 
 
 def drain(queue: FairQueue[str], target: str = "here") -> list[str]:
@@ -48,11 +48,11 @@ def test_a_flood_does_not_delay_the_others() -> None:
     st.integers(1, 200),
 )
 def test_shares_are_by_weight_within_one_request(weights: list[float], rounds: int) -> None:
-    tenants = [Tenant(f"t{place}", weight) for place, weight in enumerate(weights)]
-    queue = FairQueue[Tenant]()
+    tenants = [Share(f"t{place}", weight) for place, weight in enumerate(weights)]
+    queue = FairQueue[Share]()
     for tenant in tenants * 2:
         queue.push(tenant, tenant, NORMAL, HERE)
-    served = Counter[Tenant]()
+    served = Counter[Share]()
     for turn in range(1, rounds + 1):
         ticket = queue.next("here")
         assert ticket is not None
@@ -78,7 +78,7 @@ def test_nobody_waits_for_ever_behind_the_more_urgent(high: int, normal: int, lo
     queue = FairQueue[str]()
     for priority, count in ((HIGH, high), (NORMAL, normal), (LOW, low)):
         for number in range(count):
-            queue.push(f"{priority.name}{number}", Tenant(priority.name), priority, HERE)
+            queue.push(f"{priority.name}{number}", Share(priority.name), priority, HERE)
     order = drain(queue)
     assert len(order) == high + normal + low
     others = [place for place, each in enumerate(order) if not each.startswith("HIGH")]
@@ -114,18 +114,18 @@ def test_estimated_position() -> None:
     queue = FairQueue[str]()
     assert queue.position(A, NORMAL) == 1
     fill(queue, flood=100)
-    assert queue.position(Tenant("flood"), NORMAL) == 101
+    assert queue.position(Share("flood"), NORMAL) == 101
     assert queue.position(B, NORMAL) == 2
-    assert queue.position(Tenant("heavy", 4.0), NORMAL) == 1.25
-    assert queue.position(Tenant("flood"), NORMAL, backlog=False) == 1
-    queue.push("now", Tenant("operator"), HIGH, HERE)
-    assert queue.position(Tenant("operator"), HIGH) == 2
+    assert queue.position(Share("heavy", 4.0), NORMAL) == 1.25
+    assert queue.position(Share("flood"), NORMAL, backlog=False) == 1
+    queue.push("now", Share("operator"), HIGH, HERE)
+    assert queue.position(Share("operator"), HIGH) == 2
     assert queue.position(B, NORMAL) == 3
 
 
 def test_shares_of_the_queue_itself() -> None:
     queue = FairQueue[str]()
-    heavy = Tenant("heavy", 2.0)
+    heavy = Share("heavy", 2.0)
     fill(queue, a=6)
     for _ in range(3):
         queue.push("heavy", heavy, NORMAL, HERE)
@@ -133,7 +133,7 @@ def test_shares_of_the_queue_itself() -> None:
     assert queue.newest_of_largest().item == "a5"
 
 
-TENANTS = [A, B, Tenant("c", 2.0), Tenant("d", 0.5)]
+TENANTS = [A, B, Share("c", 2.0), Share("d", 0.5)]
 PUSH = st.tuples(
     st.sampled_from(TENANTS), st.sampled_from(list(Priority)), st.sets(st.sampled_from("xyz"), min_size=1)
 )
@@ -142,7 +142,7 @@ PUSH = st.tuples(
 @examples(300)
 @given(st.lists(st.one_of(PUSH, st.integers(0, 99), st.sampled_from("xyz")), max_size=80))
 def test_whatever_happens_nothing_is_lost_and_nothing_is_left(
-    steps: list[tuple[Tenant, Priority, set[str]] | int | str],
+    steps: list[tuple[Share, Priority, set[str]] | int | str],
 ) -> None:
     """A push, a cancellation of the n-th, or a free place at a target."""
     queue = FairQueue[int]()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError
 
@@ -23,7 +24,7 @@ PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
 def parsed(**fields: Any) -> dict[str, Any]:
     body = json.dumps({"model": "m", "messages": [USER], **fields}).encode()
     operation = model_pb2.OPERATION_CHAT
-    return parse_request(operation, body, request_id="req_1", credential=None).body
+    return parse_request(operation, body, request_id="req_1", principal=ANONYMOUS).body
 
 
 def schema_format(schema: Any, **more: Any) -> dict[str, Any]:

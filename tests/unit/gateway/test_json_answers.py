@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.dialects.openai.inference import answer_body, float32_base64
 from nexus_mesh.core.errors import MeshError, Reason
@@ -17,7 +18,7 @@ from support.edge_pipeline import default_body
 
 def asked(operation: int, answers: int = 1, base64: bool = False) -> InferenceRequest:
     return InferenceRequest(
-        operation, "m", {}, False, False, frozenset(), "req_1", None, answers=answers, base64=base64
+        operation, "m", {}, False, False, frozenset(), "req_1", ANONYMOUS, answers=answers, base64=base64
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.validation.params import ROUTING, TEMPLATE
 from nexus_gateway.validation.parse import parse_request
@@ -40,7 +41,7 @@ def png(width: int = 1, height: int = 1) -> str:
 
 def parsed(operation: int, **fields: Any) -> InferenceRequest:
     body = {name: value for name, value in {**GOOD[operation], **fields}.items() if value is not ...}
-    return parse_request(operation, json.dumps(body).encode(), request_id="req_1", credential=None)
+    return parse_request(operation, json.dumps(body).encode(), request_id="req_1", principal=ANONYMOUS)
 
 
 def user(*parts: Any) -> list[dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from nexus_gateway.access import Share
 from nexus_gateway.core.priority import Priority
-from nexus_gateway.core.tenants import Tenant
 from nexus_gateway.fleet.bulkheads import ModelQueue
 
 HERE = frozenset({"here"})
 NORMAL = Priority.NORMAL
-A, B = Tenant("a"), Tenant("b")
+A, B = Share("a"), Share("b")
 
 
 class Clocked:
@@ -18,10 +18,10 @@ class Clocked:
         self.now = 100.0
         self.line = ModelQueue[str]("m", lambda: self.now)
 
-    def eta(self, tenant: Tenant = A) -> float | None:
+    def eta(self, tenant: Share = A) -> float | None:
         return self.line.eta(tenant, NORMAL)
 
-    def queue(self, count: int, tenant: Tenant = A) -> None:
+    def queue(self, count: int, tenant: Share = A) -> None:
         for _ in range(count):
             self.line.queue.push("", tenant, NORMAL, HERE)
 

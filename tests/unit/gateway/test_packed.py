@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.packed import LARGE
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.validation.parse import parse_request
@@ -18,7 +19,7 @@ KINDS = (inference_pb2.CompleteRequest, inference_pb2.StreamRequest, inference_p
 def parsed(size: int, **fields: Any) -> InferenceRequest:
     messages = [{"role": "user", "content": 'é"\\😀' + "x" * size}]
     body = msgspec.json.encode({"model": "m", "messages": messages, **fields})
-    return parse_request(model_pb2.OPERATION_CHAT, body, request_id="r", credential=None)
+    return parse_request(model_pb2.OPERATION_CHAT, body, request_id="r", principal=ANONYMOUS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

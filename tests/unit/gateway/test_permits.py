@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.types.v1 import model_pb2
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.request import InferenceRequest
 from nexus_gateway.validation.parse import granted, parse_request
 from nexus_mesh.core.errors import MeshError, Reason
@@ -26,7 +27,7 @@ GOOD: dict[int, dict[str, Any]] = {
 def sent(operation: int, **extra: Any) -> InferenceRequest:
     """The request of an ordinary key."""
     body = json.dumps({**GOOD[operation], **extra}).encode()
-    request = parse_request(operation, body, request_id="req_1", credential=None)
+    request = parse_request(operation, body, request_id="req_1", principal=ANONYMOUS)
     assert granted(request.body) == []
     return request
 
@@ -169,7 +170,7 @@ def test_null_asks_for_nothing() -> None:
 )
 def test_types_are_checked_whoever_asks(extra: dict[str, Any], param: str) -> None:
     with pytest.raises(MeshError) as caught:
-        parse_request(CHAT, json.dumps({**GOOD[CHAT], **extra}).encode(), request_id="r", credential=None)
+        parse_request(CHAT, json.dumps({**GOOD[CHAT], **extra}).encode(), request_id="r", principal=ANONYMOUS)
     assert (caught.value.reason, caught.value.metadata["param"]) == (Reason.INVALID_REQUEST, param)
 
 

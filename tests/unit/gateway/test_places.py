@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from nexus_gateway.core.tenants import Tenant
+from nexus_gateway.access import Share
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_routing import Candidate, Load, Requirements, Table, Target, plan
 from support.properties import examples, given
 from support.routing_targets import model, target
 
-T = Tenant("t")
+T = Share("t")
 
 
 def box(capacity: int = 0, taken: int = 0, queued: int = 0) -> Target:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai.inference import answer_body
 from nexus_gateway.scrubbing.crossing import Crossings
@@ -46,7 +47,7 @@ def rerank(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(**more: Any) -> InferenceRequest:
     body = json.dumps({**BODY, **more}).encode()
-    return parse.parse_request(RERANK, body, request_id="r", credential=None)
+    return parse.parse_request(RERANK, body, request_id="r", principal=ANONYMOUS)
 
 
 def work() -> Work:

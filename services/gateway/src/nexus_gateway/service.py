@@ -107,13 +107,12 @@ def _check(
         parsed,
         size=size,
         request_id=envelope.request_id or telemetry.current_request_id() or telemetry.new_request_id(),
-        credential=None,
+        principal=principal,
         model=envelope.model,
     )
     request.zone = check_zone(envelope.zone, "zone")
     if envelope.priority:
         request.priority = _priority(envelope.priority)
-    request.principal = principal
     request.stream = stream
     if who.spiffe.role == "client":
         _limit_client(who, request)

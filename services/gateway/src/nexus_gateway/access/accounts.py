@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["ANONYMOUS", "Account", "Key", "Principal", "Tenant"]
+__all__ = ["ANONYMOUS", "NOBODY", "Account", "Key", "Principal", "Share", "Tenant"]
+
+
+class Share(NamedTuple):
+    """Whose share of the places a request takes. Given another weight it is another one to those who wait already."""
+
+    id: str
+    weight: float = 1.0
+
+
+NOBODY = Share("")
 
 
 @dataclass(frozen=True, slots=True)

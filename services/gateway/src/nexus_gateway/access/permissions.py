@@ -6,20 +6,15 @@ from nexus_mesh.core import MeshError, Reason
 
 from nexus_gateway.access.accounts import Principal
 
-__all__ = ["demand_management", "may_manage"]
+__all__ = ["demand_management"]
 
 
-def may_manage(principal: Principal | None) -> bool:
-    """Whether somebody may load, unload, pull and delete models.
+def demand_management(principal: Principal) -> None:
+    """Raises CALLER_SCOPE unless it may load, unload, pull and delete models.
 
-    Anyone may on an endpoint that only this machine reaches; elsewhere keys made with --manage, and nobody unknown.
+    Anyone may on an endpoint that only this machine reaches; elsewhere keys made with --manage.
     """
-    return principal is not None and principal.manage
-
-
-def demand_management(principal: Principal | None) -> None:
-    """Raises CALLER_SCOPE unless `may_manage`."""
-    if not may_manage(principal):
+    if not principal.manage:
         raise MeshError(
             Reason.CALLER_SCOPE,
             "This API key may ask models and not manage them. `nexus keys update KEY --manage` lets it; on the control "

@@ -7,19 +7,15 @@ from nexus_gateway.core.passage import CANDIDATES, Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.refusals import HOSTS, refuse
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.core.tenants import NOBODY, Tenant, tenant_of
 
 __all__ = [
     "CANDIDATES",
     "HOSTS",
     "LARGE",
-    "NOBODY",
     "InferenceRequest",
     "Passage",
     "Priority",
-    "Tenant",
     "limits_by_model",
     "refuse",
     "reword",
-    "tenant_of",
 ]

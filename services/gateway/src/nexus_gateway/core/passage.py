@@ -12,8 +12,8 @@ from nexus_mesh.core import JsonObject, MeshError
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Candidate, Plan, Requirements, Table
 
+from nexus_gateway.access import Share
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.core.tenants import Tenant, tenant_of
 
 __all__ = ["CANDIDATES", "Passage"]
 
@@ -94,9 +94,10 @@ class Passage:
         return self.plan
 
     @property
-    def tenant(self) -> Tenant:
+    def tenant(self) -> Share:
         """Whose share of the places it takes."""
-        return tenant_of(self.request.principal)
+        principal = self.request.principal
+        return Share(principal.tenant, principal.weight)
 
     @property
     def left(self) -> float:

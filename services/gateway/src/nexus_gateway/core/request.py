@@ -31,13 +31,11 @@ class InferenceRequest:
     needs: frozenset[int]
     """Values of nexus.types.v1.Capability the request cannot do without."""
     request_id: str
-    credential: str | None = field(repr=False)
-    """The bearer text, or None."""
+    principal: Principal
+    """Who asks."""
     zone: str | None = None
     """The privacy zone the client demands; who asks, and policy, may demand others besides."""
     priority: Priority = Priority.NORMAL
-    principal: Principal | None = None
-    """Who asks, once the pipeline has said so."""
     asked: Mapping[int, str] = field(default_factory=dict)
     """Which parameter, as it was sent, asks for a capability."""
     granted: Sequence[str] = ()
@@ -99,6 +97,5 @@ class InferenceRequest:
     @property
     def zones(self) -> frozenset[str]:
         """The privacy zones it must stay in by the client's word, its key's and its tenant's. Needs the principal."""
-        assert self.principal is not None  # noqa: S101 - nothing is planned for nobody
         zones = self.principal.zones
         return zones if self.zone is None else zones | {self.zone}

@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 
 from nexus_routing import Candidate, Load, Table, Target
 
-from nexus_gateway.core import Priority, Tenant
+from nexus_gateway.access import Share
+from nexus_gateway.core import Priority
 from nexus_gateway.queues import FairQueue
 
 __all__ = ["Bulkhead", "Bulkheads", "ModelQueue"]
@@ -29,7 +30,7 @@ class ModelQueue(Generic[T]):
     def __init__(self, model: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.model = model
         self.queue: FairQueue[T] = FairQueue()
-        self.running_of: dict[Tenant, int] = {}
+        self.running_of: dict[Share, int] = {}
         self.seconds: float | None = None
         self._clock = clock
         self._numbers = itertools.count()
@@ -44,14 +45,14 @@ class ModelQueue(Generic[T]):
     def idle(self) -> bool:
         return not self._since and not self.queue
 
-    def start(self, tenant: Tenant) -> int:
+    def start(self, tenant: Share) -> int:
         """Returns the number to end() it with."""
         number = next(self._numbers)
         self._since[number] = self._clock()
         self.running_of[tenant] = self.running_of.get(tenant, 0) + 1
         return number
 
-    def end(self, tenant: Tenant, number: int) -> None:
+    def end(self, tenant: Share, number: int) -> None:
         seconds = self._clock() - self._since.pop(number)
         left = self.running_of[tenant] - 1
         if left:
@@ -60,7 +61,7 @@ class ModelQueue(Generic[T]):
             del self.running_of[tenant]
         self.seconds = seconds if self.seconds is None else self.seconds + MEMORY * (seconds - self.seconds)
 
-    def eta(self, tenant: Tenant, priority: Priority, *, backlog: bool = True) -> float | None:
+    def eta(self, tenant: Share, priority: Priority, *, backlog: bool = True) -> float | None:
         """Seconds until a newcomer has a place; None while nothing has been measured.
 
         At least as long as places come free on the average, and as those who run now still need if they take as long
@@ -76,12 +77,12 @@ class ModelQueue(Generic[T]):
         left = since + (rounds + 1) * self.seconds - self._clock()
         return max(left, (position - 0.5) * self.seconds / len(self._since))
 
-    def is_alone(self, tenant: Tenant) -> bool:
+    def is_alone(self, tenant: Share) -> bool:
         """Whether nobody else runs or waits here."""
         held = self.queue.held(tenant)
         return held == len(self.queue) and self.running_of.get(tenant, 0) == self.running
 
-    def has_its_share(self, tenant: Tenant, share: float) -> bool:
+    def has_its_share(self, tenant: Share, share: float) -> bool:
         """Whether a tenant runs all it may while others wait. One place it may always have."""
         return self.running_of.get(tenant, 0) >= max(1.0, share * (self.running + 1))
 
@@ -124,12 +125,12 @@ class Bulkheads(Generic[T]):
         bulkhead = self._bulkheads.get(name)
         return bulkhead and bulkhead.target
 
-    def take(self, candidate: Candidate, tenant: Tenant) -> int:
+    def take(self, candidate: Candidate, tenant: Share) -> int:
         """A request starts. Returns its number, for leave()."""
         self.reserve(candidate.id)
         return self.line(candidate.model.id).start(tenant)
 
-    def leave(self, candidate: Candidate, tenant: Tenant, number: int) -> None:
+    def leave(self, candidate: Candidate, tenant: Share, number: int) -> None:
         """The same request has ended."""
         self.line(candidate.model.id).end(tenant, number)
         self.give_back(candidate.id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable
 from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
 
-from nexus_gateway.core import NOBODY, Tenant
+from nexus_gateway.access import NOBODY, Share
 from nexus_gateway.fleet.breakers import Breakers, Outcome
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_gateway.fleet.connections import Reachability
@@ -52,11 +52,11 @@ class Traffic:
         # Gateways that start together must not walk through the targets in step.
         self._turns = itertools.count(random.randrange(1 << 20))
 
-    def conditions(self, tenant: Tenant) -> Conditions:
+    def conditions(self, tenant: Share) -> Conditions:
         """What a plan for a tenant has to know beyond the table."""
         return self._conditions(tenant, next(self._turns))
 
-    def look(self, tenant: Tenant) -> Conditions:
+    def look(self, tenant: Share) -> Conditions:
         """The same for a question that takes no turn: asking does not change where the next request goes."""
         return self._conditions(tenant, 0)
 
@@ -64,11 +64,11 @@ class Traffic:
         """Seconds until the first of the offers may be tried again, as far as we decide that; 0 = now."""
         return self.breakers.soonest(offers)
 
-    def admits(self, candidate: Candidate, tenant: Tenant, *, last: bool = False) -> bool:
+    def admits(self, candidate: Candidate, tenant: Share, *, last: bool = False) -> bool:
         """Whether a candidate planned a moment ago may still be tried. `last`: nobody else is left."""
         return candidate.id not in self.places.full and self.serves(candidate, tenant, last=last)
 
-    def serves(self, candidate: Candidate, tenant: Tenant, *, last: bool = False) -> bool:
+    def serves(self, candidate: Candidate, tenant: Share, *, last: bool = False) -> bool:
         """The same, had it a place."""
         offer = _offer(candidate)
         return (
@@ -143,7 +143,7 @@ class Traffic:
         load = (self.places.target(candidate.id) or candidate.target).load
         return max(load.active + load.queued, self.active.get(candidate.id, 0)), load.capacity
 
-    def _conditions(self, tenant: Tenant, turn: int) -> Conditions:
+    def _conditions(self, tenant: Share, turn: int) -> Conditions:
         breakers = self.breakers
         return Conditions(
             active=self.active,
@@ -161,7 +161,7 @@ class Ride:
 
     __slots__ = ("_candidate", "_closed", "_judged", "_number", "_tenant", "_traffic", "_trial")
 
-    def __init__(self, traffic: Traffic, candidate: Candidate, tenant: Tenant = NOBODY) -> None:
+    def __init__(self, traffic: Traffic, candidate: Candidate, tenant: Share = NOBODY) -> None:
         self._traffic = traffic
         self._candidate = candidate
         self._tenant = tenant

@@ -64,19 +64,19 @@ class Lifecycle:
         self._table = table
         self._peers = peers
 
-    async def do(self, what: str, principal: Principal | None, model: str, backend: str) -> Done:
+    async def do(self, what: str, principal: Principal, model: str, backend: str) -> Done:
         """Loads, unloads or deletes (a key of ABILITIES) a model. `backend` empty = the one there is."""
         peer, chosen = self._reach(what, principal, model, backend)
         return await perform(peer, chosen, ABILITIES[what])
 
     def pull(
-        self, principal: Principal | None, model: str, backend: str
+        self, principal: Principal, model: str, backend: str
     ) -> tuple[Done, AsyncGenerator[lifecycle_pb2.PullProgress, None]]:
         """What will have been done once the iterator ends."""
         peer, chosen = self._reach("pull", principal, model, backend)
         return Done(chosen.model, chosen.target.backend, chosen.target.instance), pulled(peer, chosen)
 
-    def _reach(self, what: str, principal: Principal | None, model: str, backend: str) -> tuple[Peer, Chosen]:
+    def _reach(self, what: str, principal: Principal, model: str, backend: str) -> tuple[Peer, Chosen]:
         demand_management(principal)
         if self._table.snapshot is None:
             raise MeshError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nexus_mesh.core import MeshError
 from nexus_routing import STAGES, Refusal, Requirements, Table, plan, similar
 
-from nexus_gateway.access import Principal, may_manage
+from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest, Passage, refuse
 from nexus_gateway.fleet import ModelRow, RoutingTable, Traffic, find_model, list_models
 from nexus_gateway.scrubbing import Crossings
@@ -68,7 +68,6 @@ def _request(principal: Principal, model: str, operation: int) -> InferenceReque
         include_usage=False,
         needs=frozenset(),
         request_id="",
-        credential=None,
         principal=principal,
     )
 
@@ -84,7 +83,7 @@ class Names:
     def models(self, principal: Principal | None = None) -> list[ModelRow]:
         """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""
         rows = list_models(self._table.table)
-        if principal is None or may_manage(principal):
+        if principal is None or principal.manage:
             return rows
         hidden = self._hidden.of(self._table.table, principal, rows)
         return [row for row in rows if row.id not in hidden]
@@ -93,9 +92,7 @@ class Names:
         """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
         table, row = self._table.table, find_model(self._table.table, name)
         hidden = (
-            frozenset[str]()
-            if may_manage(principal)
-            else self._hidden.of(table, principal, list_models(table))
+            frozenset[str]() if principal.manage else self._hidden.of(table, principal, list_models(table))
         )
         if row is not None and hidden.isdisjoint({name, table.resolve(name)}):
             return row
@@ -111,12 +108,12 @@ class Names:
             passage.requirements,
             self._traffic.soonest,
             asked,
-            full=may_manage(principal),
+            full=principal.manage,
         )
 
-    def _sifted(self, refusal: Refusal, principal: Principal | None) -> Refusal:
+    def _sifted(self, refusal: Refusal, principal: Principal) -> Refusal:
         """The refusal without names that who asked is not to hear of."""
-        if may_manage(principal) or not refusal.suggestions:
+        if principal.manage or not refusal.suggestions:
             return refusal
         known = {row.id for row in self.models(principal)}
         return replace(refusal, suggestions=tuple(each for each in refusal.suggestions if each in known))

@@ -10,7 +10,7 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Plan, Requirements, Table, plan
 
-from nexus_gateway.access import ANONYMOUS, Authenticator, Principal, may_manage
+from nexus_gateway.access import ANONYMOUS, Authenticator, Principal
 from nexus_gateway.admission import Admission
 from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage
 from nexus_gateway.dispatch import Dispatcher
@@ -98,15 +98,13 @@ class Authenticate(Step):
 
     async def start(self, passage: Passage) -> None:
         telemetry.set_request_id(passage.request.request_id)
-        if passage.request.principal is None:
-            passage.request.principal = await self.identify(passage.request.credential)
 
     async def again(self, passage: Passage) -> None:
         """Keys change, and tenants."""
         principal = passage.request.principal
-        if principal is not None and principal.again is not None:
+        if principal.again is not None:
             passage.request.principal = principal.again()
-        elif self._authenticator is not None and principal is not None:
+        elif self._authenticator is not None:
             passage.request.principal = self._authenticator.again(principal)
 
 
@@ -120,8 +118,7 @@ class Permit(Step):
 
     async def start(self, passage: Passage) -> None:
         request = passage.request
-        manages = may_manage(request.principal)
-        request.granted = granted(request.outline, self._passthrough, manages=manages)
+        request.granted = granted(request.outline, self._passthrough, manages=request.principal.manage)
 
 
 RETRY_AFTER = 1.0
@@ -264,7 +261,6 @@ class Fit(Step):
 
 def requirements_of(request: InferenceRequest, tokens: int = 0) -> Requirements:
     """`tokens`: of context, counted and not guessed; 0 = not known."""
-    assert request.principal is not None  # noqa: S101 - nothing is planned for nobody
     return Requirements(
         request.operation,
         request.model,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from nexus_gateway.core import Priority, Tenant
+from nexus_gateway.access import Share
+from nexus_gateway.core import Priority
 from nexus_gateway.queues.fair_order import FairOrder
 
 __all__ = ["FairQueue", "Ticket"]
@@ -25,7 +26,7 @@ URGENT_IN_ROW = 8
 class Lane(Generic[T]):
     """The waiting of one tenant with one priority that can go to the same targets."""
 
-    tenant: Tenant
+    tenant: Share
     priority: Priority
     targets: Targets
     weight: float
@@ -54,7 +55,7 @@ class FairQueue(Generic[T]):
         self._urgent: FairOrder[Lane[T]] = FairOrder()
         self._others: FairOrder[Lane[T]] = FairOrder()
         self._lanes: dict[Hashable, Lane[T]] = {}
-        self._tenants: dict[Tenant, OrderedDict[Ticket[T], None]] = {}
+        self._tenants: dict[Share, OrderedDict[Ticket[T], None]] = {}
         self._length = self._urgent_length = self._in_row = 0
         self._tenant_weight = 0.0
 
@@ -64,12 +65,12 @@ class FairQueue(Generic[T]):
     def lanes(self) -> Iterator[Lane[T]]:
         yield from self._lanes.values()
 
-    def held(self, tenant: Tenant) -> int:
+    def held(self, tenant: Share) -> int:
         """How many of a tenant wait."""
         return len(self._tenants.get(tenant, ()))
 
     def push(
-        self, item: T, tenant: Tenant, priority: Priority, targets: Targets, *, first: bool = False
+        self, item: T, tenant: Share, priority: Priority, targets: Targets, *, first: bool = False
     ) -> Ticket[T]:
         """`targets`: who could serve it. `first`: before the others of its lane."""
         lane = self._lane(tenant, priority, targets)
@@ -104,7 +105,7 @@ class FairQueue(Generic[T]):
         self._urgent_length -= lane.priority is Priority.HIGH
         return True
 
-    def next(self, target: str, spared: Callable[[Tenant], bool] = lambda _: False) -> Ticket[T] | None:
+    def next(self, target: str, spared: Callable[[Share], bool] = lambda _: False) -> Ticket[T] | None:
         """Takes out whose turn it is at a target; tenants that are `spared` only when no other wants it."""
         urgent_may = self._in_row < URGENT_IN_ROW
         orders = (self._urgent, self._others) if urgent_may else (self._others, self._urgent)
@@ -117,7 +118,7 @@ class FairQueue(Generic[T]):
                 return ticket
         return None
 
-    def position(self, tenant: Tenant, priority: Priority, *, backlog: bool = True) -> float:
+    def position(self, tenant: Share, priority: Priority, *, backlog: bool = True) -> float:
         """About which one a newcomer would be; without its tenant's `backlog`, were it the tenant's only one."""
         if priority is Priority.HIGH:
             return self._urgent_length + 1
@@ -127,7 +128,7 @@ class FairQueue(Generic[T]):
         others = self._length - self._urgent_length
         return self._urgent_length + min(others + 1.0, (own + 1) * lanes / weight)
 
-    def allowed(self, tenant: Tenant, length: int) -> float:
+    def allowed(self, tenant: Share, length: int) -> float:
         """A tenant's share of a queue of that length, among those who wait and itself."""
         weight = tenant.weight
         total = self._tenant_weight + (0.0 if tenant in self._tenants else weight)
@@ -138,7 +139,7 @@ class FairQueue(Generic[T]):
         tenant = max(self._tenants, key=lambda each: len(self._tenants[each]) / each.weight)
         return next(reversed(self._tenants[tenant]))
 
-    def _lane(self, tenant: Tenant, priority: Priority, targets: Targets) -> Lane[T]:
+    def _lane(self, tenant: Share, priority: Priority, targets: Targets) -> Lane[T]:
         key = (tenant, priority, targets)
         lane = self._lanes.get(key)
         if lane is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import Form, Operation, Shape, spec_of
 
+from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
@@ -100,7 +101,7 @@ def parse_request(
     body: bytes,
     *,
     request_id: str,
-    credential: str | None,
+    principal: Principal,
     strict: bool = False,
     model: str = "",
 ) -> InferenceRequest:
@@ -110,7 +111,7 @@ def parse_request(
         decode_object(body),
         size=len(body),
         request_id=request_id,
-        credential=credential,
+        principal=principal,
         strict=strict,
         model=model,
     )
@@ -122,7 +123,7 @@ def check_request(
     *,
     size: int,
     request_id: str,
-    credential: str | None,
+    principal: Principal,
     strict: bool = False,
     model: str = "",
 ) -> InferenceRequest:
@@ -157,7 +158,7 @@ def check_request(
         needs=frozenset(needs),
         asked=needs,
         request_id=request_id,
-        credential=credential,
+        principal=principal,
         answers=answers,
         base64=spec.form is Form.VECTOR and _take_base64(parsed),
         size=size,

@@ -40,11 +40,15 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
 
         def check(parsed: JsonObject, size: int) -> InferenceRequest:
             return check_request(
-                _operation(parsed), parsed, size=size, request_id=exchange.request_id, credential=None
+                _operation(parsed),
+                parsed,
+                size=size,
+                request_id=exchange.request_id,
+                principal=exchange.caller,
             )
 
         request = await intake.read(await exchange.body(), check)
-        request.principal, request.zone = exchange.caller, demanded_zone(exchange)
+        request.zone = demanded_zone(exchange)
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
         explanation = await pipeline.explain(request, known)

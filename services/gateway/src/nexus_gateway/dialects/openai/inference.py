@@ -144,12 +144,11 @@ def inference_handler(
                 parsed,
                 size=size,
                 request_id=exchange.request_id,
-                credential=None,  # already exchanged for a principal; the secret goes no further
+                principal=exchange.caller,
                 strict=is_strict(exchange),
             )
 
         request = await intake.read(await exchange.body(), check)
-        request.principal = exchange.caller
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
         exchange.handed_on = True
