@@ -13,13 +13,13 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.access.accounts import Principal
 from nexus_gateway.admission.admission import Admission
 from nexus_gateway.admission.settings import QueueSettings
-from nexus_gateway.core.passage import Passage
+from nexus_gateway.core.context import RequestContext
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.routing_table import RoutingTable
-from nexus_gateway.fleet.traffic import Ride, Traffic
+from nexus_gateway.fleet.traffic import Attempt, Traffic
 from nexus_gateway.pipeline.steps import Admit
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts
@@ -43,7 +43,7 @@ class Door:
         self.admission = Admission(queue, self.table, self.traffic, asyncio.Event())
         self.table.subscribe(self.admission.refresh)
         self.order: list[str] = []
-        self.tasks: list[asyncio.Task[Ride]] = []
+        self.tasks: list[asyncio.Task[Attempt]] = []
 
     def show(self, **places: int) -> None:
         """Targets and how many places each has."""
@@ -62,32 +62,32 @@ class Door:
             target.models.add(id="m", operations=[model_pb2.OPERATION_CHAT], loaded=True)
         self.table.replace(snapshot)
 
-    async def come(self, name: str, tenant: str = "a", priority: Priority = Priority.NORMAL) -> Ride:
+    async def come(self, name: str, tenant: str = "a", priority: Priority = Priority.NORMAL) -> Attempt:
         """Goes in when there is a place."""
-        passage = Passage(
+        context = RequestContext(
             chat(principal=Principal(tenant, tenant, tenant), priority=priority), Timeouts(total=10_000)
         )
-        await self._plan(passage)
-        await Admit(self.traffic.places, self.admission, self._plan).start(passage)
-        assert passage.plan is not None
+        await self._plan(context)
+        await Admit(self.traffic.places, self.admission, self._plan).start(context)
+        assert context.plan is not None
         free = [
             each
-            for each in passage.plan.candidates
-            if self.traffic.admits(each, passage.tenant, last=passage.plan.last)
+            for each in context.plan.candidates
+            if self.traffic.admits(each, context.tenant, last=context.plan.last)
         ]
         if not free:
             raise MeshError(Reason.BACKEND_DOWN, "nobody is there")
         self.order.append(name)
-        return Ride(self.traffic, free[0], passage.tenant)
+        return Attempt(self.traffic, free[0], context.tenant)
 
-    def send(self, name: str, tenant: str = "a", **more: Any) -> asyncio.Task[Ride]:
+    def send(self, name: str, tenant: str = "a", **more: Any) -> asyncio.Task[Attempt]:
         task = asyncio.create_task(self.come(name, tenant, **more))
         self.tasks.append(task)
         return task
 
-    async def _plan(self, passage: Passage) -> None:
-        passage.requirements = Requirements(model_pb2.OPERATION_CHAT, "m")
-        passage.plan = plan(self.table.table, passage.requirements, self.traffic.conditions(passage.tenant))
+    async def _plan(self, context: RequestContext) -> None:
+        context.requirements = Requirements(model_pb2.OPERATION_CHAT, "m")
+        context.plan = plan(self.table.table, context.requirements, self.traffic.conditions(context.tenant))
 
 
 async def _never(_: object) -> bool:
@@ -122,7 +122,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def refusal(asking: Awaitable[Ride]) -> MeshError:
+async def refusal(asking: Awaitable[Attempt]) -> MeshError:
     with pytest.raises(MeshError) as caught:
         await asking
     return caught.value
@@ -173,11 +173,11 @@ async def test_nobody_overtakes_whoever_a_place_is_kept_for(door: Callable[..., 
 async def test_a_place_that_was_kept_and_not_used_goes_on(door: Callable[..., Door]) -> None:
     there = door()
     there.show(x=1, y=1)
-    rides = [await there.come("1"), await there.come("2")]
+    attempts = [await there.come("1"), await there.come("2")]
     third, fourth = there.send("third"), there.send("fourth")
     await settle()
-    for ride in rides:
-        ride.close()
+    for attempt in attempts:
+        attempt.close()
     await settle()
     assert there.order[2:] == ["third", "fourth"]
     assert {third.done(), fourth.done()} == {True}
@@ -213,18 +213,18 @@ async def test_whoever_waits_for_nobody_in_service_is_told_so(door: Callable[...
 async def test_a_smaller_table_and_a_larger_one(door: Callable[..., Door]) -> None:
     there = door()
     there.show(x=2)
-    rides = [await there.come("1"), await there.come("2")]
+    attempts = [await there.come("1"), await there.come("2")]
     for name in ("3", "4", "5"):
         there.send(name)
     await settle()
     there.show(x=1)
-    rides[0].close()
+    attempts[0].close()
     await settle()
     assert there.order == ["1", "2"]
     there.show(x=1, y=2)
     await settle()
     assert there.order == ["1", "2", "3", "4"]
-    rides[1].close()
+    attempts[1].close()
     await settle()
     assert there.order[4:] == ["5"]
 
@@ -237,9 +237,9 @@ def measured(there: Door, seconds: float) -> None:
 async def test_a_tenant_is_told_of_its_share_only_when_that_is_the_reason(door: Callable[..., Door]) -> None:
     there = door(wait=14)
     there.show(x=2)
-    rides = [await there.come("a", "a")]
+    attempts = [await there.come("a", "a")]
     there.now += 5
-    rides.append(await there.come("b", "b"))
+    attempts.append(await there.come("b", "b"))
     measured(there, 10)
     # One place in 5 s, then the other, then the first again.
     there.send("a1", "a")
@@ -258,29 +258,29 @@ async def test_a_tenant_is_told_of_its_share_only_when_that_is_the_reason(door: 
     measured(there, 100)
     everybody = await refusal(there.come("b2", "c"))
     assert everybody.reason is Reason.OVERLOAD
-    for ride in rides:
-        ride.close()
+    for attempt in attempts:
+        attempt.close()
     await settle()
 
 
 async def test_the_only_tenant_is_told_that_the_backends_are_busy(door: Callable[..., Door]) -> None:
     there = door(wait=10)
     there.show(x=1)
-    ride = await there.come("1")
+    attempt = await there.come("1")
     measured(there, 8)
     there.send("2")
     await settle()
     assert (await refusal(there.come("3"))).reason is Reason.OVERLOAD
-    ride.close()
+    attempt.close()
     await settle()
 
 
 async def test_no_wait_dwarfs_the_work(door: Callable[..., Door]) -> None:
     there = door(wait=10, stretch=0.75)
     there.show(x=4)
-    rides: list[Ride] = []
+    attempts: list[Attempt] = []
     for number in range(4):
-        rides.append(await there.come(str(number)))
+        attempts.append(await there.come(str(number)))
         there.now += 1
     there.now -= 1
     measured(there, 4)  # a place each second; three seconds may be waited
@@ -288,16 +288,16 @@ async def test_no_wait_dwarfs_the_work(door: Callable[..., Door]) -> None:
     await settle()
     assert not any(task.done() for task in waiting)
     assert (await refusal(there.come("too late"))).metadata["eta_seconds"] == "4.0"
-    for ride in rides:
-        ride.close()
+    for attempt in attempts:
+        attempt.close()
     await settle()
 
 
 async def test_clients_refused_together_do_not_come_back_together(door: Callable[..., Door]) -> None:
     there = door(wait=1)
     there.show(x=1)
-    ride = await there.come("1")
+    attempt = await there.come("1")
     measured(there, 20)
     told = {round((await refusal(there.come("again"))).retry_after or 0) for _ in range(200)}
     assert len(told) >= 4
-    ride.close()
+    attempt.close()

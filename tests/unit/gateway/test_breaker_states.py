@@ -10,7 +10,7 @@ from nexus_gateway.access import Share
 from nexus_gateway.fleet.breaker import FIRST_PAUSE, GONE_PAUSE, JITTER, LONGEST_PAUSE
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.connections import Reachability
-from nexus_gateway.fleet.traffic import Ride, Traffic
+from nexus_gateway.fleet.traffic import Attempt, Traffic
 from nexus_mesh.core.errors import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate, Model, Operation, Plan, Requirements, State, Table, Target, plan
 from support.properties import examples
@@ -60,24 +60,24 @@ class Outcomes(RuleBasedStateMachine):
         reachability = Reachability(_never, asyncio.create_task)  # type: ignore[arg-type]
         self.traffic = Traffic(reachability, Breakers(lambda: self.now), clock=lambda: self.now)
         self.traffic.retain(self.table)
-        self.under_way: list[tuple[Candidate, Ride]] = []
+        self.under_way: list[tuple[Candidate, Attempt]] = []
         self.refused: dict[str, float] = {}
 
     def plan(self, model: str, tenant: Share) -> Plan:
         return plan(self.table, Requirements(Operation.CHAT, model), self.traffic.conditions(tenant), 9)
 
-    def end(self, candidate: Candidate, ride: Ride, outcome: str, *, streamed: bool) -> None:
+    def end(self, candidate: Candidate, attempt: Attempt, outcome: str, *, streamed: bool) -> None:
         if streamed:
-            ride.begin()
+            attempt.begin()
         if outcome == "success":
-            ride.succeed()
+            attempt.succeed()
         elif outcome == "late":
-            ride.lose()
+            attempt.lose()
         elif outcome in ERRORS:
-            ride.fail(ERRORS[outcome])
+            attempt.fail(ERRORS[outcome])
         if outcome == "refused":
             self.refused[candidate.id] = self.now
-        ride.close()
+        attempt.close()
 
     @rule(
         model=st.sampled_from("mnop"),
@@ -95,11 +95,11 @@ class Outcomes(RuleBasedStateMachine):
             for candidate in planned.candidates[:1]:
                 assert self.traffic.admits(candidate, tenant, last=planned.last)
                 assert self.now >= self.refused.get(candidate.id, 0.0) + GONE_PAUSE * (1 - JITTER)
-                ride = Ride(self.traffic, candidate, tenant)
+                attempt = Attempt(self.traffic, candidate, tenant)
                 if later:
-                    self.under_way.append((candidate, ride))
+                    self.under_way.append((candidate, attempt))
                 else:
-                    self.end(candidate, ride, outcome, streamed=streamed)
+                    self.end(candidate, attempt, outcome, streamed=streamed)
 
     @rule(data=st.data(), outcome=OUTCOMES, streamed=st.booleans())
     def finish(self, data: st.DataObject, outcome: str, *, streamed: bool) -> None:
@@ -123,9 +123,9 @@ class Outcomes(RuleBasedStateMachine):
                 assert {each.id for each in planned.candidates} == offering
                 assert not planned.last
                 for candidate in planned.candidates:
-                    ride = Ride(self.traffic, candidate, tenant)
-                    ride.succeed()
-                    ride.close()
+                    attempt = Attempt(self.traffic, candidate, tenant)
+                    attempt.succeed()
+                    attempt.close()
                 assert {each.id for each in self.plan(model, tenant).candidates} == offering
 
     @invariant()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access import ANONYMOUS
+from nexus_gateway.core.context import RequestContext
 from nexus_gateway.core.context_length import reword, too_long
-from nexus_gateway.core.passage import Passage
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts
@@ -55,10 +55,10 @@ def test_the_words_are_openais(operation: int, context: int, prompt: int, param:
         Reason.CONTEXT_LENGTH, "The prompt does not fit the model's context.", metadata=dict(facts)
     )
     request = parse_request(operation, BODIES[operation], request_id="req_1", principal=ANONYMOUS)
-    reword(said, Passage(request, Timeouts()))
+    reword(said, RequestContext(request, Timeouts()))
     assert (said.message, said.metadata) == (message, {**facts, "param": param})
     again = said.message
-    reword(said, Passage(request, Timeouts()))
+    reword(said, RequestContext(request, Timeouts()))
     assert said.message == again
 
 
@@ -77,5 +77,5 @@ def test_other_failures_keep_their_words() -> None:
     facts: dict[str, Any] = {}
     said = MeshError(Reason.OVERLOAD, "Busy.", metadata=facts)
     request = parse_request(CHAT, BODIES[CHAT], request_id="req_1", principal=ANONYMOUS)
-    reword(said, Passage(request, Timeouts()))
+    reword(said, RequestContext(request, Timeouts()))
     assert (said.message, said.metadata) == ("Busy.", {})

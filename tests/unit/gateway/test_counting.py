@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access import ANONYMOUS
-from nexus_gateway.core.passage import Passage
+from nexus_gateway.core.context import RequestContext
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.settings import Timeouts
 from nexus_operations import ANSWER_BEGINS, PER_MEDIUM, PER_MESSAGE, estimate, spec_of
@@ -32,10 +32,10 @@ def doubted(operation: int, context: int, body: dict[str, Any], *, size_known: b
     request = parse_request(operation, raw, request_id="req_test", principal=ANONYMOUS)
     assert request.size == len(raw)
     request.size = len(raw) if size_known else 0
-    passage = Passage(request, Timeouts())
+    asked = RequestContext(request, Timeouts())
     offered = model("m", operations=(operation,), context=context)
-    passage.plan = plan(Table([target("box", offered)]), Requirements(operation, "m"))
-    return passage.may_be_too_long
+    asked.plan = plan(Table([target("box", offered)]), Requirements(operation, "m"))
+    return asked.may_be_too_long
 
 
 def said(content: Any) -> dict[str, Any]:

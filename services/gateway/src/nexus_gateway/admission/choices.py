@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nexus_routing import Candidate, Conditions, Plan, plan
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.fleet import RoutingTable, Traffic
 from nexus_gateway.queues import Targets
 
@@ -25,10 +25,10 @@ class Choices:
         self._traffic = traffic
         self._places = traffic.places
 
-    def admits(self, passage: Passage, candidate: Candidate) -> bool:
+    def admits(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether it may go to a candidate now."""
-        last = passage.plan is not None and passage.plan.last
-        return self._traffic.admits(candidate, passage.tenant, last=last)
+        last = context.plan is not None and context.plan.last
+        return self._traffic.admits(candidate, context.tenant, last=last)
 
     def preferred(self, planned: Plan) -> tuple[Candidate, ...]:
         """Those it may go to while others are busy: all, unless policy says that nobody stands in for a busy one."""
@@ -38,26 +38,26 @@ class Choices:
         first = _step(planned, candidates[0])
         return tuple(itertools.takewhile(lambda each: _step(planned, each) == first, candidates))
 
-    def every(self, passage: Passage) -> Plan:
+    def every(self, context: RequestContext) -> Plan:
         """With all candidates, not only the best few; those out of service too, for they may be back before long."""
         conditions = Conditions(self._places.active)
-        return plan(passage.opened or self._table.table, passage.requirements, conditions, EVERY)
+        return plan(context.opened or self._table.table, context.requirements, conditions, EVERY)
 
-    def serving(self, passage: Passage, every: Plan) -> Plan:
+    def serving(self, context: RequestContext, every: Plan) -> Plan:
         """Those in service; those that failed lately only where nobody else is."""
 
         def those(*, last: bool) -> Plan:
             found = (
-                each for each in every.candidates if self._traffic.serves(each, passage.tenant, last=last)
+                each for each in every.candidates if self._traffic.serves(each, context.tenant, last=last)
             )
             return replace(every, candidates=tuple(found), last=last)
 
         well = those(last=False)
         return well if well.candidates else those(last=True)
 
-    def awaited(self, passage: Passage, every: Plan) -> Targets:
+    def awaited(self, context: RequestContext, every: Plan) -> Targets:
         """Those of a plan whose places it waits for, in service or not."""
-        serving = next(iter(self.serving(passage, every).candidates), None)
+        serving = next(iter(self.serving(context, every).candidates), None)
         if serving is None or self._table.table.policy.overflow_to_fallbacks:
             return frozenset(each.id for each in every.candidates)
         step = _step(every, serving)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nexus_mesh.core import MeshError
 
 from nexus_gateway.admission.choices import NONE, Choices
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.fleet import Bulkheads, ModelQueue
 from nexus_gateway.queues import Targets, Ticket
 
@@ -24,7 +24,7 @@ Turn = str | MeshError | None
 class Waiter:
     """One request in the queue. `number`: how many came before it. `turn` is set once."""
 
-    passage: Passage
+    context: RequestContext
     line: ModelQueue[Waiter]
     number: int
     turn: asyncio.Future[Turn]
@@ -51,14 +51,14 @@ class WaitingRoom:
         self._crowded: dict[str, ModelQueue[Waiter]] = places.crowded
         places.freed = self.offer
 
-    def queue_of(self, passage: Passage) -> ModelQueue[Waiter]:
+    def queue_of(self, context: RequestContext) -> ModelQueue[Waiter]:
         """Where it waits: with all who want the model it was asked for, or the one that stands in for it."""
-        return self._places.line(passage.chosen.model or passage.chosen.candidates[0].model.id)
+        return self._places.line(context.chosen.model or context.chosen.candidates[0].model.id)
 
-    def enter(self, passage: Passage, targets: Targets, *, first: bool) -> Waiter:
+    def enter(self, context: RequestContext, targets: Targets, *, first: bool) -> Waiter:
         """Waits from now on. `first`: before all who have not waited yet."""
-        line = self.queue_of(passage)
-        waiter = Waiter(passage, line, next(self._numbers), asyncio.get_running_loop().create_future())
+        line = self.queue_of(context)
+        waiter = Waiter(context, line, next(self._numbers), asyncio.get_running_loop().create_future())
         self._push(waiter, targets, first=first)
         return waiter
 
@@ -153,17 +153,17 @@ class WaitingRoom:
         return frozenset(found)
 
     def _names(self, waiter: Waiter) -> Targets:
-        if waiter.passage.opened is None:
-            return self._choices.awaited(waiter.passage, self._choices.every(waiter.passage))
+        if waiter.context.opened is None:
+            return self._choices.awaited(waiter.context, self._choices.every(waiter.context))
         # Planned on a table of its own, that only its planner can make anew.
         lane = waiter.ticket.lane
         return lane.targets if lane and all(map(self._places.target, lane.targets)) else NONE
 
     def _push(self, waiter: Waiter, targets: Targets, *, first: bool = False) -> None:
-        passage, line = waiter.passage, waiter.line
+        context, line = waiter.context, waiter.line
         self._crowded[line.model] = line
         waiter.ticket = line.queue.push(
-            waiter, passage.tenant, passage.request.priority, targets, first=first
+            waiter, context.tenant, context.request.priority, targets, first=first
         )
 
 

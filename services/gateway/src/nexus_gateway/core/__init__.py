@@ -1,9 +1,9 @@
 """What a request is on its way through: what was asked, its limits, its errors in words."""
 
+from nexus_gateway.core.context import CANDIDATES, RequestContext
 from nexus_gateway.core.context_length import reword
 from nexus_gateway.core.limits import limits_by_model
 from nexus_gateway.core.packed import LARGE
-from nexus_gateway.core.passage import CANDIDATES, Passage
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.refusals import HOSTS, refuse
 from nexus_gateway.core.request import InferenceRequest
@@ -13,8 +13,8 @@ __all__ = [
     "HOSTS",
     "LARGE",
     "InferenceRequest",
-    "Passage",
     "Priority",
+    "RequestContext",
     "limits_by_model",
     "refuse",
     "reword",

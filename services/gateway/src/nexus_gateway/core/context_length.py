@@ -6,7 +6,7 @@ from __future__ import annotations
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Form, spec_of
 
-from nexus_gateway.core.passage import Passage
+from nexus_gateway.core.context import RequestContext
 
 __all__ = ["reword", "too_long"]
 
@@ -28,16 +28,16 @@ def too_long(operation: int, context: int, prompt: int, answer: int = 1) -> Mesh
     )
 
 
-def reword(error: MeshError, passage: Passage) -> None:
+def reword(error: MeshError, context: RequestContext) -> None:
     """Gives an adapter's CONTEXT_LENGTH the same words, with the numbers it or the table knows."""
     if error.reason is not Reason.CONTEXT_LENGTH or error.message.startswith("This model's maximum"):
         return
-    request, candidate = passage.request, passage.candidate
-    context = _number(error, "context_tokens") or (candidate.model.context_tokens if candidate else 0)
+    request, candidate = context.request, context.candidate
+    fits = _number(error, "context_tokens") or (candidate.model.context_tokens if candidate else 0)
     answer = max(1, request.spec.most(request.outline) or 1)
-    told = too_long(request.operation, context, _number(error, "prompt_tokens"), answer)
-    error.message = told.message
-    error.metadata |= told.metadata
+    worded = too_long(request.operation, fits, _number(error, "prompt_tokens"), answer)
+    error.message = worded.message
+    error.metadata |= worded.metadata
 
 
 def _number(error: MeshError, name: str) -> int:

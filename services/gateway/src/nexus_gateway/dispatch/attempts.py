@@ -16,7 +16,7 @@ from nexus_mesh.rpc import Method, Req
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Candidate, Plan
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.fleet import FAILURES, GONE_PAUSE, JITTER, TRANSPORT, Kind, Measure
 
 __all__ = [
@@ -88,18 +88,18 @@ def unavailable(model: str) -> MeshError:
     )
 
 
-def served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
+def served_by(candidate: Candidate, context: RequestContext) -> inference_pb2.Served:
     """Who answers, and why it is them."""
-    target, plan = candidate.target, passage.chosen
+    target, plan = candidate.target, context.chosen
     stands_in = candidate.model.id != plan.model
     dropped = candidate.id in plan.below_tier
     reason = (
         inference_pb2.ROUTE_REASON_RESUMED
-        if passage.resuming
+        if context.resuming
         else inference_pb2.ROUTE_REASON_PRIVACY_SCRUBBED
-        if passage.scrubbed is not None
+        if context.scrubbed is not None
         else inference_pb2.ROUTE_REASON_FAILOVER
-        if passage.attempts > 1 or stands_in
+        if context.attempts > 1 or stands_in
         else inference_pb2.ROUTE_REASON_CAPACITY_OVERFLOW
         if plan.overflow
         else inference_pb2.ROUTE_REASON_PRIVACY_REQUIREMENT
@@ -112,35 +112,35 @@ def served_by(candidate: Candidate, passage: Passage) -> inference_pb2.Served:
         instance=target.instance,
         kind=target.kind,
         zone=candidate.zone,
-        attempts=passage.attempts,
+        attempts=context.attempts,
         route_reason=reason,
         fallback_model=candidate.model.id if stands_in else "",
         dropped_tier=target.tier if dropped else "",
-        scrubbed=None if passage.scrubbed is None else passage.scrubbed.total(),
+        scrubbed=None if context.scrubbed is None else context.scrubbed.total(),
     )
 
 
-def method(passage: Passage) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
-    return COMPLETE if passage.request.answers <= MANY_ANSWERS else COMPLETE_ALONE
+def method(context: RequestContext) -> Method[inference_pb2.CompleteRequest, inference_pb2.CompleteResponse]:
+    return COMPLETE if context.request.answers <= MANY_ANSWERS else COMPLETE_ALONE
 
 
-def message(kind: type[Req], passage: Passage, candidate: Candidate) -> Req | bytes:
+def message(kind: type[Req], context: RequestContext, candidate: Candidate) -> Req | bytes:
     """The message that asks a candidate; a large one is serialised."""
-    request = passage.request
-    if request.packed is None or passage.continued is not None or not request.is_packed:
-        return kind(envelope=_envelope(passage, candidate, passage.body_for(candidate.model.id)))
-    return request.packed.message(kind, _envelope(passage, candidate))
+    request = context.request
+    if request.packed is None or context.continued is not None or not request.is_packed:
+        return kind(envelope=_envelope(context, candidate, context.body_for(candidate.model.id)))
+    return request.packed.message(kind, _envelope(context, candidate))
 
 
-def _envelope(passage: Passage, candidate: Candidate, body: str = "") -> inference_pb2.Envelope:
+def _envelope(context: RequestContext, candidate: Candidate, body: str = "") -> inference_pb2.Envelope:
     return inference_pb2.Envelope(
-        operation=passage.request.operation,  # type: ignore[arg-type]
+        operation=context.request.operation,  # type: ignore[arg-type]
         model=candidate.model.id,
         body=body,
         backend=candidate.target.backend,
-        request_id=passage.request.request_id,
-        continues=passage.continued is not None,
-        granted=passage.request.granted,
+        request_id=context.request.request_id,
+        continues=context.continued is not None,
+        granted=context.request.granted,
     )
 
 
@@ -157,16 +157,16 @@ class Race:
 
     winner: str = ""
 
-    def is_lost_by(self, candidate: Candidate, passage: Passage) -> bool:
+    def is_lost_by(self, candidate: Candidate, context: RequestContext) -> bool:
         """Whether a candidate was late. Whoever was asked second is not, when the first is sooner after all."""
-        return self.winner not in ("", candidate.id) and passage.hedged != candidate.id
+        return self.winner not in ("", candidate.id) and context.hedged != candidate.id
 
 
 @dataclass(frozen=True, slots=True)
 class Asking(Generic[T]):
     """How one candidate is asked. `kind` None: nobody is ever asked beside it."""
 
-    ask: Callable[[Passage, Candidate, Race], Awaitable[T]]
+    ask: Callable[[RequestContext, Candidate, Race], Awaitable[T]]
     kind: Kind | None
     discard: Callable[[T], Awaitable[None]]
     speed: Callable[[T, float], tuple[Measure, float]]

@@ -16,9 +16,9 @@ from nexus_mesh.rpc import Peer, StreamCall
 from nexus_operations import Spec
 from nexus_routing import Candidate
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import STREAM, told
-from nexus_gateway.fleet import Ride, connecting
+from nexus_gateway.fleet import Attempt, connecting
 
 __all__ = ["BackendStream", "Watchdog", "has_content"]
 
@@ -94,20 +94,20 @@ class BackendStream:
         self,
         peer: Peer,
         candidate: Candidate,
-        ride: Ride,
+        attempt: Attempt,
         request: inference_pb2.StreamRequest | bytes,
-        passage: Passage,
+        context: RequestContext,
     ) -> None:
         self.early: deque[inference_pb2.StreamResponse] = deque()
         self._peer = peer
-        self._ride = ride
+        self._attempt = attempt
         self._candidate = candidate
-        self._spec = passage.request.spec
-        self._limits = passage.limits
-        self._limit = passage.limits.first_token
+        self._spec = context.request.spec
+        self._limits = context.limits
+        self._limit = context.limits.first_token
         self._begun = False
         self._call: StreamCall[inference_pb2.StreamResponse] = peer.stream(
-            STREAM, request, timeout=passage.left
+            STREAM, request, timeout=context.left
         )
         self._messages: Messages | None = None
         self._watchdog = Watchdog(self._call.cancel)
@@ -140,7 +140,7 @@ class BackendStream:
             )
         if message.HasField("finish"):
             self._finished = True
-            self._ride.succeed()
+            self._attempt.succeed()
         return message
 
     async def close(self) -> None:
@@ -152,7 +152,7 @@ class BackendStream:
             await self._messages.aclose()
             await self._call.__aexit__(None, None, None)
         self._watchdog.close()
-        self._ride.close()
+        self._attempt.close()
 
     async def _next(self, limit: float) -> inference_pb2.StreamResponse | None:
         assert self._messages is not None  # noqa: S101 - open() comes first
@@ -175,7 +175,7 @@ class BackendStream:
             raise self._judged(error) from None
 
     def _judged(self, error: MeshError) -> MeshError:
-        self._ride.fail(error)
+        self._attempt.fail(error)
         return told(error, self._candidate, self._limits, begun=self._begun)
 
     def _silence(self) -> MeshError:

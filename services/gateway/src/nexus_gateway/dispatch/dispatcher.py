@@ -11,7 +11,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import UNREACHED, MeshError, Reason
 from nexus_routing import Candidate
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import (
     COUNT,
     Asking,
@@ -26,7 +26,7 @@ from nexus_gateway.dispatch.attempts import (
 )
 from nexus_gateway.dispatch.backend_stream import BackendStream
 from nexus_gateway.dispatch.hedging import Hedger
-from nexus_gateway.fleet import Kind, Measure, Peers, Ride, Traffic, connecting, is_final
+from nexus_gateway.fleet import Attempt, Kind, Measure, Peers, Traffic, connecting, is_final
 from nexus_gateway.metering import RETRIES
 
 __all__ = ["Dispatcher"]
@@ -49,87 +49,87 @@ class Dispatcher:
         self._budget = budget
         self._hedger = Hedger(traffic, budget)
 
-    async def complete(self, passage: Passage) -> inference_pb2.CompleteResponse:
+    async def complete(self, context: RequestContext) -> inference_pb2.CompleteResponse:
         """The whole answer of the first candidate that gives one. Raises MeshError."""
         asking = Asking(self._complete_at, Kind.WHOLE, _drop, _speed)
-        return await self._walk(passage, asking)
+        return await self._walk(context, asking)
 
-    async def open_stream(self, passage: Passage) -> BackendStream:
+    async def open_stream(self, context: RequestContext) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
         asking = Asking(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
-        return await self._walk(passage, asking)
+        return await self._walk(context, asking)
 
-    async def go_on(self, passage: Passage) -> BackendStream:
+    async def go_on(self, context: RequestContext) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
-        helpful = filter(self._traffic.can_help, passage.chosen.candidates)
-        if not any(self._admits(passage, each) for each in helpful) and not self._budget.take():
-            raise unavailable(passage.request.model)
+        helpful = filter(self._traffic.can_help, context.chosen.candidates)
+        if not any(self._admits(context, each) for each in helpful) and not self._budget.take():
+            raise unavailable(context.request.model)
         RETRIES.labels("resumed").inc()
         asking = Asking(self._open_at, None, BackendStream.close, _beginning)
-        return await self._walk(passage, asking, again=True)
+        return await self._walk(context, asking, again=True)
 
-    async def count(self, passage: Passage) -> inference_pb2.CountTokensResponse:
+    async def count(self, context: RequestContext) -> inference_pb2.CountTokensResponse:
         """The tokens of the prompt by the first candidate that tells. Raises MeshError."""
 
         async def counted(
-            passage: Passage, candidate: Candidate, _: Race
+            context: RequestContext, candidate: Candidate, _: Race
         ) -> inference_pb2.CountTokensResponse:
-            return await self.count_at(passage, candidate)
+            return await self.count_at(context, candidate)
 
-        return await self._walk(passage, Asking(counted, None, _drop, _beginning))
+        return await self._walk(context, Asking(counted, None, _drop, _beginning))
 
     async def count_at(
-        self, passage: Passage, candidate: Candidate, seconds: float = COUNT_SECONDS
+        self, context: RequestContext, candidate: Candidate, seconds: float = COUNT_SECONDS
     ) -> inference_pb2.CountTokensResponse:
-        """The same by one candidate. It is no ride: it takes no place, and proves nothing of the backend."""
+        """The same by one candidate. It is no attempt: it takes no place, and proves nothing of the backend."""
         peer = self._peers.get(candidate.endpoint)
         try:
             return await peer.unary(
                 COUNT,
-                message(inference_pb2.CountTokensRequest, passage, candidate),
-                timeout=min(seconds, passage.left),
+                message(inference_pb2.CountTokensRequest, context, candidate),
+                timeout=min(seconds, context.left),
             )
         except MeshError as error:
             if error.reason is not Reason.TIMEOUT:
-                raise told(error, candidate, passage.limits) from None
+                raise told(error, candidate, context.limits) from None
             raise MeshError(
                 Reason.STREAM_IDLE_TIMEOUT,
                 f"Backend {candidate.target.backend} did not count the prompt within {seconds:g} s.",
             ) from None
 
-    async def _walk(self, passage: Passage, asking: Asking[T], *, again: bool = False) -> T:
+    async def _walk(self, context: RequestContext, asking: Asking[T], *, again: bool = False) -> T:
         if not again:
             self._budget.count_request()
         failed: MeshError | None = None
         outgrown: dict[str, int] = {}
-        for candidate in passage.chosen.candidates:
-            if not self._admits(passage, candidate) or candidate.id == passage.hedged:
+        for candidate in context.chosen.candidates:
+            if not self._admits(context, candidate) or candidate.id == context.hedged:
                 continue
             if outgrown and not _is_roomier(candidate, outgrown):
                 continue
             if failed is not None:
-                if passage.attempts >= ATTEMPTS:
+                if context.attempts >= ATTEMPTS:
                     break
                 if not self._may_follow(candidate, failed):
                     continue
-                await self._budget.pause(passage.attempts)
+                await self._budget.pause(context.attempts)
                 RETRIES.labels(failed.reason.value.lower()).inc()
-            passage.attempts += 1
-            passage.candidate, passage.served = candidate, served_by(candidate, passage)
+            context.attempts += 1
+            context.candidate, context.served = candidate, served_by(candidate, context)
             try:
-                if asking.kind is None or next(equals(passage.chosen, candidate), None) is None:
-                    return await asking.ask(passage, candidate, Race())
-                return await self._hedger.ask(passage, candidate, asking)
+                if asking.kind is None or next(equals(context.chosen, candidate), None) is None:
+                    return await asking.ask(context, candidate, Race())
+                return await self._hedger.ask(context, candidate, asking)
             except MeshError as error:
                 failed = error
                 if error.reason is Reason.CONTEXT_LENGTH:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
                 elif is_final(error):
                     break
-        raise failed or unavailable(passage.request.model)
+        raise failed or unavailable(context.request.model)
 
-    def _admits(self, passage: Passage, candidate: Candidate) -> bool:
-        return self._traffic.admits(candidate, passage.tenant, last=passage.chosen.last)
+    def _admits(self, context: RequestContext, candidate: Candidate) -> bool:
+        return self._traffic.admits(candidate, context.tenant, last=context.chosen.last)
 
     def _may_follow(self, candidate: Candidate, failed: MeshError) -> bool:
         """Whether a further attempt is no part of a storm. The budget is for those that may be.
@@ -145,49 +145,49 @@ class Dispatcher:
         )
 
     async def _complete_at(
-        self, passage: Passage, candidate: Candidate, race: Race
+        self, context: RequestContext, candidate: Candidate, race: Race
     ) -> inference_pb2.CompleteResponse:
-        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
+        peer, attempt = self._peers.get(candidate.endpoint), Attempt(self._traffic, candidate, context.tenant)
         started = time.monotonic()
         try:
-            async with connecting(peer, passage.limits.connect):
+            async with connecting(peer, context.limits.connect):
                 # Named nowhere here: whoever sends it lets go of it.
                 response = await peer.unary(
-                    method(passage),
-                    message(inference_pb2.CompleteRequest, passage, candidate),
-                    timeout=passage.left,
+                    method(context),
+                    message(inference_pb2.CompleteRequest, context, candidate),
+                    timeout=context.left,
                 )
             took = time.monotonic() - started
-            ride.succeed()
-            ride.took(*_speed(response, took))
+            attempt.succeed()
+            attempt.took(*_speed(response, took))
             self._traffic.patience.saw(candidate, Kind.WHOLE, took)
         except MeshError as error:
-            ride.fail(error)
-            raise told(error, candidate, passage.limits) from None
+            attempt.fail(error)
+            raise told(error, candidate, context.limits) from None
         except asyncio.CancelledError:
-            if race.is_lost_by(candidate, passage):
-                ride.lose()
+            if race.is_lost_by(candidate, context):
+                attempt.lose()
             raise
         finally:
-            ride.close()
+            attempt.close()
         return response
 
-    async def _open_at(self, passage: Passage, candidate: Candidate, race: Race) -> BackendStream:
-        peer, ride = self._peers.get(candidate.endpoint), Ride(self._traffic, candidate, passage.tenant)
-        request = message(inference_pb2.StreamRequest, passage, candidate)
-        stream = BackendStream(peer, candidate, ride, request, passage)
+    async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
+        peer, attempt = self._peers.get(candidate.endpoint), Attempt(self._traffic, candidate, context.tenant)
+        request = message(inference_pb2.StreamRequest, context, candidate)
+        stream = BackendStream(peer, candidate, attempt, request, context)
         del request
         started = time.monotonic()
         try:
             await stream.open()
         except BaseException:
-            if race.is_lost_by(candidate, passage):
-                ride.lose()
+            if race.is_lost_by(candidate, context):
+                attempt.lose()
             await stream.close()
             raise
         took = time.monotonic() - started
-        ride.begin()
-        ride.took(Measure.FIRST_CONTENT, took)
+        attempt.begin()
+        attempt.took(Measure.FIRST_CONTENT, took)
         self._traffic.patience.saw(candidate, Kind.FIRST_CONTENT, took)
         return stream
 

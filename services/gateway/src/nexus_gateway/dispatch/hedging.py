@@ -11,7 +11,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError
 from nexus_routing import Candidate
 
-from nexus_gateway.core import Passage
+from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import Asking, Race, RetryBudget, equals, served_by
 from nexus_gateway.fleet import Kind, Traffic, is_final
 from nexus_gateway.metering import RETRIES
@@ -128,44 +128,44 @@ class Hedger:
         self._traffic = traffic
         self._budget = budget
 
-    async def ask(self, passage: Passage, candidate: Candidate, asking: Asking[T]) -> T:
+    async def ask(self, context: RequestContext, candidate: Candidate, asking: Asking[T]) -> T:
         """At a candidate, and beside it at another one of the same model if the first is late."""
         assert asking.kind is not None  # noqa: S101 - the caller has looked
         race = Race()
-        started, first = time.monotonic(), passage.served
+        started, first = time.monotonic(), context.served
         assert first is not None  # noqa: S101 - the caller named it
 
         def ask(whom: Candidate, served: inference_pb2.Served) -> Ask[Answered[T]]:
             async def answered() -> Answered[T]:
-                answer = await asking.ask(passage, whom, race)
+                answer = await asking.ask(context, whom, race)
                 race.winner = race.winner or whom.id
                 return answer, whom, served
 
             return answered
 
         def second() -> Ask[Answered[T]] | None:
-            other = self._second(passage, candidate)
-            return other and ask(other, served_by(other, passage))
+            other = self._second(context, candidate)
+            return other and ask(other, served_by(other, context))
 
         async def discard(answered: Answered[T]) -> None:
             await asking.discard(answered[0])
 
-        after = passage.hedge_after if asking.kind is Kind.WHOLE else 0.0
+        after = context.hedge_after if asking.kind is Kind.WHOLE else 0.0
         after = after or min(
-            self._traffic.patience.limit(candidate, asking.kind), SHARE_OF_TOTAL * passage.limits.total
+            self._traffic.patience.limit(candidate, asking.kind), SHARE_OF_TOTAL * context.limits.total
         )
         answer, who, served = await hedged(
             ask(candidate, first), second, after, is_final=is_final, discard=discard
         )
-        passage.candidate, passage.served = who, served
-        served.attempts = passage.attempts
+        context.candidate, context.served = who, served
+        served.attempts = context.attempts
         if who is not candidate:
             # It took at least so long: who is often late is to be asked later.
             measure, seconds = asking.speed(answer, time.monotonic() - started)
             self._traffic.latencies.saw(candidate.model.id, measure, candidate.id, seconds)
         return answer
 
-    def _second(self, passage: Passage, first: Candidate) -> Candidate | None:
+    def _second(self, context: RequestContext, first: Candidate) -> Candidate | None:
         """Who is asked beside the first; None when nobody can be.
 
         Where policy hedges, within the budget. Where the first is only late, whoever is well and idle, and not dearer;
@@ -173,18 +173,18 @@ class Hedger:
         """
         others = [
             each
-            for each in equals(passage.chosen, first)
-            if self._traffic.admits(each, passage.tenant, last=passage.chosen.last)
+            for each in equals(context.chosen, first)
+            if self._traffic.admits(each, context.tenant, last=context.chosen.last)
         ]
         free = False
-        if not passage.hedge_after:
+        if not context.hedge_after:
             cheap = [each for each in others if each.price.total <= first.price.total]
             spare = list(filter(self._traffic.is_spare, cheap))
             free, others = bool(spare), spare or list(filter(self._traffic.can_help, cheap))
         other = next(iter(others), None)
         if other is None or not (free or self._budget.take()):
             return None
-        RETRIES.labels("hedged" if passage.hedge_after else "late").inc()
-        passage.attempts += 1
-        passage.hedged = other.id
+        RETRIES.labels("hedged" if context.hedge_after else "late").inc()
+        context.attempts += 1
+        context.hedged = other.id
         return other

@@ -14,7 +14,7 @@ from nexus.inference.v1.inference_pb2 import Served
 from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_routing import Capability, plan
 
-from nexus_gateway.core import CANDIDATES, Passage
+from nexus_gateway.core import CANDIDATES, RequestContext
 from nexus_gateway.dispatch.backend_stream import BackendStream
 from nexus_gateway.dispatch.dispatcher import Dispatcher
 from nexus_gateway.dispatch.partial import DiffersError, Partial, catch_up, is_repeatable, is_simple
@@ -48,40 +48,40 @@ class Resumer:
         self._traffic = traffic
         self._dispatcher = dispatcher
 
-    def begin(self, passage: Passage) -> Partial | None:
+    def begin(self, context: RequestContext) -> Partial | None:
         """Where to keep what was sent; None when the answer is not to be gone on with, whatever happens."""
-        policy, model = self._table.table.policy, passage.plan.model if passage.plan else None
-        if not policy.resume or model is None or not is_repeatable(passage.request):
+        policy, model = self._table.table.policy, context.plan.model if context.plan else None
+        if not policy.resume or model is None or not is_repeatable(context.request):
             return None
-        return Partial() if policy.may_resume(passage.request.model, model) else None
+        return Partial() if policy.may_resume(context.request.model, model) else None
 
-    async def go_on(self, passage: Passage, partial: Partial, error: MeshError) -> BackendStream:
+    async def go_on(self, context: RequestContext, partial: Partial, error: MeshError) -> BackendStream:
         """The stream of the rest. Raises the error that cut the answer when nobody goes on with it."""
-        if error.reason not in CURABLE or passage.resumed >= MOST:
+        if error.reason not in CURABLE or context.resumed >= MOST:
             raise error
-        candidate, cut = passage.candidate, passage.served
+        candidate, cut = context.candidate, context.served
         assert cut is not None  # noqa: S101 - an answer was cut
-        stream = await self._rest(passage, partial, cut) or await self._again(passage, partial, cut)
+        stream = await self._rest(context, partial, cut) or await self._again(context, partial, cut)
         if stream is None:
-            passage.candidate, passage.served = candidate, cut
+            context.candidate, context.served = candidate, cut
             raise error
-        passage.resumed += 1
-        log.info("cut answer resumed", cut=error.reason.value, repeated=passage.continued is None)
+        context.resumed += 1
+        log.info("cut answer resumed", cut=error.reason.value, repeated=context.continued is None)
         return stream
 
-    async def _rest(self, passage: Passage, partial: Partial, cut: Served) -> BackendStream | None:
+    async def _rest(self, context: RequestContext, partial: Partial, cut: Served) -> BackendStream | None:
         """By somebody who can go on with text that another one began."""
-        body = partial.continuation(passage.request.body) if is_simple(passage.request) else None
-        if body is None or not self._plan(passage, cut, frozenset({int(Capability.PREFILL)})):
+        body = partial.continuation(context.request.body) if is_simple(context.request) else None
+        if body is None or not self._plan(context, cut, frozenset({int(Capability.PREFILL)})):
             return None
-        return await self._open(passage, body)
+        return await self._open(context, body)
 
-    async def _again(self, passage: Passage, partial: Partial, cut: Served) -> BackendStream | None:
+    async def _again(self, context: RequestContext, partial: Partial, cut: Served) -> BackendStream | None:
         """By a fresh answer that begins with what was sent, as it does where nothing is left to chance."""
         sent = partial.runs()
-        if sent is None or not self._plan(passage, cut, frozenset()):
+        if sent is None or not self._plan(context, cut, frozenset()):
             return None
-        stream = await self._open(passage, None)
+        stream = await self._open(context, None)
         if stream is None:
             return None
         try:
@@ -95,25 +95,25 @@ class Resumer:
             raise
         return stream
 
-    async def _open(self, passage: Passage, body: JsonObject | None) -> BackendStream | None:
-        passage.continued, passage.resuming = body, True
+    async def _open(self, context: RequestContext, body: JsonObject | None) -> BackendStream | None:
+        context.continued, context.resuming = body, True
         try:
-            return await self._dispatcher.go_on(passage)
+            return await self._dispatcher.go_on(context)
         except MeshError as refused:
             log.warning("cut answer not resumed", refused=refused.reason.value, repeated=body is None)
             return None
 
-    def _plan(self, passage: Passage, cut: Served, needs: frozenset[int]) -> bool:
+    def _plan(self, context: RequestContext, cut: Served, needs: frozenset[int]) -> bool:
         """Plans anew under the same demands: the same model only, and not where the answer was cut."""
-        wanted = replace(passage.requirements, needs=passage.requirements.needs | needs)
-        chosen = plan(self._table.table, wanted, self._traffic.conditions(passage.tenant), CANDIDATES)
+        wanted = replace(context.requirements, needs=context.requirements.needs | needs)
+        chosen = plan(self._table.table, wanted, self._traffic.conditions(context.tenant), CANDIDATES)
         others = tuple(
             each
             for each in chosen.candidates
             if each.model.id == cut.model
             and (each.target.instance, each.target.backend) != (cut.instance, cut.backend)
         )
-        passage.plan = replace(chosen, candidates=others)
+        context.plan = replace(chosen, candidates=others)
         return bool(others)
 
 
@@ -132,13 +132,13 @@ class LiveStream:
         opening: Coroutine[object, object, BackendStream],
         resumer: Resumer,
         costs: Costs,
-        passage: Passage,
+        context: RequestContext,
     ) -> None:
         """`opening`: the stream of whoever has content first."""
-        self._passage = passage
+        self._context = context
         self._costs = costs
         self._resumer = resumer
-        self._partial = resumer.begin(passage)
+        self._partial = resumer.begin(context)
         self._early: deque[inference_pb2.StreamResponse] = deque()
         self._stream: BackendStream | None = None
         self._named = False
@@ -169,13 +169,13 @@ class LiveStream:
         try:
             message = await self._next()
         except MeshError as error:
-            self._passage.error = error
+            self._context.outcome.error = error
             raise
         if message is None:
             raise StopAsyncIteration
         if not self._named and self._is_settled:
             self._name(message)
-        self._passage.chunks += len(message.chunks.json)
+        self._context.outcome.chunks += len(message.chunks.json)
         if self._partial is not None:
             self._partial.add(message)
         if message.HasField("finish"):
@@ -200,32 +200,32 @@ class LiveStream:
     ) -> inference_pb2.StreamResponse:
         """Takes the rest from somebody else, and says so. Raises `error` when nobody has it."""
         await cut.close()
-        stream = await self._resumer.go_on(self._passage, partial, error)
+        stream = await self._resumer.go_on(self._context, partial, error)
         self._stream = stream
         self._early.extend(stream.early)
         return inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase=RESUMED))
 
     def _finish(self, finish: inference_pb2.Finish) -> None:
-        self._passage.finished = True
-        if self._partial is not None and self._passage.resumed and finish.HasField("usage"):
+        self._context.outcome.finished = True
+        if self._partial is not None and self._context.resumed and finish.HasField("usage"):
             finish.usage.CopyFrom(self._partial.whole_usage(finish.usage))
-        self._passage.usage = finish.usage if finish.HasField("usage") else None
-        self._costs.learn(self._passage)
+        self._context.outcome.usage = finish.usage if finish.HasField("usage") else None
+        self._costs.learn(self._context)
 
     def _adopt(self, stream: BackendStream) -> None:
         self._stream = stream
         self._early.extend(stream.early)
-        self._passage.first_content = time.monotonic() - self._passage.started
+        self._context.outcome.first_content = time.monotonic() - self._context.started
 
     @property
     def _is_settled(self) -> bool:
         """Whether it is certain who answers: before the first content, somebody else may still have to."""
         return self._stream is not None or (
-            self._passage.plan is not None and len(self._passage.plan.candidates) == 1
+            self._context.plan is not None and len(self._context.plan.candidates) == 1
         )
 
     def _name(self, message: inference_pb2.StreamResponse) -> None:
         """Sees that the first message says who answers; while nobody does yet, the first after that."""
-        self._named = self._passage.served is not None
-        self._costs.tell(self._passage)
-        self._passage.sign(message)
+        self._named = self._context.served is not None
+        self._costs.tell(self._context)
+        self._context.sign(message)

@@ -9,7 +9,7 @@ from nexus_gateway.fleet.outcomes import TRANSPORT, is_final
 from nexus_gateway.fleet.readiness import ModelRow, Readiness, find_model, list_models, readiness
 from nexus_gateway.fleet.routing_table import RoutingTable
 from nexus_gateway.fleet.snapshots import SnapshotFile, follow_snapshots, keep_saved, start_from_saved
-from nexus_gateway.fleet.traffic import Ride, Traffic
+from nexus_gateway.fleet.traffic import Attempt, Traffic
 
 __all__ = [
     "FAILURES",
@@ -17,6 +17,7 @@ __all__ = [
     "JITTER",
     "TRANSPORT",
     "Acquaintance",
+    "Attempt",
     "Breakers",
     "Bulkheads",
     "Kind",
@@ -26,7 +27,6 @@ __all__ = [
     "Peers",
     "Reachability",
     "Readiness",
-    "Ride",
     "RoutingTable",
     "SnapshotFile",
     "Traffic",

@@ -18,7 +18,7 @@ from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.latencies import Latencies, Measure, Patience
 from nexus_gateway.fleet.outcomes import RETRYABLE, TRANSPORT, outcome_of
 
-__all__ = ["Ride", "Traffic"]
+__all__ = ["Attempt", "Traffic"]
 
 TROUBLED = 10.0
 """Seconds after a failure, of whatever kind, for which a target is not called well."""
@@ -156,7 +156,7 @@ class Traffic:
         )
 
 
-class Ride:
+class Attempt:
     """One request on one candidate: counted from here to close(). Of several ends the first is believed."""
 
     __slots__ = ("_candidate", "_closed", "_judged", "_number", "_tenant", "_traffic", "_trial")

@@ -12,21 +12,21 @@ from nexus_mesh.core import MeshError, telemetry
 from nexus_operations import spec_of
 from nexus_routing import FREE, Candidate
 
-from nexus_gateway.core import InferenceRequest, Passage
+from nexus_gateway.core import InferenceRequest, RequestContext
 
 __all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]
 
 
-def settle(passage: Passage) -> None:
-    """Gives the passage an estimated usage where content was streamed and there is no better one.
+def settle(context: RequestContext) -> None:
+    """Gives the context an estimated usage where content was streamed and there is no better one.
 
     Backends send about a token a chunk, besides a first chunk and a last one without any.
     """
-    if passage.usage is None and passage.chunks:
-        tokens = max(1, passage.chunks - 1 - passage.finished)
-        prompt = passage.counted or passage.request.prompt.tokens
-        passage.usage = inference_pb2.Usage(prompt_tokens=prompt, completion_tokens=tokens)
-        passage.estimated = True
+    if context.outcome.usage is None and context.outcome.chunks:
+        tokens = max(1, context.outcome.chunks - 1 - context.outcome.finished)
+        prompt = context.counted or context.request.prompt.tokens
+        context.outcome.usage = inference_pb2.Usage(prompt_tokens=prompt, completion_tokens=tokens)
+        context.outcome.estimated = True
 
 
 FIRST_MEAN = 256.0
@@ -43,14 +43,14 @@ class Costs:
     def __init__(self) -> None:
         self._means: dict[str, float] = {}
 
-    def tell(self, passage: Passage) -> None:
+    def tell(self, context: RequestContext) -> None:
         """Writes the cost into `served`, as exactly as it is known by now."""
-        if passage.served is not None and passage.candidate is not None:
-            passage.served.cost_dollars = self._cost(passage, passage.candidate)
+        if context.served is not None and context.candidate is not None:
+            context.served.cost_dollars = self._cost(context, context.candidate)
 
-    def learn(self, passage: Passage) -> None:
+    def learn(self, context: RequestContext) -> None:
         """From the usage of a whole answer."""
-        usage, candidate = passage.usage, passage.candidate
+        usage, candidate = context.outcome.usage, context.candidate
         if usage is None or candidate is None or candidate.price == FREE:
             return
         model = candidate.model.id
@@ -59,13 +59,13 @@ class Costs:
             del self._means[next(iter(self._means))]
         self._means[model] = mean + SHARE * (usage.completion_tokens - mean)
 
-    def _cost(self, passage: Passage, candidate: Candidate) -> float:
+    def _cost(self, context: RequestContext, candidate: Candidate) -> float:
         if candidate.price == FREE:
             return 0.0
-        if passage.cost is not None:
-            return passage.cost
-        prompt = passage.counted or passage.request.prompt.tokens
-        return candidate.price.cost(prompt, self._answer_tokens(passage.request, candidate.model.id))
+        if context.cost is not None:
+            return context.cost
+        prompt = context.counted or context.request.prompt.tokens
+        return candidate.price.cost(prompt, self._answer_tokens(context.request, candidate.model.id))
 
     def _answer_tokens(self, request: InferenceRequest, model: str) -> float:
         most = request.spec.most(request.outline)
@@ -141,22 +141,23 @@ def begin() -> None:
     ACTIVE.inc()
 
 
-def end(passage: Passage) -> None:
+def end(context: RequestContext) -> None:
     """A request ended, however it did."""
     ACTIVE.dec()
-    operation, seconds = passage.request.spec.name, time.monotonic() - passage.started
-    _requests(operation, passage.outcome).inc()
+    outcome = context.outcome
+    operation, seconds = context.request.spec.name, time.monotonic() - context.started
+    _requests(operation, outcome.name).inc()
     _seconds(operation).observe(seconds)
-    if passage.first_content is not None:
-        FIRST_TOKEN.labels(operation).observe(passage.first_content)
-    if passage.usage is not None:
-        PROMPT_TOKENS.inc(passage.usage.prompt_tokens)
-        COMPLETION_TOKENS.inc(passage.usage.completion_tokens)
-    if passage.cost and passage.candidate is not None:
-        _cost(passage.candidate.model.id, passage.candidate.target.backend).inc(passage.cost)
-    for kind, places in (passage.scrubbed or {}).items():
+    if outcome.first_content is not None:
+        FIRST_TOKEN.labels(operation).observe(outcome.first_content)
+    if outcome.usage is not None:
+        PROMPT_TOKENS.inc(outcome.usage.prompt_tokens)
+        COMPLETION_TOKENS.inc(outcome.usage.completion_tokens)
+    if context.cost and context.candidate is not None:
+        _cost(context.candidate.model.id, context.candidate.target.backend).inc(context.cost)
+    for kind, places in (context.scrubbed or {}).items():
         SCRUBBED.labels(kind).inc(places)
-    _write_line(passage, operation, seconds)
+    _write_line(context, operation, seconds)
 
 
 def refused(operation: int, error: MeshError) -> None:
@@ -164,28 +165,29 @@ def refused(operation: int, error: MeshError) -> None:
     _requests(spec_of(operation).name, error.reason.value.lower()).inc()
 
 
-def _write_line(passage: Passage, operation: str, seconds: float) -> None:
-    served, usage, principal = passage.served, passage.usage, passage.request.principal
+def _write_line(context: RequestContext, operation: str, seconds: float) -> None:
+    outcome, served, principal = context.outcome, context.served, context.request.principal
+    usage, first = outcome.usage, outcome.first_content
     log.info(
         "request",
         operation=operation,
-        outcome=passage.outcome,
-        detail=passage.error.message if passage.error else None,
-        stream=passage.request.stream,
-        model=passage.request.model[:128],
+        outcome=outcome.name,
+        detail=outcome.error.message if outcome.error else None,
+        stream=context.request.stream,
+        model=context.request.model[:128],
         served_model=served.model if served else None,
         backend=served.backend if served else None,
         instance=served.instance if served else None,
-        attempts=passage.attempts,
-        resumed=passage.resumed or None,
+        attempts=context.attempts,
+        resumed=context.resumed or None,
         seconds=round(seconds, 4),
-        waited_seconds=round(passage.waited, 4),
-        first_content_seconds=None if passage.first_content is None else round(passage.first_content, 4),
+        waited_seconds=round(context.waited, 4),
+        first_content_seconds=None if first is None else round(first, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
-        estimated=passage.estimated or None,
-        cost_dollars=None if passage.cost is None else round(passage.cost, 8),
-        principal=principal.id if principal else None,
-        tenant=principal.tenant if principal else None,
-        scrubbed=None if passage.scrubbed is None else dict(passage.scrubbed),
+        estimated=outcome.estimated or None,
+        cost_dollars=None if context.cost is None else round(context.cost, 8),
+        principal=principal.id,
+        tenant=principal.tenant,
+        scrubbed=None if context.scrubbed is None else dict(context.scrubbed),
     )

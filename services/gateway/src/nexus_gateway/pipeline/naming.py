@@ -9,7 +9,7 @@ from nexus_mesh.core import MeshError
 from nexus_routing import STAGES, Refusal, Requirements, Table, plan, similar
 
 from nexus_gateway.access import Principal
-from nexus_gateway.core import InferenceRequest, Passage, refuse
+from nexus_gateway.core import InferenceRequest, RequestContext, refuse
 from nexus_gateway.fleet import ModelRow, RoutingTable, Traffic, find_model, list_models
 from nexus_gateway.scrubbing import Crossings
 
@@ -100,12 +100,12 @@ class Names:
         unknown = Refusal("model", (), suggestions=similar(table, asked))
         raise refuse(self._sifted(unknown, principal), asked)
 
-    def refusal(self, refusal: Refusal, passage: Passage) -> MeshError:
+    def refusal(self, refusal: Refusal, context: RequestContext) -> MeshError:
         """What it means to whoever asked."""
-        principal, asked = passage.request.principal, passage.request.asked
+        principal, asked = context.request.principal, context.request.asked
         return refuse(
             self._sifted(refusal, principal),
-            passage.requirements,
+            context.requirements,
             self._traffic.soonest,
             asked,
             full=principal.manage,

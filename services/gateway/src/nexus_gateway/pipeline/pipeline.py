@@ -14,7 +14,7 @@ from nexus_routing import Endpoint, Explanation, explain
 
 from nexus_gateway.access import Authenticator, Principal
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import InferenceRequest, Passage, reword
+from nexus_gateway.core import InferenceRequest, RequestContext, reword
 from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
@@ -102,15 +102,15 @@ class Pipeline:
         return joined([await self._complete(each) for each in separated(request)])
 
     async def _complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse:
-        passage = Passage(request, self._limits)
-        async with self._through(passage, Way.COMPLETE):
-            await self._late(passage, Way.COMPLETE)
-            response = await self._dispatcher.complete(passage)
-            passage.usage = response.usage if response.HasField("usage") else None
-            self._costs.learn(passage)
-            self._costs.tell(passage)
-            passage.sign(response)
-            passage.finished = True
+        context = RequestContext(request, self._limits)
+        async with self._through(context, Way.COMPLETE):
+            await self._late(context, Way.COMPLETE)
+            response = await self._dispatcher.complete(context)
+            context.outcome.usage = response.usage if response.HasField("usage") else None
+            self._costs.learn(context)
+            self._costs.tell(context)
+            context.sign(response)
+            context.outcome.finished = True
         return response
 
     @asynccontextmanager
@@ -123,9 +123,9 @@ class Pipeline:
         Later failures are raised by the iterator, which ends by itself only after `finish`. `served` is in the first
         message, or in the first with content where several might give that. Leaving cancels the backend.
         """
-        passage = Passage(request, self._limits)
-        async with self._through(passage, Way.STREAM):
-            live = LiveStream(self._opened(passage), self._resumer, self._costs, passage)
+        context = RequestContext(request, self._limits)
+        async with self._through(context, Way.STREAM):
+            live = LiveStream(self._opened(context), self._resumer, self._costs, context)
             try:
                 await live.open(self._commit_after)
                 yield live
@@ -134,10 +134,10 @@ class Pipeline:
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
         """The tokens of a prompt, by whoever would be asked to run it. Raises MeshError."""
-        passage = Passage(request, self._limits)
-        async with self._through(passage, Way.COUNT):
-            counted = await self._dispatcher.count(passage)
-            passage.sign(counted)
+        context = RequestContext(request, self._limits)
+        async with self._through(context, Way.COUNT):
+            counted = await self._dispatcher.count(context)
+            context.sign(counted)
         return counted
 
     async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation:
@@ -145,14 +145,14 @@ class Pipeline:
 
         `prompt_tokens`: counted and not estimated; 0 = not known.
         """
-        passage = Passage(request, self._limits, dry=True)
-        passage.room = prompt_tokens + request.spec.generates if prompt_tokens else 0
-        async with self._through(passage, Way.EXPLAIN):
-            now = self.traffic.look(passage.tenant)
-            inside = explain(self.table.table, requirements_of(request, passage.room), now)
-            if passage.opened is None:
+        context = RequestContext(request, self._limits, dry=True)
+        context.room = prompt_tokens + request.spec.generates if prompt_tokens else 0
+        async with self._through(context, Way.EXPLAIN):
+            now = self.traffic.look(context.tenant)
+            inside = explain(self.table.table, requirements_of(request, context.room), now)
+            if context.opened is None:
                 return inside
-            beyond = explain(passage.opened, passage.requirements, now)
+            beyond = explain(context.opened, context.requirements, now)
             return replace(beyond, zones=inside.zones, scrubbed=True)
 
     def refused(self, operation: int, error: MeshError) -> None:
@@ -175,31 +175,31 @@ class Pipeline:
         return self._has_met(endpoint) and endpoint not in self.traffic.reachability.unreachable
 
     @asynccontextmanager
-    async def _through(self, passage: Passage, way: Way) -> AsyncIterator[None]:
+    async def _through(self, context: RequestContext, way: Way) -> AsyncIterator[None]:
         """Down the steps of a way that do not take long, and up all of it again."""
         started: list[Step] = []
         try:
             for step in self._early[way]:
-                await step.start(passage)
+                await step.start(context)
                 started.append(step)
             yield
         except MeshError as error:
-            reword(error, passage)
-            passage.error = error
+            reword(error, context)
+            context.outcome.error = error
             raise
         finally:
             for step in reversed(started):
-                step.end(passage)
+                step.end(context)
 
-    async def _late(self, passage: Passage, way: Way) -> None:
+    async def _late(self, context: RequestContext, way: Way) -> None:
         for step in self._late_ones[way]:
-            await step.start(passage)
+            await step.start(context)
 
-    async def _opened(self, passage: Passage) -> BackendStream:
-        await self._late(passage, Way.STREAM)
-        return await self._dispatcher.open_stream(passage)
+    async def _opened(self, context: RequestContext) -> BackendStream:
+        await self._late(context, Way.STREAM)
+        return await self._dispatcher.open_stream(context)
 
-    async def _again(self, passage: Passage) -> None:
+    async def _again(self, context: RequestContext) -> None:
         """After a wait: from all that is demanded now, for demands that were given up may be kept."""
         for step in self.steps:
-            await step.again(passage)
+            await step.again(context)

@@ -12,7 +12,7 @@ from nexus_routing import Plan, Requirements, Table, plan
 
 from nexus_gateway.access import ANONYMOUS, Authenticator, Principal
 from nexus_gateway.admission import Admission
-from nexus_gateway.core import CANDIDATES, InferenceRequest, Passage
+from nexus_gateway.core import CANDIDATES, InferenceRequest, RequestContext
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, settle
@@ -61,13 +61,13 @@ class Step:
     ways: ClassVar[Way] = Way.ALL
     late: ClassVar[bool] = False
 
-    async def start(self, passage: Passage) -> None:
+    async def start(self, context: RequestContext) -> None:
         """Raises MeshError for what must not go on."""
 
-    async def again(self, passage: Passage) -> None:
+    async def again(self, context: RequestContext) -> None:
         """After a wait, for what was true before it may not be any more. Raises as `start`."""
 
-    def end(self, passage: Passage) -> None:
+    def end(self, context: RequestContext) -> None:
         """Whatever happened since `start` succeeded; of several, the last that started comes first."""
 
 
@@ -76,12 +76,12 @@ class Meter(Step):
 
     ways: ClassVar[Way] = Way.RUN
 
-    async def start(self, passage: Passage) -> None:  # noqa: ARG002 - as every step
+    async def start(self, context: RequestContext) -> None:  # noqa: ARG002 - as every step
         begin()
 
-    def end(self, passage: Passage) -> None:
-        settle(passage)
-        end(passage)
+    def end(self, context: RequestContext) -> None:
+        settle(context)
+        end(context)
 
 
 class Authenticate(Step):
@@ -96,16 +96,16 @@ class Authenticate(Step):
             ANONYMOUS if self._authenticator is None else await self._authenticator.authenticate(credential)
         )
 
-    async def start(self, passage: Passage) -> None:
-        telemetry.set_request_id(passage.request.request_id)
+    async def start(self, context: RequestContext) -> None:
+        telemetry.set_request_id(context.request.request_id)
 
-    async def again(self, passage: Passage) -> None:
+    async def again(self, context: RequestContext) -> None:
         """Keys change, and tenants."""
-        principal = passage.request.principal
+        principal = context.request.principal
         if principal.again is not None:
-            passage.request.principal = principal.again()
+            context.request.principal = principal.again()
         elif self._authenticator is not None:
-            passage.request.principal = self._authenticator.again(principal)
+            context.request.principal = self._authenticator.again(principal)
 
 
 class Permit(Step):
@@ -116,8 +116,8 @@ class Permit(Step):
     def __init__(self, passthrough: Collection[str]) -> None:
         self._passthrough = frozenset(passthrough)
 
-    async def start(self, passage: Passage) -> None:
-        request = passage.request
+    async def start(self, context: RequestContext) -> None:
+        request = context.request
         request.granted = granted(request.outline, self._passthrough, manages=request.principal.manage)
 
 
@@ -127,11 +127,11 @@ COUNT_SECONDS = 1.0
 
 
 class Require(Step):
-    """Says what routing needs to know of a request. `room` of the passage is what was counted of it."""
+    """Says what routing needs to know of a request. `room` of the context is what was counted of it."""
 
-    async def start(self, passage: Passage) -> None:
-        request = passage.request
-        passage.requirements = requirements_of(request, passage.room)
+    async def start(self, context: RequestContext) -> None:
+        request = context.request
+        context.requirements = requirements_of(request, context.room)
 
     again = start
 
@@ -143,21 +143,21 @@ class Choose(Step):
         self._table = table
         self._traffic = traffic
 
-    async def start(self, passage: Passage) -> None:
+    async def start(self, context: RequestContext) -> None:
         if self._table.snapshot is None:
             raise MeshError(
                 Reason.NOT_READY,
                 "This gateway has not heard from its router yet, so it knows no models. Try again shortly.",
                 retry_after=RETRY_AFTER,
             )
-        passage.plan = self.plan(self._table.table, passage, passage.requirements)
+        context.plan = self.plan(self._table.table, context, context.requirements)
 
     again = start
 
-    def plan(self, table: Table, passage: Passage, requirements: Requirements) -> Plan:
+    def plan(self, table: Table, context: RequestContext, requirements: Requirements) -> Plan:
         """Takes a turn, unless nothing is to be sent."""
-        conditions = self._traffic.look if passage.dry else self._traffic.conditions
-        return plan(table, requirements, conditions(passage.tenant), CANDIDATES)
+        conditions = self._traffic.look if context.dry else self._traffic.conditions
+        return plan(table, requirements, conditions(context.tenant), CANDIDATES)
 
 
 class Cross(Step):
@@ -168,16 +168,16 @@ class Cross(Step):
         self._choose = choose
         self._crossings = crossings
 
-    async def start(self, passage: Passage) -> None:
-        passage.opened, refusal = None, passage.chosen.refusal
+    async def start(self, context: RequestContext) -> None:
+        context.opened, refusal = None, context.chosen.refusal
         if refusal is None or refusal.stage != "zone":
             return
-        way = self._crossings.find(self._table.table, passage.request, passage.requirements)
+        way = self._crossings.find(self._table.table, context.request, context.requirements)
         if way is None:
             return
-        chosen = self._choose.plan(way.table, passage, way.requirements)
-        if chosen.refusal is None or passage.dry:
-            passage.opened, passage.requirements, passage.plan = way.table, way.requirements, chosen
+        chosen = self._choose.plan(way.table, context, way.requirements)
+        if chosen.refusal is None or context.dry:
+            context.opened, context.requirements, context.plan = way.table, way.requirements, chosen
 
     again = start
 
@@ -195,13 +195,13 @@ class Decide(Step):
         self._limits = limits
         self._model_limits = model_limits
 
-    async def start(self, passage: Passage) -> None:
-        chosen, asked = passage.chosen, passage.request.model
+    async def start(self, context: RequestContext) -> None:
+        chosen, asked = context.chosen, context.request.model
         if chosen.refusal is not None:
-            raise self._names.refusal(chosen.refusal, passage)
-        passage.hedge_after = self._table.table.policy.hedge_after(asked, chosen.model or "")
+            raise self._names.refusal(chosen.refusal, context)
+        context.hedge_after = self._table.table.policy.hedge_after(asked, chosen.model or "")
         own = self._model_limits
-        passage.limits = own.get(asked) or own.get(chosen.model or "", self._limits)
+        context.limits = own.get(asked) or own.get(chosen.model or "", self._limits)
 
     again = start
 
@@ -214,9 +214,9 @@ class Scrub(Step):
     def __init__(self, crossings: Crossings) -> None:
         self._crossings = crossings
 
-    async def start(self, passage: Passage) -> None:
-        if passage.opened is not None and passage.scrubbed is None:
-            passage.scrubbed = await self._crossings.scrub(passage.request)
+    async def start(self, context: RequestContext) -> None:
+        if context.opened is not None and context.scrubbed is None:
+            context.scrubbed = await self._crossings.scrub(context.request)
 
     again = start
 
@@ -235,27 +235,27 @@ class Fit(Step):
         self._choose = choose
         self._decide = decide
 
-    async def start(self, passage: Passage) -> None:
-        if passage.scrubbed is not None or not passage.may_be_too_long:
+    async def start(self, context: RequestContext) -> None:
+        if context.scrubbed is not None or not context.may_be_too_long:
             return
-        if needed := await self._room_missing(passage):
-            passage.room = needed
-            passage.requirements = requirements_of(passage.request, needed)
-            passage.plan = self._choose.plan(self._table.table, passage, passage.requirements)
-            await self._decide.start(passage)
+        if needed := await self._room_missing(context):
+            context.room = needed
+            context.requirements = requirements_of(context.request, needed)
+            context.plan = self._choose.plan(self._table.table, context, context.requirements)
+            await self._decide.start(context)
 
-    async def _room_missing(self, passage: Passage) -> int:
+    async def _room_missing(self, context: RequestContext) -> int:
         """The context it needs if the first candidate counts more than it has; 0 when it fits or nobody counted.
 
         An estimate says nothing: then the backend decides when it reads the prompt.
         """
-        candidate = passage.chosen.candidates[0]
+        candidate = context.chosen.candidates[0]
         try:
-            counted = await self._dispatcher.count_at(passage, candidate, COUNT_SECONDS)
+            counted = await self._dispatcher.count_at(context, candidate, COUNT_SECONDS)
         except MeshError:
             return 0
-        passage.counted = counted.prompt_tokens
-        needed = 0 if counted.estimated else counted.prompt_tokens + passage.request.spec.generates
+        context.counted = counted.prompt_tokens
+        needed = 0 if counted.estimated else counted.prompt_tokens + context.request.spec.generates
         return needed if needed > candidate.model.context_tokens else 0
 
 
@@ -279,18 +279,21 @@ class Admit(Step):
     late: ClassVar[bool] = True
 
     def __init__(
-        self, places: Bulkheads[object], admission: Admission, again: Callable[[Passage], Awaitable[None]]
+        self,
+        places: Bulkheads[object],
+        admission: Admission,
+        again: Callable[[RequestContext], Awaitable[None]],
     ) -> None:
         """`again` has the steps before look anew."""
         self._places = places
         self._admission = admission
         self._again = again
 
-    async def start(self, passage: Passage) -> None:
-        if not self._places.full or not (targets := self._admission.blocked(passage)):
+    async def start(self, context: RequestContext) -> None:
+        if not self._places.full or not (targets := self._admission.blocked(context)):
             return
-        with self._admission.waiting(passage, targets) as wait:
+        with self._admission.waiting(context, targets) as wait:
             while targets:
                 with await wait.turn(targets) as kept:
-                    await self._again(passage)
+                    await self._again(context)
                 targets = wait.left(kept)

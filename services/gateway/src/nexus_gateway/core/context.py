@@ -15,7 +15,7 @@ from nexus_routing import Candidate, Plan, Requirements, Table
 from nexus_gateway.access import Share
 from nexus_gateway.core.request import InferenceRequest
 
-__all__ = ["CANDIDATES", "Passage"]
+__all__ = ["CANDIDATES", "RequestContext"]
 
 CANDIDATES = 5
 """That are planned, more than are asked: of those that are left when one fails, some may have failed since."""
@@ -28,12 +28,32 @@ LEAST_BYTES = 2
 
 
 @dataclass(slots=True)
-class Passage:
+class Outcome:
+    """How it ended. `first_content`: seconds from the start; None when nothing was streamed."""
+
+    usage: inference_pb2.Usage | None = None
+    estimated: bool = False
+    """Whether the usage is by chunks and bytes, for want of a backend's word."""
+    chunks: int = 0
+    """Of a stream, handed on so far."""
+    first_content: float | None = None
+    error: MeshError | None = None
+    finished: bool = False
+
+    @property
+    def name(self) -> str:
+        """ok, the reason of the error in lower case, or cancelled when the client left."""
+        if self.error is not None:
+            return self.error.reason.value.lower()
+        return "ok" if self.finished else "cancelled"
+
+
+@dataclass(slots=True)
+class RequestContext:
     """Times are monotonic seconds.
 
     `candidate` and `served` are whoever was tried last. `counted`: tokens of the prompt, 0 = nobody has counted them.
-    `first_content` counts from `started`; None when nothing was streamed. `waited`: seconds until there was a place
-    for it.
+    `waited`: seconds until there was a place for it.
     """
 
     request: InferenceRequest
@@ -53,25 +73,18 @@ class Passage:
     counted: int = 0
     room: int = 0
     """Tokens of context it needs, counted; 0 = not known."""
-    usage: inference_pb2.Usage | None = None
-    estimated: bool = False
-    """Whether the usage is by chunks and bytes, for want of a backend's word."""
-    chunks: int = 0
-    """Of a stream, handed on so far."""
-    first_content: float | None = None
     waited: float = 0.0
     hedge_after: float = 0.0
     """Seconds after which a second candidate is asked as well for a whole answer; 0 = never."""
     hedged: str = ""
     """Id of the candidate that was."""
-    error: MeshError | None = None
-    finished: bool = False
     continued: JsonObject | None = None
     """The body that goes on with a cut answer, once it has been."""
     resuming: bool = False
     """Whether it is a cut answer that is asked for, its rest or all of it again."""
     resumed: int = 0
     """How often that was done."""
+    outcome: Outcome = field(default_factory=Outcome)
     _bodies: dict[str, str] = field(default_factory=dict)
     _written: JsonObject | None = None
 
@@ -121,13 +134,8 @@ class Passage:
     @property
     def cost(self) -> float | None:
         """US dollars, by the usage and the price of whoever served last; None while the usage is not known."""
-        if self.usage is None or self.candidate is None:
+        if self.outcome.usage is None or self.candidate is None:
             return None
-        return self.candidate.price.cost(self.usage.prompt_tokens, self.usage.completion_tokens)
-
-    @property
-    def outcome(self) -> str:
-        """ok, the reason of the error in lower case, or cancelled when the client left."""
-        if self.error is not None:
-            return self.error.reason.value.lower()
-        return "ok" if self.finished else "cancelled"
+        return self.candidate.price.cost(
+            self.outcome.usage.prompt_tokens, self.outcome.usage.completion_tokens
+        )
