@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -11,21 +12,7 @@ import pytest
 from support.additions import ADDITIONS, Addition
 from support.house_copy import ROOT, HouseCopy, unnamed_in_agents
 
-COMING = {
-    "kind": ROOT / "services/inference-adapters/src/nexus_inference_adapters/kinds",
-    "operation": ROOT / "libs/operations",
-}
-"""Rooms that these stand in, and that are being built."""
-
-
-def there(name: str, *values: str) -> object:
-    """As parameters; said to be skipped where the room is not there yet."""
-    missing = name in COMING and not COMING[name].is_dir()
-    skip = [pytest.mark.skip(reason=f"{COMING[name].name} is not built yet")] if missing else []
-    return pytest.param(name, *values, marks=skip)
-
-
-NEEDED = [there(name, part) for name, addition in ADDITIONS.items() for part in addition.needed]
+NEEDED = [(name, part) for name, addition in ADDITIONS.items() for part in addition.needed]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +44,7 @@ def failing(house: HouseCopy, addition: Addition) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", [there(name) for name in ADDITIONS])
+@pytest.mark.parametrize("name", ADDITIONS)
 def test_what_the_table_names_is_enough(copy: Callable[[], HouseCopy], name: str) -> None:
     house, addition = copy(), ADDITIONS[name]
     add(house, addition)
@@ -87,3 +74,27 @@ def test_a_file_the_table_does_not_name_is_told() -> None:
     table = "| to add | touch |\n|---|---|\n| a thing | its `a/<name>/`, one row in `b/table.py`; `make settings` |\n"
     touched = ["x/a/new/file.py", "x/b/table.py", "docs/settings.md", "x/b/other.py", "tests/test_new.py"]
     assert unnamed_in_agents(table, "a thing", touched) == ["x/b/other.py"]
+
+
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+@pytest.mark.parametrize(
+    "file", ["services/gateway/src/nexus_gateway/shed/tool.py", "apps/cli/src/nexus_cli/tool.py"]
+)
+def test_a_file_in_no_room_is_refused(copy: Callable[[], HouseCopy], file: str) -> None:
+    house = copy()
+    path = house.root / file
+    path.parent.mkdir(exist_ok=True)
+    (path.parent / "__init__.py").touch()
+    path.write_text('"""Somewhere."""\n')
+    done = house.python("-c", LINT)
+    assert done.returncode
+    assert "tool" in done.stdout or "shed" in done.stdout
+
+
+def test_every_package_has_its_walls() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    walled = {name for each in contracts if each.get("exhaustive") for name in each["containers"]}
+    packages = {path.name for path in ROOT.glob("*/*/src/nexus_*") if path.is_dir()}
+    assert packages <= walled

@@ -61,7 +61,7 @@ STAGE = Addition(
         "place": Part(
             "libs/routing/src/nexus_routing/stages.py",
             '    Stage("toys", _is_no_toy, On.TABLE),\n',
-            '    Stage("reachable", ',
+            '    _noted("reachable", ',
         ),
         "scene": Part(
             "tests/unit/routing/test_stages.py",
@@ -161,7 +161,7 @@ SERVICE = Addition(
         "row": Part(
             "libs/mesh/src/nexus_mesh/identity/roles.py",
             '    "echo": Role("nexus_echo", "EchoSettings", {"echo": 7490}),\n',
-            '    "operator": Role(),',
+            '    "operator": Role(',
         ),
         "docs": Part(run=SETTINGS),
         "test": Part(

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
@@ -24,6 +23,7 @@ from nexus_mesh.identity import Caller, Claims, Identity, SpiffeId, role_server_
 from nexus_mesh.rpc import Method, Peer
 from support.crowd import PATIENT, held_box, one_by_one, started, waiting
 from support.gateway_bench import GatewayBench
+from support.properties import examples, given
 from support.scripted_adapter import text_of
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
@@ -235,7 +235,7 @@ def _caller(role: str, claims: Claims) -> Caller:
     return Caller(SpiffeId("nexus.internal", "elsewhere", "n", role, "agent"), end, 2e11, "1", claims)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(FLEETS, st.data())
 def test_whoever_asks_for_a_tenant_keeps_its_zone_and_weight(
     fleet: dict[str, tuple[str, int]], data: st.DataObject

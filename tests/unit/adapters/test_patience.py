@@ -24,7 +24,7 @@ async def test_silence_before_and_after_content() -> None:
 
 async def test_the_total_counts_however_busy_the_backend_is() -> None:
     async def never_silent_never_done() -> None:
-        with Patience(LIMITS, silence=LIMITS.first_token) as patience:
+        with Patience(LIMITS, silence=60) as patience:
             while True:
                 await patience.wait(asyncio.sleep(0.01))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_operations import (
     ANSWER_BEGINS,
@@ -18,6 +17,7 @@ from nexus_operations import (
     measure,
     tokens_of,
 )
+from support.properties import given
 
 CHAT, COMPLETION, EMBEDDING = Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING
 JSON = st.recursive(

@@ -23,7 +23,7 @@ def page_size(asked: int) -> int:
 
 def token_of(*words: str) -> str:
     """A token that holds the words: whose list it is, and the row its page ended with."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(words)).decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode([str(word) for word in words])).decode()
 
 
 def words_in(token: str, count: int) -> list[str]:
