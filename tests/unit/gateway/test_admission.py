@@ -13,8 +13,8 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.access.accounts import Principal
 from nexus_gateway.admission.admission import Admission
 from nexus_gateway.admission.settings import QueueSettings
-from nexus_gateway.core.context import RequestContext
 from nexus_gateway.core.priority import Priority
+from nexus_gateway.core.request import RequestContext
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_gateway.fleet.connections import Reachability

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access import ANONYMOUS
-from nexus_gateway.core.context import RequestContext
 from nexus_gateway.core.context_length import reword, too_long
+from nexus_gateway.core.request import RequestContext
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts

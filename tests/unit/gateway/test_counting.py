@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access import ANONYMOUS
-from nexus_gateway.core.context import RequestContext
+from nexus_gateway.core.request import RequestContext
 from nexus_gateway.validation.parse import parse_request
 from nexus_mesh.settings import Timeouts
 from nexus_operations import ANSWER_BEGINS, PER_MEDIUM, PER_MESSAGE, estimate, spec_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nexus_gateway.core.context import RequestContext
+from nexus_gateway.core.request import RequestContext
 from nexus_mesh.settings import Timeouts
 from support.gateway_bench import chat
 

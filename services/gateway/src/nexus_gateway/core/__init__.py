@@ -1,12 +1,11 @@
 """What a request is on its way through: what was asked, its limits, its errors in words."""
 
-from nexus_gateway.core.context import CANDIDATES, RequestContext
 from nexus_gateway.core.context_length import reword
 from nexus_gateway.core.limits import limits_by_model
 from nexus_gateway.core.packed import LARGE
 from nexus_gateway.core.priority import Priority
 from nexus_gateway.core.refusals import HOSTS, refuse
-from nexus_gateway.core.request import InferenceRequest
+from nexus_gateway.core.request import CANDIDATES, InferenceRequest, RequestContext
 
 __all__ = [
     "CANDIDATES",

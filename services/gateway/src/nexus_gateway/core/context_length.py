@@ -6,7 +6,7 @@ from __future__ import annotations
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Form, spec_of
 
-from nexus_gateway.core.context import RequestContext
+from nexus_gateway.core.request import RequestContext
 
 __all__ = ["reword", "too_long"]
 
