@@ -10,7 +10,7 @@ import pytest
 from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai.inference import answer_body
-from nexus_gateway.scrubbing.crossing import Crossings
+from nexus_gateway.scrubbing.zone_exit import ZoneExits
 from nexus_gateway.validation import parse
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Work
@@ -94,5 +94,5 @@ def test_an_engine_that_has_no_way_to_do_it_is_not_asked() -> None:
 
 async def test_what_must_not_be_scrubbed_stays_in_its_zone() -> None:
     with pytest.raises(MeshError) as refused:
-        await Crossings().scrub(asked())
+        await ZoneExits().scrub(asked())
     assert refused.value.reason is Reason.PRIVACY_ZONE

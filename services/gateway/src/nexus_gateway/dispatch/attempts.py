@@ -25,11 +25,11 @@ __all__ = [
     "Asking",
     "Race",
     "RetryBudget",
+    "describe",
     "equals",
     "message",
     "method",
     "served_by",
-    "told",
     "unavailable",
 ]
 
@@ -55,7 +55,7 @@ RESTART = 2.0
 """Seconds within which a supervised process is back."""
 
 
-def told(error: MeshError, candidate: Candidate, limits: Timeouts, *, begun: bool = False) -> MeshError:
+def describe(error: MeshError, candidate: Candidate, limits: Timeouts, *, begun: bool = False) -> MeshError:
     """The error of one attempt. `begun`: part of the answer had arrived."""
     backend = candidate.target.backend
     if TRANSPORT in error.metadata:

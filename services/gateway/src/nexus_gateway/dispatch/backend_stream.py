@@ -17,7 +17,7 @@ from nexus_operations import Spec
 from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
-from nexus_gateway.dispatch.attempts import STREAM, told
+from nexus_gateway.dispatch.attempts import STREAM, describe
 from nexus_gateway.fleet import Attempt, connecting
 
 __all__ = ["BackendStream", "Watchdog", "has_content"]
@@ -176,7 +176,7 @@ class BackendStream:
 
     def _judged(self, error: MeshError) -> MeshError:
         self._attempt.fail(error)
-        return told(error, self._candidate, self._limits, begun=self._begun)
+        return describe(error, self._candidate, self._limits, begun=self._begun)
 
     def _silence(self) -> MeshError:
         return MeshError(

@@ -17,11 +17,11 @@ from nexus_gateway.dispatch.attempts import (
     Asking,
     Race,
     RetryBudget,
+    describe,
     equals,
     message,
     method,
     served_by,
-    told,
     unavailable,
 )
 from nexus_gateway.dispatch.backend_stream import BackendStream
@@ -91,7 +91,7 @@ class Dispatcher:
             )
         except MeshError as error:
             if error.reason is not Reason.TIMEOUT:
-                raise told(error, candidate, context.limits) from None
+                raise describe(error, candidate, context.limits) from None
             raise MeshError(
                 Reason.STREAM_IDLE_TIMEOUT,
                 f"Backend {candidate.target.backend} did not count the prompt within {seconds:g} s.",
@@ -163,7 +163,7 @@ class Dispatcher:
             self._traffic.patience.saw(candidate, Kind.WHOLE, took)
         except MeshError as error:
             attempt.fail(error)
-            raise told(error, candidate, context.limits) from None
+            raise describe(error, candidate, context.limits) from None
         except asyncio.CancelledError:
             if race.is_lost_by(candidate, context):
                 attempt.lose()

@@ -1,5 +1,5 @@
 """What was asked and used, and what it costs."""
 
-from nexus_gateway.metering.metering import RETRIES, Costs, begin, end, observe, refused, settle
+from nexus_gateway.metering.metering import RETRIES, Costs, begin, end, estimate_usage, observe, refused
 
-__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]
+__all__ = ["RETRIES", "Costs", "begin", "end", "estimate_usage", "observe", "refused"]

@@ -14,10 +14,10 @@ from nexus_routing import FREE, Candidate
 
 from nexus_gateway.core import InferenceRequest, RequestContext
 
-__all__ = ["RETRIES", "Costs", "begin", "end", "observe", "refused", "settle"]
+__all__ = ["RETRIES", "Costs", "begin", "end", "estimate_usage", "observe", "refused"]
 
 
-def settle(context: RequestContext) -> None:
+def estimate_usage(context: RequestContext) -> None:
     """Gives the context an estimated usage where content was streamed and there is no better one.
 
     Backends send about a token a chunk, besides a first chunk and a last one without any.

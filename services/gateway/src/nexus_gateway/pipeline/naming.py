@@ -11,7 +11,7 @@ from nexus_routing import STAGES, Refusal, Requirements, Table, plan, similar
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest, RequestContext, refuse
 from nexus_gateway.fleet import ModelRow, RoutingTable, Traffic, find_model, list_models
-from nexus_gateway.scrubbing import Crossings
+from nexus_gateway.scrubbing import ZoneExits
 
 __all__ = ["Hidden", "Names"]
 
@@ -24,8 +24,8 @@ Who = tuple[str, frozenset[str]]
 class Hidden:
     """Remembers its answers for as long as the table they came from is the newest."""
 
-    def __init__(self, crossings: Crossings) -> None:
-        self._crossings = crossings
+    def __init__(self, exits: ZoneExits) -> None:
+        self._exits = exits
         self._table: Table | None = None
         self._known: dict[Who, frozenset[str]] = {}
 
@@ -51,7 +51,7 @@ class Hidden:
         refusal = plan(table, asked, limit=1).refusal
         if refusal is None or refusal.stage not in FORBIDDEN:
             return True
-        way = self._crossings.find(table, _request(principal, name, operation), asked)
+        way = self._exits.find(table, _request(principal, name, operation), asked)
         if refusal.stage != "zone" or way is None:
             return False
         refusal = plan(way.table, way.requirements, limit=1).refusal
@@ -75,10 +75,10 @@ def _request(principal: Principal, model: str, operation: int) -> InferenceReque
 class Names:
     """Asks the newest table."""
 
-    def __init__(self, table: RoutingTable, traffic: Traffic, crossings: Crossings) -> None:
+    def __init__(self, table: RoutingTable, traffic: Traffic, exits: ZoneExits) -> None:
         self._table = table
         self._traffic = traffic
-        self._hidden = Hidden(crossings)
+        self._hidden = Hidden(exits)
 
     def models(self, principal: Principal | None = None) -> list[ModelRow]:
         """The models a request of somebody can go to now, by id; None = of somebody who may manage them."""

@@ -37,7 +37,7 @@ from nexus_gateway.pipeline.steps import (
     Way,
     requirements_of,
 )
-from nexus_gateway.scrubbing import Crossings
+from nexus_gateway.scrubbing import ZoneExits
 
 __all__ = ["Pipeline"]
 
@@ -64,8 +64,8 @@ class Pipeline:
         self.table = table
         self.traffic = traffic
         self.lifecycle = lifecycle
-        crossings = Crossings()
-        self.names = Names(table, traffic, crossings)
+        exits = ZoneExits()
+        self.names = Names(table, traffic, exits)
         self.authenticate = (authenticate := Authenticate(authenticator)).identify
         choose = Choose(table, traffic)
         decide = Decide(table, self.names, limits, model_limits)
@@ -75,9 +75,9 @@ class Pipeline:
             Permit(passthrough),
             Require(),
             choose,
-            Cross(table, choose, crossings),
+            Cross(table, choose, exits),
             decide,
-            Scrub(crossings),
+            Scrub(exits),
             Fit(table, dispatcher, choose, decide),
             Admit(traffic.places, admission, self._again),
         )

@@ -15,9 +15,9 @@ from nexus_gateway.admission import Admission
 from nexus_gateway.core import CANDIDATES, InferenceRequest, RequestContext
 from nexus_gateway.dispatch import Dispatcher
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
-from nexus_gateway.metering import begin, end, settle
+from nexus_gateway.metering import begin, end, estimate_usage
 from nexus_gateway.pipeline.naming import Names
-from nexus_gateway.scrubbing import Crossings
+from nexus_gateway.scrubbing import ZoneExits
 from nexus_gateway.validation import granted
 
 __all__ = [
@@ -80,7 +80,7 @@ class Meter(Step):
         begin()
 
     def end(self, context: RequestContext) -> None:
-        settle(context)
+        estimate_usage(context)
         end(context)
 
 
@@ -163,16 +163,16 @@ class Choose(Step):
 class Cross(Step):
     """Looks for the way out of a zone in which nobody offers the model, where policy allows one."""
 
-    def __init__(self, table: RoutingTable, choose: Choose, crossings: Crossings) -> None:
+    def __init__(self, table: RoutingTable, choose: Choose, exits: ZoneExits) -> None:
         self._table = table
         self._choose = choose
-        self._crossings = crossings
+        self._exits = exits
 
     async def start(self, context: RequestContext) -> None:
         context.opened, refusal = None, context.chosen.refusal
         if refusal is None or refusal.stage != "zone":
             return
-        way = self._crossings.find(self._table.table, context.request, context.requirements)
+        way = self._exits.find(self._table.table, context.request, context.requirements)
         if way is None:
             return
         chosen = self._choose.plan(way.table, context, way.requirements)
@@ -211,12 +211,12 @@ class Scrub(Step):
 
     ways: ClassVar[Way] = Way.SEND
 
-    def __init__(self, crossings: Crossings) -> None:
-        self._crossings = crossings
+    def __init__(self, exits: ZoneExits) -> None:
+        self._exits = exits
 
     async def start(self, context: RequestContext) -> None:
         if context.opened is not None and context.scrubbed is None:
-            context.scrubbed = await self._crossings.scrub(context.request)
+            context.scrubbed = await self._exits.scrub(context.request)
 
     again = start
 

@@ -1,5 +1,5 @@
 """How a prompt may leave its zone: without what it must not say."""
 
-from nexus_gateway.scrubbing.crossing import Crossings
+from nexus_gateway.scrubbing.zone_exit import ZoneExits
 
-__all__ = ["Crossings"]
+__all__ = ["ZoneExits"]

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import strategies as st
 from nexus_gateway.access.accounts import Account, Key, Tenant
 from nexus_gateway.pipeline.steps import requirements_of
-from nexus_gateway.scrubbing.crossing import Crossings
+from nexus_gateway.scrubbing.zone_exit import ZoneExits
 from nexus_routing import Candidate, Table, plan
 from support.gateway_bench import chat
 from support.properties import examples, given
@@ -46,7 +46,7 @@ def test_only_what_policy_names_is_left(seed: int) -> None:
     key, tenant, client = (random.choice(("", "", *ZONES)) for _ in range(3))
     principal = Account.of(Key("k", "k", key), Tenant(zone=tenant)).principal
     request = chat(model, principal=principal, zone=client or None)
-    way = Crossings().find(table, request, requirements_of(request))
+    way = ZoneExits().find(table, request, requirements_of(request))
     names = table.policy.names(model, table.resolve(model) or model)
     if way is None:
         assert "scrub" not in says.values() or "block" in {says.get(name) for name in names}

@@ -17,7 +17,7 @@ from nexus_routing import Capability, Policy, Requirements, Table
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.scrubbing.scrubber import Scrubber, TooMuchError
 
-__all__ = ["Crossing", "Crossings"]
+__all__ = ["ZoneExit", "ZoneExits"]
 
 SCRUB, BLOCK = "scrub", "block"
 UNREADABLE = {
@@ -28,20 +28,20 @@ UNREADABLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class ZoneExit:
     """A way out: the table without the demands that are given up, and what is still required."""
 
     table: Table
     requirements: Requirements
 
 
-class Crossings:
+class ZoneExits:
     """Finds ways out of zones, and scrubs what takes them."""
 
     def __init__(self) -> None:
         self._opened: tuple[Table, Table] | None = None
 
-    def find(self, table: Table, request: InferenceRequest, requirements: Requirements) -> Crossing | None:
+    def find(self, table: Table, request: InferenceRequest, requirements: Requirements) -> ZoneExit | None:
         """The way out for a request that nobody may serve inside; None when policy lets it have none."""
         policy = table.policy
         if SCRUB not in policy.crossing.values():
@@ -53,7 +53,7 @@ class Crossings:
         zones = frozenset(
             zone for zone in requirements.zones if zone == request.zone or policy.crossing.get(zone) != SCRUB
         )
-        return Crossing(self._open(table), replace(requirements, zones=zones))
+        return ZoneExit(self._open(table), replace(requirements, zones=zones))
 
     async def scrub(self, request: InferenceRequest) -> Counter[str]:
         """Takes out of the request's body what can be found, off the loop; how many places, by kind.
