@@ -35,7 +35,7 @@ def _no_failover() -> None:
 
 def _retry_everything() -> None:
     errors = import_module("nexus_mesh.core.errors")
-    replace("nexus_gateway.dispatch.dispatcher", "RETRYABLE", frozenset(errors.Reason))
+    replace("nexus_gateway.fleet.outcomes", "RETRYABLE", frozenset(errors.Reason))
     replace("nexus_gateway.dispatch.dispatcher", "_is_roomier", lambda *_: True)
 
 
