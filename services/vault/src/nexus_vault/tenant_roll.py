@@ -52,7 +52,7 @@ class TenantRoll:
         if name not in self._tenants:
             raise MeshError(
                 Reason.OBJECT_NOT_FOUND,
-                f"No tenant is called {name[:64]!r}{near(name[:64], self._tenants)}. "
+                f"No tenant is called {name[:64]!r}{near(name[:64], self._tenants) or '.'} "
                 "`nexus tenants list` shows all; `nexus tenants create NAME` makes one.",
                 metadata={"param": "tenant"},
             )
