@@ -39,8 +39,9 @@ ifdef ARGS
 	@$(RUN)/pytest $(ARGS)
 else
 	@failed=0; \
-	$(RUN)/pytest -n 2 --dist loadfile -m "not alone" || failed=1; \
-	$(RUN)/pytest -m alone || failed=1; \
+	$(RUN)/pytest -n 2 --dist loadfile -m "not alone" || failed=$$?; \
+	test $$failed -lt 2 || exit $$failed; \
+	$(RUN)/pytest -m alone || failed=$$?; \
 	exit $$failed
 endif
 

@@ -21,6 +21,7 @@ from nexus_gateway.access.accounts import Tenant
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.identity import Caller, Claims, Identity, SpiffeId, role_server_name
 from nexus_mesh.rpc import Method, Peer
+from prometheus_client import REGISTRY
 from support.crowd import PATIENT, held_box, one_by_one, started, waiting
 from support.gateway_bench import GatewayBench
 from support.properties import examples, given
@@ -143,6 +144,20 @@ async def test_a_client_does_not_go_before_all_others(door: Door) -> None:
 
 async def test_a_client_without_a_tenant_is_nobody(door: Door) -> None:
     assert await door.refusal(door.bench.ca.identity("client")) is Reason.CALLER_SCOPE
+
+
+async def test_who_is_turned_away_is_counted_and_who_only_counts_is_not(door: Door) -> None:
+    def refused(reason: Reason) -> float:
+        labels = {"operation": "chat", "outcome": reason.value.lower()}
+        return REGISTRY.get_sample_value("nexus_gateway_requests_total", labels) or 0.0
+
+    before = {reason: refused(reason) for reason in (Reason.CALLER_SCOPE, Reason.INVALID_REQUEST)}
+    assert await door.refusal(door.client("nobody")) is Reason.CALLER_SCOPE
+    assert await door.refusal(door.client("open"), body={"temperature": "hot"}) is Reason.INVALID_REQUEST
+    async with door.peer(door.client("nobody")) as peer:
+        with pytest.raises(MeshError):
+            await peer.unary(COUNT, inference_pb2.CountTokensRequest(envelope=envelope()), timeout=10)
+    assert {reason: refused(reason) - number for reason, number in before.items()} == dict.fromkeys(before, 1)
 
 
 async def test_a_tenant_that_is_confined_or_deleted_is_so_at_once(door: Door) -> None:

@@ -51,32 +51,42 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> inference_pb2.CountTokensResponse:
-        async with self._read(_taken(request), stream=False) as asked:
+        async with self._read(_taken(request), stream=False, counts=False) as asked:
             del request
             return await self._pipeline.count(asked)
 
     @asynccontextmanager
     async def _read(
-        self, taken: tuple[inference_pb2.Envelope, bytes], *, stream: bool
+        self, taken: tuple[inference_pb2.Envelope, bytes], *, stream: bool, counts: bool = True
     ) -> AsyncIterator[InferenceRequest]:
-        """The request, and the room its body takes until it has ended. Raises MeshError."""
+        """The request, and the room its body takes until it has ended. Raises MeshError.
+
+        `counts`: whether it asks for an answer, so that one that is turned away here is counted like any other.
+        """
         envelope, body = taken
         del taken
-        who = caller()
-        principal = self._members.principal(who, envelope.on_behalf_of)
-        hold = Hold(self._intake.bodies, principal.tenant)
+        hold: Hold | None = None
         try:
-            await hold.reach(len(body))
-            accounted()
-            reading = self._intake.read(body, partial(_check, envelope, who, principal, stream=stream))
-            del body
-            request = await reading
+            try:
+                who = caller()
+                principal = self._members.principal(who, envelope.on_behalf_of)
+                hold = Hold(self._intake.bodies, principal.tenant)
+                await hold.reach(len(body))
+                accounted()
+                reading = self._intake.read(body, partial(_check, envelope, who, principal, stream=stream))
+                del body
+                request = await reading
+            except MeshError as error:
+                if counts:
+                    self._pipeline.refused(envelope.operation, error)
+                raise
             try:
                 yield request
             finally:
                 request.let_go()
         finally:
-            hold.release()
+            if hold is not None:
+                hold.release()
 
 
 def _taken(request: Asked) -> tuple[inference_pb2.Envelope, bytes]:
