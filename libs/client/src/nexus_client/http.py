@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote
 
 import httpx2
 from msgspec import Struct
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_client import wire
 from nexus_client.failures import from_answer, from_failure, unreachable
@@ -33,7 +33,6 @@ __all__ = ["HttpTransport"]
 
 CONNECT_SECONDS = 5.0
 DONE = "[DONE]"
-PATHS = {model_pb2.OPERATION_CHAT: "chat/completions", model_pb2.OPERATION_EMBEDDING: "embeddings"}
 STATES: dict[Action, Literal["loaded", "unloaded", "deleted"]] = {
     "load": "loaded",
     "unload": "unloaded",
@@ -80,11 +79,11 @@ class HttpTransport(Transport):
             await client.aclose()
 
     async def complete(self, request: Request) -> Answer:
-        response = await self._post(request, PATHS[request.operation])
+        response = await self._post(request, _path(request))
         return wire.answer(response.content, _served(response))
 
     async def embed(self, request: Request) -> Embeddings:
-        response = await self._post(request, PATHS[request.operation])
+        response = await self._post(request, _path(request))
         return wire.embeddings(response.content, _served(response))
 
     async def count(self, request: Request) -> Count:
@@ -110,7 +109,7 @@ class HttpTransport(Transport):
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[AsyncGenerator[Event, None], None]:
         body = {**_body(request), "stream": True, "stream_options": {"include_usage": True}}
-        path, headers = PATHS[request.operation], _headers(request)
+        path, headers = _path(request), _headers(request)
         async with (
             self._opened(path, body, headers, request.options.timeout) as (response, pieces),
             aclosing(_events(_served(response), pieces)) as events,
@@ -222,6 +221,10 @@ async def _steps(pieces: AsyncIterator[str]) -> AsyncGenerator[Progress, None]:
             raise from_failure(step.error)
         if step.object == "model.pull.progress":
             yield Progress(step.phase, step.done_bytes, step.total_bytes)
+
+
+def _path(request: Request) -> str:
+    return spec_of(request.operation).path.removeprefix("/")
 
 
 def _body(request: Request) -> dict[str, object]:
