@@ -16,6 +16,8 @@ from nexus_gateway.intake import Intake
 __all__ = ["NexusPipeline", "nexus_dialect"]
 
 ROOT = ("",)
+ALIVE = ("/healthz", "/health", "/livez")
+"""One answer by the names that probes ask for."""
 
 
 class NexusPipeline(Explains, Lifecycles, Ready, Protocol):
@@ -30,7 +32,7 @@ def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions)
         Row("page", "/v1", page, public=True, prefixes=ROOT),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}),
         Row("model", "/models/{model_id:path}", {"POST": lifecycle.act, "DELETE": lifecycle.delete}),
-        Row("healthz", "/healthz", reading(health.healthz), public=True, prefixes=ROOT),
+        *(Row("healthz", path, reading(health.healthz), public=True, prefixes=ROOT) for path in ALIVE),
         Row("readyz", "/readyz", reading(health.readyz), public=True, prefixes=ROOT),
     ]
     if options.expose_metrics:
