@@ -11,6 +11,9 @@ from nexus_gateway.http import EdgeError, Failure, answer_to, code_of
 
 __all__ = ["ErrorContext", "error_body", "error_context", "error_object", "unknown_url"]
 
+DOCS = "docs/troubleshooting.md"
+"""Where every code has its paragraph: a path in the checkout for as long as there is no site it could be an URL of."""
+
 ErrorContext = dict[str, str | float | list[str] | None]
 
 CAUSES: dict[Reason, str] = {
@@ -62,12 +65,14 @@ def unknown_url() -> EdgeError:
 def error_object(
     error: Failure, *, mid_stream: bool = False, full: bool = False
 ) -> dict[str, str | ErrorContext | None]:
-    """The value of `error` in the envelope: all four keys, always; and `context` when nobody can serve now."""
+    """The value of `error` in the envelope: all five keys, always; and `context` when nobody can serve now."""
+    code = code_of(error, mid_stream=mid_stream)
     told: dict[str, str | ErrorContext | None] = {
         "message": error.message,
         "type": answer_to(error).type,
         "param": error.metadata.get("param") if isinstance(error, MeshError) else None,
-        "code": code_of(error, mid_stream=mid_stream),
+        "code": code,
+        "docs": f"{DOCS}#{code}",
     }
     context = error_context(error, full=full) if isinstance(error, MeshError) else None
     return told if context is None else told | {"context": context}

@@ -5,9 +5,10 @@ from nexus_gateway.http.exchange import DONE, Exchange, beat, check_media_type
 from nexus_gateway.http.guard import ORIGIN, HostGuard, Origins, is_too_wide, local_names
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
 from nexus_gateway.http.server import HttpServer, serve_http
-from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, answer_to, code_of
+from nexus_gateway.http.status import CODES, EdgeError, Failure, Header, SayError, answer_to, code_of
 
 __all__ = [
+    "CODES",
     "DONE",
     "MIB",
     "ORIGIN",
