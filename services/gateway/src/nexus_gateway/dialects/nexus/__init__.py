@@ -1,4 +1,4 @@
-"""NEXUS's own API: what becomes of models, where a request would go, whether all is well, and the page for people."""
+"""NEXUS's own API: what becomes of models, where a request would go, whether all is well, and the front page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Protocol
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
 from nexus_gateway.dialects.nexus.explain import Explains, explain_handler
+from nexus_gateway.dialects.nexus.front import Listed, front_page
 from nexus_gateway.dialects.nexus.health import HealthRoutes, Ready
 from nexus_gateway.dialects.nexus.lifecycle import LifecycleRoutes, Lifecycles
-from nexus_gateway.dialects.nexus.page import front_page
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
 
@@ -20,13 +20,13 @@ ALIVE = ("/healthz", "/health", "/livez")
 """One answer by the names that probes ask for."""
 
 
-class NexusPipeline(Explains, Lifecycles, Ready, Protocol):
+class NexusPipeline(Explains, Lifecycles, Listed, Ready, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 
 def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions) -> Dialect:
     health, lifecycle = HealthRoutes(pipeline, full=not options.needs_key), LifecycleRoutes(pipeline, options)
-    page = reading(front_page(needs_key=options.needs_key))
+    page = reading(front_page(pipeline, needs_key=options.needs_key))
     rows = [
         Row("page", "/", page, public=True, prefixes=ROOT),
         Row("page", "/v1", page, public=True, prefixes=ROOT),
