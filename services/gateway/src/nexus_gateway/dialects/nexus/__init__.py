@@ -1,4 +1,4 @@
-"""NEXUS's own API: what becomes of models, where a request would go, whether all is well, and the front page."""
+"""NEXUS's own API: managing models, where a request would go, who asks, whether all is well, and the front page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nexus_gateway.dialects.nexus.explain import Explains, explain_handler
 from nexus_gateway.dialects.nexus.front import Listed, front_page
 from nexus_gateway.dialects.nexus.health import HealthRoutes, Ready
 from nexus_gateway.dialects.nexus.lifecycle import LifecycleRoutes, Lifecycles
+from nexus_gateway.dialects.nexus.me import me_handler
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
 
@@ -30,6 +31,7 @@ def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions)
     rows = [
         Row("page", "/", page, public=True, prefixes=ROOT),
         Row("page", "/v1", page, public=True, prefixes=ROOT),
+        Row("me", "/me", reading(me_handler(pipeline))),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}),
         Row("model", "/models/{model_id:path}", {"POST": lifecycle.act, "DELETE": lifecycle.delete}),
         *(Row("healthz", path, reading(health.healthz), public=True, prefixes=ROOT) for path in ALIVE),

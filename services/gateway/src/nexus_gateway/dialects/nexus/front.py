@@ -13,12 +13,14 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from nexus_gateway.access import Principal
 from nexus_gateway.http import Exchange, Handler, Header
 
 __all__ = ["FrontDoor", "Listed", "front_page"]
 
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem;color:#222;background:#fff}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem}"
+    "body{color:#222;background:#fff}"
     "pre{background:#f4f4f4;padding:1rem;overflow:auto}"
     "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}}"
 )
@@ -50,9 +52,9 @@ class Named(Protocol):
 
 
 class Listed(Protocol):
-    """The part of the pipeline this page uses."""
+    """The part of the pipeline that tells whom which models are for; None = whoever may use all."""
 
-    def models(self) -> Iterable[Named]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[Named]: ...
 
 
 class FrontDoor(Struct):
@@ -103,7 +105,8 @@ def _page(url: str, models: Sequence[str] | None) -> bytes:
 <p>{_who(models, plain)}</p>
 <p>Give that address to any OpenAI client as its base URL, or try it by hand:</p>
 <pre>{escape(lines)}</pre>
-<p>Every path of it: <a href="/openapi.json">openapi.json</a>. On its machine <code>nexus status</code> shows every part.</p>
+<p>Every path of it: <a href="/openapi.json">openapi.json</a>. On its machine
+<code>nexus status</code> shows every part.</p>
 </html>
 """.encode()
 
