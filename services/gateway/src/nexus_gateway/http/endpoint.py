@@ -17,6 +17,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
+from nexus_gateway.http.described import Call
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.guard import HostGuard, Origins
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
@@ -140,7 +141,7 @@ PREFIXES = ("/v1", "")
 class Row:
     """One URL. `name` labels its metrics; a public row is served without asking who calls.
 
-    `refused` is told of what failed before its handler handed the request on.
+    `refused` is told of what failed before its handler handed the request on. `calls`: what /openapi.json says of it.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Row:
     public: bool = False
     prefixes: tuple[str, ...] = PREFIXES
     refused: Callable[[MeshError], None] | None = None
+    calls: tuple[Call, ...] = ()
 
 
 class Endpoint:
