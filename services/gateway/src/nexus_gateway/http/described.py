@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from msgspec import Struct
 from nexus_mesh.core import JsonObject
 
 __all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "Call", "Content"]
@@ -32,7 +31,7 @@ EVENTS = "text/event-stream"
 class Content:
     """A body. `schema`: its type, a JSON Schema, or None = any text. `example`: one that is true to it."""
 
-    schema: type[Struct] | JsonObject | None
+    schema: type | JsonObject | None
     example: object = None
     media: str = "application/json"
 
