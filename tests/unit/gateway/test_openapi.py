@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
 from nexus_gateway.dialects.nexus.openapi import document
+from nexus_gateway.http.endpoint import Row
 from nexus_gateway.http.options import EdgeOptions
 from nexus_gateway.http.status import CODES
 from nexus_gateway.routes import build_app
@@ -24,9 +25,13 @@ def routes(options: EdgeOptions) -> list[Route]:
     return list(app.routes)
 
 
+def row_of(route: Route) -> Row:
+    return cast(Any, route).app.row
+
+
 def spec(options: EdgeOptions = OPEN) -> dict[str, Any]:
-    rows = [(route.path, route.app.row) for route in routes(options)]  # pyright: ignore[reportAttributeAccessIssue]
-    return json.loads(json.dumps(document([row for _, row in rows], needs_key=options.needs_key)))
+    rows = [row_of(route) for route in routes(options)]
+    return json.loads(json.dumps(document(rows, needs_key=options.needs_key)))
 
 
 def operations(told: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -50,7 +55,7 @@ def test_every_route_and_method_is_in_it(options: EdgeOptions) -> None:
     told = spec(options)
     found = {(path.replace("{model_id}", "m/n"), method) for path, method, _ in operations(told)}
     for route in routes(options):
-        row: Any = route.app.row  # pyright: ignore[reportAttributeAccessIssue]
+        row = row_of(route)
         for method in row.handlers.keys() - {"HEAD"}:
             assert any(
                 method == given and route.matches(scope(prefix, path, method))[0] is Match.FULL
@@ -69,7 +74,7 @@ def test_nothing_is_in_it_that_is_no_route() -> None:
         given = scope(path.replace("{model_id}", "m"), path, method)
         taking = [route for route in known if route.matches(given)[0] is Match.FULL]
         assert taking, path
-        assert method in taking[0].app.row.handlers  # pyright: ignore[reportAttributeAccessIssue]
+        assert method in row_of(taking[0]).handlers
 
 
 def examples(told: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:
@@ -98,8 +103,11 @@ def test_every_code_is_named_and_every_answer_has_our_headers() -> None:
     assert set(told["components"]["schemas"]["ErrorObject"]["properties"]["code"]["enum"]) == CODES
     for path, _, operation in operations(told):
         for status, answer in operation["responses"].items():
-            answer = told["components"]["responses"].get(answer.get("$ref", "").rpartition("/")[2], answer)
-            assert "x-request-id" in answer["headers"], (path, status)
+            name = answer.get("$ref", "").rpartition("/")[2]
+            assert "x-request-id" in told["components"]["responses"].get(name, answer)["headers"], (
+                path,
+                status,
+            )
     chat = told["paths"]["/v1/chat/completions"]["post"]
     assert "x-nexus-backend" in chat["responses"]["200"]["headers"]
     assert {each["name"] for each in chat["parameters"]} >= {

@@ -41,7 +41,7 @@ class Candidate(Struct):
     backend_type: str | UnsetType = UNSET
     instance: str | UnsetType = UNSET
     zone: str | UnsetType = UNSET
-    stage: str | None | UnsetType = UNSET
+    stage: str | UnsetType | None = UNSET
     reason: str | UnsetType = UNSET
 
 

@@ -1,7 +1,8 @@
-"""GET /openapi.json: the edge as OpenAPI 3.1, made of the route table, the types and the tables of headers and errors."""
+"""GET /openapi.json: the edge as OpenAPI 3.1, made of the route table, the types, and headers and errors."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,11 +22,12 @@ OPENAPI = "/openapi.json"
 COMPONENTS = "#/components/schemas/{name}"
 ENGINE = "EngineParameters"
 ANYTHING: JsonObject = {"type": "object"}
+WORD = re.compile(r"\w+")
 TITLE = "NEXUS"
 ABOUT = (
-    "One OpenAI-compatible endpoint in front of the machines you own. Every path under /v1 is there without /v1 too, and "
-    "what may be read by GET is there for HEAD. What is said here is the same for everybody: GET /v1/models tells the "
-    "models, GET /v1/me what a key may do."
+    "One OpenAI-compatible endpoint in front of the machines you own. Every path under /v1 is there without /v1 too, "
+    "and what may be read by GET is there for HEAD. This is the same for everybody: GET /v1/models tells "
+    "the models, GET /v1/me what a key may do."
 )
 STATUSES: Mapping[int, str] = {
     400: "The request is not what this URL takes.",
@@ -101,7 +103,7 @@ def _types(call: Call) -> Iterable[type]:
 def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
     path = _path(row, call)
     told: JsonObject = {
-        "operationId": f"{call.method.lower()}{path.replace('/', '_').replace('{', '').replace('}', '').replace('.', '_')}",
+        "operationId": "_".join([call.method.lower(), *WORD.findall(path)]),
         "summary": call.summary,
         "security": [] if row.public else [{"key": []}] if needs_key else [{}, {"key": []}],
         "parameters": [
@@ -164,6 +166,8 @@ def _media(content: Content) -> JsonObject:
         schema = {"$ref": COMPONENTS.format(name=content.schema.__name__)}
     else:
         schema = content.schema
+    if schema.get("properties", {}).keys() >= {"model"} and content.media == "application/json":
+        schema = {"allOf": [schema, {"$ref": COMPONENTS.format(name=ENGINE)}]}
     told: JsonObject = {"schema": schema}
     return told if content.example is None else {**told, "example": msgspec.to_builtins(content.example)}
 
