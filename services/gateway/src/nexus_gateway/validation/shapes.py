@@ -17,6 +17,7 @@ def body_shape(operation: int) -> JsonObject:
     _, rules = CHECKS[operation]
     required = ("model", spec_of(operation).content)
     return {
+        "title": f"{spec_of(operation).name.title()}Request",
         "type": "object",
         "required": list(required),
         "properties": {

@@ -102,4 +102,4 @@ READY = (
         },
     ),
 )
-METRICS = (Call("GET", "For Prometheus.", (Content(None, media="text/plain"),)),)
+METRICS = (Call("GET", "For Prometheus. Only where no key is needed.", (Content(None, media="text/plain"),)),)

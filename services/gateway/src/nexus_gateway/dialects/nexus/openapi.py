@@ -74,6 +74,7 @@ def document(rows: Sequence[Row], *, needs_key: bool) -> JsonObject:
             types |= {kind.__name__: kind for kind in _types(call)}
             paths[_path(row, call)][call.method.lower()] = _operation(row, call, needs_key=needs_key)
     _, schemas = msgspec.json.schema_components(list(types.values()), ref_template=COMPONENTS)
+    schemas |= {shape["title"]: shape for row in rows for call in row.calls for shape in _titled(call)}
     schemas["ErrorObject"]["properties"]["code"] = {"type": "string", "enum": sorted(CODES)}
     return {
         "openapi": "3.1.0",
@@ -83,6 +84,10 @@ def document(rows: Sequence[Row], *, needs_key: bool) -> JsonObject:
         "components": {
             "schemas": {**schemas, ENGINE: engine_shape()},
             "responses": {str(status): _failure(status, answers) for status, answers in _by_status().items()},
+            "headers": {
+                name.decode(): {"description": about, "schema": {"type": "string"}}
+                for name, about in _all_headers(rows).items()
+            },
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "An API key: nx_..."}
             },
@@ -98,6 +103,21 @@ def _types(call: Call) -> Iterable[type]:
     for content in (*call.answers, *call.also.values(), *([call.body] if call.body else [])):
         if isinstance(content.schema, type):
             yield content.schema
+
+
+def _titled(call: Call) -> Iterable[JsonObject]:
+    """The shapes of its body that have a name of their own."""
+    if call.body is not None and isinstance(call.body.schema, dict):
+        yield from (shape for shape in _branches(call.body.schema) if "title" in shape)
+
+
+def _branches(shape: JsonObject) -> list[JsonObject]:
+    return shape.get("anyOf", [shape])
+
+
+def _all_headers(rows: Iterable[Row]) -> Mapping[bytes, str]:
+    told = {name: about for row in rows for call in row.calls for name, about in call.told.items()}
+    return {**ALWAYS, **ON_FAILURE, **told}
 
 
 def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
@@ -149,10 +169,8 @@ def _answer(about: str, contents: Sequence[Content], headers: Mapping[bytes, str
     }
 
 
-def _headers(headers: Mapping[bytes, str]) -> JsonObject:
-    return {
-        name.decode(): {"description": about, "schema": {"type": "string"}} for name, about in headers.items()
-    }
+def _headers(headers: Iterable[bytes]) -> JsonObject:
+    return {name.decode(): {"$ref": f"#/components/headers/{name.decode()}"} for name in headers}
 
 
 def _content(contents: Sequence[Content]) -> JsonObject:
@@ -163,13 +181,18 @@ def _media(content: Content) -> JsonObject:
     if content.schema is None:
         schema: JsonObject = {"type": "string"}
     elif isinstance(content.schema, type):
-        schema = {"$ref": COMPONENTS.format(name=content.schema.__name__)}
+        schema = _pointer(content.schema.__name__)
+    elif all("title" in shape for shape in _branches(content.schema)):
+        known = [_pointer(shape["title"]) for shape in _branches(content.schema)]
+        schema = {"allOf": [known[0] if len(known) == 1 else {"anyOf": known}, _pointer(ENGINE)]}
     else:
         schema = content.schema
-    if schema.get("properties", {}).keys() >= {"model"} and content.media == "application/json":
-        schema = {"allOf": [schema, {"$ref": COMPONENTS.format(name=ENGINE)}]}
     told: JsonObject = {"schema": schema}
     return told if content.example is None else {**told, "example": msgspec.to_builtins(content.example)}
+
+
+def _pointer(name: str) -> JsonObject:
+    return {"$ref": COMPONENTS.format(name=name)}
 
 
 def _by_status() -> dict[int, list[Answer]]:
@@ -185,7 +208,7 @@ def _failure(status: int, answers: Sequence[Answer]) -> JsonObject:
     return {
         "description": f"{STATUSES[status]} Codes: {', '.join(codes)}.",
         "headers": _headers({**ALWAYS, **sent}),
-        "content": {"application/json": {"schema": {"$ref": COMPONENTS.format(name="ErrorEnvelope")}}},
+        "content": {"application/json": {"schema": _pointer("ErrorEnvelope")}},
     }
 
 
