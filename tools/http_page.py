@@ -37,8 +37,8 @@ its last event, without `[DONE]`. Programs go by `code`; `docs` leads to its par
 {{"error": {{"message": "...", "type": "...", "param": "messages[0].role", "code": "...", "docs": "{DOCS}#..."}}}}
 ```
 
-`context` stands beside them when nobody can serve now: [routing.md](routing.md#who-answered-and-why). "Again" = the same
-request is worth sending again (`X-Should-Retry`).
+`context` stands beside them when nobody can serve now: [routing.md](routing.md#who-answered-and-why). "Again" = the
+same request is worth sending again (`X-Should-Retry`).
 """
 
 
