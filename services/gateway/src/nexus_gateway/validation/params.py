@@ -20,7 +20,7 @@ _SHAPES: WeakKeyDictionary[Rule, JsonObject] = WeakKeyDictionary()
 _R = TypeVar("_R", bound=Rule)
 
 
-def shaped(**schema: Any) -> Callable[[_R], _R]:
+def shaped(**schema: object) -> Callable[[_R], _R]:
     """Marks a rule with the JSON Schema of what it takes: never narrower, and wider where a schema can't say it."""
 
     def mark(rule: _R) -> _R:
@@ -35,7 +35,7 @@ def shape_of(rule: Rule) -> JsonObject:
     return _SHAPES.get(rule, {})
 
 
-def checked_later(**schema: Any) -> Rule:
+def checked_later(**schema: object) -> Rule:
     """Takes anything: whoever has such a parameter in its table checks it itself, with more than its value at hand."""
     return shaped(**schema)(lambda _value, _path: None)
 
