@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test unit check fix hooks proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up test unit check fix hooks proto settings http-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@if git rev-parse --quiet --verify "$(BASE):protos" >/dev/null; then $(RUN)/buf breaking protos --against ".git#ref=$$(git rev-parse $(BASE)),subdir=protos"; else echo "no $(BASE) to compare the contracts with"; fi
 	@$(RUN)/python tools/protos.py --check
 	@$(RUN)/python tools/settings.py --check
+	@$(RUN)/python tools/http_page.py --check
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
@@ -73,6 +74,9 @@ proto: .venv/.dev/stamp ## Generate libs/protos from protos/
 
 settings: .venv/.dev/stamp ## Write docs/settings.md and docs/nexus.schema.json from the settings
 	@$(RUN)/python tools/settings.py
+
+http-page: .venv/.dev/stamp ## Write docs/http.md from the URLs, headers and errors of the edge
+	@$(RUN)/python tools/http_page.py
 
 walk: .venv/.dev/stamp ## Print the files that one streamed chat runs through, socket to engine (at most 40)
 	@PYTHONPATH=tests $(RUN)/python -m walk $(ARGS)

@@ -151,7 +151,7 @@ def assert_is(error: openai.APIStatusError, wanted: Wanted) -> None:
     assert (error.request_id or "").startswith("req_")
     assert error.request_id == headers["x-request-id"]
     assert isinstance(error.body, dict)
-    assert set(error.body) - {"context"} == {"message", "type", "param", "code"}
+    assert set(error.body) - {"context"} == {"message", "type", "param", "code", "docs"}
     assert headers["content-type"] == "application/json"
     if wait := headers.get("retry-after"):
         assert 1 <= int(wait) <= 120

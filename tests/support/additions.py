@@ -47,6 +47,7 @@ def pytest_of(*targets: str) -> tuple[str, ...]:
 
 
 SETTINGS = ("tools/settings.py",)
+HTTP_PAGE = ("tools/http_page.py",)
 PROTOS = ("tools/protos.py",)
 
 STAGE = Addition(
@@ -181,20 +182,22 @@ ENDPOINT = Addition(
     {
         "handler": Part(
             f"{GATEWAY}/dialects/nexus/greeting.py",
-            '"""GET greeting."""\n\nfrom nexus_gateway.http import Exchange\n\n\n'
+            '"""GET greeting."""\n\nfrom nexus_gateway.http import Call, Content, Exchange\n\n'
+            'GREETING = (Call("GET", "A greeting.", (Content({"type": "object"}, {"greeting": "hello"}),)),)\n\n\n'
             "async def greet(exchange: Exchange) -> None:\n"
             '    await exchange.respond(200, b\'{"greeting":"hello"}\')\n',
         ),
         "import": Part(
             f"{GATEWAY}/dialects/nexus/__init__.py",
-            "from nexus_gateway.dialects.nexus.greeting import greet\n",
+            "from nexus_gateway.dialects.nexus.greeting import GREETING, greet\n",
             "from nexus_gateway.dialects.nexus.health import ",
         ),
         "row": Part(
             f"{GATEWAY}/dialects/nexus/__init__.py",
-            '        Row("greeting", "/greeting", reading(greet)),\n',
+            '        Row("greeting", "/greeting", reading(greet), calls=GREETING),\n',
             '        Row("explain", "/route/explain"',
         ),
+        "page": Part(run=HTTP_PAGE),
         "test": Part(
             "tests/integration/gateway_http/test_greeting.py",
             "from support.edge_server import running_edge\n"
@@ -205,8 +208,16 @@ ENDPOINT = Addition(
             '        assert (answer.status, answer.json) == (200, {"greeting": "hello"})\n',
         ),
     },
-    (pytest_of("tests/integration/gateway_http/test_greeting.py", "tests/contract/test_rooms.py"),),
-    ("handler", "row"),
+    (
+        (*HTTP_PAGE, "--check"),
+        pytest_of(
+            "tests/integration/gateway_http/test_greeting.py",
+            "tests/contract/test_rooms.py",
+            "tests/contract/test_http_page.py",
+            "tests/unit/gateway/test_openapi.py",
+        ),
+    ),
+    ("handler", "row", "page"),
 )
 
 KIND = Addition(

@@ -128,7 +128,7 @@ def assert_envelope(answer: RawAnswer, status: int, code: str | None, param: str
     """The answer is OpenAI's error envelope, whole, with the headers every answer carries."""
     assert (answer.status, answer.code) == (status, code), answer
     error = answer.json["error"]
-    assert set(error) - {"context"} == {"message", "type", "param", "code"}
+    assert set(error) - {"context"} == {"message", "type", "param", "code", "docs"}
     assert error["param"] == param
     assert isinstance(error["message"], str)
     assert error["message"]

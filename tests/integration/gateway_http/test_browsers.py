@@ -174,27 +174,3 @@ async def test_slashes_too_many_mean_nothing(path: str) -> None:
         assert (await ask(edge.port, request(path="/v1//chat/completions/", body=GOOD))).status == 200
         one = await ask(edge.port, request("GET", "/v1//models/org/model:tag/"))
         assert one.json["id"] == "org/model:tag"
-
-
-ACCEPTS_HTML = ["Accept: text/html,application/xhtml+xml,*/*;q=0.8"]
-
-
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/"])
-@pytest.mark.parametrize("needs_key", [True, False])
-async def test_a_browser_gets_a_page(path: str, needs_key: bool) -> None:
-    """E17: it says what this is, where its endpoint is and how to use it, with nothing from elsewhere."""
-    async with running_edge(EdgeOptions(needs_key=needs_key)) as edge:
-        answer = await ask(edge.port, request("GET", path, headers=ACCEPTS_HTML, host="box.local:8080"))
-        page = answer.body.decode()
-        assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-        assert "http://box.local:8080/v1" in page
-        assert ("nexus keys create" in page) is needs_key
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert not any(mark in page for mark in ("<script", "src=", "href=", "url(", "@import"))
-
-
-@pytest.mark.parametrize("headers", [[], ["Accept: application/json"], ["Accept: */*"]])
-async def test_programs_are_told_in_json_as_before(headers: list[str]) -> None:
-    """E17: only who asks for HTML gets it."""
-    async with running_edge() as edge:
-        assert_envelope(await ask(edge.port, request("GET", "/", headers=headers)), 404, "unknown_url")

@@ -109,6 +109,7 @@ async def test_a_pull_that_fails_ends_with_the_error() -> None:
             "type": "server_error",
             "param": None,
             "code": "stream_interrupted",
+            "docs": "docs/troubleshooting.md#stream_interrupted",
         }
         edge.pipeline.lifecycle.steps = 0
         assert (await ask(edge.port, request("POST", "/v1/models/pull", PULL))).status == 502

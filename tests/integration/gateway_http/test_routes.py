@@ -48,7 +48,7 @@ async def test_models_that_are_not_there(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/v2/models", "/v1/v1/models", "/v1/audio/speech", "/V1/models",
-     "/v1/healthz", "/v1/chat%2Fcompletions/x", "/docs", "/openapi.json"],
+     "/v1/healthz", "/v1/chat%2Fcompletions/x", "/docs", "/v1/openapi.json"],
 )  # fmt: skip
 async def test_urls_that_are_not_there(path: str) -> None:
     async with running_edge() as edge:
@@ -83,6 +83,8 @@ async def test_health_readiness_and_metrics() -> None:
         answer = await ask(edge.port, request("GET", "/readyz"))
         assert (answer.status, answer.json) == (503, {"ready": False, "missing": ["a routing snapshot"]})
         assert (await ask(edge.port, request("GET", "/healthz"))).status == 200
+        for alias in ("/health", "/livez"):
+            assert (await ask(edge.port, request("GET", alias))).json == {"status": "ok"}
         metrics = await ask(edge.port, request("GET", "/metrics"))
         assert b'nexus_gateway_http_requests_total{route="readyz",status="503"}' in metrics.body
         assert metrics.headers["content-type"].startswith("text/plain")

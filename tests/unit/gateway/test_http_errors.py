@@ -29,11 +29,10 @@ def test_every_reason_of_the_contract_has_an_answer() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_envelope_has_its_four_keys_and_says_whether_to_retry(reason: Reason) -> None:
+def test_every_envelope_has_its_five_keys_and_says_whether_to_retry(reason: Reason) -> None:
     status, headers, error = sent(MeshError(reason, SAID))
-    assert (
-        {"message", "type", "param", "code"} <= set(error) <= {"message", "type", "param", "code", "context"}
-    )
+    assert set(error) - {"context"} == {"message", "type", "param", "code", "docs"}
+    assert error["docs"] == f"docs/troubleshooting.md#{error['code']}"
     assert error["message"] == SAID
     retried_by_default = status in (408, 409, 429) or status >= 500
     assert ("x-should-retry" in headers) == retried_by_default
@@ -74,7 +73,14 @@ def context(hosts: list[str]) -> dict[str, object]:
 def test_the_edge_s_own_refusals_have_the_same_form(name: str) -> None:
     status, headers, error = sent(EdgeError(name, SAID))
     assert status == EDGE[name].status
-    assert error == {"message": SAID, "type": EDGE[name].type, "param": None, "code": EDGE[name].code}
+    code = EDGE[name].code
+    assert error == {
+        "message": SAID,
+        "type": EDGE[name].type,
+        "param": None,
+        "code": code,
+        "docs": f"docs/troubleshooting.md#{code}",
+    }
     assert ("x-should-retry" in headers) == (status == 408 or status >= 500)
 
 
@@ -128,11 +134,17 @@ def test_parameter_and_code_of_a_bad_request_are_told() -> None:
         "type": "invalid_request_error",
         "param": "n",
         "code": "invalid_type",
+        "docs": "docs/troubleshooting.md#invalid_type",
     }
 
 
 def test_only_a_bad_request_may_choose_its_code() -> None:
     assert error_object(MeshError(Reason.INTERNAL, SAID, metadata={"code": "x"}))["code"] == "internal_error"
+
+
+def test_a_code_nobody_has_written_down_is_not_handed_on() -> None:
+    error = MeshError(Reason.INVALID_REQUEST, SAID, metadata={"code": "whatever a backend says"})
+    assert error_object(error)["code"] == "invalid_value"
 
 
 @pytest.mark.parametrize("reason", [Reason.BACKEND_LOST, Reason.BACKEND_DOWN])

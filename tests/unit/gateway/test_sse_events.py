@@ -137,6 +137,7 @@ def test_a_failure_is_one_legal_chunk_without_an_end(asked: bool) -> None:
         "type": "server_error",
         "param": None,
         "code": "stream_interrupted",
+        "docs": "docs/troubleshooting.md#stream_interrupted",
     }
     assert ("usage" in event) == asked
     assert event["object"] == "chat.completion.chunk"

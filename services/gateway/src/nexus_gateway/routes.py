@@ -17,6 +17,7 @@ from nexus_gateway.dialects import (
     error_body,
     nexus_dialect,
     openai_dialect,
+    openapi_row,
     unknown_url,
 )
 from nexus_gateway.http import (
@@ -74,9 +75,11 @@ def build_app(
         openai_dialect(pipeline, taken_in, options),
         nexus_dialect(pipeline, taken_in, options),
     )
+    rows = list(_rows(dialects))
+    rows.append((openapi_row([row for row, _ in rows], needs_key=options.needs_key), error_body))
     routes = [
         Route(prefix + row.path, endpoint(row, say_error))
-        for row, say_error in _rows(dialects)
+        for row, say_error in rows
         for prefix in row.prefixes
     ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
@@ -89,7 +92,11 @@ def _rows(dialects: Iterable[Dialect]) -> Iterable[tuple[Row, SayError]]:
     for dialect in dialects:
         for row in dialect.rows:
             known, say_error = found.get(row.path, (row, dialect.say_error))
-            found[row.path] = replace(known, handlers={**known.handlers, **row.handlers}), say_error
+            merged = known.calls if known is row else known.calls + row.calls
+            found[row.path] = (
+                replace(known, handlers={**known.handlers, **row.handlers}, calls=merged),
+                say_error,
+            )
     return found.values()
 
 

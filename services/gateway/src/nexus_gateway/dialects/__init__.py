@@ -2,7 +2,7 @@
 
 from nexus_gateway.dialects.dialect import Dialect
 from nexus_gateway.dialects.errors import error_body, unknown_url
-from nexus_gateway.dialects.nexus import NexusPipeline, nexus_dialect
+from nexus_gateway.dialects.nexus import NexusPipeline, nexus_dialect, openapi_row
 from nexus_gateway.dialects.openai import OpenAIPipeline, openai_dialect
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "error_body",
     "nexus_dialect",
     "openai_dialect",
+    "openapi_row",
     "unknown_url",
 ]

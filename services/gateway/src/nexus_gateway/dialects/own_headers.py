@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from nexus.inference.v1 import inference_pb2
@@ -11,19 +13,28 @@ from nexus_gateway.core import Priority
 from nexus_gateway.http import Exchange, Header
 from nexus_gateway.validation import check_priority, check_zone
 
-__all__ = ["check_own_headers", "demanded_zone", "is_strict", "served_headers", "wanted_priority"]
+__all__ = [
+    "ASKED",
+    "PRIORITY",
+    "STRICT",
+    "TOLD",
+    "ZONE",
+    "check_own_headers",
+    "demanded_zone",
+    "is_strict",
+    "served_headers",
+    "wanted_priority",
+]
 
-STRICT = b"x-nexus-strict"
-"""Request header: 1 = refuse parameters this gateway does not know, rather than hand them on."""
-
-ZONE = b"x-nexus-zone"
-"""Request header: the privacy zone the answer must come from. It adds to what policy demands and takes nothing away."""
-
-PRIORITY = b"x-nexus-priority"
-"""Request header: low = others may go first while places are short."""
+STRICT, ZONE, PRIORITY = b"x-nexus-strict", b"x-nexus-zone", b"x-nexus-priority"
+ASKED: Mapping[bytes, str] = {
+    ZONE: "The privacy zone the answer must come from. It adds to what key and tenant demand and takes nothing away.",
+    PRIORITY: "low = others may go first while places are short.",
+    STRICT: "1 = refuse parameters this gateway does not know, rather than hand them on.",
+}
+"""Request headers."""
 
 OURS = b"x-nexus-"
-OWN = (STRICT, ZONE, PRIORITY)
 ROUTE_REASONS = {
     number: name.removeprefix("ROUTE_REASON_").lower().replace("_", "-").encode()
     for name, number in inference_pb2.RouteReason.items()
@@ -35,7 +46,7 @@ SMALLEST = 1e-8
 def check_own_headers(fields: dict[bytes, bytes]) -> None:
     """MeshError INVALID_REQUEST for a header of ours that is none: a demand with a slip in its name is not dropped."""
     for name in fields:
-        if name[:1] == b"x" and name.replace(b"_", b"-").startswith(OURS) and name not in OWN:
+        if name[:1] == b"x" and name.replace(b"_", b"-").startswith(OURS) and name not in ASKED:
             said = name[:64].decode("latin-1")
             raise MeshError(
                 Reason.INVALID_REQUEST,
@@ -78,24 +89,7 @@ def served_headers(served: inference_pb2.Served) -> list[Header]:
     """X-Nexus-*: who answered, where, and why it was chosen. None while nobody has: it still waits for a place."""
     if not served.backend:
         return []
-    headers = [
-        (b"x-nexus-backend", _header_value(served.backend)),
-        (b"x-nexus-backend-type", _header_value(served.kind)),
-        (b"x-nexus-model", _header_value(served.model)),
-        (b"x-nexus-instance", _header_value(served.instance)),
-        (b"x-nexus-privacy-zone", _header_value(served.zone)),
-        (b"x-nexus-route-reason", ROUTE_REASONS[served.route_reason]),
-        (b"x-nexus-attempts", b"%d" % served.attempts),
-    ]
-    if served.fallback_model:
-        headers.append((b"x-nexus-fallback-model", _header_value(served.fallback_model)))
-    if served.dropped_tier:
-        headers.append((b"x-nexus-dropped-tier", _header_value(served.dropped_tier)))
-    if served.HasField("scrubbed"):
-        headers.append((b"x-nexus-scrubbed", b"%d" % served.scrubbed))
-    if served.HasField("cost_dollars"):
-        headers.append((b"x-nexus-cost-estimated", _decimal(served.cost_dollars)))
-    return headers
+    return [(told.name, value) for told in TOLD if (value := told.value(served)) is not None]
 
 
 def _decimal(dollars: float) -> bytes:
@@ -110,3 +104,52 @@ def _header_value(text: str) -> bytes:
     if text.isascii() and text.isprintable():
         return text.encode()
     return quote(text, safe=" /:@+=,;()!'").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One header of an answer. `value` gives None where there is nothing to say."""
+
+    name: bytes
+    about: str
+    value: Callable[[inference_pb2.Served], bytes | None]
+
+
+TOLD = (
+    Told(b"x-nexus-backend", "The backend that answered.", lambda served: _header_value(served.backend)),
+    Told(b"x-nexus-backend-type", "Its kind: ollama, vllm, ...", lambda served: _header_value(served.kind)),
+    Told(b"x-nexus-model", "The model that answered.", lambda served: _header_value(served.model)),
+    Told(
+        b"x-nexus-instance",
+        "The adapter it stands behind: node/adapter/name.",
+        lambda served: _header_value(served.instance),
+    ),
+    Told(b"x-nexus-privacy-zone", "The zone it is in.", lambda served: _header_value(served.zone)),
+    Told(
+        b"x-nexus-route-reason",
+        f"Why it was chosen: {', '.join(sorted(word.decode() for number, word in ROUTE_REASONS.items() if number))}.",
+        lambda served: ROUTE_REASONS[served.route_reason],
+    ),
+    Told(b"x-nexus-attempts", "How many backends were tried.", lambda served: b"%d" % served.attempts),
+    Told(
+        b"x-nexus-fallback-model",
+        "The model that stood in for the one that was asked for.",
+        lambda served: _header_value(served.fallback_model) if served.fallback_model else None,
+    ),
+    Told(
+        b"x-nexus-dropped-tier",
+        "The tier that was wanted, where a lower one has answered.",
+        lambda served: _header_value(served.dropped_tier) if served.dropped_tier else None,
+    ),
+    Told(
+        b"x-nexus-scrubbed",
+        "How many places were replaced before the prompt left its zone.",
+        lambda served: b"%d" % served.scrubbed if served.HasField("scrubbed") else None,
+    ),
+    Told(
+        b"x-nexus-cost-estimated",
+        "US dollars, by the operator's prices; of a stream an estimate.",
+        lambda served: _decimal(served.cost_dollars) if served.HasField("cost_dollars") else None,
+    ),
+)
+"""Headers of answers that somebody gave."""

@@ -17,6 +17,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
+from nexus_gateway.http.described import Call
 from nexus_gateway.http.exchange import Exchange
 from nexus_gateway.http.guard import HostGuard, Origins
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
@@ -140,7 +141,7 @@ PREFIXES = ("/v1", "")
 class Row:
     """One URL. `name` labels its metrics; a public row is served without asking who calls.
 
-    `refused` is told of what failed before its handler handed the request on.
+    `refused` is told of what failed before its handler handed the request on. `calls`: what /openapi.json says of it.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Row:
     public: bool = False
     prefixes: tuple[str, ...] = PREFIXES
     refused: Callable[[MeshError], None] | None = None
+    calls: tuple[Call, ...] = ()
 
 
 class Endpoint:
@@ -165,7 +167,7 @@ class Endpoint:
         strangers: Strangers,
         authenticate: Authenticate,
     ) -> None:
-        self._row = row
+        self.row = row
         self._say_error = say_error
         self._guard = guard
         self._origins = origins
@@ -183,37 +185,37 @@ class Endpoint:
                 await exchange.respond_nothing(told)
                 return
             handler = self._handler(scope["method"])
-            if not self._row.public:
+            if not self.row.public:
                 exchange.principal = await self._strangers.identify(
                     self._authenticate, exchange.credential, exchange.address
                 )
             exchange.hold = Hold(self._bodies, _owner(exchange))
             await handler(exchange)
         except (MeshError, EdgeError) as error:
-            if self._row.refused is not None and not exchange.handed_on and isinstance(error, MeshError):
-                self._row.refused(error)
+            if self.row.refused is not None and not exchange.handed_on and isinstance(error, MeshError):
+                self.row.refused(error)
             await self._fail(exchange, error)
         except asyncio.CancelledError:
             # This task serves one request and is cancelled for one of two reasons: the client has gone, and
             # nobody reads what we say; or the grace of a shutdown is over, and the client must hear of it.
             await self._fail(exchange, _DRAINING)
         except Exception:
-            log.exception("request failed", route=self._row.name)
+            log.exception("request failed", route=self.row.name)
             await self._fail(exchange, _internal(exchange.request_id))
         finally:
             if exchange.hold is not None:
                 exchange.hold.release()
             status = CLIENT_CLOSED if exchange.client_left else exchange.status
-            _requests(self._row.name, status).inc()
-            _seconds(self._row.name).observe(time.perf_counter() - exchange.started)
+            _requests(self.row.name, status).inc()
+            _seconds(self.row.name).observe(time.perf_counter() - exchange.started)
 
     def _preflight(self, exchange: Exchange) -> list[Header] | None:
-        return self._origins.preflight(exchange.fields, self._row.handlers)
+        return self._origins.preflight(exchange.fields, self.row.handlers)
 
     def _handler(self, method: str) -> Handler:
-        handler = self._row.handlers.get(method)
+        handler = self.row.handlers.get(method)
         if handler is None:
-            allow = ", ".join(self._row.handlers)
+            allow = ", ".join(self.row.handlers)
             message = f"This URL does not take {method[:16]}. Use {allow}."
             raise EdgeError("method_not_allowed", message, [(b"allow", allow.encode())])
         return handler

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from nexus_mesh.core import MeshError, Reason
 
+from nexus_gateway.validation import REQUEST_CODES
+
 SOON = 5.0
 LONGEST_WAIT = 120
 """Seconds. The official client gives up at once when told to wait longer."""
@@ -93,6 +95,16 @@ EDGE: dict[str, Answer] = {
 }
 """What the edge itself refuses, by name."""
 
+CHOSEN = REQUEST_CODES | {"content_filter"}
+"""Codes that a bad request may say of itself: what we found wrong with it, or what its backend's owner objects to."""
+
+CODES: frozenset[str] = CHOSEN.union(
+    (answer.code for answer in REASONS.values()),
+    MID_STREAM.values(),
+    (answer.code for answer in EDGE.values()),
+)
+"""Every code that a client can be told. docs/troubleshooting.md has a paragraph for each."""
+
 
 class EdgeError(Exception):
     """A failure of HTTP itself, found before the request meant anything. `name` is a key of EDGE."""
@@ -118,7 +130,8 @@ def code_of(error: Failure, *, mid_stream: bool = False) -> str:
     code = answer_to(error).code
     if isinstance(error, MeshError):
         if error.reason is Reason.INVALID_REQUEST:
-            return error.metadata.get("code", code)
+            chosen = error.metadata.get("code", code)
+            return chosen if chosen in CHOSEN else code
         if mid_stream:
             return MID_STREAM.get(error.reason, code)
     return code

@@ -78,6 +78,11 @@ class BodyBudget:
     def used(self) -> int:
         return self._used
 
+    def left(self, owner: str) -> int:
+        """Bytes the owner could take beside what it holds while nobody else held any."""
+        most = int(self._total * self._weight / (1 + self._weight))
+        return max(0, most - self._held.get(owner, 0))
+
     async def take(self, owner: str, size: int) -> None:
         """Returns when so many bytes are the owner's. Raises RATE_LIMIT or OVERLOAD when that would take too long."""
         if self.took(owner, size):
@@ -171,6 +176,11 @@ class Hold:
         self._budget = budget
         self._owner = owner
         self._size = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes its owner may take beside all that it holds, as far as its own share goes."""
+        return self._budget.left(self._owner)
 
     async def reach(self, size: int) -> None:
         """Sees that it holds at least so many bytes. Raises as BodyBudget.take()."""

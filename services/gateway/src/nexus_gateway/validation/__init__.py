@@ -3,6 +3,19 @@
 from nexus_gateway.validation.json_guard import decode_object, decoding
 from nexus_gateway.validation.parse import CHECKS, check_request, granted
 from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.refusals import REQUEST_CODES
+from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
 
-__all__ = ["CHECKS", "check_priority", "check_request", "check_zone", "decode_object", "decoding", "granted"]
+__all__ = [
+    "CHECKS",
+    "REQUEST_CODES",
+    "body_shape",
+    "check_priority",
+    "check_request",
+    "check_zone",
+    "decode_object",
+    "decoding",
+    "engine_shape",
+    "granted",
+]

@@ -18,10 +18,12 @@ from nexus_gateway.validation.params import (
     array,
     boolean,
     check_object,
+    checked_later,
     drop_nothings,
     integer,
     mapping,
     one_of,
+    shaped,
     string,
     text,
     token_limit,
@@ -173,6 +175,7 @@ def _check_tool_calls(calls: object, path: str) -> None:
             text(function[name], f"{here}.function.{name}")
 
 
+@shaped(type="array", items={"type": "string", "enum": ["text"]})
 def _modalities(value: object, path: str) -> None:
     value = array(value, path)
     for index, item in enumerate(value):
@@ -181,9 +184,37 @@ def _modalities(value: object, path: str) -> None:
         raise unsupported(path, "no model of the mesh speaks in a chat. Ask for text.")
 
 
+MESSAGES: JsonObject = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "required": ["role"],
+        "properties": {
+            "role": {"type": "string", "enum": list(ROLES)},
+            "content": {
+                "anyOf": [
+                    {"type": ["string", "null"]},
+                    {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["type"],
+                            "properties": {"type": {"type": "string", "enum": list(_PARTS)}},
+                        },
+                    },
+                ]
+            },
+            "name": {"type": ["string", "null"], "maxLength": 256},
+            "tool_call_id": {"type": ["string", "null"]},
+            "tool_calls": {"type": ["array", "null"], "items": {"type": "object"}},
+        },
+    },
+}
+
 OF_CHAT: dict[str, Rule] = {
     **SAMPLING,
-    "messages": lambda _value, _path: None,  # checked once the cheap parameters are known to be good
+    "messages": checked_later(**MESSAGES),  # once the cheap parameters are known to be good
     "max_completion_tokens": token_limit,
     "logprobs": boolean,
     "top_logprobs": integer(0, MAX_ALTERNATIVES),

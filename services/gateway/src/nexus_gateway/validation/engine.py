@@ -13,6 +13,7 @@ from nexus_gateway.validation.params import (
     boolean,
     integer,
     one_of,
+    shaped,
     string,
     text,
     text_or_texts,
@@ -28,6 +29,7 @@ MAX_TEXTS = 1_000
 MAGNITUDE = 2**53
 
 
+@shaped(type="number", minimum=-MAGNITUDE, maximum=MAGNITUDE)
 def _number(value: object, path: str) -> None:
     if type(value) is not int and type(value) is not float:
         raise wrong_type(path, "a number", value)
@@ -35,6 +37,7 @@ def _number(value: object, path: str) -> None:
         raise bad_value(path, "be a number of at most 53 bits")
 
 
+@shaped(type="array", items={"type": "number"})
 def _numbers(value: object, path: str) -> None:
     value = array(value, path)
     for index, item in enumerate(value):
@@ -48,16 +51,19 @@ def _names(value: object, path: str) -> None:
     _texts(value, path)
 
 
+@shaped(type=["boolean", "string"])
 def _flag_or_word(value: object, path: str) -> None:
     if type(value) is not bool:
         string(64)(value, path)
 
 
+@shaped(type=["boolean", "object"])
 def _flag_or_object(value: object, path: str) -> None:
     if type(value) is not bool:
         scalars(value, path)
 
 
+@shaped(type=["string", "boolean", "object"])
 def _schema(value: object, path: str) -> None:
     """A JSON Schema, as an object or as its text, which only the engine reads."""
     if type(value) is str:
@@ -66,6 +72,7 @@ def _schema(value: object, path: str) -> None:
         check_schema(value, path)
 
 
+@shaped(type=["string", "object"])
 def _format(value: object, path: str) -> None:
     """Ollama's `format`: the word, or a schema."""
     if type(value) is str:
@@ -74,6 +81,7 @@ def _format(value: object, path: str) -> None:
         check_schema(value, path)
 
 
+@shaped(type="string")
 def _pattern(value: object, path: str) -> None:
     check_pattern(value, path)
 
@@ -94,6 +102,7 @@ _STRUCTURED: dict[str, Rule] = {
 }
 
 
+@shaped(type="object")
 def _structured(value: object, path: str) -> None:
     """vLLM's `structured_outputs`."""
     if type(value) is not dict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from nexus_mesh.core import JsonArray, JsonObject
 
@@ -13,6 +14,30 @@ MAX_WEIGHT = 1e6
 
 Rule = Callable[[object, str], object]
 """Takes a value and its path; raises MeshError when the value will not do."""
+
+# Beside the rules and not around them, so that checking costs what it did; weak, for some are made for one request.
+_SHAPES: WeakKeyDictionary[Rule, JsonObject] = WeakKeyDictionary()
+_R = TypeVar("_R", bound=Rule)
+
+
+def shaped(**schema: object) -> Callable[[_R], _R]:
+    """Marks a rule with the JSON Schema of what it takes: never narrower, and wider where a schema can't say it."""
+
+    def mark(rule: _R) -> _R:
+        _SHAPES[rule] = schema
+        return rule
+
+    return mark
+
+
+def shape_of(rule: Rule) -> JsonObject:
+    """The JSON Schema of what a rule takes; an empty one, which takes anything, where nobody has said."""
+    return _SHAPES.get(rule, {})
+
+
+def checked_later(**schema: object) -> Rule:
+    """Takes anything: whoever has such a parameter in its table checks it itself, with more than its value at hand."""
+    return shaped(**schema)(lambda _value, _path: None)
 
 
 def check_object(body: JsonObject, rules: Mapping[str, Rule], required: Iterable[str]) -> None:
@@ -40,17 +65,20 @@ def drop_nothings(body: JsonObject, nothings: Mapping[str, tuple[object, ...]]) 
             del body[name]
 
 
+@shaped(type="boolean")
 def boolean(value: object, path: str) -> None:
     if type(value) is not bool:
         raise wrong_type(path, "a boolean", value)
 
 
+@shaped(type="object")
 def mapping(value: object, path: str) -> JsonObject:
     if type(value) is not dict:
         raise wrong_type(path, "an object", value)
     return value
 
 
+@shaped(type="array")
 def array(value: object, path: str) -> JsonArray:
     if type(value) is not list:
         raise wrong_type(path, "an array", value)
@@ -58,6 +86,7 @@ def array(value: object, path: str) -> JsonArray:
 
 
 def integer(low: int, high: int) -> Rule:
+    @shaped(type="integer", minimum=low, maximum=high)
     def check(value: object, path: str) -> None:
         if type(value) is not int:
             raise wrong_type(path, "an integer", value)
@@ -68,6 +97,7 @@ def integer(low: int, high: int) -> Rule:
 
 
 def number(low: float, high: float) -> Rule:
+    @shaped(type="number", minimum=low, maximum=high)
     def check(value: object, path: str) -> None:
         if type(value) is not float and type(value) is not int:
             raise wrong_type(path, "a number", value)
@@ -80,6 +110,7 @@ def number(low: float, high: float) -> Rule:
 def string(longest: int, *, shortest: int = 0) -> Rule:
     """A string that becomes a name or a label somewhere: bounded, and without NUL."""
 
+    @shaped(type="string", minLength=shortest, maxLength=longest)
     def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
@@ -91,6 +122,7 @@ def string(longest: int, *, shortest: int = 0) -> Rule:
     return check
 
 
+@shaped(type="string")
 def text(value: object, path: str) -> None:
     """A string of any length and content."""
     if type(value) is not str:
@@ -98,6 +130,7 @@ def text(value: object, path: str) -> None:
 
 
 def one_of(*words: str) -> Rule:
+    @shaped(type="string", enum=list(words))
     def check(value: object, path: str) -> None:
         if type(value) is not str:
             raise wrong_type(path, "a string", value)
@@ -108,6 +141,9 @@ def one_of(*words: str) -> Rule:
 
 
 def text_or_texts(most: int, least: int = 1) -> Rule:
+    texts = {"type": "array", "items": {"type": "string"}, "minItems": least, "maxItems": most}
+
+    @shaped(anyOf=[{"type": "string"}, texts])
     def check(value: object, path: str) -> None:
         if type(value) is str:
             return
@@ -121,16 +157,21 @@ def text_or_texts(most: int, least: int = 1) -> Rule:
     return check
 
 
+_label, _label_value = string(256), string(4096)
+
+
+@shaped(type="object", maxProperties=64, additionalProperties={"type": "string", "maxLength": 4096})
 def labels(value: object, path: str) -> None:
     """`metadata`: pairs of short strings."""
     value = mapping(value, path)
     if len(value) > 64:
         raise bad_value(path, "have at most 64 keys")
     for key, item in value.items():
-        string(256)(key, f"{path}.{key[:64]}")
-        string(4096)(item, f"{path}.{key[:64]}")
+        _label(key, f"{path}.{key[:64]}")
+        _label_value(item, f"{path}.{key[:64]}")
 
 
+@shaped(type="object", additionalProperties={"type": "number", "minimum": -MAX_WEIGHT, "maximum": MAX_WEIGHT})
 def token_weights(value: object, path: str) -> None:
     """`logit_bias`: token id -> weight."""
     value = mapping(value, path)
@@ -150,6 +191,13 @@ SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"stop": ([],), "logit_bias": ({},)}
 """Values that ask for what comes without the parameter."""
 
 
+@shaped(
+    type="object",
+    properties={
+        "include_usage": {"type": ["boolean", "null"]},
+        "include_obfuscation": {"type": ["boolean", "null"]},
+    },
+)
 def check_stream_options(value: object, path: str) -> None:
     value = mapping(value, path)
     for name in ("include_usage", "include_obfuscation"):
@@ -157,6 +205,7 @@ def check_stream_options(value: object, path: str) -> None:
             boolean(value[name], f"{path}.{name}")
 
 
+@shaped(type="integer", minimum=-1, maximum=MAX_TOKENS)
 def token_limit(value: object, path: str) -> None:
     """At least one token, or the -1 by which local engines mean no limit."""
     if value != -1 or type(value) is not int:

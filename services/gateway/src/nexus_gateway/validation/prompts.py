@@ -14,9 +14,11 @@ from nexus_gateway.validation.params import (
     Rule,
     boolean,
     check_object,
+    checked_later,
     drop_nothings,
     integer,
     one_of,
+    shaped,
     string,
     text,
 )
@@ -24,6 +26,16 @@ from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
 
 MAX_IDS = 300_000
 """Over all inputs, as OpenAI has it."""
+
+_IDS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}}
+TEXTS_OR_TOKENS: JsonObject = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "minItems": 1, "items": {"type": "string"}},
+        _IDS,
+        {"type": "array", "minItems": 1, "items": _IDS},
+    ]
+}
 
 _EXPECTED = "a string, an array of strings, or arrays of token ids"
 
@@ -77,7 +89,7 @@ MAX_PROMPTS = 128
 
 OF_COMPLETION: dict[str, Rule] = {
     **SAMPLING,
-    "prompt": lambda _value, _path: None,  # counted and checked in one go
+    "prompt": checked_later(**TEXTS_OR_TOKENS),  # counted and checked in one go
     "suffix": text,
     "echo": boolean,
     # Without it OpenAI's 16 would be meant: -1, no limit, has to be said to the engine.
@@ -115,6 +127,7 @@ MAX_INPUTS = 2048
 MAX_DIMENSIONS = 65_536
 
 
+@shaped(const=False)
 def _never_streamed(value: object, path: str) -> None:
     if value is not False:
         raise unsupported(path, "embeddings come in one piece. Remove it.")
@@ -122,7 +135,7 @@ def _never_streamed(value: object, path: str) -> None:
 
 OF_EMBEDDING: dict[str, Rule] = {
     "model": string(65_536),
-    "input": lambda _value, _path: None,  # counted and checked in one go
+    "input": checked_later(**TEXTS_OR_TOKENS),  # counted and checked in one go
     "encoding_format": one_of("float", "base64"),
     "dimensions": integer(1, MAX_DIMENSIONS),
     "user": string(512),

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from nexus_mesh.core import MeshError, Reason
+
+RequestCode = Literal[
+    "invalid_image",
+    "invalid_image_url",
+    "invalid_json",
+    "invalid_number",
+    "invalid_schema",
+    "invalid_type",
+    "invalid_utf8",
+    "invalid_value",
+    "missing_required_parameter",
+    "too_complex",
+    "too_deep",
+    "unknown_parameter",
+]
+"""What may be wrong with a request, as OpenAI names it where OpenAI does."""
+REQUEST_CODES: frozenset[str] = frozenset(get_args(RequestCode))
 
 SHOWN_CHARACTERS = 64
 JSON_TYPES: dict[type, str] = {
@@ -16,7 +35,7 @@ JSON_TYPES: dict[type, str] = {
 }
 
 
-def invalid(code: str, message: str, param: str | None = None) -> MeshError:
+def invalid(code: RequestCode, message: str, param: str | None = None) -> MeshError:
     """INVALID_REQUEST with the OpenAI `code` and, when one parameter is to blame, its path."""
     metadata = {"code": code} if param is None else {"code": code, "param": param}
     return MeshError(Reason.INVALID_REQUEST, message, metadata=metadata)

@@ -6,7 +6,7 @@ import re
 
 from nexus_mesh.core import JsonObject
 
-from nexus_gateway.validation.params import mapping
+from nexus_gateway.validation.params import mapping, shaped
 from nexus_gateway.validation.refusals import bad_value, shown, unsupported, wrong_type
 
 __all__ = ["scalars", "template_variables"]
@@ -24,6 +24,7 @@ RENDERER = frozenset({
 """Arguments of the renderer and what it fills in itself: they replace the prompt, not a variable of it."""
 
 
+@shaped(type="object", maxProperties=MOST)
 def scalars(value: object, path: str) -> JsonObject:
     """An object of a few texts, numbers, booleans and nulls."""
     value = mapping(value, path)
@@ -39,6 +40,7 @@ def scalars(value: object, path: str) -> JsonObject:
     return value
 
 
+@shaped(type="object", maxProperties=MOST)
 def template_variables(value: object, path: str) -> None:
     """MeshError INVALID_REQUEST unless it is a map of scalars, UNSUPPORTED_PARAMETER for the renderer's own."""
     for name in scalars(value, path):

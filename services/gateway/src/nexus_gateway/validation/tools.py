@@ -7,7 +7,7 @@ from typing import Any
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonArray, JsonObject, MeshError
 
-from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, string
+from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, shaped, string
 from nexus_gateway.validation.pattern import states, trouble
 from nexus_gateway.validation.refusals import bad_value, invalid, missing, wrong_type
 
@@ -132,6 +132,28 @@ _choice_type = one_of("function", "custom", "allowed_tools")
 _format_type = one_of("text", "json_object", "json_schema")
 
 
+_FUNCTION = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 128},
+        "parameters": {"type": ["object", "null"]},
+    },
+}
+
+
+@shaped(
+    type="array",
+    maxItems=MAX_TOOLS,
+    items={
+        "type": "object",
+        "required": ["type"],
+        "properties": {
+            "type": {"type": "string", "enum": ["function", "custom"]},
+            "function": _FUNCTION,
+        },
+    },
+)
 def check_tools(value: object, path: str) -> None:
     value = array(value, path)
     if len(value) > MAX_TOOLS:
@@ -144,6 +166,7 @@ def check_tools(value: object, path: str) -> None:
         _check_function(_require(tool, tool["type"], here), f"{here}.{tool['type']}")
 
 
+@shaped(type="array", items=_FUNCTION)
 def check_functions(value: object, path: str) -> None:
     """The deprecated twin of `tools`."""
     value = array(value, path)
@@ -159,6 +182,12 @@ def _check_function(function: object, path: str) -> None:
         check_schema(function["parameters"], f"{path}.parameters")
 
 
+@shaped(
+    anyOf=[
+        {"type": "string", "enum": ["none", "auto", "required"]},
+        {"type": "object", "required": ["type"]},
+    ]
+)
 def check_tool_choice(value: object, path: str) -> None:
     if type(value) is dict:
         _choice_type(_require(value, "type", path), f"{path}.type")
@@ -169,6 +198,7 @@ def check_tool_choice(value: object, path: str) -> None:
         raise wrong_type(path, "a string or an object", value)
 
 
+@shaped(anyOf=[{"type": "string", "enum": ["none", "auto"]}, {"type": "object", "required": ["name"]}])
 def check_function_call(value: object, path: str) -> None:
     """The deprecated twin of `tool_choice`: a word or {"name": ...}."""
     if type(value) is dict:
@@ -177,6 +207,11 @@ def check_function_call(value: object, path: str) -> None:
         one_of("none", "auto")(value, path)
 
 
+@shaped(
+    type="object",
+    required=["type"],
+    properties={"type": {"type": "string", "enum": ["text", "json_object", "json_schema"]}},
+)
 def check_response_format(value: object, path: str) -> None:
     value = mapping(value, path)
     _format_type(_require(value, "type", path), f"{path}.type")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import SPECS
@@ -17,7 +18,7 @@ from nexus_gateway.http import Exchange, Handler, check_media_type
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import CHECKS, check_request
 
-__all__ = ["Explains", "explain_handler"]
+__all__ = ["Candidate", "Explains", "PromptTokens", "RouteExplanation", "explain_handler"]
 
 SHAPES = tuple(SPECS[number] for number in CHECKS)
 """Kinds of work that a body may be meant for; what holds its prompt tells which."""
@@ -29,6 +30,40 @@ class Explains(Protocol):
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse: ...
 
     async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
+
+
+class Candidate(Struct):
+    """`rank` from 1 in the order of trying; 0 = refused at `stage`. Without what only some may see: model and rank."""
+
+    model: str | None
+    rank: int
+    backend: str | UnsetType = UNSET
+    backend_type: str | UnsetType = UNSET
+    instance: str | UnsetType = UNSET
+    zone: str | UnsetType = UNSET
+    stage: str | UnsetType | None = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class PromptTokens(Struct):
+    """`estimated`: not counted by the model's own tokenizer."""
+
+    prompt: int
+    estimated: bool
+    method: str
+
+
+class RouteExplanation(Struct):
+    """`tokens` null = nobody could count."""
+
+    model: str
+    resolved_model: str | None
+    zones: list[str]
+    scrubbed: bool
+    tier: str | None
+    candidates: list[Candidate]
+    tokens: PromptTokens | None = None
+    object: str = "route.explanation"
 
 
 def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
@@ -52,8 +87,8 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
         counted = await _count(pipeline, request)
         known = counted.prompt_tokens if counted is not None and not counted.estimated else 0
         explanation = await pipeline.explain(request, known)
-        told = _answer(request, explanation) if exchange.may_see_all else _own_answer(request, explanation)
-        answer = {**told, "tokens": _tokens(counted)}
+        answer = _answer(request, explanation) if exchange.may_see_all else _own_answer(request, explanation)
+        answer.tokens = _tokens(counted)
         await exchange.respond(200, msgspec.json.encode(answer))
 
     return handle
@@ -67,10 +102,10 @@ async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2
         return None
 
 
-def _tokens(counted: inference_pb2.CountTokensResponse | None) -> JsonObject | None:
+def _tokens(counted: inference_pb2.CountTokensResponse | None) -> PromptTokens | None:
     if counted is None:
         return None
-    return {"prompt": counted.prompt_tokens, "estimated": counted.estimated, "method": counted.method}
+    return PromptTokens(counted.prompt_tokens, counted.estimated, counted.method)
 
 
 def _operation(given: JsonObject) -> int:
@@ -86,43 +121,38 @@ def _or(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _own_answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
+def _own_answer(request: InferenceRequest, explanation: Explanation) -> RouteExplanation:
     """For who may only know of what it can use: how many would be tried with which models, and its own demands."""
-    return {
-        "object": "route.explanation",
-        "model": request.model,
-        "resolved_model": explanation.model,
-        "zones": sorted(request.zones),
-        "scrubbed": explanation.scrubbed,
-        "tier": None,
-        "candidates": [
-            {"model": verdict.model or None, "rank": verdict.rank}
-            for verdict in explanation.verdicts
-            if verdict.rank
+    return RouteExplanation(
+        model=request.model,
+        resolved_model=explanation.model,
+        zones=sorted(request.zones),
+        scrubbed=explanation.scrubbed,
+        tier=None,
+        candidates=[
+            Candidate(verdict.model or None, verdict.rank) for verdict in explanation.verdicts if verdict.rank
         ],
-    }
+    )
 
 
-def _answer(request: InferenceRequest, explanation: Explanation) -> JsonObject:
-    """`rank` from 1 in the order of trying; 0 = refused at `stage`."""
-    return {
-        "object": "route.explanation",
-        "model": request.model,
-        "resolved_model": explanation.model,
-        "zones": sorted(explanation.zones),
-        "scrubbed": explanation.scrubbed,
-        "tier": explanation.tier or None,
-        "candidates": [
-            {
-                "backend": verdict.target.backend,
-                "backend_type": verdict.target.kind,
-                "instance": verdict.target.instance,
-                "zone": verdict.target.zone,
-                "model": verdict.model or None,
-                "rank": verdict.rank,
-                "stage": verdict.stage or None,
-                "reason": verdict.reason,
-            }
+def _answer(request: InferenceRequest, explanation: Explanation) -> RouteExplanation:
+    return RouteExplanation(
+        model=request.model,
+        resolved_model=explanation.model,
+        zones=sorted(explanation.zones),
+        scrubbed=explanation.scrubbed,
+        tier=explanation.tier or None,
+        candidates=[
+            Candidate(
+                verdict.model or None,
+                verdict.rank,
+                backend=verdict.target.backend,
+                backend_type=verdict.target.kind,
+                instance=verdict.target.instance,
+                zone=verdict.target.zone,
+                stage=verdict.stage or None,
+                reason=verdict.reason,
+            )
             for verdict in explanation.verdicts
         ],
-    }
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct
 from nexus_mesh.core import JsonObject
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
@@ -30,6 +31,13 @@ class Ready(Protocol):
     def readiness(self) -> Readiness: ...
 
 
+class Alive(Struct):
+    status: str = "ok"
+
+
+ALIVE = msgspec.json.encode(Alive())
+
+
 class HealthRoutes:
     """The three handlers."""
 
@@ -40,7 +48,7 @@ class HealthRoutes:
 
     async def healthz(self, exchange: Exchange) -> None:
         """The process answers: that is all it says."""
-        await exchange.respond(200, b'{"status":"ok"}')
+        await exchange.respond(200, ALIVE)
 
     async def readyz(self, exchange: Exchange) -> None:
         state = self._pipeline.readiness()

@@ -9,6 +9,7 @@ from typing import Protocol
 from urllib.parse import parse_qs
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 from nexus.lifecycle.v1 import lifecycle_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
 
@@ -17,7 +18,7 @@ from nexus_gateway.dialects.errors import error_object, unknown_url
 from nexus_gateway.http import DONE, EdgeOptions, Exchange, Failure, beat, check_media_type
 from nexus_gateway.validation import decode_object
 
-__all__ = ["LifecycleRoutes", "Lifecycles"]
+__all__ = ["LifecycleRoutes", "Lifecycles", "ManagedModel", "PullRequest"]
 
 PULL = "pull"
 ACTIONS = {"load": "loaded", "unload": "unloaded"}
@@ -47,6 +48,25 @@ class Lifecycle(Protocol):
     ) -> tuple[Done, AsyncGenerator[lifecycle_pb2.PullProgress, None]]: ...
 
 
+class ManagedModel(Struct):
+    """A model after something was done to it. `memory_bytes` where that is known."""
+
+    id: str
+    backend: str
+    instance: str
+    object: str = "model"
+    memory_bytes: int | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    deleted: bool | UnsetType = UNSET
+
+
+class PullRequest(Struct):
+    """`backend` where several could."""
+
+    model: str
+    backend: str = ""
+
+
 class Lifecycles(Protocol):
     """The part of the pipeline these routes use."""
 
@@ -71,7 +91,7 @@ class LifecycleRoutes:
             raise unknown_url()
         await exchange.body()  # says nothing, but only a body that was read lets a client be seen to leave
         done = await self._lifecycle.do(action, exchange.caller, model, _backend(exchange))
-        await exchange.respond(200, _encode({**_told(done), "state": ACTIONS[action]}))
+        await exchange.respond(200, _encode(_managed(done, state=ACTIONS[action])))
 
     async def delete(self, exchange: Exchange) -> None:
         model = exchange.scope["path_params"]["model_id"]
@@ -79,7 +99,7 @@ class LifecycleRoutes:
             raise unknown_url()
         await exchange.body()
         done = await self._lifecycle.do("delete", exchange.caller, model, _backend(exchange))
-        await exchange.respond(200, _encode({**_told(done), "deleted": True}))
+        await exchange.respond(200, _encode(_managed(done, deleted=True)))
 
     async def _pull(self, exchange: Exchange) -> None:
         """The head waits for the first sign of life, so what fails at once is a true status."""
@@ -123,9 +143,21 @@ def _wanted(body: bytes | bytearray) -> tuple[str, str]:
     return given["model"], given.get("backend", "")
 
 
+def _managed(
+    done: Done, *, state: str | UnsetType = UNSET, deleted: bool | UnsetType = UNSET
+) -> ManagedModel:
+    return ManagedModel(
+        done.model,
+        done.backend,
+        done.instance,
+        memory_bytes=done.size or UNSET,
+        state=state,
+        deleted=deleted,
+    )
+
+
 def _told(done: Done) -> JsonObject:
-    told = {"id": done.model, "object": "model", "backend": done.backend, "instance": done.instance}
-    return {**told, "memory_bytes": done.size} if done.size else told
+    return msgspec.to_builtins(_managed(done))
 
 
 def _progress(done: Done, step: lifecycle_pb2.PullProgress) -> bytes:

@@ -9,6 +9,7 @@ from nexus_operations import SPECS
 
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
+from nexus_gateway.dialects.openai.described import MODEL, MODELS, inference_call
 from nexus_gateway.dialects.openai.inference import Inference, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
 from nexus_gateway.http import EdgeOptions, Row
@@ -30,12 +31,13 @@ def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOption
             spec.path,
             {"POST": inference_handler(pipeline, number, intake, pause)},
             refused=partial(pipeline.refused, number),
+            calls=(inference_call(number),),
         )
         for number, spec in SPECS.items()
         if number in CHECKS
     ]
     rows += [
-        Row("models", "/models", reading(models.list)),
-        Row("model", "/models/{model_id:path}", reading(models.retrieve)),
+        Row("models", "/models", reading(models.list), calls=(MODELS,)),
+        Row("model", "/models/{model_id:path}", reading(models.retrieve), calls=(MODEL,)),
     ]
     return Dialect(rows, error_body)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
-from nexus_mesh.core import JsonObject
+from msgspec import Struct
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects.errors import unknown_url
@@ -22,6 +22,20 @@ class ModelRow(Protocol):
     def created(self) -> int: ...
     @property
     def owned_by(self) -> str: ...
+
+
+class Model(Struct):
+    """A model that can be asked for by its `id`. `created` in Unix seconds, 0 = nobody knows."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class ModelList(Struct):
+    data: list[Model]
+    object: str = "list"
 
 
 class Catalog(Protocol):
@@ -40,7 +54,7 @@ class ModelRoutes:
 
     async def list(self, exchange: Exchange) -> None:
         rows = [_row(model) for model in self._catalog.models(exchange.caller)]
-        await exchange.respond(200, msgspec.json.encode({"object": "list", "data": rows}))
+        await exchange.respond(200, msgspec.json.encode(ModelList(rows)))
 
     async def retrieve(self, exchange: Exchange) -> None:
         wanted = exchange.scope["path_params"]["model_id"]
@@ -50,5 +64,5 @@ class ModelRoutes:
         await exchange.respond(200, msgspec.json.encode(_row(model)))
 
 
-def _row(model: ModelRow) -> JsonObject:
-    return {"id": model.id, "object": "model", "created": int(model.created), "owned_by": model.owned_by}
+def _row(model: ModelRow) -> Model:
+    return Model(model.id, int(model.created), model.owned_by)

@@ -1,0 +1,117 @@
+"""What OpenAI's URLs take and give, for /openapi.json. Answers are the backends' own; these are the parts all have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from nexus_mesh.core import JsonObject
+from nexus_operations import SPECS, Form, Shape
+
+from nexus_gateway.dialects.openai.events import FinishReason
+from nexus_gateway.dialects.openai.models import Model, ModelList
+from nexus_gateway.dialects.own_headers import ASKED, TOLD
+from nexus_gateway.http import EVENTS, Call, Content
+from nexus_gateway.validation import body_shape
+
+__all__ = ["MODEL", "MODELS", "inference_call"]
+
+
+class Usage(Struct):
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int | UnsetType = UNSET
+
+
+class ChatMessage(Struct):
+    """`content` is null where tools are called or nothing was said."""
+
+    content: str | None
+    role: Literal["assistant"] = "assistant"
+    tool_calls: list[JsonObject] | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType | None = UNSET
+
+
+class ChatAnswer(Struct):
+    index: int
+    message: ChatMessage
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Struct):
+    id: str
+    created: int
+    model: str
+    choices: list[ChatAnswer]
+    object: Literal["chat.completion"] = "chat.completion"
+    usage: Usage | UnsetType | None = UNSET
+
+
+class TextAnswer(Struct):
+    index: int
+    text: str
+    finish_reason: FinishReason
+
+
+class Completion(Struct):
+    id: str
+    created: int
+    model: str
+    choices: list[TextAnswer]
+    object: Literal["text_completion"] = "text_completion"
+    usage: Usage | UnsetType | None = UNSET
+
+
+class Embedding(Struct):
+    """A text is the vector's float32 numbers in base64, where `encoding_format` asked for that."""
+
+    index: int
+    embedding: list[float] | str
+    object: Literal["embedding"] = "embedding"
+
+
+class EmbeddingList(Struct):
+    data: list[Embedding]
+    model: str
+    usage: Usage
+    object: Literal["list"] = "list"
+
+
+NAME = "llama3.2:3b"
+USED = Usage(9, 12, 3)
+CHAT = ChatCompletion(
+    "chatcmpl-1", 1_764_000_000, NAME, [ChatAnswer(0, ChatMessage("Hello!"), "stop")], usage=USED
+)
+TEXT = Completion("cmpl-1", 1_764_000_000, NAME, [TextAnswer(0, " there!", "stop")], usage=USED)
+VECTOR = EmbeddingList([Embedding(0, [0.5, -0.25])], NAME, Usage(2, 2))
+ANSWERS: dict[Form, tuple[type[Struct], Struct]] = {
+    Form.MESSAGE: (ChatCompletion, CHAT),
+    Form.TEXT: (Completion, TEXT),
+    Form.VECTOR: (EmbeddingList, VECTOR),
+}
+
+MODELS = Call(
+    "GET",
+    "The models that this key can ask for now.",
+    (Content(ModelList, ModelList([Model(NAME, 0, "library")])),),
+)
+MODEL = Call("GET", "One model.", (Content(Model, Model(NAME, 0, "library")),))
+
+
+def inference_call(operation: int) -> Call:
+    """Of one operation's route."""
+    spec = SPECS[operation]
+    answers = (Content(*ANSWERS[spec.form]),) if spec.form in ANSWERS else (Content({"type": "object"}),)
+    if spec.shape is Shape.CHUNKS:
+        chunk = {"id": f"{spec.id_prefix}1", "object": spec.chunk_object, "choices": []}
+        events = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
+        answers += (Content(None, events.decode(), EVENTS),)
+    return Call(
+        "POST",
+        f"Make {spec.title}.",
+        answers,
+        body=Content(body_shape(operation), {"model": NAME, **spec.example("Hello")}),
+        asked=ASKED,
+        told={told.name: told.about for told in TOLD},
+    )

@@ -1,0 +1,54 @@
+"""What a URL takes and gives, as it is told before anybody asks: by /openapi.json and docs/http.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nexus_mesh.core import JsonObject
+
+__all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "Call", "Content"]
+
+ALWAYS: Mapping[bytes, str] = {
+    b"x-request-id": "The request's id: in the logs, and in a report of what went wrong.",
+    b"openai-processing-ms": "Milliseconds from the request's head to the answer's.",
+    b"openai-version": "The version of OpenAI's API that is spoken.",
+}
+"""Headers of every answer."""
+
+ON_FAILURE: Mapping[bytes, str] = {
+    b"x-should-retry": "Whether the same request is worth sending again. With 408, 409, 429 and 5xx.",
+    b"retry-after": "Seconds, from 1 to 120. With 408, 429 and 503.",
+    b"www-authenticate": "Bearer. With 401.",
+    b"allow": "The methods that the URL takes. With 405.",
+}
+"""Headers of answers that failed."""
+
+EVENTS = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body. `schema`: its type, a JSON Schema, or None = any text. `example`: one that is true to it."""
+
+    schema: type | JsonObject | None
+    example: object = None
+    media: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One method of a URL. `path`: where the row's own stands for several. `asked`, `told`: headers beside the usual.
+
+    `answers` are those of status 200; `also` of other statuses that are no errors in the envelope.
+    """
+
+    method: str
+    summary: str
+    answers: tuple[Content, ...]
+    path: str = ""
+    body: Content | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[bytes, str] = field(default_factory=dict)
+    told: Mapping[bytes, str] = field(default_factory=dict)
+    also: Mapping[int, Content] = field(default_factory=dict)

@@ -1,0 +1,42 @@
+"""The JSON Schema of each endpoint's body, made of the rules it is checked by."""
+
+from __future__ import annotations
+
+from nexus_mesh.core import JsonObject
+from nexus_operations import spec_of
+
+from nexus_gateway.validation.engine import ENGINE
+from nexus_gateway.validation.params import Rule, shape_of
+from nexus_gateway.validation.parse import CHECKS
+
+__all__ = ["body_shape", "engine_shape"]
+
+
+def body_shape(operation: int) -> JsonObject:
+    """Of the parameters of one operation. Others may stand beside them: engine_shape() has those that are known."""
+    _, rules = CHECKS[operation]
+    required = ("model", spec_of(operation).content)
+    return {
+        "title": f"{spec_of(operation).name.title()}Request",
+        "type": "object",
+        "required": list(required),
+        "properties": {
+            name: shape_of(rule) if name in required else _or_null(rule) for name, rule in rules.items()
+        },
+    }
+
+
+def engine_shape() -> JsonObject:
+    """Of the parameters of engines beyond OpenAI's, which may stand in any body."""
+    return {"type": "object", "properties": {name: _or_null(rule) for name, rule in ENGINE.items()}}
+
+
+def _or_null(rule: Rule) -> JsonObject:
+    """Null means the default."""
+    shape = shape_of(rule)
+    if not shape:
+        return {}
+    kinds = shape.get("type")
+    if kinds is None or "enum" in shape:
+        return {"anyOf": [shape, {"type": "null"}]}
+    return {**shape, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
