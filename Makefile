@@ -19,20 +19,24 @@ BASE ?= main
 	@touch $@
 
 .venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
-	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --no-dev --python $(PYTHON); fi
+	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --no-dev --package nexus-cli --python $(PYTHON); fi
 	@touch $@
 
 .venv/.dev/stamp: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test unit check fix hooks proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install test unit check fix hooks proto settings walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
 	@exec $(RUN)/nexus up $(ARGS)
+
+install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions (remove it: .tools/bin/uv tool uninstall nexus-inference-mesh)
+	@$(UV) export --quiet --frozen --no-dev --package nexus-cli --no-emit-workspace --no-hashes --output-file .tools/locked.txt
+	@$(UV) tool install --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
 
 test: .venv/.dev/stamp ## Run every test (narrow it: make test ARGS="-k stream")
 ifdef ARGS
