@@ -35,7 +35,7 @@ up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--por
 	@exec $(RUN)/nexus up $(ARGS)
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions (remove it: .tools/bin/uv tool uninstall nexus-inference-mesh)
-	@$(UV) export --quiet --frozen --no-dev --package nexus-cli --no-emit-workspace --no-hashes --output-file .tools/locked.txt
+	@$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-hashes --output-file .tools/locked.txt
 	@$(UV) tool install --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
 
 test: .venv/.dev/stamp ## Run every test (narrow it: make test ARGS="-k stream")

@@ -152,6 +152,18 @@ def test_what_is_installed_runs_without_the_checkout(wheel: Path, tmp_path: Path
         assert Path(file).is_relative_to(env), file
 
 
+def test_installed_editable_it_runs_what_lies_in_the_checkout(tmp_path: Path) -> None:
+    env = tmp_path / "env"
+    run(UV, "venv", "--offline", "--python", sys.executable, env)
+    # Built here, for uv demands the backend in the new environment if it is not to fetch it.
+    build = "from hatchling.build import build_editable; import sys; print(build_editable(sys.argv[1]))"
+    run(sys.executable, "-c", build, tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    run(UV, "pip", "install", "--offline", "--no-deps", "--python", env / "bin" / "python", wheel)
+    paths = run(env / "bin" / "python", "-I", "-c", "import sys; print(*sys.path, sep='\\n')").splitlines()
+    assert {str(member / "src") for member in MEMBERS} <= set(paths)
+
+
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
 def test_no_member_can_be_uploaded(member: Path) -> None:
     """The public index refuses this classifier, so that our wheels are not taken for the strangers'."""

@@ -133,7 +133,7 @@ def test_members_take_each_other_from_the_workspace_only(member: Path) -> None:
 def test_the_lock_takes_ours_from_the_workspace() -> None:
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     ours = {one["name"]: one["source"] for one in packages if one["name"].startswith("nexus")}
-    assert set(ours) == {"nexus", *NAMES}
+    assert set(ours) == {"nexus-inference-mesh", *NAMES}
     assert all(source.keys() <= {"editable", "virtual"} for source in ours.values()), ours
 
 
