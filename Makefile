@@ -34,7 +34,7 @@ help: ## Print this help
 up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
 	@exec $(RUN)/nexus up $(ARGS)
 
-install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions (remove it: .tools/bin/uv tool uninstall nexus-inference-mesh)
+install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
 	@$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-hashes --output-file .tools/locked.txt
 	@$(UV) tool install --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
 

@@ -131,6 +131,23 @@ def test_installed_beside_strangers_it_brings_none_of_them(
     assert {"nexus"} <= {path.name for path in (env / "bin").iterdir()}
 
 
+def test_pip_downloads_no_name_of_ours(wheel: Path, tmp_path: Path) -> None:
+    with fake_index(least(wheel)) as index:
+        run(
+            PIP,
+            "--isolated",
+            "download",
+            "--no-cache-dir",
+            "--index-url",
+            index.url,
+            "--dest",
+            tmp_path,
+            wheel,
+        )
+    loaded = {re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower() for path in tmp_path.glob("*.whl")}
+    assert loaded == {ONE, *least(wheel)}
+
+
 def test_the_index_has_strangers_under_all_our_names(tmp_path: Path) -> None:
     """Or the test above would find none anywhere."""
     with fake_index({}) as index:
