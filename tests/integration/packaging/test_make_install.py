@@ -57,8 +57,12 @@ def packages(python: Path) -> dict[str, str]:
 
 def test_make_install_gives_the_command_at_the_locked_versions(checkout: Path, tmp_path: Path) -> None:
     tools, commands = tmp_path / "tools", tmp_path / "commands"
-    said = say("make", "install", cwd=checkout, UV_TOOL_DIR=str(tools), UV_TOOL_BIN_DIR=str(commands))
-    assert "Installed 1 executable: nexus" in said
+    places = {"UV_TOOL_DIR": str(tools), "UV_TOOL_BIN_DIR": str(commands)}
+    said = say("make", "install", cwd=checkout, **places)
+    assert said.splitlines() == [
+        f"nexus is at {commands}/nexus.",
+        "Your shell does not look there yet; .tools/bin/uv tool update-shell changes that for new ones.",
+    ]
     assert [path.name for path in commands.iterdir()] == ["nexus"]
     have = packages(tools / "nexus-inference-mesh" / "bin" / "python")
     version = have.pop("nexus-inference-mesh")
@@ -66,6 +70,12 @@ def test_make_install_gives_the_command_at_the_locked_versions(checkout: Path, t
     assert {name: lock.get(name) for name in have} == have
     assert not {name for name in have if name.startswith("nexus")}
     assert say(commands / "nexus", "--version", cwd=tmp_path) == f"nexus {version}\n"
+
+    path = f"{commands}:{os.environ['PATH']}"
+    again = say("make", "install", cwd=checkout, PATH=path, **places)
+    assert again.splitlines() == [f"nexus is at {commands}/nexus."]
+    say("make", "uninstall", cwd=checkout, **places)
+    assert not [*commands.iterdir(), *tools.glob("nexus*")]
 
 
 def test_make_up_has_the_members_themselves_and_nothing_of_development(checkout: Path) -> None:
