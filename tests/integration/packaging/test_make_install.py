@@ -1,10 +1,11 @@
-"""From a fresh checkout: `make install` gives the account the command, and `make up` its environment."""
+"""From a fresh checkout: `make install` or pip gives the command, and `make up` its environment."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -86,3 +87,15 @@ def test_make_up_has_the_members_themselves_and_nothing_of_development(checkout:
     lock = locked(checkout)
     assert {name: lock.get(name) for name in have} == have
     assert say(checkout / ".venv" / "bin" / "nexus", "--version", cwd=checkout).startswith("nexus ")
+
+
+def test_pip_installs_a_checkout_and_leaves_it_clean(checkout: Path, tmp_path: Path) -> None:
+    """And so does pipx, which is pip in an environment of its own. What others make is lent from here."""
+    tools, env = checkout / ".tools" / "bin", tmp_path / "env"
+    before = HouseCopy(checkout).touched()
+    say(tools / "uv", "venv", "--python", sys.executable, env, cwd=tmp_path)
+    say(tools / "pip", "--python", env / "bin" / "python", "install", "--no-deps", checkout, cwd=tmp_path)
+    assert set(packages(env / "bin" / "python")) == {"nexus-inference-mesh"}
+    lent = str(next((ROOT / ".venv" / "lib").glob("python3*")) / "site-packages")
+    assert say(env / "bin" / "nexus", "--version", cwd=tmp_path, PYTHONPATH=lent).startswith("nexus ")
+    assert HouseCopy(checkout).touched() == before
