@@ -6,26 +6,16 @@ import re
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
-from email.message import Message
-from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from support.fake_index import FakeIndex, fake_index
+from support.house_copy import ROOT
+from support.wheels import MEMBERS, NAMES, UV, least_versions, metadata, name_of, requirements
 
-ROOT = Path(__file__).resolve().parents[3]
-UV = ROOT / ".tools" / "bin" / "uv"
 PIP = UV.with_name("pip")
-MEMBERS = {
-    path.parent: tomllib.loads(path.read_text())["project"]
-    for top in ("apps", "libs", "services")
-    for path in sorted(ROOT.glob(f"{top}/*/pyproject.toml"))
-}
-NAMES = {told["name"] for told in MEMBERS.values()}
 ONE = "nexus-inference-mesh"
-REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=|==)?\s*([0-9.]*)")
 SAYS = "import importlib.metadata as m; print(*sorted(d.metadata['Name'] for d in m.distributions()))"
 
 pytestmark = pytest.mark.security
@@ -52,24 +42,6 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(dist: Path) -> Path:
     (found,) = dist.glob("*.whl")
     return found
-
-
-def metadata(wheel: Path) -> Message:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        return Parser().parsestr(archive.read(name).decode())
-
-
-def name_of(requirement: str) -> str:
-    found = REQUIREMENT.match(requirement)
-    assert found, requirement
-    return found[1].lower()
-
-
-def least(wheel: Path) -> dict[str, str]:
-    """The lowest version the wheel takes of each package."""
-    found = [REQUIREMENT.match(one) for one in metadata(wheel).get_all("Requires-Dist", [])]
-    return {one[1].lower(): one[2] or "1.0" for one in found if one}
 
 
 def test_the_wheel_has_every_file_of_every_member(wheel: Path) -> None:
@@ -104,16 +76,19 @@ def test_it_needs_what_its_members_need_of_others_and_none_of_ours(wheel: Path) 
         return re.sub(r"[\s\"']", "", requirement)
 
     needed = {
-        plain(one) for told in MEMBERS.values() for one in told["dependencies"] if name_of(one) not in NAMES
+        plain(one)
+        for told in MEMBERS.values()
+        for one in told["project"]["dependencies"]
+        if name_of(one) not in NAMES
     }
-    assert {plain(one) for one in metadata(wheel).get_all("Requires-Dist", [])} == needed
-    assert not {name_of(one) for one in needed} & (NAMES | {ONE})
+    assert {plain(one) for one in requirements(wheel)} == needed
+    assert not {name_of(one) for one in needed} & {*NAMES, ONE}
 
 
 def test_it_says_who_it_is(wheel: Path) -> None:
     told = metadata(wheel)
     assert told["Name"] == ONE
-    assert {told["Version"] + "+mesh"} == {member["version"] for member in MEMBERS.values()}
+    assert {told["Version"] + "+mesh"} == {member["project"]["version"] for member in MEMBERS.values()}
     assert told["License-Expression"] == "Apache-2.0"
     assert "Private :: Do Not Upload" not in told.get_all("Classifier", [])
 
@@ -124,15 +99,15 @@ def test_installed_beside_strangers_it_brings_none_of_them(
 ) -> None:
     """The index is not even asked for a name of ours: whoever registers one learns and gets nothing."""
     env = tmp_path / "env"
-    with fake_index(least(wheel)) as index:
+    with fake_index(least_versions(wheel)) as index:
         said = installed(env, index, wheel, installer=installer)
     assert {name for name in said if name.startswith("nexus")} == {ONE}
-    assert set(index.asked) == set(least(wheel)) <= said
+    assert set(index.asked) == set(least_versions(wheel)) <= said
     assert {"nexus"} <= {path.name for path in (env / "bin").iterdir()}
 
 
 def test_pip_downloads_no_name_of_ours(wheel: Path, tmp_path: Path) -> None:
-    with fake_index(least(wheel)) as index:
+    with fake_index(least_versions(wheel)) as index:
         run(
             PIP,
             "--isolated",
@@ -145,13 +120,13 @@ def test_pip_downloads_no_name_of_ours(wheel: Path, tmp_path: Path) -> None:
             wheel,
         )
     loaded = {re.sub(r"[-_.]+", "-", path.name.split("-")[0]).lower() for path in tmp_path.glob("*.whl")}
-    assert loaded == {ONE, *least(wheel)}
+    assert loaded == {ONE, *least_versions(wheel)}
 
 
 def test_the_index_has_strangers_under_all_our_names(tmp_path: Path) -> None:
     """Or the test above would find none anywhere."""
     with fake_index({}) as index:
-        assert set(installed(tmp_path / "env", index, *sorted(NAMES))) == NAMES
+        assert installed(tmp_path / "env", index, *NAMES) == set(NAMES)
 
 
 def test_what_is_installed_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
@@ -162,7 +137,7 @@ def test_what_is_installed_runs_without_the_checkout(wheel: Path, tmp_path: Path
     lent = {"PYTHONPATH": str(next((ROOT / ".venv" / "lib").glob("python3*")) / "site-packages")}
     assert run(env / "bin" / "nexus", "--version", **lent) == f"nexus {metadata(wheel)['Version']}\n"
     modules = [
-        f"nexus_{name.removeprefix('nexus-').replace('-', '_')}" for name in sorted(NAMES - {"nexus-protos"})
+        f"nexus_{name.removeprefix('nexus-').replace('-', '_')}" for name in NAMES if name != "nexus-protos"
     ]
     files = f"import {', '.join(modules)}; print(*[m.__file__ for m in ({', '.join(modules)})], sep='\\n')"
     for file in run(env / "bin" / "python", "-c", files, **lent).splitlines():
@@ -184,7 +159,7 @@ def test_installed_editable_it_runs_what_lies_in_the_checkout(tmp_path: Path) ->
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
 def test_no_member_can_be_uploaded(member: Path) -> None:
     """The public index refuses this classifier, so that our wheels are not taken for the strangers'."""
-    assert "Private :: Do Not Upload" in MEMBERS[member].get("classifiers", [])
+    assert "Private :: Do Not Upload" in MEMBERS[member]["project"].get("classifiers", [])
 
 
 def installed(env: Path, index: FakeIndex, *what: str | Path, installer: str = "uv") -> set[str]:
