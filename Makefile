@@ -19,20 +19,31 @@ BASE ?= main
 	@touch $@
 
 .venv/.run: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
-	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --no-dev --python $(PYTHON); fi
+	@if test -d .venv/.dev; then $(UV) sync --quiet --frozen; else $(UV) sync --quiet --frozen --only-group run --python $(PYTHON); fi
 	@touch $@
 
 .venv/.dev/stamp: .tools/uv-$(UV_VERSION) uv.lock pyproject.toml $(wildcard apps/*/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml)
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up test unit check fix hooks proto settings http-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
 	@exec $(RUN)/nexus up $(ARGS)
+
+install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
+	@$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-hashes --output-file .tools/locked.txt
+	@$(UV) tool install --quiet --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
+	@commands=$$($(UV) tool dir --bin); \
+	echo "nexus is at $$commands/nexus."; \
+	case ":$$PATH:" in *":$$commands:"*) ;; \
+	*) echo 'Your shell does not look there yet; $(UV) tool update-shell changes that for new ones.';; esac
+
+uninstall: .tools/uv-$(UV_VERSION) ## Take that command away again; what your mesh has written stays
+	@$(UV) tool uninstall --quiet nexus-inference-mesh
 
 test: .venv/.dev/stamp ## Run every test (narrow it: make test ARGS="-k stream")
 ifdef ARGS

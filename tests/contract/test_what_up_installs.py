@@ -10,22 +10,27 @@ ROOT = Path(__file__).parents[2]
 IMPORT = re.compile(r"^(?:from|import) (nexus_[a-z_]+)", re.MULTILINE)
 
 
-def dependencies(project: Path) -> set[str]:
-    declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+def declared(member: Path) -> list[str]:
+    return tomllib.loads((member / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
+def members(declared: list[str]) -> set[str]:
     return {name for each in declared if (name := re.split(r"[=<>~;\[ ]", each)[0]).startswith("nexus-")}
 
 
 def installed() -> set[str]:
-    """The members that a bare install brings, by their modules."""
+    """The members that `make up` installs, by their modules."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert "--only-group run " in (ROOT / "Makefile").read_text()
     folders = {
         tomllib.loads(each.read_text())["project"]["name"]: each.parent
         for each in ROOT.glob("*/*/pyproject.toml")
     }
-    found, waiting = set[str](), dependencies(ROOT)
+    found, waiting = set[str](), members(groups["run"])
     while waiting:
         name = waiting.pop()
         found.add(name)
-        waiting |= dependencies(folders[name]) - found
+        waiting |= members(declared(folders[name])) - found
     return {name.replace("-", "_") for name in found}
 
 

@@ -141,6 +141,7 @@ SERVICE_PROJECT = """[project]
 name = "nexus-echo"
 version = "0.1.0+mesh"
 requires-python = ">=3.11"
+classifiers = ["Private :: Do Not Upload"]
 dependencies = ["nexus-mesh==0.1.0+mesh"]
 
 [tool.uv.sources]

@@ -6,22 +6,12 @@ import asyncio
 import json
 import re
 import tomllib
-import zipfile
-from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from support.fake_index import FakeIndex, fake_index
-
-ROOT = Path(__file__).resolve().parents[3]
-UV = ROOT / ".tools" / "bin" / "uv"
-MEMBERS = sorted(
-    path.parent for path in ROOT.glob("*/*/pyproject.toml") if path.parts[-3] in ("apps", "libs", "services")
-)
-NAMES = sorted(
-    tomllib.loads((member / "pyproject.toml").read_text())["project"]["name"] for member in MEMBERS
-)
-REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*(?:>=|==)?\s*([0-9.]*)")
+from support.house_copy import ROOT
+from support.wheels import MEMBERS, NAMES, UV, least_versions, requirements
 
 pytestmark = pytest.mark.security
 
@@ -45,22 +35,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dist
 
 
-def least_versions(wheels: Path) -> dict[str, str]:
-    """The lowest version our wheels take of each package that is not ours."""
-    least = {}
-    for wheel in wheels.glob("*.whl"):
-        for requirement in requirements(wheel):
-            if (found := REQUIREMENT.match(requirement)) and not found[1].startswith("nexus"):
-                least[found[1].lower()] = found[2] or "1.0"
-    return least
-
-
-def requirements(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        return Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist", [])
-
-
 @pytest.mark.parametrize("strategy", ["first-index", "unsafe-best-match"])
 @pytest.mark.parametrize("name", NAMES)
 async def test_no_wheel_of_ours_draws_in_a_stranger(
@@ -68,7 +42,7 @@ async def test_no_wheel_of_ours_draws_in_a_stranger(
 ) -> None:
     """Beside an index with higher versions of all our names, whatever uv does with several sources."""
     (wheel,) = wheels.glob(f"{name.replace('-', '_')}-*.whl")
-    with fake_index(least_versions(wheels)) as index:
+    with fake_index(least_versions(*wheels.glob("*.whl"))) as index:
         code, said = await resolved(tmp_path, index, strategy, str(wheel), "--find-links", str(wheels))
     assert code == 0, said
     ours = dict(re.findall(r"^(nexus[a-z-]*)==(\S+)$", said, re.MULTILINE))
@@ -80,7 +54,7 @@ async def test_no_wheel_of_ours_draws_in_a_stranger(
 
 async def test_pip_takes_ours_from_the_disk_too(wheels: Path, tmp_path: Path) -> None:
     tops = [*wheels.glob("nexus_cli-*.whl"), *wheels.glob("nexus_client-*.whl")]
-    with fake_index(least_versions(wheels)) as index:
+    with fake_index(least_versions(*wheels.glob("*.whl"))) as index:
         process = await asyncio.create_subprocess_exec(
             UV.with_name("pip"), "install", "--isolated", "--dry-run", "--ignore-installed", "--no-cache-dir",
             "--quiet", "--disable-pip-version-check", "--index-url", index.url, "--find-links", wheels,
@@ -100,7 +74,7 @@ async def test_pip_takes_ours_from_the_disk_too(wheels: Path, tmp_path: Path) ->
 async def test_without_ours_beside_it_a_wheel_is_not_installed_at_all(wheels: Path, tmp_path: Path) -> None:
     """The stranger's package of the same name does not stand in."""
     (wheel,) = wheels.glob("nexus_cli-*.whl")
-    with fake_index(least_versions(wheels)) as index:
+    with fake_index(least_versions(*wheels.glob("*.whl"))) as index:
         code, said = await resolved(tmp_path, index, "unsafe-best-match", str(wheel))
     assert code != 0
     assert "nexus-" in said
@@ -118,7 +92,7 @@ async def resolved(folder: Path, index: FakeIndex, strategy: str, wheel: str, *m
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
 def test_members_take_each_other_from_the_workspace_only(member: Path) -> None:
     """By a source, and by a version that no public index takes: it has a local label."""
-    told = tomllib.loads((member / "pyproject.toml").read_text())
+    told = MEMBERS[member]
     version = told["project"]["version"]
     assert "+" in version
     assert "optional-dependencies" not in told["project"]
@@ -133,7 +107,7 @@ def test_members_take_each_other_from_the_workspace_only(member: Path) -> None:
 def test_the_lock_takes_ours_from_the_workspace() -> None:
     packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     ours = {one["name"]: one["source"] for one in packages if one["name"].startswith("nexus")}
-    assert set(ours) == {"nexus", *NAMES}
+    assert set(ours) == {"nexus-inference-mesh", *NAMES}
     assert all(source.keys() <= {"editable", "virtual"} for source in ours.values()), ours
 
 
