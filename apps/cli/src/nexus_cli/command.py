@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nexus_mesh.core import ConfigError, MeshError
-from nexus_mesh.settings import default_home
+from nexus_mesh.core import ConfigError, MeshError, default_home
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 
@@ -37,6 +35,8 @@ ADVICE = {
 
 def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
     """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
+    import asyncio
+
     try:
         asyncio.run(coroutine)
     except Failure as failure:

@@ -11,29 +11,27 @@ import typer
 from nexus_mesh.core import VERSION, addresses, guard_process
 
 from nexus_cli.command import Home, Json, run
+from nexus_cli.grammar import SECTIONS, App, Root
 from nexus_cli.identity_commands import identities
 from nexus_cli.key_commands import keys
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, fail, print_json
-from nexus_cli.plan import Options
 from nexus_cli.policy_commands import policy
 from nexus_cli.tenant_commands import tenants
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = App(
+    cls=Root,
     help="One OpenAI-compatible endpoint in front of the machines you own.",
 )
-token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
-app.add_typer(keys, name="keys")
-app.add_typer(tenants, name="tenants")
-app.add_typer(token, name="token")
-app.add_typer(policy, name="policy")
-app.add_typer(identities, name="identities")
+token = App(help="Tokens that let another machine join.")
+RUN, MODELS, LOOK, ACCESS, SETTINGS, _ = SECTIONS
+app.add_typer(keys, name="keys", rich_help_panel=ACCESS)
+app.add_typer(tenants, name="tenants", rich_help_panel=ACCESS)
+app.add_typer(token, name="token", rich_help_panel=ACCESS)
+app.add_typer(policy, name="policy", rich_help_panel=SETTINGS)
+app.add_typer(identities, name="identities", rich_help_panel=ACCESS)
 
 
 def _tell_version(wanted: bool) -> None:
@@ -54,7 +52,7 @@ def root(
     """What may stand before the command."""
 
 
-@app.command("help")
+@app.does("help", section=SETTINGS)
 def help_(
     command: Annotated[
         list[str] | None, typer.Argument(help="Of which command; of all if not given.")
@@ -96,7 +94,7 @@ def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
     raise fail(refused, as_json=as_json)
 
 
-@app.command()
+@app.does(section=RUN)
 def up(
     home: Home,
     config: Annotated[
@@ -121,6 +119,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start a whole mesh on this machine, until Ctrl-C."""
+    from nexus_cli.plan import Options
     from nexus_cli.up import up as start
 
     chosen = gguf_file(model, as_json=as_json)
@@ -130,7 +129,7 @@ def up(
     run(start(options, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=RUN)
 def join(
     home: Home,
     join_token: Annotated[
@@ -166,7 +165,7 @@ def join(
     )
 
 
-@app.command()
+@app.does(hidden=True)
 def bootstrap(
     home: Home,
     node: Annotated[str, typer.Option(help="The node every member is part of.")],
@@ -180,7 +179,7 @@ def bootstrap(
     run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir), as_json=as_json)
 
 
-@app.command()
+@app.does(section=LOOK)
 def status(home: Home, as_json: Json = False) -> None:
     """Show every process of the mesh and whether it serves."""
     from nexus_cli import status as status_command
@@ -188,7 +187,7 @@ def status(home: Home, as_json: Json = False) -> None:
     run(status_command.status(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=LOOK)
 def models(home: Home, as_json: Json = False) -> None:
     """List the models, where they run, and what they can do."""
     from nexus_cli import models as models_command
@@ -202,7 +201,7 @@ BackendName = Annotated[
 ]
 
 
-@app.command()
+@app.does(section=MODELS)
 def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Bring a model into memory."""
     from nexus_cli import lifecycle
@@ -210,7 +209,7 @@ def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = Fa
     run(lifecycle.do(Layout(home), "load", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Take a model out of memory."""
     from nexus_cli import lifecycle
@@ -218,7 +217,7 @@ def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = 
     run(lifecycle.do(Layout(home), "unload", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def pull(
     model: Annotated[str, typer.Argument(help="The model, as the backend's library calls it.")],
     home: Home,
@@ -231,7 +230,7 @@ def pull(
     run(lifecycle.pull(Layout(home), model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Delete a model's files from its backend."""
     from nexus_cli import lifecycle
@@ -239,7 +238,7 @@ def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = Fals
     run(lifecycle.do(Layout(home), "delete", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=LOOK)
 def explain(
     model: Annotated[str, typer.Argument(help="The model as a client would name it.")],
     home: Home,
@@ -259,7 +258,7 @@ def explain(
     )
 
 
-@app.command()
+@app.does(section=LOOK)
 def doctor(home: Home, as_json: Json = False) -> None:
     """Find what is wrong, and say what to do."""
     from nexus_cli import doctor as doctor_command
@@ -267,7 +266,7 @@ def doctor(home: Home, as_json: Json = False) -> None:
     run(doctor_command.doctor(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=SETTINGS)
 def version(as_json: Json = False) -> None:
     """Print the version."""
     if as_json:
@@ -276,7 +275,7 @@ def version(as_json: Json = False) -> None:
         typer.echo(f"nexus {VERSION}")
 
 
-@token.command("create")
+@token.does("create")
 def token_create(
     home: Home,
     node: Annotated[str, typer.Option(help="The joining machine's name in the mesh.")],
