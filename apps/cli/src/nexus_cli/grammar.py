@@ -1,7 +1,8 @@
-"""How the command is spoken to: groups of commands with examples, words of other tools, and what a typo was meant to be."""
+"""How the command is spoken to: sections, examples, words of other tools, and what a typo was meant to be."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -19,6 +20,7 @@ SECTIONS = ("Run", "Models", "Look inside", "Access", "Settings", "Commands")
 """Of the help, in their order."""
 NEAR = 0.55
 """Of difflib: `stats` is near `status`, `foo` is near nothing."""
+WRONG_CHOICE = re.compile(r"'([^']*)' is not one of ")
 ALIASES = MappingProxyType({"ls": "models", "list": "models", "ps": "status", "run": "chat"})
 """Words of other tools that do the same here; no help shows them."""
 MEANT = MappingProxyType(
@@ -77,7 +79,7 @@ class Group(TyperGroup):
             ctx.fail(f"No such command {name!r}." + (f" Did you mean {guess!r}?" if guess else ""))
         return super().resolve_command(ctx, [name, *args[1:]])
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         shown = {name: command for name, command in self.commands.items() if not command.hidden}
         width = max(map(len, shown))
         there = {_section(command) for command in shown.values()}
@@ -146,6 +148,16 @@ def _with_near(parse: Callable[[], list[str]]) -> list[str]:
         if known:
             error.message += f". Did you mean {known[0]!r}?"
             error.possibilities = None
+        raise
+    except click.exceptions.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")  # pydantic's, through typer
+        descriptor = getattr(error.param, "type_descriptor", None)
+        wrong = WRONG_CHOICE.match(error.message)
+        if descriptor is not None and descriptor.choices and wrong:
+            near = get_close_matches(
+                wrong[1].lower(), [str(choice) for choice in descriptor.choices], 1, NEAR
+            )
+            error.message += f" Did you mean {near[0]!r}?" if near else ""
         raise
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nexus_cli import completing
 from nexus_cli.command import Demanded, Home, Json, demanded, run
 from nexus_cli.grammar import App
 from nexus_cli.layout import Layout
@@ -13,6 +14,8 @@ from nexus_cli.layout import Layout
 __all__ = ["keys"]
 
 keys = App(help="API keys of the endpoint.")
+
+Key = Annotated[str, typer.Argument(help="Its id or name.", autocompletion=completing.keys)]
 
 
 @keys.does()
@@ -44,7 +47,7 @@ def list_keys(home: Home, as_json: Json = False) -> None:
 
 @keys.does()
 def update(
-    key: Annotated[str, typer.Argument(help="Its id or name.")],
+    key: Key,
     home: Home,
     zone: Demanded = None,
     manage: Annotated[bool | None, typer.Option(help="Whether it may load, unload and pull models.")] = None,
@@ -61,7 +64,9 @@ def update(
 
 @keys.does()
 def revoke(
-    key: Annotated[str, typer.Argument(help="Its id or name.")], home: Home, as_json: Json = False
+    key: Key,
+    home: Home,
+    as_json: Json = False,
 ) -> None:
     """End a key; it is refused within a second."""
     from nexus_cli import keys as keys_command

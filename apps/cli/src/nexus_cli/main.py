@@ -10,7 +10,9 @@ from typing import Annotated
 import typer
 from nexus_mesh.core import VERSION, addresses, guard_process
 
-from nexus_cli.command import Home, Json, run
+from nexus_cli import completing
+from nexus_cli.command import Home, Json, failures, run
+from nexus_cli.config_commands import config
 from nexus_cli.grammar import SECTIONS, App, Root
 from nexus_cli.identity_commands import identities
 from nexus_cli.key_commands import keys
@@ -30,6 +32,7 @@ RUN, MODELS, LOOK, ACCESS, SETTINGS, _ = SECTIONS
 app.add_typer(keys, name="keys", rich_help_panel=ACCESS)
 app.add_typer(tenants, name="tenants", rich_help_panel=ACCESS)
 app.add_typer(token, name="token", rich_help_panel=ACCESS)
+app.add_typer(config, name="config", rich_help_panel=SETTINGS)
 app.add_typer(policy, name="policy", rich_help_panel=SETTINGS)
 app.add_typer(identities, name="identities", rich_help_panel=ACCESS)
 
@@ -116,17 +119,43 @@ def up(
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
     log_level: Annotated[Level, typer.Option(help="Least level logged.")] = Level.INFO,
+    detached: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave it running, and come back once it is ready.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start a whole mesh on this machine, until Ctrl-C."""
+    from nexus_cli import background
     from nexus_cli.plan import Options
     from nexus_cli.up import up as start
 
-    chosen = gguf_file(model, as_json=as_json)
+    layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
+    if detached:
+        with failures(as_json=as_json):
+            background.detach(layout, sys.argv[1:], as_json=as_json)
+        return
     options = Options(
         home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name, advertise
     )
-    run(start(options, as_json=as_json), as_json=as_json)
+    run(start(options, sys.argv[1:], as_json=as_json), as_json=as_json)
+
+
+@app.does(section=RUN)
+def stop(home: Home, as_json: Json = False) -> None:
+    """Stop the mesh of this machine, in order, and wait until it has ended."""
+    from nexus_cli import background
+
+    with failures(as_json=as_json):
+        background.stop(Layout(home.resolve()), as_json=as_json)
+
+
+@app.does(section=RUN)
+def restart(home: Home, as_json: Json = False) -> None:
+    """Stop it, and start it in the background as it was started last."""
+    from nexus_cli import background
+
+    with failures(as_json=as_json):
+        background.restart(Layout(home.resolve()), as_json=as_json)
 
 
 @app.does(section=RUN)
@@ -180,11 +209,38 @@ def bootstrap(
 
 
 @app.does(section=LOOK)
-def status(home: Home, as_json: Json = False) -> None:
+def status(
+    home: Home,
+    watched: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again every 2 seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show every process of the mesh and whether it serves."""
+    from functools import partial
+
     from nexus_cli import status as status_command
 
+    if watched:
+        show = partial(status_command.status, as_json=as_json)
+        run(status_command.watch(Layout(home), show), as_json=as_json)
     run(status_command.status(Layout(home), as_json=as_json), as_json=as_json)
+
+
+@app.does(section=LOOK)
+def top(
+    home: Home,
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the backends are doing, again every 2 seconds, until Ctrl-C."""
+    from functools import partial
+
+    from nexus_cli import status as status_command
+
+    show = partial(status_command.top, as_json=as_json)
+    layout = Layout(home)
+    run(show(layout) if once else status_command.watch(layout, show), as_json=as_json)
 
 
 @app.does(section=LOOK)
@@ -195,9 +251,83 @@ def models(home: Home, as_json: Json = False) -> None:
     run(models_command.models(Layout(home), as_json=as_json), as_json=as_json)
 
 
-Model = Annotated[str, typer.Argument(help="The model, as `nexus models` lists it.")]
+@app.does(section=LOOK)
+def logs(
+    home: Home,
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="gateway, router, adapter, ... [all]",
+            autocompletion=completing.services,
+            show_default=False,
+        ),
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last ones.")] = 50,
+    level: Annotated[Level, typer.Option(help="Least level shown.")] = Level.INFO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
+) -> None:
+    """Show what the processes of this machine logged."""
+    from nexus_cli import log_lines
+
+    with failures(as_json=as_json):
+        log_lines.print_logs(
+            Layout(home), service, lines=lines, level=level.value, follow=follow, as_json=as_json
+        )
+
+
+@app.does(section=MODELS)
+def chat(
+    home: Home,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [PROMPT]",
+            help="A first word alone is the model. Standard input is added to the prompt.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Whom to ask. [the first there is]", autocompletion=completing.models
+        ),
+    ] = "",
+    system: Annotated[str, typer.Option("--system", "-s", help="What it is told first.")] = "",
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the answer must come from.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell who answered, and why.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer, as OpenAI has it.")
+    ] = False,
+) -> None:
+    """Talk to a model: one question, or a conversation until Ctrl-D."""
+    import os
+
+    from nexus_cli import chat as chat_command
+
+    wanted = chat_command.Wanted(words or (), model, system, url, key_file, zone, verbose)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(wanted, os.environ.get("NEXUS_KEY", ""))
+        chat_command.chat(Layout(home), wanted, key, as_json=as_json)
+
+
+Model = Annotated[
+    str, typer.Argument(help="The model, as `nexus models` lists it.", autocompletion=completing.models)
+]
 BackendName = Annotated[
-    str, typer.Option("--backend", help="Which backend, where several come into question.")
+    str,
+    typer.Option(
+        "--backend",
+        help="Which backend, where several come into question.",
+        autocompletion=completing.backends,
+    ),
 ]
 
 
@@ -240,7 +370,9 @@ def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = Fals
 
 @app.does(section=LOOK)
 def explain(
-    model: Annotated[str, typer.Argument(help="The model as a client would name it.")],
+    model: Annotated[
+        str, typer.Argument(help="As a client would name it.", autocompletion=completing.models)
+    ],
     home: Home,
     operation: Annotated[str, typer.Option(help="chat, completion or embedding.")] = "chat",
     needs: Annotated[
@@ -273,6 +405,20 @@ def version(as_json: Json = False) -> None:
         print_json({"version": VERSION, "python": sys.version.split()[0]})
     else:
         typer.echo(f"nexus {VERSION}")
+
+
+class Shell(StrEnum):
+    """What completion can be had for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@app.does(section=SETTINGS)
+def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
+    """Print what makes your shell complete commands, models, backends and keys."""
+    typer.echo(completing.SCRIPTS[shell.value], nl=False)
 
 
 @token.does("create")
@@ -310,4 +456,7 @@ def token_create(
 def main() -> None:
     """The console script."""
     guard_process()
-    app()
+    if sys.argv[1:2] == [completing.WORD]:
+        completing.answer(app, sys.argv[2:])
+    else:
+        app()

@@ -52,15 +52,16 @@ def __getattr__(name: str) -> object:
 
 
 class Failure(Exception):
-    """What went wrong, and what the user can do about it."""
+    """What went wrong, what the user can do about it, and the exit code."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.code = code
 
 
-def fail(failure: Failure, *, as_json: bool, code: int = 1) -> typer.Exit:
+def fail(failure: Failure, *, as_json: bool) -> typer.Exit:
     """Prints a failure; raise what it returns."""
     if as_json:
         sys.stderr.write(json.dumps({"error": {"message": failure.message, "hint": failure.hint}}) + "\n")
@@ -70,7 +71,7 @@ def fail(failure: Failure, *, as_json: bool, code: int = 1) -> typer.Exit:
         _console(stderr=True).print(Text.assemble(("Error: ", "red"), failure.message))
         if failure.hint:
             _console(stderr=True).print(failure.hint)
-    return typer.Exit(code)
+    return typer.Exit(failure.code)
 
 
 def print_json(value: Any) -> None:
