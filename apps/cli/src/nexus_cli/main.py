@@ -391,11 +391,15 @@ def explain(
 
 
 @app.does(section=LOOK)
-def doctor(home: Home, as_json: Json = False) -> None:
-    """Find what is wrong, and say what to do."""
+def doctor(
+    home: Home,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what is well, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find what is wrong or will be, and say what to do."""
     from nexus_cli import doctor as doctor_command
 
-    run(doctor_command.doctor(Layout(home), as_json=as_json), as_json=as_json)
+    run(doctor_command.doctor(Layout(home), verbose=verbose, as_json=as_json), as_json=as_json)
 
 
 @app.does(section=SETTINGS)
