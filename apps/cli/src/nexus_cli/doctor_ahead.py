@@ -126,7 +126,7 @@ async def command(_: Layout) -> list[Finding]:
     """Whether `nexus` in a shell is this one."""
     own, found = Path(sysconfig.get_path("scripts")) / "nexus", shutil.which("nexus")
     if found is None:
-        return [Finding("command", True, f"{own} is not on the PATH", "Put it there: make install")]
+        return [Finding("command", True, f"{own} is not on the PATH", f"Put {own.parent} there.")]
     if own.exists() and Path(found).resolve() != own.resolve():
         return [
             Finding(
