@@ -12,6 +12,7 @@ EXAMPLES = MappingProxyType(
         "up": ("nexus up", "nexus up --detach", "nexus up --model qwen.gguf --name qwen"),
         "stop": ("nexus stop",),
         "restart": ("nexus restart",),
+        "service": ("nexus service install",),
         "join": ("nexus join < token", "nexus join --token-file token --listen 192.168.1.7"),
         "chat": (
             "nexus chat",

@@ -28,9 +28,11 @@ app = App(
     help="One OpenAI-compatible endpoint in front of the machines you own.",
 )
 token = App(help="Tokens that let another machine join.")
+service = App(help="Start the mesh at login.")
 RUN, MODELS, LOOK, ACCESS, SETTINGS, _ = SECTIONS
 app.add_typer(keys, name="keys", rich_help_panel=ACCESS)
 app.add_typer(tenants, name="tenants", rich_help_panel=ACCESS)
+app.add_typer(service, name="service", rich_help_panel=RUN)
 app.add_typer(token, name="token", rich_help_panel=ACCESS)
 app.add_typer(config, name="config", rich_help_panel=SETTINGS)
 app.add_typer(policy, name="policy", rich_help_panel=SETTINGS)
@@ -423,6 +425,19 @@ class Shell(StrEnum):
 def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
     """Print what makes your shell complete commands, models, backends and keys."""
     typer.echo(completing.SCRIPTS[shell.value], nl=False)
+
+
+@service.does()
+def install(
+    home: Home,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write what starts it at login: a systemd user unit, or launchd's file."""
+    from nexus_cli import login_service
+
+    with failures(as_json=as_json):
+        login_service.install(Layout(home.resolve()), force=force, as_json=as_json)
 
 
 @token.does("create")
