@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,21 @@ def test_a_line_that_is_no_event_is_shown_with_the_one_before_it() -> None:
     assert (first.level, first.event) == ("warning", "slow")
     assert second.time == first.time
     assert "\x1b" not in str(second)
+
+
+def test_what_comes_is_shown_until_it_is_stopped(layout: Layout) -> None:
+    command = [sys.executable, "-m", "nexus_cli", "logs", "router", "-f", "--home", str(layout.home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert "second" in following.stdout.readline()
+        with layout.log("router").open("a") as log:
+            log.write(event(5, "half")[:20])
+            log.flush()
+            log.write(event(5, "half")[20:] + "\n")
+        assert "half" in following.stdout.readline()
+        layout.log("router").write_text(
+            event(6, "anew") + "\n"
+        )  # as when it was cut because it grew too long
+        assert "anew" in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+    assert following.returncode == 130
