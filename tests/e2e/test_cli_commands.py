@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from nexus_cli.doctor import CHECKS
 from nexus_cli.instances import listed
 from support.e2e_cli import command, nexus
 from support.e2e_mesh import sdk, serving
@@ -155,10 +156,26 @@ async def test_doctor_finds_nothing_wrong(home: Path) -> None:
     assert rows.code == 0
     (door,) = [row for row in rows.json if row["check"] == "etcd's door"]
     assert "refuses the operator" in door["detail"], "A1"
-    table = await nexus(home, "doctor")
+    table = await nexus(home, "doctor", "--verbose")
     assert table.code == 0
-    assert "bad" not in table.out
+    assert "bad " not in table.out
     assert "backend box" in table.out
+    brief = await nexus(home, "doctor")
+    assert (brief.code, brief.err) == (0, "")
+    assert "backend box" not in brief.out
+    assert "nothing bad" in brief.out
+    assert {row["group"] for row in rows.json} == set(CHECKS)
+
+
+async def test_doctor_looks_forward(home: Path) -> None:
+    await nexus(home, "keys", "create", "soon", "--days", "2")
+    await nexus(home, "keys", "create", "late", "--days", "200")
+    told = {row["check"]: row for row in (await nexus(home, "doctor", "--json")).json}
+    assert told["key soon"]["ok"]
+    assert told["key soon"]["advice"]
+    assert "key late" not in told
+    assert told["packages"]["ok"]
+    assert "note key soon" in (await nexus(home, "doctor")).out
 
 
 async def test_keys(home: Path) -> None:

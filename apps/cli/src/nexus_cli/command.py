@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from nexus_mesh.core import ConfigError, MeshError
-from nexus_mesh.settings import default_home
+from nexus_mesh.core import ConfigError, MeshError, default_home
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 
-__all__ = ["Demanded", "Home", "Json", "demanded", "run"]
+__all__ = ["Demanded", "Home", "Json", "demanded", "failures", "run"]
 
 Home = Annotated[
     Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
@@ -37,16 +36,25 @@ ADVICE = {
 
 def run(coroutine: Coroutine[Any, Any, None], *, as_json: bool) -> None:
     """Runs a command; every failure becomes one message, a hint and exit code 1, or 2 for what the user set."""
-    try:
+    import asyncio
+
+    with failures(as_json=as_json):
         asyncio.run(coroutine)
+
+
+@contextmanager
+def failures(*, as_json: bool) -> Iterator[None]:
+    """The same for what is no coroutine."""
+    try:
+        yield
     except Failure as failure:
         raise fail(failure, as_json=as_json) from None
     except MeshError as error:
         hint = "Is the mesh running? `nexus status` tells." if error.metadata.get("transport") else ""
         raise fail(Failure(error.message, hint), as_json=as_json) from None
     except ConfigError as error:
-        failure = Failure("The settings do not hold.", "\n".join(error.problems))
-        raise fail(failure, as_json=as_json, code=CONFIG_EXIT) from None
+        failure = Failure("The settings do not hold.", "\n".join(error.problems), code=CONFIG_EXIT)
+        raise fail(failure, as_json=as_json) from None
     except OSError as error:
         raise fail(_of_the_system(error), as_json=as_json) from None
     except KeyboardInterrupt:

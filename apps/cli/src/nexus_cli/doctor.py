@@ -8,7 +8,6 @@ import os
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +16,8 @@ from nexus_mesh.core import MeshError
 from nexus_mesh.identity import tls
 from rich.text import Text
 
-from nexus_cli import etcd, etcd_door, identities, policy_calls
+from nexus_cli import doctor_ahead, etcd, etcd_door, identities, policy_calls
+from nexus_cli.doctor_ahead import Finding
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
@@ -30,30 +30,43 @@ __all__ = ["doctor", "etcd_doors"]
 LEAST_FREE = 512 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; `advice` is empty when all is well."""
-
-    check: str
-    ok: bool
-    detail: str
-    advice: str = ""
-
-
-async def doctor(layout: Layout, *, as_json: bool) -> None:
-    """Runs every check; exit code 1 when one fails."""
-    findings = [finding for check in CHECKS for finding in await check(layout)]
+async def doctor(layout: Layout, *, verbose: bool, as_json: bool) -> None:
+    """Runs every check, and shows by group what is not ok or needs a word; all of it if `verbose`. Exit code 1 when one
+    fails.
+    """
+    found = {
+        group: [finding for check in checks for finding in await check(layout)]
+        for group, checks in CHECKS.items()
+    }
+    findings = [finding for each in found.values() for finding in each]
     if as_json:
-        rows = [{"check": f.check, "ok": f.ok, "detail": f.detail, "advice": f.advice} for f in findings]
-        print_json(rows)
+        print_json(
+            [
+                {"group": group, "check": f.check, "ok": f.ok, "detail": f.detail, "advice": f.advice}
+                for group, each in found.items()
+                for f in each
+            ]
+        )
     else:
-        for finding in findings:
-            mark = ("ok  ", "green") if finding.ok else ("bad ", "red")
-            console.print(Text.assemble(mark, " ", shown(f"{finding.check}: {finding.detail}")))
-            if finding.advice:
-                console.print(f"      {finding.advice}")
+        for group, each in found.items():
+            _show(group, [finding for finding in each if verbose or not finding.ok or finding.advice])
+        bad = sum(not finding.ok for finding in findings)
+        well = f"{len(findings)} checks, {bad or 'nothing'} bad"
+        console.print(f"{well}." if verbose else f"{well}; --verbose shows them all.")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _show(group: str, findings: list[Finding]) -> None:
+    if findings:
+        console.print(group)
+    for finding in findings:
+        mark = (
+            ("bad ", "red") if not finding.ok else ("note", "yellow") if finding.advice else ("ok  ", "green")
+        )
+        console.print(Text.assemble("  ", mark, " ", shown(f"{finding.check}: {finding.detail}")))
+        if finding.advice:
+            console.print(f"        {finding.advice}")
 
 
 async def _home(layout: Layout) -> list[Finding]:
@@ -200,15 +213,9 @@ async def _endpoint(layout: Layout) -> list[Finding]:
     return [Finding("endpoint", ok, f"{mesh.http}/v1", "" if ok else f"It waits for: {told.get('missing')}")]
 
 
-CHECKS: tuple[Callable[[Layout], Awaitable[list[Finding]]], ...] = (
-    _home,
-    _etcd,
-    etcd_doors,
-    _supervisor,
-    _certificates,
-    _processes,
-    _backends,
-    _policy,
-    _identities,
-    _endpoint,
-)
+CHECKS: dict[str, tuple[Callable[[Layout], Awaitable[list[Finding]]], ...]] = {
+    "This machine": (_home, _etcd, doctor_ahead.packages, doctor_ahead.command),
+    "The mesh": (_supervisor, _processes, etcd_doors, doctor_ahead.versions, doctor_ahead.reach),
+    "Models": (_backends, doctor_ahead.engines, _policy, _endpoint),
+    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys),
+}

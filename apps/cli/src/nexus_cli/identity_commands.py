@@ -7,16 +7,17 @@ from typing import Annotated
 import typer
 
 from nexus_cli.command import Home, Json, run
+from nexus_cli.grammar import App
 from nexus_cli.layout import Layout
 
 __all__ = ["identities"]
 
-identities = typer.Typer(no_args_is_help=True, help="Who is part of the mesh, and who is not any more.")
+identities = App(help="Who is part of the mesh, and who is not any more.")
 
 Identity = Annotated[str, typer.Argument(help="As `nexus identities list` shows it: spiffe://...")]
 
 
-@identities.command("list")
+@identities.does("list")
 def list_identities(home: Home, as_json: Json = False) -> None:
     """List every identity, its certificate, what it may claim, and what is wrong with it."""
     from nexus_cli import identities as identities_command
@@ -24,7 +25,7 @@ def list_identities(home: Home, as_json: Json = False) -> None:
     run(identities_command.list_identities(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@identities.command()
+@identities.does()
 def deny(
     identity: Identity,
     home: Home,
@@ -37,7 +38,7 @@ def deny(
     run(identities_command.deny(Layout(home), identity, reason, as_json=as_json), as_json=as_json)
 
 
-@identities.command()
+@identities.does()
 def allow(identity: Identity, home: Home, as_json: Json = False) -> None:
     """Take a denial back, and end the alarm about a copy."""
     from nexus_cli import identities as identities_command

@@ -6,15 +6,19 @@ from typing import Annotated
 
 import typer
 
+from nexus_cli import completing
 from nexus_cli.command import Demanded, Home, Json, demanded, run
+from nexus_cli.grammar import App
 from nexus_cli.layout import Layout
 
 __all__ = ["keys"]
 
-keys = typer.Typer(no_args_is_help=True, help="API keys of the endpoint.")
+keys = App(help="API keys of the endpoint.")
+
+Key = Annotated[str, typer.Argument(help="Its id or name.", autocompletion=completing.keys)]
 
 
-@keys.command()
+@keys.does()
 def create(
     name: Annotated[str, typer.Argument(help="What to call it.")],
     home: Home,
@@ -33,7 +37,7 @@ def create(
     run(keys_command.create(Layout(home), wanted, days, as_json=as_json), as_json=as_json)
 
 
-@keys.command("list")
+@keys.does("list")
 def list_keys(home: Home, as_json: Json = False) -> None:
     """List the keys, without their secrets."""
     from nexus_cli import keys as keys_command
@@ -41,9 +45,9 @@ def list_keys(home: Home, as_json: Json = False) -> None:
     run(keys_command.list_keys(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@keys.command()
+@keys.does()
 def update(
-    key: Annotated[str, typer.Argument(help="Its id or name.")],
+    key: Key,
     home: Home,
     zone: Demanded = None,
     manage: Annotated[bool | None, typer.Option(help="Whether it may load, unload and pull models.")] = None,
@@ -58,9 +62,11 @@ def update(
     run(keys_command.update(Layout(home), wanted, as_json=as_json), as_json=as_json)
 
 
-@keys.command()
+@keys.does()
 def revoke(
-    key: Annotated[str, typer.Argument(help="Its id or name.")], home: Home, as_json: Json = False
+    key: Key,
+    home: Home,
+    as_json: Json = False,
 ) -> None:
     """End a key; it is refused within a second."""
     from nexus_cli import keys as keys_command

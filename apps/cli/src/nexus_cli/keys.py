@@ -14,7 +14,7 @@ from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import advise, console, print_json, print_rows
 
-__all__ = ["create", "list_keys", "revoke", "update", "zone_name"]
+__all__ = ["create", "every", "list_keys", "revoke", "update", "zone_name"]
 
 SERVICE = "nexus.vault.v1.KeyService"
 CREATE = Method(SERVICE, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
@@ -38,7 +38,8 @@ async def create(
     advise("Keep it now: it is not shown again.")
 
 
-async def list_keys(layout: Layout, *, as_json: bool) -> None:
+async def every(layout: Layout) -> list[dict[str, Any]]:
+    """Every key, as it is printed."""
     rows: list[dict[str, Any]] = []
     async with control(layout, "vault") as vault:
         page = await vault.unary(LIST, keys_pb2.ListKeysRequest(), timeout=TIMEOUT)
@@ -47,6 +48,11 @@ async def list_keys(layout: Layout, *, as_json: bool) -> None:
             request = keys_pb2.ListKeysRequest(page_token=page.next_page_token)
             page = await vault.unary(LIST, request, timeout=TIMEOUT)
             rows += [_row(key) for key in page.keys]
+    return rows
+
+
+async def list_keys(layout: Layout, *, as_json: bool) -> None:
+    rows = await every(layout)
     if as_json:
         print_json(rows)
         return

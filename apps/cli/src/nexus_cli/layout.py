@@ -95,6 +95,18 @@ class Layout:
     def write(self, mesh: MeshFile) -> None:
         write_private(self.mesh_file, json.dumps(asdict(mesh), indent=1).encode())
 
+    def holder(self) -> int | None:
+        """The process that has this home; None when nobody has."""
+        try:
+            with (self.home / "run" / "up.lock").open("r") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(file.read().strip() or 0) or None
+        except (OSError, ValueError):
+            pass
+        return None
+
     @contextmanager
     def only_one(self) -> Iterator[None]:
         """Holds the home for one supervisor. Raises Failure when another one has it."""

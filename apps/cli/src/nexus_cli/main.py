@@ -10,30 +10,33 @@ from typing import Annotated
 import typer
 from nexus_mesh.core import VERSION, addresses, guard_process
 
-from nexus_cli.command import Home, Json, run
+from nexus_cli import completing
+from nexus_cli.command import Home, Json, failures, run
+from nexus_cli.config_commands import config
+from nexus_cli.grammar import SECTIONS, App, Root
 from nexus_cli.identity_commands import identities
 from nexus_cli.key_commands import keys
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, fail, print_json
-from nexus_cli.plan import Options
 from nexus_cli.policy_commands import policy
 from nexus_cli.tenant_commands import tenants
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = App(
+    cls=Root,
     help="One OpenAI-compatible endpoint in front of the machines you own.",
 )
-token = typer.Typer(no_args_is_help=True, help="Tokens that let another machine join.")
-app.add_typer(keys, name="keys")
-app.add_typer(tenants, name="tenants")
-app.add_typer(token, name="token")
-app.add_typer(policy, name="policy")
-app.add_typer(identities, name="identities")
+token = App(help="Tokens that let another machine join.")
+service = App(help="Start the mesh at login.")
+RUN, MODELS, LOOK, ACCESS, SETTINGS, _ = SECTIONS
+app.add_typer(keys, name="keys", rich_help_panel=ACCESS)
+app.add_typer(tenants, name="tenants", rich_help_panel=ACCESS)
+app.add_typer(service, name="service", rich_help_panel=RUN)
+app.add_typer(token, name="token", rich_help_panel=ACCESS)
+app.add_typer(config, name="config", rich_help_panel=SETTINGS)
+app.add_typer(policy, name="policy", rich_help_panel=SETTINGS)
+app.add_typer(identities, name="identities", rich_help_panel=ACCESS)
 
 
 def _tell_version(wanted: bool) -> None:
@@ -54,7 +57,7 @@ def root(
     """What may stand before the command."""
 
 
-@app.command("help")
+@app.does("help", section=SETTINGS)
 def help_(
     command: Annotated[
         list[str] | None, typer.Argument(help="Of which command; of all if not given.")
@@ -96,7 +99,7 @@ def gguf_file(model: Path | None, *, as_json: bool) -> Path | None:
     raise fail(refused, as_json=as_json)
 
 
-@app.command()
+@app.does(section=RUN)
 def up(
     home: Home,
     config: Annotated[
@@ -118,19 +121,46 @@ def up(
         bool, typer.Option(help="Look for engines: on their usual local ports, and by mDNS.")
     ] = True,
     log_level: Annotated[Level, typer.Option(help="Least level logged.")] = Level.INFO,
+    detached: Annotated[
+        bool, typer.Option("--detach", "-d", help="Leave it running, and come back once it is ready.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start a whole mesh on this machine, until Ctrl-C."""
+    from nexus_cli import background
+    from nexus_cli.plan import Options
     from nexus_cli.up import up as start
 
-    chosen = gguf_file(model, as_json=as_json)
+    layout, chosen = Layout(home.resolve()), gguf_file(model, as_json=as_json)
+    if detached:
+        with failures(as_json=as_json):
+            background.detach(layout, sys.argv[1:], as_json=as_json)
+        return
     options = Options(
         home.resolve(), config, port, host_of(listen), chosen, discovery, log_level.value, name, advertise
     )
-    run(start(options, as_json=as_json), as_json=as_json)
+    run(start(options, sys.argv[1:], as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=RUN)
+def stop(home: Home, as_json: Json = False) -> None:
+    """Stop the mesh of this machine, in order, and wait until it has ended."""
+    from nexus_cli import background
+
+    with failures(as_json=as_json):
+        background.stop(Layout(home.resolve()), as_json=as_json)
+
+
+@app.does(section=RUN)
+def restart(home: Home, as_json: Json = False) -> None:
+    """Stop it, and start it in the background as it was started last."""
+    from nexus_cli import background
+
+    with failures(as_json=as_json):
+        background.restart(Layout(home.resolve()), as_json=as_json)
+
+
+@app.does(section=RUN)
 def join(
     home: Home,
     join_token: Annotated[
@@ -166,7 +196,7 @@ def join(
     )
 
 
-@app.command()
+@app.does(hidden=True)
 def bootstrap(
     home: Home,
     node: Annotated[str, typer.Option(help="The node every member is part of.")],
@@ -180,15 +210,42 @@ def bootstrap(
     run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir), as_json=as_json)
 
 
-@app.command()
-def status(home: Home, as_json: Json = False) -> None:
+@app.does(section=LOOK)
+def status(
+    home: Home,
+    watched: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show it again every 2 seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Show every process of the mesh and whether it serves."""
+    from functools import partial
+
     from nexus_cli import status as status_command
 
+    if watched:
+        show = partial(status_command.status, as_json=as_json)
+        run(status_command.watch(Layout(home), show), as_json=as_json)
     run(status_command.status(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=LOOK)
+def top(
+    home: Home,
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the backends are doing, again every 2 seconds, until Ctrl-C."""
+    from functools import partial
+
+    from nexus_cli import status as status_command
+
+    show = partial(status_command.top, as_json=as_json)
+    layout = Layout(home)
+    run(show(layout) if once else status_command.watch(layout, show), as_json=as_json)
+
+
+@app.does(section=LOOK)
 def models(home: Home, as_json: Json = False) -> None:
     """List the models, where they run, and what they can do."""
     from nexus_cli import models as models_command
@@ -196,13 +253,87 @@ def models(home: Home, as_json: Json = False) -> None:
     run(models_command.models(Layout(home), as_json=as_json), as_json=as_json)
 
 
-Model = Annotated[str, typer.Argument(help="The model, as `nexus models` lists it.")]
+@app.does(section=LOOK)
+def logs(
+    home: Home,
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="gateway, router, adapter, ... [all]",
+            autocompletion=completing.services,
+            show_default=False,
+        ),
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")
+    ] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last ones.")] = 50,
+    level: Annotated[Level, typer.Option(help="Least level shown.")] = Level.INFO,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they were logged.")] = False,
+) -> None:
+    """Show what the processes of this machine logged."""
+    from nexus_cli import log_lines
+
+    with failures(as_json=as_json):
+        log_lines.print_logs(
+            Layout(home), service, lines=lines, level=level.value, follow=follow, as_json=as_json
+        )
+
+
+@app.does(section=MODELS)
+def chat(
+    home: Home,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [PROMPT]",
+            help="A first word alone is the model. Standard input is added to the prompt.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Whom to ask. [the first there is]", autocompletion=completing.models
+        ),
+    ] = "",
+    system: Annotated[str, typer.Option("--system", "-s", help="What it is told first.")] = "",
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the answer must come from.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell who answered, and why.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer, as OpenAI has it.")
+    ] = False,
+) -> None:
+    """Talk to a model: one question, or a conversation until Ctrl-D."""
+    import os
+
+    from nexus_cli import chat as chat_command
+
+    wanted = chat_command.Wanted(words or (), model, system, url, key_file, zone, verbose)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(wanted, os.environ.get("NEXUS_KEY", ""))
+        chat_command.chat(Layout(home), wanted, key, as_json=as_json)
+
+
+Model = Annotated[
+    str, typer.Argument(help="The model, as `nexus models` lists it.", autocompletion=completing.models)
+]
 BackendName = Annotated[
-    str, typer.Option("--backend", help="Which backend, where several come into question.")
+    str,
+    typer.Option(
+        "--backend",
+        help="Which backend, where several come into question.",
+        autocompletion=completing.backends,
+    ),
 ]
 
 
-@app.command()
+@app.does(section=MODELS)
 def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Bring a model into memory."""
     from nexus_cli import lifecycle
@@ -210,7 +341,7 @@ def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = Fa
     run(lifecycle.do(Layout(home), "load", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Take a model out of memory."""
     from nexus_cli import lifecycle
@@ -218,7 +349,7 @@ def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = 
     run(lifecycle.do(Layout(home), "unload", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def pull(
     model: Annotated[str, typer.Argument(help="The model, as the backend's library calls it.")],
     home: Home,
@@ -231,7 +362,7 @@ def pull(
     run(lifecycle.pull(Layout(home), model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=MODELS)
 def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
     """Delete a model's files from its backend."""
     from nexus_cli import lifecycle
@@ -239,9 +370,11 @@ def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = Fals
     run(lifecycle.do(Layout(home), "delete", model, backend, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=LOOK)
 def explain(
-    model: Annotated[str, typer.Argument(help="The model as a client would name it.")],
+    model: Annotated[
+        str, typer.Argument(help="As a client would name it.", autocompletion=completing.models)
+    ],
     home: Home,
     operation: Annotated[str, typer.Option(help="chat, completion or embedding.")] = "chat",
     needs: Annotated[
@@ -259,15 +392,19 @@ def explain(
     )
 
 
-@app.command()
-def doctor(home: Home, as_json: Json = False) -> None:
-    """Find what is wrong, and say what to do."""
+@app.does(section=LOOK)
+def doctor(
+    home: Home,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what is well, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find what is wrong or will be, and say what to do."""
     from nexus_cli import doctor as doctor_command
 
-    run(doctor_command.doctor(Layout(home), as_json=as_json), as_json=as_json)
+    run(doctor_command.doctor(Layout(home), verbose=verbose, as_json=as_json), as_json=as_json)
 
 
-@app.command()
+@app.does(section=SETTINGS)
 def version(as_json: Json = False) -> None:
     """Print the version."""
     if as_json:
@@ -276,7 +413,34 @@ def version(as_json: Json = False) -> None:
         typer.echo(f"nexus {VERSION}")
 
 
-@token.command("create")
+class Shell(StrEnum):
+    """What completion can be had for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@app.does(section=SETTINGS)
+def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
+    """Print what makes your shell complete commands, models, backends and keys."""
+    typer.echo(completing.SCRIPTS[shell.value], nl=False)
+
+
+@service.does()
+def install(
+    home: Home,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write what starts it at login: a systemd user unit, or launchd's file."""
+    from nexus_cli import login_service
+
+    with failures(as_json=as_json):
+        login_service.install(Layout(home.resolve()), force=force, as_json=as_json)
+
+
+@token.does("create")
 def token_create(
     home: Home,
     node: Annotated[str, typer.Option(help="The joining machine's name in the mesh.")],
@@ -311,4 +475,7 @@ def token_create(
 def main() -> None:
     """The console script."""
     guard_process()
-    app()
+    if sys.argv[1:2] == [completing.WORD]:
+        completing.answer(app, sys.argv[2:])
+    else:
+        app()

@@ -10,13 +10,15 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    console: Console
 
 __all__ = [
     "CONFIG_EXIT",
@@ -35,33 +37,41 @@ CONFIG_EXIT = 2
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
+@cache
 def _console(*, stderr: bool = False) -> Console:
     """Terminals wrap for themselves, and nothing else is to wrap."""
+    from rich.console import Console
+
     return Console(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=True)
 
 
-console = _console()
-errors = _console(stderr=True)
+def __getattr__(name: str) -> object:
+    if name == "console":  # made when something is printed: it is a third of what the smallest command costs
+        return _console()
+    raise AttributeError(name)
 
 
 class Failure(Exception):
-    """What went wrong, and what the user can do about it."""
+    """What went wrong, what the user can do about it, and the exit code."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.code = code
 
 
-def fail(failure: Failure, *, as_json: bool, code: int = 1) -> typer.Exit:
+def fail(failure: Failure, *, as_json: bool) -> typer.Exit:
     """Prints a failure; raise what it returns."""
     if as_json:
         sys.stderr.write(json.dumps({"error": {"message": failure.message, "hint": failure.hint}}) + "\n")
     else:
-        errors.print(Text.assemble(("Error: ", "red"), failure.message))
+        from rich.text import Text
+
+        _console(stderr=True).print(Text.assemble(("Error: ", "red"), failure.message))
         if failure.hint:
-            errors.print(failure.hint)
-    return typer.Exit(code)
+            _console(stderr=True).print(failure.hint)
+    return typer.Exit(failure.code)
 
 
 def print_json(value: Any) -> None:
@@ -77,7 +87,9 @@ def on_terminal() -> bool:
 
 def advise(text: str, style: str = "dim") -> None:
     """Words about a result, for whoever reads along: they are no part of it."""
-    errors.print(Text(text, style))
+    from rich.text import Text
+
+    _console(stderr=True).print(Text(text, style))
 
 
 def shown(value: object) -> str:
@@ -89,20 +101,25 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empt
     """A table on a terminal, else one line for each row; a sentence on standard error when there is nothing."""
     listed = [[shown(cell) for cell in row] for row in rows]
     if not listed:
-        errors.print(empty)
+        _console(stderr=True).print(empty)
     elif on_terminal():
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in listed:
             table.add_row(*map(Text, row))
-        console.print(table, soft_wrap=False)
+        _console().print(table, soft_wrap=False)
     else:
         sys.stdout.write("".join(f"{line}\n" for line in _lines([list(columns), *listed])))
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     """Columns as wide as their widest cell."""
+    from rich.cells import cell_len
+
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]

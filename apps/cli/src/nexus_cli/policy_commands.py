@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from nexus_cli.command import Home, Json, run
+from nexus_cli.grammar import App
 from nexus_cli.layout import Layout
 
 __all__ = ["policy"]
 
-policy = typer.Typer(
-    no_args_is_help=True,
+policy = App(
     help="What you want of routing, in revisions. A stored policy replaces the routing tables of nexus.toml.",
 )
 
@@ -23,7 +23,7 @@ Comment = Annotated[str, typer.Option(help="Why, for the history.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@policy.command()
+@policy.does()
 def show(
     home: Home,
     revision: Annotated[int | None, typer.Option(min=0, help="0 = nexus.toml. [the one in force]")] = None,
@@ -38,7 +38,7 @@ def show(
     run(policy_show.show(Layout(home), revision, toml=toml, as_json=as_json), as_json=as_json)
 
 
-@policy.command()
+@policy.does()
 def history(home: Home, as_json: Json = False) -> None:
     """List the revisions kept, newest first."""
     from nexus_cli import policy_show
@@ -46,7 +46,7 @@ def history(home: Home, as_json: Json = False) -> None:
     run(policy_show.history(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@policy.command()
+@policy.does()
 def diff(
     home: Home,
     first: Annotated[str, typer.Argument(metavar="FILE|REV", show_default=False)] = "",
@@ -59,7 +59,7 @@ def diff(
     run(policy_show.diff(Layout(home), first, second, as_json=as_json), as_json=as_json)
 
 
-@policy.command()
+@policy.does()
 def check(file: File, home: Home, as_json: Json = False) -> None:
     """Check a policy; nothing is changed."""
     from nexus_cli import policy_change
@@ -67,7 +67,7 @@ def check(file: File, home: Home, as_json: Json = False) -> None:
     run(policy_change.check(Layout(home), file, as_json=as_json), as_json=as_json)
 
 
-@policy.command("set")
+@policy.does("set")
 def set_(file: File, home: Home, comment: Comment = "", yes: Yes = False, as_json: Json = False) -> None:
     """Put a policy in force: all of it, at once, or not at all."""
     from nexus_cli import policy_change
@@ -75,7 +75,7 @@ def set_(file: File, home: Home, comment: Comment = "", yes: Yes = False, as_jso
     run(policy_change.put(Layout(home), file, comment, yes=yes, as_json=as_json), as_json=as_json)
 
 
-@policy.command()
+@policy.does()
 def rollback(
     home: Home,
     revision: Annotated[
@@ -91,7 +91,7 @@ def rollback(
     run(policy_change.rollback(Layout(home), revision, comment, as_json=as_json), as_json=as_json)
 
 
-@policy.command()
+@policy.does()
 def reset(home: Home, comment: Comment = "", as_json: Json = False) -> None:
     """Give the word back to nexus.toml."""
     from nexus_cli import policy_change

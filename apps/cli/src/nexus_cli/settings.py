@@ -11,7 +11,7 @@ from nexus_mesh.settings import ServiceSettings, load
 from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
 from nexus_cli.unit import UnitSpec
 
-__all__ = ["check_settings"]
+__all__ = ["check_settings", "read_settings"]
 
 
 def check_settings(plan: Plan) -> None:
@@ -29,11 +29,16 @@ def check_settings(plan: Plan) -> None:
         raise ConfigError(problems)
 
 
+def read_settings(spec: UnitSpec) -> ServiceSettings:
+    """As the process will. Raises ConfigError."""
+    _, _, _, *arguments = spec.command  # python -m module
+    return load(_settings_of(spec.name.partition("-")[0]), arguments)
+
+
 def _problems(spec: UnitSpec) -> list[str]:
     role = spec.name.partition("-")[0]
-    _, _, _, *arguments = spec.command  # python -m module
     try:
-        load(_settings_of(role), arguments)
+        read_settings(spec)
     except ConfigError as error:
         return error.problems
     except ValueError:  # pydantic's word for it when a setting is a list or a table

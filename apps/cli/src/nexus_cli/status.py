@@ -1,8 +1,10 @@
-"""`nexus status`: every process of the mesh, here and elsewhere."""
+"""`nexus status` and `top`: every process of the mesh, here and elsewhere, and what the backends have to do."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nexus.registry.v1 import instance_pb2
@@ -10,15 +12,25 @@ from nexus.types.v1 import memory_pb2
 
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout
-from nexus_cli.output import Failure, console, print_json, print_rows
+from nexus_cli.output import Failure, console, on_terminal, print_json, print_rows
 
-__all__ = ["status"]
+__all__ = ["status", "top", "watch"]
 
 GIB = 2**30
+WATCH_SECONDS = 2.0
 RESERVATIONS = {
     number: name.removeprefix("RESERVATION_STATE_").lower()
     for name, number in memory_pb2.ReservationState.items()
 }
+
+
+async def watch(layout: Layout, show: Callable[[Layout], Awaitable[None]]) -> None:
+    """Shows it again and again, in place of what stood there on a terminal, until Ctrl-C."""
+    while True:
+        if on_terminal():
+            console.clear()
+        await show(layout)
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 async def status(layout: Layout, *, as_json: bool) -> None:
@@ -43,6 +55,63 @@ async def status(layout: Layout, *, as_json: bool) -> None:
         console.print()
         cells = [[one["instance"], one["device"], one["memory"], one["detail"]] for one in devices]
         print_rows(["INSTANCE", "DEVICE", "MEMORY", "MODELS"], cells, empty="")
+
+
+async def top(layout: Layout, *, as_json: bool) -> None:
+    """What every backend has to do, and how much memory its models hold."""
+    rows = sorted(
+        (
+            _work(instance, backend)
+            for instance in await listed(layout, "adapter")
+            for backend in instance.status.backends
+        ),
+        key=lambda row: (-row["running"], -row["waiting"], row["backend"]),
+    )
+    if as_json:
+        print_json(rows)
+        return
+    cells = [
+        [
+            row["backend"],
+            row["instance"],
+            row["state"],
+            f"{row['running']}/{row['places'] or '?'}",
+            row["waiting"],
+            _gb(row),
+        ]
+        for row in rows
+    ]
+    print_rows(
+        ["BACKEND", "INSTANCE", "STATE", "RUNNING", "WAITING", "MEMORY"],
+        cells,
+        empty="No backends yet: nexus doctor",
+    )
+
+
+def _work(instance: instance_pb2.Instance, backend: instance_pb2.Backend) -> dict[str, Any]:
+    held = [
+        one
+        for device in instance.status.devices
+        for one in device.reservations
+        if one.backend == backend.name
+    ]
+    return {
+        "backend": backend.name,
+        "instance": instance.id,
+        "state": STATES[backend.state] if instance.connected else "lost",
+        "running": backend.load.active,
+        "waiting": backend.load.queued,
+        "places": backend.load.capacity or None,
+        "memory_bytes": sum(one.size_bytes for one in held) or None,
+    }
+
+
+def _running(row: dict[str, Any]) -> str:
+    return f"{row['running']} of {row['places']}" if row["places"] else str(row["running"])
+
+
+def _gb(row: dict[str, Any]) -> str:
+    return f"{row['memory_bytes'] / GIB:.1f} GB" if row["memory_bytes"] else "-"
 
 
 def _row(instance: instance_pb2.Instance) -> dict[str, Any]:

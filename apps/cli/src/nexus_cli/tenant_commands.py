@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from nexus_cli.command import Demanded, Home, Json, demanded, run
+from nexus_cli.grammar import App
 from nexus_cli.layout import Layout
 
 __all__ = ["tenants"]
 
-tenants = typer.Typer(no_args_is_help=True, help="Whom keys belong to, and what that demands.")
+tenants = App(help="Whom keys belong to, and what that demands.")
 
 
-@tenants.command()
+@tenants.does()
 def create(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
     home: Home,
@@ -31,7 +32,7 @@ def create(
     run(tenants_command.create(Layout(home), wanted, as_json=as_json), as_json=as_json)
 
 
-@tenants.command("list")
+@tenants.does("list")
 def list_tenants(home: Home, as_json: Json = False) -> None:
     """List the tenants."""
     from nexus_cli import tenants as tenants_command
@@ -39,7 +40,7 @@ def list_tenants(home: Home, as_json: Json = False) -> None:
     run(tenants_command.list_tenants(Layout(home), as_json=as_json), as_json=as_json)
 
 
-@tenants.command()
+@tenants.does()
 def update(
     tenant: Annotated[str, typer.Argument(help="Its name.")],
     home: Home,
@@ -58,7 +59,7 @@ def update(
     run(tenants_command.update(Layout(home), wanted, as_json=as_json), as_json=as_json)
 
 
-@tenants.command()
+@tenants.does()
 def delete(
     tenant: Annotated[str, typer.Argument(help="Its name.")], home: Home, as_json: Json = False
 ) -> None:

@@ -9,14 +9,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from nexus_mesh.core import addresses
 from nexus_mesh.settings import default_node
 
-from nexus_cli import welcome
+from nexus_cli import background, welcome
 from nexus_cli.advertising import advertised
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
@@ -30,14 +30,17 @@ from nexus_cli.supervisor import Supervisor
 __all__ = ["describe", "running_mesh", "up"]
 
 
-async def up(options: Options, *, as_json: bool) -> None:
-    """Runs until SIGINT or SIGTERM, which count from the first moment. Raises Failure when it does not come up."""
+async def up(options: Options, arguments: Sequence[str], *, as_json: bool) -> None:
+    """Runs until SIGINT or SIGTERM, which count from the first moment. `arguments`: how it was started.
+
+    Raises Failure when it does not come up.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     progress = Progress(quiet=as_json)
     halted = asyncio.ensure_future(stop.wait())
-    serving = asyncio.ensure_future(_serve(options, progress, as_json=as_json))
+    serving = asyncio.ensure_future(_serve(options, arguments, progress, as_json=as_json))
     telling = asyncio.ensure_future(progress.tell())
     try:
         await asyncio.wait({halted, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -51,9 +54,10 @@ async def up(options: Options, *, as_json: bool) -> None:
         progress.done()
 
 
-async def _serve(options: Options, progress: Progress, *, as_json: bool) -> None:
+async def _serve(options: Options, arguments: Sequence[str], progress: Progress, *, as_json: bool) -> None:
     """Never ends well by itself."""
     async with running_mesh(options, progress) as (mesh, supervisor):
+        background.remember(Layout(options.home), arguments)
         models = await until_ready(supervisor.plan, supervisor, progress)
         progress.done()
         _announce(mesh, models, as_json=as_json)

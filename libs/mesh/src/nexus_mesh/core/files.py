@@ -8,11 +8,23 @@ import stat
 import tempfile
 from pathlib import Path
 
-__all__ = ["create_private", "guard_process", "private_folder", "remove_parts", "write_private"]
+__all__ = [
+    "create_private",
+    "default_home",
+    "guard_process",
+    "private_folder",
+    "remove_parts",
+    "write_private",
+]
 
 PART = ".part"
 PRIVATE, FILE = 0o700, 0o600
 OTHERS = 0o077
+
+
+def default_home() -> Path:
+    """The data directory of whoever says nothing else."""
+    return Path(os.environ.get("NEXUS_HOME") or Path.home() / ".local" / "share" / "nexus")
 
 
 def guard_process() -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import MeshError, default_home
 from nexus_mesh.identity import tls
 from nexus_mesh.process import run_file
 from nexus_mesh.rpc import Method, Peer
-from nexus_mesh.settings import default_home
 
 __all__ = ["CHECK", "check"]
 

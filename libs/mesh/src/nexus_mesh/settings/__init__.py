@@ -4,7 +4,6 @@ from nexus_mesh.settings import shared
 from nexus_mesh.settings.problems import near, path_of, sentences
 from nexus_mesh.settings.service import (
     ServiceSettings,
-    default_home,
     default_node,
     load,
     read_toml,
@@ -17,7 +16,6 @@ __all__ = [
     "ModelSettings",
     "ServiceSettings",
     "Timeouts",
-    "default_home",
     "default_node",
     "line_of",
     "load",

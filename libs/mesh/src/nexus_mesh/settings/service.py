@@ -14,18 +14,14 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from nexus_mesh.core import ConfigError, addresses
+from nexus_mesh.core import ConfigError, addresses, default_home
 from nexus_mesh.identity import LABEL
 from nexus_mesh.settings.problems import near, sentences
 from nexus_mesh.settings.toml_places import TomlFile
 
-__all__ = ["ServiceSettings", "default_home", "default_node", "load", "read_toml", "service_config"]
+__all__ = ["ServiceSettings", "default_node", "load", "read_toml", "service_config"]
 
 COMMON_ENVIRONMENT = {"NEXUS_HOME": "home", "NEXUS_CONFIG": "config"}
-
-
-def default_home() -> Path:
-    return Path(os.environ.get("NEXUS_HOME") or Path.home() / ".local" / "share" / "nexus")
 
 
 def default_node() -> str:
