@@ -77,6 +77,8 @@ class FakeIndexOfFiles(FileServer):
     """A package index whose files lie beside it: by JSON (PEP 691) to who accepts it, else by HTML (PEP 503)."""
 
     speaks_json = True
+    elsewhere = "../.."
+    """Where its links lead; unset = to itself."""
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [*super().routes(), web.get("/simple/{project}/", self._project)]
@@ -87,11 +89,13 @@ class FakeIndexOfFiles(FileServer):
         if not names:
             return web.Response(status=404)
         if self.speaks_json and "v1+json" in request.headers.get("Accept", ""):
-            files = [{"filename": name, "url": f"../../files/{name}", "hashes": {}} for name in names]
+            files = [
+                {"filename": name, "url": f"{self.elsewhere}/files/{name}", "hashes": {}} for name in names
+            ]
             answer = web.json_response({"meta": {"api-version": "1.1"}, "name": project, "files": files})
             answer.content_type = "application/vnd.pypi.simple.v1+json"
             return answer
-        links = "".join(f'<a href="../../files/{name}#sha256=00">{name}</a>' for name in names)
+        links = "".join(f'<a href="{self.elsewhere}/files/{name}#sha256=00">{name}</a>' for name in names)
         return web.Response(text=f"<html><body>{links}</body></html>", content_type="text/html")
 
 

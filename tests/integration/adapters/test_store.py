@@ -199,6 +199,26 @@ async def test_a_file_is_fetched_by_one_at_a_time(index: FakeIndexOfFiles, store
     await asyncio.gather(pulling, return_exceptions=True)
 
 
+async def test_an_index_gets_its_password_and_the_host_of_its_files_does_not(
+    index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FileServer(index.files) as elsewhere:
+        index.elsewhere = elsewhere.url
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{index.url}/simple".replace("//", "//me:s3cret@"))
+        await pull(store)
+    assert [seen.headers["Authorization"] for seen in index.requests] == ["Basic bWU6czNjcmV0"]
+    assert ["Authorization" in seen.headers for seen in elsewhere.requests] == [False]
+
+
+async def test_without_an_index_it_is_told_how_to_name_one(
+    index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    with pytest.raises(MeshError, match="UV_DEFAULT_INDEX or PIP_INDEX_URL"):
+        await pull(store)
+    assert index.requests == []
+
+
 async def test_an_unknown_model_is_told_with_the_nearest(store: Store) -> None:
     with pytest.raises(MeshError, match="did you mean 'some:1m'") as caught:
         await pull(store, "some:1n")

@@ -52,7 +52,7 @@ def listed(name: str, known: Mapping[str, Listed]) -> Listed:
     if name not in known:
         raise MeshError(
             Reason.MODEL_NOT_FOUND,
-            f"There is no model {name[:128]!r} to pull{near(name, known)}. Known: {', '.join(sorted(known))}; "
+            f"There is no model {name[:128]!r} to pull{near(name, known) or '.'} Known: {', '.join(sorted(known))}; "
             "and every GGUF of the hub, as hf.co/OWNER/REPOSITORY[:QUANTISATION].",
             metadata={"param": "model"},
         )
