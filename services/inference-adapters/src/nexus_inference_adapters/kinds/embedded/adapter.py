@@ -185,13 +185,15 @@ class Embedded(Adapter):
     async def _offer(self, stored: Stored) -> Offer:
         """As its engine tells, or as far as its file does while it is not loaded."""
         name = stored.about.name
-        if (engine := self._loaded.get(name)) is not None:
-            with suppress(MeshError):  # it was just started, or is being started again
-                for offer in (await engine.inspect()).offers:
-                    return Offer(offer.model, offer.name, offer.aliases, stored.about.size)
         if name not in self._facts:
             self._facts[name] = await asyncio.to_thread(read_gguf, stored.weights)
         facts, config = self._facts[name], self.config
+        if (engine := self._loaded.get(name)) is not None:
+            with suppress(MeshError):  # it was just started, or is being started again
+                for offer in (await engine.inspect()).offers:
+                    if facts.embeds:
+                        del offer.model.capabilities[:]  # all of them are about writing
+                    return Offer(offer.model, offer.name, offer.aliases, stored.about.size)
         said = config.capabilities if config.capabilities is not None else BEFORE_LOADING
         model = model_pb2.Model(
             id=name,
