@@ -210,6 +210,16 @@ async def test_an_index_gets_its_password_and_the_host_of_its_files_does_not(
     assert ["Authorization" in seen.headers for seen in elsewhere.requests] == [False]
 
 
+@pytest.mark.parametrize("link", ["file:///etc", "http://me:s3cret@127.0.0.1", "ftp://127.0.0.1"])
+async def test_an_index_leads_only_where_a_redirect_may(
+    index: FakeIndexOfFiles, store: Store, link: str
+) -> None:
+    index.elsewhere = link
+    with pytest.raises(MeshError, match="sends on to an address that is none"):
+        await pull(store)
+    assert index.ranges == []
+
+
 async def test_without_an_index_it_is_told_how_to_name_one(
     index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

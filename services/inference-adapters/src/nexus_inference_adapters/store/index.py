@@ -13,7 +13,7 @@ from yarl import URL
 
 from nexus_inference_adapters.contract import Patience
 from nexus_inference_adapters.store.catalogue import Listed
-from nexus_inference_adapters.store.fetcher import Remote, read
+from nexus_inference_adapters.store.fetcher import Remote, follows, read
 from nexus_inference_adapters.store.outside import Outside
 
 __all__ = ["find"]
@@ -68,9 +68,7 @@ async def _look(
     kind, text = await read(session, page, patience, headers, outside.authorization(page))
     for name, link in _json(text) if "json" in kind else _html(text):
         if name == model.wheel:
-            place = page.join(URL(link)).with_fragment(None)
-            if place.scheme == "https" or (place.scheme == "http" and index.scheme == "http"):
-                return place
+            return follows(page, page, link).with_fragment(None)
     return None
 
 
