@@ -12,7 +12,7 @@ import nexus_inference_adapters.kinds.embedded
 import openai
 import pytest
 import pytest_asyncio
-from nexus_inference_adapters.kinds.embedded.adapter import DEMO_MODEL
+from nexus_inference_adapters.kinds.embedded.engine import DEMO_MODEL
 from support.e2e_mesh import raw_chat, sdk, serving
 from support.live_mesh import LiveMesh, backend
 from support.llama_cpp import llama_cpp

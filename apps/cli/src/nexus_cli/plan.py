@@ -64,6 +64,15 @@ def key_variables(config: Path | None) -> tuple[tuple[str, str], ...]:
     return tuple((name, os.environ[name]) for name in sorted(names) if name in os.environ)
 
 
+def fetching_variables() -> tuple[tuple[str, str], ...]:
+    """What the user has told pip, uv and the hub's tools: adapters fetch models by it, and nobody else gets it."""
+    from nexus_inference_adapters.store import (
+        VARIABLES,
+    )  # an HTTP client, which only who starts adapters pays
+
+    return tuple((name, os.environ[name]) for name in VARIABLES if name in os.environ)
+
+
 def own_variables(role: str) -> tuple[tuple[str, str], ...]:
     """The variables that are settings of a service: it gets these of our environment, and no other service's."""
     prefix = f"NEXUS_{role.upper()}_"
@@ -154,7 +163,7 @@ class Plan:
                     flags += ["--model-name", self.options.name]
             name = "main" if zone == DEFAULT_ZONE else zone
             spec = self._service("adapter", *flags, name=name)
-            environment = (*spec.environment, *key_variables(self.options.config_path))
+            environment = (*spec.environment, *fetching_variables(), *key_variables(self.options.config_path))
             specs.append(dataclasses.replace(spec, environment=environment))
         return specs
 

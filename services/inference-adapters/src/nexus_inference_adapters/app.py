@@ -17,10 +17,12 @@ from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings
 from nexus_inference_adapters.discovery import DiscoveredBackends, Rescan, browsing
 from nexus_inference_adapters.host import Host
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
+from nexus_inference_adapters.store import Store
 
 __all__ = ["open_adapter"]
 
 DEMO = "demo"
+PULLED = "pulled"
 DEMO_PRIORITY = 1000  # anything real is preferred, until the demo has left
 DEMO_LOOK_SECONDS = 0.5
 FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
@@ -33,6 +35,7 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
     """The servicers of an adapter; its backends run as long as the context."""
     spiffe = mesh.identity.spiffe
     async with Host(mesh.settings, mesh.status) as host:
+        pulled = mesh.settings.home / "models"
         for config in mesh.settings.backends:
             if _belongs_here(config, mesh.settings, spiffe.zone):
                 host.add(config)
@@ -40,9 +43,11 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             given, name = mesh.settings.model, mesh.settings.model_name
             host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=given, model_name=name))
         async with _discovery(mesh, host):
-            if mesh.settings.demo and not mesh.settings.backends and not host.backends:
-                host.add(BackendConfig(name=DEMO, kind="embedded", priority=DEMO_PRIORITY))
-                mesh.spawn(_leave_when_there_are_others(host), name="demo")
+            if mesh.settings.demo and Store(pulled).models():
+                host.add(BackendConfig(name=PULLED, kind="embedded", store=pulled))
+            elif mesh.settings.demo and not mesh.settings.backends and not host.backends:
+                host.add(BackendConfig(name=DEMO, kind="embedded", priority=DEMO_PRIORITY, store=pulled))
+                mesh.spawn(_leave_when_there_are_others(host, Store(pulled)), name="demo")
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -70,11 +75,11 @@ async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[N
         yield
 
 
-async def _leave_when_there_are_others(host: Host) -> None:
-    """A toy that answers beside real engines would be taken for one of them."""
+async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
+    """A toy that answers beside real engines would be taken for one of them. What was pulled is no toy, and stays."""
     while (names := {backend.config.name for backend in host.backends}) == {DEMO}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(DEMO_LOOK_SECONDS)
-    if DEMO in names:
+    if DEMO in names and not pulled.models():
         log.info("demo model leaves: there is an engine now")
         await host.drop(DEMO)
 

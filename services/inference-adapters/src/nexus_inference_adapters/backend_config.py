@@ -89,6 +89,10 @@ class BackendConfig(BaseModel):
     path: Path | None = Field(
         default=None, description="embedded: the GGUF file. Unset = the model that comes with NEXUS."
     )
+    store: Path | None = Field(
+        default=None,
+        description="embedded, without `path`: the folder of the models that were pulled. Unset = none are served.",
+    )
     model_name: ModelName | None = Field(
         default=None,
         description="embedded: what to call the model. Unset = the file's name without its ending.",

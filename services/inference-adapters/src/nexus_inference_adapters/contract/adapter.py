@@ -74,8 +74,9 @@ class Adapter(ABC):
 
     kind: ClassVar[str]
     needs: ClassVar[Need] = "url"
-    abilities: ClassVar[frozenset[memory_pb2.Ability]] = frozenset()
-    """What it can do with models; of the methods at the end those are its own."""
+    abilities: frozenset[memory_pb2.Ability] = frozenset()
+    """What it can do with models; of the methods at the end those are its own. One may be able to do less than its
+    kind."""
     instead: ClassVar[str] = "Do it with the backend's own tools."
     """What to do about what it cannot."""
 

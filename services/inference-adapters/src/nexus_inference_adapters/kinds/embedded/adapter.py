@@ -1,52 +1,50 @@
-"""The adapter for a GGUF file: llama.cpp as a child process of ours, so that its crash is never our own."""
+"""The engine in the box: the file of the settings, or the models that were pulled, each in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import secrets
-import sys
-import time
-from importlib import resources
-from pathlib import Path
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import ClassVar
 
 from nexus.registry.v1 import instance_pb2
-from nexus_mesh.core import Backoff, telemetry
+from nexus.types.v1 import memory_pb2, model_pb2
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract import Http, Inspection, Need
+from nexus_inference_adapters.contract import (
+    ABILITIES,
+    Adapter,
+    Completed,
+    Count,
+    Event,
+    Http,
+    Inspection,
+    Need,
+    Offer,
+    Patience,
+    Progress,
+    Work,
+)
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
-from nexus_inference_adapters.openai import OpenAICompatible
+from nexus_inference_adapters.kinds.embedded.engine import SLOTS, Engine, does
+from nexus_inference_adapters.store import Store, Stored
+from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
-__all__ = ["DEMO_MODEL", "Embedded", "child_environment"]
+__all__ = ["Embedded"]
 
-DEMO_MODEL = "models/nexus-demo.gguf"
-SLOTS = 4
-MAX_CONTEXT = 8192
-"""Context per slot unless `context_tokens` says otherwise: memory is reserved for all of it at the start."""
-START_SECONDS = 120.0
-STOP_SECONDS = 2.0
-STABLE_SECONDS = 60.0
-MAX_PAUSE = 30.0
-"""An engine that keeps dying young is started at most this often."""
-CHILD_VARIABLES = (
-    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
-)  # fmt: skip
-
-log = telemetry.logger("embedded")
+POLL_SECONDS = 0.1
+BEFORE_LOADING = ("json", "logprobs", "choices", "tool_choice", "token_input")
+"""What llama.cpp does with every model that writes; what a model adds to it is known once it is loaded."""
 
 
-def child_environment() -> dict[str, str]:
-    """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
-    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+class Embedded(Adapter):
+    """Without a `store` one engine serves `path`, or the model that comes with NEXUS, all the time.
 
-
-class Embedded(OpenAICompatible):
-    """`config.path`, or the model that comes with NEXUS. The child is restarted with growing pauses when it dies."""
+    With one it serves what was pulled: a model is loaded by its first request and stays until it is unloaded. The
+    model that comes with NEXUS stands in for as long as there is nothing else.
+    """
 
     kind: ClassVar[str] = "embedded"
     needs: ClassVar[Need] = "path"
@@ -56,108 +54,161 @@ class Embedded(OpenAICompatible):
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)
-        self._key = secrets.token_urlsafe(32)
-        self._keeper: asyncio.Task[None] | None = None
-        self._trouble: Inspection | None = _starting("The engine is starting.")
-        self._stack = contextlib.ExitStack()
+        self._store = None if config.store is None else Store(config.store)
+        self.abilities = frozenset() if self._store is None else frozenset(ABILITIES)
+        self._own: Engine | None = None
+        """For the file of the settings, or the model that comes with NEXUS."""
+        self._loaded: dict[str, Engine] = {}
+        self._facts: dict[str, GgufFacts] = {}
+        self._busy: Counter[str] = Counter()
+        """Requests that run, by model."""
+        self._changing = asyncio.Lock()
 
     async def open(self) -> None:
-        self._keeper = asyncio.create_task(self._keep_running(), name=f"embedded {self.config.name}")
+        if not await self._stored():
+            self._own = self._engine(self.config)
+            await self._own.open()
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-        self._stack.close()
+        engines = [*self._loaded.values(), *([] if self._own is None else [self._own])]
+        await asyncio.gather(*(engine.close() for engine in engines))
 
     async def inspect(self) -> Inspection:
-        return self._trouble or await super().inspect()
-
-    async def _keep_running(self) -> None:
-        backoff = Backoff(limit=MAX_PAUSE)
-        while True:
+        stored = await self._stored()
+        if not stored:
+            if self._own is None:  # the last one was deleted
+                await self.open()
+            return await self._own.inspect() if self._own else Inspection(instance_pb2.STATE_STARTING)
+        if self._own is not None and not any(self._busy[name] for name in self._busy if name not in stored):
+            own, self._own = self._own, None
+            await own.close()
+        offers, problems = list[Offer](), list[str]()
+        for model in stored.values():
             try:
-                await self._run_once(backoff)
-            except TimeoutError:
-                self._trouble = _failed(f"The engine did not start within {START_SECONDS:g} seconds.")
-            except OSError as error:
-                self._trouble = _failed(f"The model file cannot be read: {error.strerror}.")
-            except ValueError as error:
-                self._trouble = _failed(f"The model cannot be served: {error}.")
-            if self._trouble is not None:
-                log.warning("engine is down", backend=self.config.name, reason=self._trouble.reason)
-            await backoff.wait()
+                offers.append(await self._offer(model))
+            except (OSError, ValueError) as error:
+                told = error.strerror if isinstance(error, OSError) else error
+                problems.append(f"{model.about.name} cannot be served: {told}.")
+        resident = {name: stored[name].about.size for name in self._loaded if name in stored}
+        capacity = self.config.max_concurrency or SLOTS
+        state = instance_pb2.STATE_ACTIVE if offers else instance_pb2.STATE_UNHEALTHY
+        return Inspection(state, " ".join(problems), offers, capacity, resident)
 
-    async def _run_once(self, backoff: Backoff) -> None:
-        """Starts the child and stays until it ends."""
-        path = self.config.path or Path(
-            self._stack.enter_context(resources.as_file(resources.files(__package__ or "") / DEMO_MODEL))
+    async def count(self, work: Work) -> Count | None:
+        engine = self._loaded.get(work.model, self._own)
+        return None if engine is None else await engine.count(work)
+
+    async def complete(self, work: Work, patience: Patience) -> Completed:
+        with self._at_work(work.model):
+            engine = await self._ready(work.model, patience)
+            return await engine.complete(work, patience)
+
+    async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
+        with self._at_work(work.model):
+            engine = await self._ready(work.model, patience)
+            async with aclosing(engine.stream(work, patience)) as events:
+                async for event in events:
+                    yield event
+
+    async def load(self, offer: Offer, keep_alive: int | None, patience: Patience) -> int:  # noqa: ARG002
+        await self._ready(offer.name, patience)
+        return offer.size
+
+    async def unload(self, offer: Offer, patience: Patience) -> None:
+        if self._busy[offer.name]:
+            raise MeshError(Reason.OVERLOAD, "Requests run on this model: unload it when they are done.")
+        async with self._changing:
+            engine = self._loaded.pop(offer.name, None)
+            if engine is not None:
+                await patience.wait(engine.close())
+
+    async def pull(self, model: str, patience: Patience) -> AsyncGenerator[Progress, None]:
+        if self._store is None:
+            raise self.unable(memory_pb2.ABILITY_PULL)
+        async with aclosing(self._store.pull(model, patience)) as steps:
+            async for step in steps:
+                yield step
+
+    async def delete(self, offer: Offer) -> None:
+        if self._store is None or offer.name not in await self._stored():
+            raise MeshError(
+                Reason.CAPABILITY_MISSING,
+                f"Model {offer.model.id!r} was not pulled, so it is not deleted: it comes with NEXUS.",
+                metadata={"param": "model"},
+            )
+        async with self._changing:
+            if (engine := self._loaded.pop(offer.name, None)) is not None:
+                await engine.close()
+            await asyncio.to_thread(self._store.remove, offer.name)
+
+    def _engine(self, config: BackendConfig) -> Engine:
+        engine = Engine(config, self.http)
+        engine.learned = self.learned
+        return engine
+
+    async def _stored(self) -> dict[str, Stored]:
+        if self._store is None:
+            return {}
+        models = await asyncio.to_thread(self._store.models)
+        allowed = self.config.models
+        return {model.about.name: model for model in models if not allowed or model.about.name in allowed}
+
+    async def _ready(self, name: str, patience: Patience) -> Engine:
+        """The engine of a model, once it can be used. Raises what it says when it can't be loaded."""
+        if self._own is not None and name not in self._loaded and name not in await self._stored():
+            return self._own
+        engine = self._loaded.get(name) or await self._opened(name)
+        while (
+            not engine.is_up
+            and (seen := await patience.wait(engine.inspect())).state != instance_pb2.STATE_ACTIVE
+        ):
+            if seen.state == instance_pb2.STATE_UNHEALTHY:
+                if self._loaded.get(name) is engine:
+                    del self._loaded[name]
+                await engine.close()
+                raise MeshError(Reason.UPSTREAM_ERROR, seen.reason)
+            await patience.wait(asyncio.sleep(POLL_SECONDS))
+        return engine
+
+    async def _opened(self, name: str) -> Engine:
+        async with self._changing:
+            if (engine := self._loaded.get(name)) is not None:
+                return engine
+            stored = (await self._stored()).get(name)
+            if stored is None:
+                raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} is here no longer.")
+            own = {"path": stored.weights, "model_name": name, "store": None, "models": ()}
+            engine = self._loaded[name] = self._engine(self.config.model_copy(update=own))
+            await engine.open()
+            return engine
+
+    async def _offer(self, stored: Stored) -> Offer:
+        """As its engine tells, or as far as its file does while it is not loaded."""
+        name = stored.about.name
+        if name not in self._facts:
+            self._facts[name] = await asyncio.to_thread(read_gguf, stored.weights)
+        facts, config = self._facts[name], self.config
+        if (engine := self._loaded.get(name)) is not None:
+            with suppress(MeshError):  # it was just started, or is being started again
+                for offer in (await engine.inspect()).offers:
+                    if facts.embeds:
+                        del offer.model.capabilities[:]  # all of them are about writing
+                    return Offer(offer.model, offer.name, offer.aliases, stored.about.size)
+        said = config.capabilities if config.capabilities is not None else BEFORE_LOADING
+        model = model_pb2.Model(
+            id=name,
+            operations=operations_named(does(config, facts)),
+            capabilities=capabilities_named(() if facts.embeds else said),
+            context_tokens=config.context_tokens or facts.context_tokens,
+            owner="nexus",
+            loaded=engine is not None,
         )
-        facts = await asyncio.to_thread(read_gguf, path)
-        does = self.config.operations or (("embedding",) if facts.embeds else ("chat", "completion"))
-        self.config = self.config.model_copy(update={"operations": does})
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "nexus_inference_adapters.embedded_server",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            env=child_environment(),
-        )  # fmt: skip
+        return Offer(model, name, size=stored.about.size)
+
+    @contextmanager
+    def _at_work(self, model: str) -> Iterator[None]:
+        self._busy[model] += 1
         try:
-            await self._give_order(child, path, facts)
-            self._trouble, started = None, time.monotonic()
-            code = await child.wait()
-            self._trouble = _starting(f"The engine ended with code {code}; it is being started again.")
-            if time.monotonic() - started > STABLE_SECONDS:
-                backoff.reset()
+            yield
         finally:
-            self.http = self.http.at("", _no_key)
-            self.server = None
-            await _end(child)
-
-    async def _give_order(self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts) -> None:
-        assert child.stdin is not None  # noqa: S101 - both are pipes
-        assert child.stdout is not None  # noqa: S101
-        context = self.config.context_tokens or min(facts.context_tokens or MAX_CONTEXT, MAX_CONTEXT)
-        order = {
-            "path": str(path),
-            "name": self.config.model_name or facts.name,
-            "context_tokens": context,
-            "slots": self.config.max_concurrency or SLOTS,
-            "key": self._key,
-            "embeds": facts.embeds,
-        }
-        child.stdin.write(json.dumps(order).encode() + b"\n")
-        async with asyncio.timeout(START_SECONDS):
-            await child.stdin.drain()
-            report = await child.stdout.readline()
-        told = json.loads(report) if report else {"problem": _not_loaded(path, facts)}
-        if "problem" in told:
-            raise ValueError(told["problem"])
-        self.http = self.http.at(told["url"], lambda: self._key)
-
-
-def _starting(reason: str) -> Inspection:
-    """Trouble that may be over soon: whoever waits goes on waiting."""
-    return Inspection(instance_pb2.STATE_STARTING, reason)
-
-
-def _failed(reason: str) -> Inspection:
-    """Trouble that lasts until somebody mends the file or the machine, though it is tried again and again."""
-    return Inspection(instance_pb2.STATE_UNHEALTHY, reason)
-
-
-def _not_loaded(path: Path, facts: GgufFacts) -> str:
-    """llama.cpp does not tell why. A file that is whole is mostly of an architecture newer than llama.cpp."""
-    return f"llama.cpp could not load {path.name}, a model of the architecture '{facts.architecture[:64]}'"
-
-
-def _no_key() -> None:
-    """Nobody listens, so there is no key."""
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    child.kill()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await child.wait()
+            self._busy[model] -= 1

@@ -1,0 +1,23 @@
+"""Models from elsewhere: which there are, how they are fetched, and where they are kept."""
+
+from nexus_inference_adapters.store.bert import write_bert
+from nexus_inference_adapters.store.catalogue import Listed, catalogue
+from nexus_inference_adapters.store.fetcher import Remote, fetch, follows
+from nexus_inference_adapters.store.outside import VARIABLES, Outside, open_outside, outside
+from nexus_inference_adapters.store.store import About, Store, Stored
+
+__all__ = [
+    "VARIABLES",
+    "About",
+    "Listed",
+    "Outside",
+    "Remote",
+    "Store",
+    "Stored",
+    "catalogue",
+    "fetch",
+    "follows",
+    "open_outside",
+    "outside",
+    "write_bert",
+]

