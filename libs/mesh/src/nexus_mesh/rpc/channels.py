@@ -1,9 +1,10 @@
-"""What calls run on: channels, their options, and typed names of RPCs. The only place that opens a channel."""
+"""What calls run on: channels, their options, typed names of RPCs, and what either end sees of one. The only place that
+opens a channel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -12,6 +13,7 @@ from google.protobuf.message import Message
 __all__ = [
     "DIRECT",
     "MAX_MESSAGE",
+    "Context",
     "Duplex",
     "Metadata",
     "Method",
@@ -76,6 +78,25 @@ class Duplex(Protocol[Req_contra, Res_co]):
     def cancel(self) -> bool: ...
 
     def done(self) -> bool: ...
+
+
+class Context(Protocol):
+    """What is asked of a call's context, be it the library's or a tunnel's."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def time_remaining(self) -> float | None: ...
+
+    def done(self) -> bool: ...
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
+    ) -> NoReturn: ...
 
 
 def merged(*groups: Iterable[Option]) -> Options:
