@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 __all__ = [
     "DIRECT",
+    "KEPT_UP",
     "MAX_MESSAGE",
     "Context",
     "Duplex",
@@ -37,6 +38,26 @@ Req_contra = TypeVar("Req_contra", bound=Message, contravariant=True)
 MAX_MESSAGE = 20 * 1024 * 1024
 DIRECT: Options = (("grpc.enable_http_proxy", 0),)
 """A proxy that is meant for the web does not reach the members of a mesh, and is not to see who talks to whom."""
+
+KEPT_UP: Options = (
+    # A cable that is pulled says nothing: after so long a silence, and as long again without an answer, it is cut.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # Without this a frozen peer is noticed after a minute only, whatever the two above say.
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    # A process that is restarted is back within a second or two; to look for it costs next to nothing.
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # Channels of different certificates must never share a connection.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+"""Of channels between members."""
 
 
 class Method(Generic[Req_co, Res_co]):
