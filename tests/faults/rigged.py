@@ -88,10 +88,10 @@ def _advertised(port: str) -> None:
 
 def _no_pings() -> None:
     """A frozen peer is then noticed after a minute; the limits of requests are taken away in the configuration."""
-    options = import_module("nexus_mesh.rpc.link").OPTIONS
+    options = import_module("nexus_mesh.rpc.client").KEPT_UP
     patient = tuple(option for option in options if "ping" not in option[0] and "keepalive" not in option[0])
     assert patient != options
-    replace("nexus_mesh.rpc.link", "OPTIONS", patient)
+    replace("nexus_mesh.rpc.client", "KEPT_UP", patient)
 
 
 SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {
