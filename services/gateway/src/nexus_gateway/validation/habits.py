@@ -129,7 +129,7 @@ def tidy_stop(body: JsonObject) -> None:
         body["stop"] = [each for each in stop if each != ""]
 
 
-def tidy_tool(tool: Any) -> Any:
+def tidy_tool(tool: object) -> object:
     """A function in OpenAI's nested form: it also comes flat, as Anthropic's, and without a type."""
     if type(tool) is not dict:
         return tool
@@ -150,6 +150,7 @@ def tidy_tool(tool: Any) -> Any:
 
 
 def tidy_choice(body: JsonObject) -> None:
+    """OpenAI's words and forms for which tool is to be called."""
     choice = body["tool_choice"]
     if type(choice) is str:
         body["tool_choice"] = CHOICES.get(choice, choice)
@@ -187,6 +188,7 @@ def _name(tool: Any) -> str | None:
 
 
 def tidy_format(body: JsonObject) -> None:
+    """A schema where OpenAI has it, under a name; no format at all where an empty one is sent."""
     wanted = body["response_format"]
     if not wanted:
         del body["response_format"]
