@@ -144,8 +144,9 @@ def tidy_tool(tool: object) -> object:
         tool = {**rest, "function": function if schema is None else {**function, "parameters": schema}}
     if "type" not in tool and "function" in tool:
         tool = {"type": "function", **tool}
-    if type(tool.get("function")) is dict:
-        tool = {**tool, "function": _without_nulls(tool["function"])}
+    nested = tool.get("function")
+    if type(nested) is dict:
+        tool = {**tool, "function": _without_nulls(nested)}
     return tool
 
 
