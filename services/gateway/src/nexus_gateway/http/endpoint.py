@@ -21,7 +21,17 @@ from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code
 from nexus_gateway.http.strangers import Strangers
 from nexus_gateway.intake import BodyBudget, Hold
 
-__all__ = ["Authenticate", "Endpoint", "Exchange", "SlashRouter", "beat"]
+__all__ = [
+    "CLIENT_LEFT",
+    "DONE",
+    "JSON",
+    "OPENAI_VERSION",
+    "Authenticate",
+    "Endpoint",
+    "Exchange",
+    "SlashRouter",
+    "beat",
+]
 
 OPENAI_VERSION = (b"openai-version", b"2020-10-01")
 JSON = b"application/json"
@@ -201,15 +211,11 @@ _FAILED_STREAMS = Counter(
 _requests = lru_cache(maxsize=512)(_REQUESTS.labels)
 _seconds = lru_cache(maxsize=64)(_SECONDS.labels)
 
-
 CLIENT_CLOSED = 499
-
+SLASHES = re.compile("/{2,}")
 _DRAINING = MeshError(
     Reason.DRAINING, "This gateway is shutting down. Send the request again.", retry_after=1
 )
-
-
-SLASHES = re.compile("/{2,}")
 
 
 class Endpoint:
