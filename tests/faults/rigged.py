@@ -40,11 +40,11 @@ def _retry_everything() -> None:
 
 
 def _errors_look_done() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.error", lambda *_: DONE)
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.error", lambda *_: DONE)
 
 
 def _any_end_is_good() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.finish", lambda *_: DONE)
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.finish", lambda *_: DONE)
 
 
 def _believe_any_end() -> None:
@@ -52,17 +52,17 @@ def _believe_any_end() -> None:
 
 
 def _no_end_mark() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.finish", lambda *_: b": end\n\n")
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.finish", lambda *_: b": end\n\n")
 
 
 def _wrong_sums() -> None:
     """Only where the backend's counts are absurd: good traffic has to come before the fault."""
-    honest = import_module("nexus_gateway.dialects.openai.events").usage_object
+    honest = import_module("nexus_gateway.dialects.openai.inference").usage_object
 
     def believing(usage: Any) -> dict[str, object]:
         return honest(usage) | ({"total_tokens": 5} if usage.completion_tokens > 10**6 else {})
 
-    replace("nexus_gateway.dialects.openai.events", "usage_object", believing)
+    replace("nexus_gateway.dialects.openai.inference", "usage_object", believing)
 
 
 def _believe_any_count() -> None:
