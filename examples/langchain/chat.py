@@ -37,6 +37,6 @@ if results:
 print(answer.text)
 
 if len(sys.argv) > 2:
-    # Without check_embedding_ctx_length=False it sends OpenAI's token numbers in place of text: no other model knows them.
+    # Otherwise it sends numbers of OpenAI's tokenizer in place of text, which no other model knows.
     embeddings = OpenAIEmbeddings(model=sys.argv[2], check_embedding_ctx_length=False)
     print(f"{len(embeddings.embed_query('Saturn has rings.'))} dimensions")

@@ -14,7 +14,12 @@ client = OpenAI()
 def ask(model: str, headers: dict[str, str]) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model=model,
-        messages=[{"role": "user", "content": "Write to jane.doe@example.org that her card 4111 1111 1111 1111 came."}],
+        messages=[
+            {
+                "role": "user",
+                "content": "Write to jane.doe@example.org that her card 4111 1111 1111 1111 came.",
+            }
+        ],
         extra_headers=headers,
     )
     zone, scrubbed = raw.headers["x-nexus-privacy-zone"], raw.headers.get("x-nexus-scrubbed", "0")

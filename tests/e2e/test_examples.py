@@ -103,7 +103,7 @@ async def test_two_hosts(tmp_path: Path) -> None:
                 desk.mode = modes.drop()
                 without_desk = (await _python("openai-python/chat.py", "default", variables=variables))[1]
     assert answers == ["[desk: capability-match]", "[studio: capability-match]"]
-    assert without_desk == "[studio: fallback]"
+    assert without_desk == "[studio: failover]"
 
 
 async def _lists(url: str, *models: str, key: str = "none") -> bool:

@@ -1,11 +1,10 @@
-"""What the tests of examples/ share: which versions they run, a mesh that demands a key, and what a backend has seen."""
+"""What the tests of examples/ share: a mesh that demands a key, and what it was asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import tomllib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,11 @@ from support.live_mesh import LiveMesh, backend, live_mesh
 from support.openai_wire import Call
 from support.waiting import eventually
 
-FOLDER = Path(__file__).parents[2] / "examples"
+from tools.clients_page import EXAMPLES as FOLDER
+from tools.clients_page import Client, clients
+
+__all__ = ["CHAT", "EMBEDDER", "FOLDER", "Client", "Served", "clients", "run", "served"]
+
 CHAT, EMBEDDER = "chat-model", "embedding-model"
 ANSWER, COUNTED, ADDED = "Titan.", "1 2 3 4 5", "It is 42."
 SECONDS = 120.0
@@ -33,24 +36,6 @@ WORDS = {
     ("embedding", False): "embeddings",
 }
 """Of versions.toml, by the gateway's for an operation and whether it was streamed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A row of examples/versions.toml."""
-
-    client: str
-    packages: Mapping[str, str]
-    tried: tuple[str, ...]
-    line: str
-    ran_by: str
-    note: str = ""
-
-
-def clients() -> dict[str, Client]:
-    """By the folder of the example."""
-    rows = tomllib.loads((FOLDER / "versions.toml").read_text())
-    return {name: Client(**{**row, "tried": tuple(row["tried"])}) for name, row in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
