@@ -164,6 +164,31 @@ async def test_a_mesh_in_the_background_is_started_restarted_and_stopped(tmp_pat
     (await nexus(home, "stop")).assert_refused("No mesh runs")
 
 
+async def test_a_restart_loses_no_variable_unless_told_to(tmp_path: Path, fake: FakeOpenAI) -> None:
+    (tmp_path / "nexus.toml").write_text(backend("box", fake.url, api_key_env="BOX_KEY"))
+    given = {"BOX_KEY": "secret-of-the-box", "NEXUS_GATEWAY_AUTH": "keys"}
+    started = await nexus(
+        tmp_path, "up", "--detach", "--port", "0", "--no-discovery", "--json", environment=given
+    )
+    try:
+        assert started.code == 0, started
+        remembered = (tmp_path / "run" / "started.json").read_text()
+        assert "BOX_KEY" in remembered
+        assert "secret-of-the-box" not in remembered
+        refused = await nexus(tmp_path, "restart", environment={"NEXUS_GATEWAY_AUTH": "keys"})
+        refused.assert_refused("BOX_KEY", "--force")
+        assert "NEXUS_GATEWAY_AUTH" not in refused.err, "that one is there"
+        (await nexus(tmp_path, "restart")).assert_refused("BOX_KEY, NEXUS_GATEWAY_AUTH")
+        assert Layout(tmp_path).holder() == started.json["process"], "nothing was stopped"
+        again = await nexus(tmp_path, "restart", "--json", environment=given)
+        assert again.code == 0, again
+        without = await nexus(tmp_path, "restart", "--force", "--json")
+        assert without.code == 0, without
+        assert without.json["process"] != again.json["process"]
+    finally:
+        await nexus(tmp_path, "stop")
+
+
 async def test_a_start_in_the_background_that_fails_says_why(tmp_path: Path) -> None:
     (tmp_path / "nexus.toml").write_text("[queue]\nwiat = 3\n")
     ran = await nexus(tmp_path, "up", "--detach", "--port", "0")

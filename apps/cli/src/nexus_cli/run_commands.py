@@ -74,12 +74,19 @@ def stop(home: Home, as_json: Json = False) -> None:
 
 
 @running.does(section=RUN)
-def restart(home: Home, as_json: Json = False) -> None:
+def restart(
+    home: Home,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also without variables, such as keys, that it was started with."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Stop it, and start it in the background as it was started last."""
     from nexus_cli import background
 
     with failures(as_json=as_json):
-        background.restart(Layout(home.resolve()), as_json=as_json)
+        background.restart(Layout(home.resolve()), force=force, as_json=as_json)
 
 
 @running.does(section=RUN)

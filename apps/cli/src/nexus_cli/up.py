@@ -57,7 +57,7 @@ async def up(options: Options, arguments: Sequence[str], *, as_json: bool) -> No
 async def _serve(options: Options, arguments: Sequence[str], progress: Progress, *, as_json: bool) -> None:
     """Never ends well by itself."""
     async with running_mesh(options, progress) as (mesh, supervisor):
-        background.remember(Layout(options.home), arguments)
+        background.remember(Layout(options.home), arguments, supervisor.plan.variables())
         models = await until_ready(supervisor.plan, supervisor, progress)
         progress.done()
         _announce(mesh, models, as_json=as_json)
