@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from nexus_cli import login_service
 from nexus_cli.layout import Layout
 from nexus_cli.login_service import install, launchd, systemd
 from nexus_cli.output import Failure
@@ -66,7 +65,7 @@ def test_a_property_list_has_the_command() -> None:
 def test_on_a_mac_it_is_an_agent_of_the_user(
     user: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(login_service.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     install(Layout(Path(ODD)), force=False, as_json=False)
     (file,) = (user / "Library" / "LaunchAgents").iterdir()
     told = plistlib.loads(file.read_bytes())
