@@ -188,10 +188,15 @@ async def test_doctor_finds_nothing_wrong(home: Path) -> None:
 async def test_doctor_looks_forward(home: Path) -> None:
     await nexus(home, "keys", "create", "soon", "--days", "2")
     await nexus(home, "keys", "create", "late", "--days", "200")
+    await nexus(home, "token", "create", "--node", "shed", "--minutes", "2")
+    await nexus(home, "token", "create", "--node", "barn", "--minutes", "60")
     told = {row["check"]: row for row in (await nexus(home, "doctor", "--json")).json}
     assert told["key soon"]["ok"]
     assert told["key soon"]["advice"]
     assert "key late" not in told
+    assert re.search(r"ends in [01] min", told["join token shed/adapter/main"]["detail"])
+    assert "nexus token create" in told["join token shed/adapter/main"]["advice"]
+    assert told["join token barn/adapter/main"]["advice"] == ""
     assert told["packages"]["ok"]
     assert "note key soon" in (await nexus(home, "doctor")).out
 

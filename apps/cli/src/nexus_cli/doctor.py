@@ -230,5 +230,5 @@ CHECKS: dict[str, tuple[Callable[[Layout], Awaitable[list[Finding]]], ...]] = {
         doctor_ahead.reach,
     ),
     "Models": (_backends, doctor_ahead.engines, _policy, _endpoint),
-    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys),
+    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys, doctor_ahead.join_tokens),
 }

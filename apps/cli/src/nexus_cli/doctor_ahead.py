@@ -11,15 +11,16 @@ from nexus_inference_adapters.discovery import PORTS, discover
 from nexus_mesh.core import VERSION, ConfigError, MeshError
 from nexus_mesh.settings import read_toml
 
-from nexus_cli import keys
+from nexus_cli import keys, tokens
 from nexus_cli.doctor_machine import Finding
 from nexus_cli.instances import listed
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure
 
-__all__ = ["clocks", "engines", "expiring_keys", "reach", "versions"]
+__all__ = ["clocks", "engines", "expiring_keys", "join_tokens", "reach", "versions"]
 
 SOON = datetime.timedelta(days=7)
+TOKEN_SOON = datetime.timedelta(minutes=5)
 APART_SECONDS = 5
 """Of two clocks. A registration that took its time makes less of a difference."""
 
@@ -115,3 +116,26 @@ async def expiring_keys(layout: Layout) -> list[Finding]:
     }
     advice = "Make another one before: nexus keys create NAME"
     return [Finding(f"key {name}", True, f"ends {when}", advice) for name, when in ending.items()]
+
+
+async def join_tokens(layout: Layout) -> list[Finding]:
+    """Tokens that nobody has joined by yet, and when each ends."""
+    try:
+        unused = await tokens.unused(layout)
+    except (MeshError, Failure):
+        return []
+    now = datetime.datetime.now(datetime.UTC)
+    found = []
+    for token in unused:
+        left = max(token.expire_time.ToDatetime(datetime.UTC) - now, datetime.timedelta(0))
+        near = left < TOKEN_SOON
+        advice = "Use it until then, or make another one: nexus token create" if near else ""
+        who = token.spiffe_id.partition("/node/")[2]
+        found.append(
+            Finding(f"join token {who}", True, f"not used yet, ends in {_minutes(left)} min", advice)
+        )
+    return found
+
+
+def _minutes(left: datetime.timedelta) -> int:
+    return int(left.total_seconds() // 60)
