@@ -85,7 +85,10 @@ class Shell(StrEnum):
 
 @app.does(section=SETTINGS)
 def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
-    """Print what makes your shell complete commands, models, backends and keys."""
+    """Print what makes your shell complete commands, models, backends and keys.
+
+    Names are those of the mesh that runs on this machine, as they were seconds ago.
+    """
     typer.echo(completing.SCRIPTS[shell.value], nl=False)
 
 
