@@ -16,8 +16,8 @@ from nexus_mesh.core import MeshError
 from nexus_mesh.identity import tls
 from rich.text import Text
 
-from nexus_cli import doctor_ahead, etcd, etcd_door, identities, policy_calls
-from nexus_cli.doctor_ahead import Finding
+from nexus_cli import doctor_ahead, doctor_machine, etcd, etcd_door, identities, policy_calls
+from nexus_cli.doctor_machine import Finding
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
@@ -214,8 +214,21 @@ async def _endpoint(layout: Layout) -> list[Finding]:
 
 
 CHECKS: dict[str, tuple[Callable[[Layout], Awaitable[list[Finding]]], ...]] = {
-    "This machine": (_home, _etcd, doctor_ahead.packages, doctor_ahead.command),
-    "The mesh": (_supervisor, _processes, etcd_doors, doctor_ahead.versions, doctor_ahead.reach),
+    "This machine": (
+        _home,
+        _etcd,
+        doctor_machine.packages,
+        doctor_machine.command,
+        doctor_machine.leftovers,
+    ),
+    "The mesh": (
+        _supervisor,
+        _processes,
+        etcd_doors,
+        doctor_ahead.versions,
+        doctor_ahead.clocks,
+        doctor_ahead.reach,
+    ),
     "Models": (_backends, doctor_ahead.engines, _policy, _endpoint),
-    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys),
+    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys, doctor_ahead.join_tokens),
 }

@@ -70,6 +70,10 @@ class Store:
                     found.append(Stored(about, path.with_name(WEIGHTS)))
         return found
 
+    def parts(self) -> Sequence[Path]:
+        """What pulls have fetched so far that have not come to their end, whether they go on or not."""
+        return sorted(path for path in (self._folder / PULLING).glob("*") if path.is_file())
+
     def remove(self, name: str) -> None:
         """Raises MODEL_NOT_FOUND."""
         if not (place := self._place(name)).is_dir():
