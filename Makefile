@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up install uninstall test unit check fix hooks proto settings http-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/python tools/protos.py --check
 	@$(RUN)/python tools/settings.py --check
 	@$(RUN)/python tools/http_page.py --check
+	@$(RUN)/python tools/site.py
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
@@ -88,6 +89,9 @@ settings: .venv/.dev/stamp ## Write docs/settings.md and docs/nexus.schema.json 
 
 http-page: .venv/.dev/stamp ## Write docs/http.md from the URLs, headers and errors of the edge
 	@$(RUN)/python tools/http_page.py
+
+site: .venv/.dev/stamp ## Build the documents as a site, .site/html; a warning is an error
+	@$(RUN)/python tools/site.py
 
 walk: .venv/.dev/stamp ## Print the files that one streamed chat runs through, socket to engine (at most 40)
 	@PYTHONPATH=tests $(RUN)/python -m walk $(ARGS)
