@@ -7,6 +7,7 @@ docs/ that no link leads to, or that the site's menu lacks.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,7 +38,13 @@ def main() -> None:
         shutil.copyfile(ROOT / page, staged / page)
     build = [Path(sysconfig.get_path("scripts")) / "zensical", "build", "--clean", "--strict"]
     ran = subprocess.run(
-        build, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        build,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if ran.returncode:
         sys.exit(ran.stdout)

@@ -1,8 +1,8 @@
 """The newcomer's script: every command of README.md and docs/ is typed as it stands, and gives what the page shows.
 
-In a fence `sh` each command must succeed. In a `console` what it prints must also fit what is shown below it, where `...`
-stands for anything on its line and, alone on a line, for any lines: the only mask there is. A `python` fence is run, a
-`toml` one is checked as nexus.toml; `json` and `text` are only to be read. A fence that does not say which it is fails.
+In a fence `sh` each command must succeed. In a `console` what it prints must also fit what is shown below it, where
+`...` stands for anything on its line and, alone on a line, for any lines: the only mask there is. A `python` fence is
+run, a `toml` one is checked as nexus.toml; `json` and `text` are only to be read. A fence without a word fails.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from support.documents import LANGUAGES, PAGES, Block, Reader, blocks, fits, rea
 from support.house_copy import ROOT
 from support.lan import lan, why_not
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
-
 NOT_RUN = {
     ("README.md", "make install"): "asks a package index",
     ("docs/install.md", "systemctl --user enable --now nexus"): "needs a user's systemd",
@@ -25,7 +23,7 @@ NOT_RUN = {
     ("docs/upgrade.md", "make install"): "asks a package index",
     ("docs/upgrade.md", "make uninstall"): "needs what `make install` made",
 }
-"""What can't run here, and why. `make install` and `make uninstall` run in integration/packaging/test_make_install.py."""
+"""What can't run here, and why. `make install` and `uninstall` run in integration/packaging/test_make_install.py."""
 
 STAYS = {
     ("README.md", "make up"): "NEXUS is ready.",
@@ -37,8 +35,8 @@ ON_THE_SECOND = {("docs/machines.md", "nexus join")}
 """What the page has its reader type on the other machine; there they are given the token that was printed last."""
 
 HAS_A_MESH = {
-    "docs/quickstart.md", "docs/client.md", "docs/routing.md", "docs/privacy.md", "docs/operations.md", "docs/upgrade.md",
-}  # fmt: skip
+    f"docs/{name}.md" for name in ("client", "operations", "privacy", "quickstart", "routing", "upgrade")
+}
 """Pages whose reader has a mesh already; the others' has none."""
 
 RUN = {"sh", "console", "python", "toml"}
@@ -104,6 +102,7 @@ async def readers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
         yield first, second
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 async def test_a_page(page: str, readers: tuple[Reader, Reader]) -> None:
     first, second = readers

@@ -112,10 +112,10 @@ class Reader:
         """Of a command that stays: what stands on the screen once `until` does."""
         self.typed += 1
         screen = self._file("screen", "")
-        with screen.open("wb") as out:
+        with screen.open("wb") as out, self._file("given", given).open() as stdin:
             process = await asyncio.create_subprocess_exec(
                 *self.machine.via, "bash", "-c", RUN_COMMANDS + command, cwd=self.folder / "empty",
-                env=self.environment(), stdin=self._file("given", given).open(), stdout=out,
+                env=self.environment(), stdin=stdin, stdout=out,
                 stderr=asyncio.subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         self.staying.append((process, screen))
@@ -162,4 +162,4 @@ async def reading(machine: Machine, folder: Path) -> AsyncIterator[Reader]:
         yield reader
     finally:
         await reader.ctrl_c()
-        await reader.shell.communicate()
+        await reader.shell.communicate(b"")

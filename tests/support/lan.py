@@ -114,4 +114,4 @@ async def _held(*via: str) -> AsyncIterator[int]:
         assert await process.stdout.readline() == b"up\n"
         yield process.pid
     finally:
-        await process.communicate()
+        await process.communicate(b"")
