@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up install uninstall test unit check fix hooks proto settings http-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/python tools/protos.py --check
 	@$(RUN)/python tools/settings.py --check
 	@$(RUN)/python tools/http_page.py --check
+	@$(RUN)/python tools/clients_page.py --check
 	@$(RUN)/python tools/site.py
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
@@ -89,6 +90,9 @@ settings: .venv/.dev/stamp ## Write docs/settings.md and docs/nexus.schema.json 
 
 http-page: .venv/.dev/stamp ## Write docs/http.md from the URLs, headers and errors of the edge
 	@$(RUN)/python tools/http_page.py
+
+clients-page: .venv/.dev/stamp ## Write docs/clients.md from examples/versions.toml
+	@$(RUN)/python tools/clients_page.py
 
 site: .venv/.dev/stamp ## Build the documents as a site, .site/html; a warning is an error
 	@$(RUN)/python tools/site.py
@@ -117,7 +121,7 @@ demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
 e2e-containers: .venv/.dev/stamp ## Build the containers and run the mesh in them (needs root, podman, debootstrap)
 	@$(RUN)/python -m tools.containers $(ARGS)
 
-clients: .venv/.dev/stamp ## Make a Go and a Java client from protos/ and try them (needs go; a JDK and mvn)
+clients: .venv/.dev/stamp ## Try clients in Go and Java made from protos/, and the examples (ARGS="grpcurl langchain"; needs go, node, a JDK, mvn, 8 GB)
 	@PYTHONPATH=tests $(RUN)/python -m clients $(ARGS)
 
 e2e-hosts: .venv/.dev/stamp ## Run the mesh over two hosts and pull the cable between them (needs root, iproute2)

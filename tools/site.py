@@ -35,7 +35,10 @@ def main() -> None:
     shutil.rmtree(staged.parent, ignore_errors=True)
     for page in pages:
         (staged / page).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / page, staged / page)
+        if page.endswith(".md"):
+            (staged / page).write_text(with_files((ROOT / page).read_text(), page, known))
+        else:
+            shutil.copyfile(ROOT / page, staged / page)
     build = [Path(sysconfig.get_path("scripts")) / "zensical", "build", "--clean", "--strict"]
     ran = subprocess.run(
         build,
@@ -60,12 +63,28 @@ def linked(root: Path, known: set[str]) -> tuple[list[str], list[str]]:
         for target in LINK.findall(FENCE.sub("", (root / page).read_text())):
             if "://" in target:
                 continue
-            path = normpath(str(PurePosixPath(page).parent / target))
+            path = file_of(page, target, known)
             if path not in known:
                 wrong.append(f"{page}: {target} is no file that git knows of")
             elif path not in found:
                 found.append(path)
     return sorted(found), wrong
+
+
+def file_of(page: str, target: str, known: set[str]) -> str:
+    """What a link of the page leads to: in a folder it is the README, as where checkouts are looked at."""
+    path = normpath(str(PurePosixPath(page).parent / target))
+    return readme if path not in known and (readme := f"{path}/{FIRST}") in known else path
+
+
+def with_files(text: str, page: str, known: set[str]) -> str:
+    """The page's text, in which links to folders name the file."""
+
+    def named(link: re.Match[str]) -> str:
+        folder = file_of(page, link[1], known) != normpath(str(PurePosixPath(page).parent / link[1]))
+        return link[0].replace(link[1], f"{link[1].rstrip('/')}/{FIRST}", 1) if folder else link[0]
+
+    return LINK.sub(named, text)
 
 
 def complaints(root: Path, known: set[str], pages: list[str]) -> list[str]:

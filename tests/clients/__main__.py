@@ -1,4 +1,4 @@
-"""`python -m clients`: a Go and a Java client, made from protos/ alone, at a mesh that is started for them."""
+"""`make clients`: clients made from protos/ alone, and the examples, each at a mesh that is started for it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from clients.building import BUILDS, BuildFailed, Built
-from nexus_cli.instances import listed
-from support import fake_openai_modes as modes
-from support.fake_openai import FakeOpenAI
-from support.live_mesh import LiveMesh, backend, live_mesh
-from support.waiting import eventually
-
-MODEL, SLOW = "fake-model", "slow-model"
-STEPS = ["complete", "stream", "cancel", "error details"]
-SECONDS = 60.0
+from clients.examples import EXAMPLES
+from clients.generated import STEPS, run_generated
+from support.examples import clients, served
 
 
 def main() -> int:
+    names = [*BUILDS, *EXAMPLES]
     parser = argparse.ArgumentParser(prog="make clients", description=__doc__)
-    parser.add_argument("languages", nargs="*", default=list(BUILDS), help=f"of {', '.join(BUILDS)}")
-    wanted = parser.parse_args().languages
+    parser.add_argument("names", nargs="*", default=names, help=f"of {', '.join(names)}")
+    wanted = parser.parse_args().names
+    if unknown := {*wanted} - {*names}:
+        parser.error(f"{', '.join(sorted(unknown))}: there is {', '.join(names)}")
+    results = [*_generated(wanted), *_examples([name for name in wanted if name in EXAMPLES])]
+    print(f"\n{sum(results)} passed, {len(results) - sum(results)} failed")
+    return 0 if all(results) else 1
+
+
+def _generated(wanted: list[str]) -> list[bool]:
     results: list[bool] = []
     built: dict[str, Built] = {}
-    for language in wanted:
+    for language in (name for name in wanted if name in BUILDS):
         try:
             built[language] = BUILDS[language]()
         except BuildFailed as error:
@@ -34,51 +38,41 @@ def main() -> int:
             results += [False] * len(STEPS)
     if built:
         with tempfile.TemporaryDirectory(prefix="nexus-clients-") as folder:
-            results += asyncio.run(_run_all(built, Path(folder)))
-    print(f"\n{sum(results)} passed, {len(results) - sum(results)} failed")
-    return 0 if all(results) else 1
-
-
-async def _run_all(built: dict[str, Built], home: Path) -> list[bool]:
-    async with FakeOpenAI(MODEL, SLOW) as fake, live_mesh(home, backend("box", fake.url)) as mesh:
-        fake.model_modes[SLOW] = modes.ok(tokens=600, interval=0.1)
-        return [
-            held for language, client in built.items() for held in await _run(language, client, mesh, fake)
-        ]
-
-
-async def _run(language: str, client: Built, mesh: LiveMesh, fake: FakeOpenAI) -> list[bool]:
-    gateway = next(each for each in await listed(mesh.layout) if each.role == "gateway")
-    arguments = (gateway.address, gateway.server_name, str(mesh.layout.operator), MODEL, SLOW)
-    process = await asyncio.create_subprocess_exec(
-        *client.command, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), SECONDS)
-    except TimeoutError:
-        process.kill()
-        output, _ = await process.communicate()
-    lines = output.decode().splitlines()
-    results = [f"held: {step}" in lines for step in STEPS]
-    if all(results):
-        results[STEPS.index("cancel")] = await _backend_saw_it(fake)
-    for step, held in zip(STEPS, results, strict=True):
-        print(f"{'ok' if held else 'FAILED':6} {language}: {step}")
-    if not all(results):
-        print(*lines[-20:], sep="\n")
+            results += asyncio.run(run_generated(built, Path(folder)))
     return results
 
 
-async def _backend_saw_it(fake: FakeOpenAI) -> bool:
-    """Whether the cancelled stream was given up at the backend too, and not only by the client."""
-    try:
-        await eventually(
-            lambda: [each for each in fake.calls if each.body["model"] == SLOW][-1].cancelled,
-            what="cancelling",
-        )
-    except TimeoutError:
-        return False
-    return True
+def _examples(wanted: list[str]) -> list[bool]:
+    results: list[bool] = []
+    places: dict[str, Path] = {}
+    for name in wanted:
+        try:
+            places[name] = EXAMPLES[name].install(name)
+        except BuildFailed as error:
+            print(f"FAILED {name}: {error}")
+            results.append(False)
+    if places:
+        with tempfile.TemporaryDirectory(prefix="nexus-examples-") as folder:
+            results += asyncio.run(_run_examples(places, Path(folder)))
+    return results
+
+
+async def _run_examples(places: Mapping[str, Path], home: Path) -> list[bool]:
+    async with served(home) as endpoint:
+        results: list[bool] = []
+        for name, place in places.items():
+            row, since = clients()[name], endpoint.asked
+            try:
+                await EXAMPLES[name].check(endpoint, place)
+                await endpoint.assert_tried(row.tried, since)
+            except (AssertionError, TimeoutError) as error:
+                print(f"FAILED {name}: {error}")
+                results.append(False)
+            else:
+                versions = ", ".join(f"{package} {version}" for package, version in row.packages.items())
+                print(f"ok     {name}: {', '.join(row.tried)} ({versions})")
+                results.append(True)
+    return results
 
 
 if __name__ == "__main__":

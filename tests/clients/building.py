@@ -13,7 +13,7 @@ from pathlib import Path
 
 import grpc_tools
 
-__all__ = ["BUILDS", "BuildFailed", "Built"]
+__all__ = ["BUILDS", "PLACE", "ROOT", "BuildFailed", "Built", "need", "perform"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = ROOT / "protos"
@@ -47,25 +47,25 @@ class Built:
 
 
 def _go() -> Built:
-    _need("go", "Go 1.24 or newer (https://go.dev/dl, or golang-go on Debian)")
+    need("go", "Go 1.24 or newer (https://go.dev/dl, or golang-go on Debian)")
     place, plugins = _fresh("go"), PLACE / "bin"
     for plugin in GO_PLUGINS:
         if not (plugins / plugin.rpartition("/")[2].partition("@")[0]).exists():
-            _run(("go", "install", plugin), SOURCES, {"GOBIN": str(plugins)})
+            perform(("go", "install", plugin), SOURCES, {"GOBIN": str(plugins)})
     flags: list[str] = []
     for kind in ("go", "go-grpc"):
         flags += [f"--{kind}_out={place}", f"--{kind}_opt=module=nexus.internal"]
     _protoc(*flags, path=plugins)
-    _run(("go", "build", "-mod=mod", "-o", "client", "."), place, {"GOFLAGS": "-buildvcs=false"})
+    perform(("go", "build", "-mod=mod", "-o", "client", "."), place, {"GOFLAGS": "-buildvcs=false"})
     return Built((str(place / "client"),))
 
 
 def _java() -> Built:
-    _need("javac", "a JDK 17 or newer (default-jdk-headless on Debian)")
-    _need("mvn", "Maven 3.8 or newer (maven on Debian)")
+    need("javac", "a JDK 17 or newer (default-jdk-headless on Debian)")
+    need("mvn", "Maven 3.8 or newer (maven on Debian)")
     place = _fresh("java")
     _protoc(f"--java_out={place / 'src'}", protoc=_protoc_of_maven())
-    _run(("mvn", "--batch-mode", "--quiet", "compile"), place)
+    perform(("mvn", "--batch-mode", "--quiet", "compile"), place)
     jars = (str(place / "target" / "classes"), str(place / "target" / "dependency" / "*"))
     return Built(("java", "-cp", os.pathsep.join(jars), "internal.nexus.client.Client"))
 
@@ -73,7 +73,7 @@ def _java() -> Built:
 BUILDS: Mapping[str, Callable[[], Built]] = {"go": _go, "java": _java}
 
 
-def _need(command: str, what: str) -> None:
+def need(command: str, what: str) -> None:
     if shutil.which(command) is None:
         raise BuildFailed(f"{command} is not on the PATH. Install {what}.")
 
@@ -94,7 +94,7 @@ def _protoc_of_maven() -> tuple[str, ...]:
     if not binary.exists():
         artifact = f"com.google.protobuf:protoc:{PROTOC}:exe:{CLASSIFIERS[machine]}"
         wanted = (f"-Dartifact={artifact}", f"-DoutputDirectory={binary.parent}")
-        _run(("mvn", "--batch-mode", "--quiet", COPY, *wanted), SOURCES)
+        perform(("mvn", "--batch-mode", "--quiet", COPY, *wanted), SOURCES)
         binary.chmod(0o755)
     return (str(binary), f"-I{Path(grpc_tools.__file__).parent / '_proto'}")
 
@@ -103,10 +103,10 @@ def _protoc(*outputs: str, path: Path | None = None, protoc: tuple[str, ...] = O
     """No flag names a file or a package: what other languages need stands in the files."""
     files = sorted(str(file.relative_to(PROTOS)) for file in PROTOS.rglob("*.proto"))
     environment = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else {}
-    _run((*protoc, f"-I{PROTOS}", *outputs, *files), PROTOS, environment)
+    perform((*protoc, f"-I{PROTOS}", *outputs, *files), PROTOS, environment)
 
 
-def _run(command: tuple[str, ...], place: Path, environment: Mapping[str, str] | None = None) -> None:
+def perform(command: tuple[str, ...], place: Path, environment: Mapping[str, str] | None = None) -> None:
     done = subprocess.run(
         command,
         cwd=place,

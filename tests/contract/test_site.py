@@ -46,6 +46,14 @@ def test_a_link_to_nothing(tree: Path) -> None:
     assert told(tree) == ["docs/b.md: gone.md is no file that git knows of"]
 
 
+def test_a_link_to_a_folder_is_one_to_its_readme(tree: Path) -> None:
+    (tree / "more").mkdir()
+    (tree / "more" / "README.md").touch()
+    (tree / "docs" / "b.md").write_text("[more](../more)\n")
+    assert told(tree) == []
+    assert site.with_files("[more](../more/)", "docs/b.md", {"more/README.md"}) == "[more](../more/README.md)"
+
+
 def test_a_page_that_nothing_leads_to(tree: Path) -> None:
     (tree / "docs" / "c.md").touch()
     assert told(tree) == ["docs/c.md: no link leads to it", "docs/c.md: not in the menu (zensical.toml)"]

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 MADE_BY = {
     "make settings": ("docs/settings.md", "docs/nexus.schema.json"),
     "make http-page": ("docs/http.md",),
+    "make clients-page": ("docs/clients.md",),
     "make proto": ("libs/protos/src/nexus",),
 }
 WHO_COMMITS = ("-c", "user.name=test", "-c", "user.email=test@localhost")
