@@ -100,12 +100,16 @@ async def _continue(served: Served, place: Path) -> None:
     (place / "config.yaml").write_text(config)
     shutil.copy(Path(__file__).parent / "asking.mjs", place)
     with tempfile.TemporaryDirectory(prefix="nexus-continue-") as home:
-        variables = {"HOME": home, "CONTINUE_GLOBAL_DIR": home, "NEXUS_KEY": served.key}
-        told = json.loads(await run(("node", "asking.mjs", "config.yaml"), variables, place))
+        told = json.loads(
+            await run(("node", "asking.mjs", "config.yaml"), {"HOME": home, "NEXUS_KEY": served.key}, place)
+        )
         roles = {"chat": "1 2 3 4 5", "autocomplete": "Titan.", "embed": "8 dimensions"}
         assert told == {"faults": [], "told": roles}, told
+        settings = Path(home) / ".continue"
+        settings.mkdir()
+        (settings / ".env").write_text(f"NEXUS_KEY={served.key}\n")
         command = ("node_modules/.bin/cn", "-p", "Name one moon of Saturn.", "--config", "config.yaml")
-        answer = await run(command, variables, place)
+        answer = await run(command, {"HOME": home}, place)
         assert answer.strip() == "Titan.", answer
 
 

@@ -1,4 +1,4 @@
-"""Every folder of examples/ is run by a test, what people copy names the versions that are run, and the page tells them."""
+"""Every folder of examples/ is run by a test, what people copy names the versions run, and the page tells them."""
 
 from __future__ import annotations
 

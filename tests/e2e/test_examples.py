@@ -32,6 +32,7 @@ async def test_openai_python(tmp_path: Path) -> None:
         variables = endpoint.variables
         whole, by, streamed = await _python("openai-python/chat.py", CHAT, variables=variables)
         assert (whole, by, streamed) == ("Titan.", "[box: capability-match]", "1 2 3 4 5")
+        assert await _python("openai-python/chat.py", variables=variables) == [whole, by, streamed]
         told = await _python("openai-python/tools.py", CHAT, variables=variables)
         assert told == ["add(2, 40) = 42", "It is 42."]
         (near,) = await _python("openai-python/embed.py", EMBEDDER, variables=variables)
