@@ -89,12 +89,14 @@ async def test_without_discovery_no_packet_leaves(net: Lan, via: tuple[str, ...]
         assert await a_day_with_it(watch, via, tmp_path, "--no-discovery") == set()
 
 
-async def test_discovery_asks_the_local_network_and_nobody_else(
-    net: Lan, via: tuple[str, ...], tmp_path: Path
+@pytest.mark.parametrize(("settings", "asks"), [("", True), ('[adapter]\nmdns = "off"\n', False)])
+async def test_discovery_asks_the_local_network_at_most(
+    net: Lan, via: tuple[str, ...], tmp_path: Path, settings: str, asks: bool
 ) -> None:
+    (tmp_path / "nexus.toml").write_text(settings)
     async with watching(net.first, net.second) as watch:
         seen = await a_day_with_it(watch, via, tmp_path)
-    assert seen, "it asks nobody: then the documents should say so"
+    assert bool(seen) is asks
     assert seen <= MDNS
 
 
