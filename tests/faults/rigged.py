@@ -40,11 +40,11 @@ def _retry_everything() -> None:
 
 
 def _errors_look_done() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.error", lambda *_: DONE)
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.error", lambda *_: DONE)
 
 
 def _any_end_is_good() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.finish", lambda *_: DONE)
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.finish", lambda *_: DONE)
 
 
 def _believe_any_end() -> None:
@@ -52,17 +52,17 @@ def _believe_any_end() -> None:
 
 
 def _no_end_mark() -> None:
-    replace("nexus_gateway.dialects.openai.events", "EventWriter.finish", lambda *_: b": end\n\n")
+    replace("nexus_gateway.dialects.openai.inference", "EventWriter.finish", lambda *_: b": end\n\n")
 
 
 def _wrong_sums() -> None:
     """Only where the backend's counts are absurd: good traffic has to come before the fault."""
-    honest = import_module("nexus_gateway.dialects.openai.events").usage_object
+    honest = import_module("nexus_gateway.dialects.openai.inference").usage_object
 
     def believing(usage: Any) -> dict[str, object]:
         return honest(usage) | ({"total_tokens": 5} if usage.completion_tokens > 10**6 else {})
 
-    replace("nexus_gateway.dialects.openai.events", "usage_object", believing)
+    replace("nexus_gateway.dialects.openai.inference", "usage_object", believing)
 
 
 def _believe_any_count() -> None:
@@ -88,10 +88,10 @@ def _advertised(port: str) -> None:
 
 def _no_pings() -> None:
     """A frozen peer is then noticed after a minute; the limits of requests are taken away in the configuration."""
-    options = import_module("nexus_mesh.rpc.link").OPTIONS
+    options = import_module("nexus_mesh.rpc.client").KEPT_UP
     patient = tuple(option for option in options if "ping" not in option[0] and "keepalive" not in option[0])
     assert patient != options
-    replace("nexus_mesh.rpc.link", "OPTIONS", patient)
+    replace("nexus_mesh.rpc.client", "KEPT_UP", patient)
 
 
 SWITCHES: dict[str, dict[str, Callable[[], None] | None]] = {

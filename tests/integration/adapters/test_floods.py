@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from nexus_inference_adapters.contract.connection import connector
+from nexus_inference_adapters.contract.http import connector
 from nexus_mesh.core.errors import MeshError, Reason
 from support.adapter_host import HELLO, Bench, adapter_bench
 from support.raw_backend import RawBackend

@@ -90,7 +90,7 @@ async def test_what_is_announced_is_asked_what_it_is_and_serves(
         await net.announcer.announce(net.engine, "A B's Engine", fake_ollama.port, kind="vllm", path="/x")
         await net.announcer.announce(net.engine, "other", fake_vllm.port)
         await served(bench, f"ollama-{fake_ollama.port}", f"vllm-{fake_vllm.port}")
-        backend = bench.host.find(f"ollama-{fake_ollama.port}")
+        backend = bench.host.named[f"ollama-{fake_ollama.port}"]
         assert (backend.config.origin, backend.config.remote) == ("discovery", False)
         await eventually(lambda: backend.inspection.state == instance_pb2.STATE_ACTIVE, BOUND)
         assert await bench.complete(backend, {**HELLO, "model": "llama3.2"})

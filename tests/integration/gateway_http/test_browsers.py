@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from nexus_gateway.http.guard import local_names
+from nexus_gateway.http.heads import local_names
 from nexus_gateway.http.options import EdgeOptions
 from support.edge_server import running_edge
 from support.raw_http import RawAnswer, ask, assert_envelope, chat, request

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from nexus_gateway.access import Principal
-from nexus_gateway.http.endpoint import AT_ONCE
 from nexus_gateway.http.options import EdgeOptions, Limits
+from nexus_gateway.http.strangers import AT_ONCE
 from prometheus_client import REGISTRY
 from support.edge_pipeline import HANG
 from support.edge_server import Edge, running_edge

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from nexus_inference_adapters.contract.work import Work
-from nexus_inference_adapters.openai.chunks import ChunkNormaliser
-from nexus_inference_adapters.openai.event_stream import EventStream
+from nexus_inference_adapters.openai.event_stream import ChunkNormaliser, EventStream
 from nexus_inference_adapters.openai.normalise import whole_answer
 from nexus_inference_adapters.vocabulary import CHAT
 from nexus_mesh.core.errors import MeshError, Reason

@@ -15,7 +15,7 @@ from nexus_inference_adapters.openai.forwarded import (
     OTHERS,
     PARTS_OF,
 )
-from nexus_inference_adapters.openai.parameters import check_forwarded
+from nexus_inference_adapters.openai.requests import check_forwarded
 from nexus_mesh.core.errors import MeshError, Reason
 
 ALL = OPENAI | OTHERS | LEFT_OUT | frozenset().union(*ENGINES.values())

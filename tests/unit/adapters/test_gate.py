@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus_inference_adapters.host.gate import Gate
+from nexus_inference_adapters.contract.waiting import Gate
 from nexus_mesh.core.errors import MeshError, Reason
 from support.waiting import eventually
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
-from nexus_inference_adapters.contract.connection import Answer
+from nexus_inference_adapters.contract.http import Answer
 from nexus_mesh.core.errors import MeshError, Reason
 
 T = TypeVar("T")

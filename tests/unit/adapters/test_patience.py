@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.waiting import Patience
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.settings import Timeouts
 

@@ -14,7 +14,7 @@ from nexus_gateway.fleet.breaker import (
     Outcome,
     View,
 )
-from nexus_gateway.fleet.breakers import SEVERAL, Breakers
+from nexus_gateway.fleet.breakers import SEVERAL, Breakers, Trial
 
 M = ("t", "m")
 ALMOST, OVER = 1 - JITTER, 1 + JITTER
@@ -38,10 +38,16 @@ def breakers(clock: Clock) -> Breakers:
     return Breakers(clock)
 
 
+def begin(breakers: Breakers, model: str = "m", tenant: str = "x") -> Trial:
+    trial = Trial("t", model, tenant)
+    breakers.start(trial)
+    return trial
+
+
 def ask(breakers: Breakers, *outcomes: Outcome, model: str = "m", tenant: str = "x", times: int = 1) -> None:
     """Requests, one after the other."""
     for _ in range(times):
-        trial = breakers.start("t", model, tenant)
+        trial = begin(breakers, model, tenant)
         for outcome in outcomes:
             breakers.judge(trial, outcome)
         breakers.end(trial)
@@ -135,7 +141,7 @@ def test_answers_that_make_no_sense_put_behind_and_do_not_eject_for_longer(
 def test_one_request_proves_it_and_others_wait_meanwhile(breakers: Breakers, clock: Clock) -> None:
     ask(breakers, Outcome.FAULT, times=FAILURES)
     clock.now += FIRST_PAUSE * OVER + 0.01
-    trial = breakers.start("t", "m", "x")
+    trial = begin(breakers)
     assert ejected(breakers) == {M}
     breakers.judge(trial, Outcome.SUCCESS)
     breakers.end(trial)
@@ -150,7 +156,7 @@ def test_a_breaker_counts_as_open_until_its_target_has_proved_itself(
     ask(breakers, Outcome.FAULT, times=FAILURES - 1)
     assert breakers.open == 1
     clock.now += FIRST_PAUSE * OVER + 0.01
-    trial = breakers.start("t", "m", "x")
+    trial = begin(breakers)
     assert breakers.open == 1
     breakers.judge(trial, Outcome.SUCCESS)
     breakers.end(trial)
@@ -174,7 +180,7 @@ def test_a_proof_that_never_ends_holds_nobody_off_for_longer_than_its_time(
     """B2: not even one whose end is never told."""
     ask(breakers, Outcome.FAULT, times=FAILURES)
     clock.now += FIRST_PAUSE * OVER + 0.01
-    breakers.start("t", "m", "x")
+    begin(breakers)
     clock.now += FIRST_PAUSE + 0.01
     assert ejected(breakers) == set()
     ask(breakers, Outcome.SUCCESS)
@@ -187,7 +193,7 @@ def test_a_stream_proves_it_by_its_beginning_and_one_failure_undoes_that(
     """B2: a stream may last for an hour."""
     ask(breakers, Outcome.FAULT, times=FAILURES)
     clock.now += FIRST_PAUSE * OVER + 0.01
-    trial = breakers.start("t", "m", "x")
+    trial = begin(breakers)
     breakers.judge(trial, Outcome.CONTENT)
     assert ejected(breakers) == set()
     breakers.judge(trial, Outcome.FAULT)
@@ -207,7 +213,7 @@ def test_each_failed_proof_doubles_the_pause_up_to_a_minute(breakers: Breakers, 
 
 
 def test_late_failures_do_not_prolong_an_ejection(breakers: Breakers, clock: Clock) -> None:
-    under_way = [breakers.start("t", "m", "x") for _ in range(20)]
+    under_way = [begin(breakers) for _ in range(20)]
     ask(breakers, Outcome.FAULT, times=FAILURES)
     for trial in under_way:
         clock.now += 0.1
@@ -230,7 +236,7 @@ def test_what_is_long_ago_is_forgotten(breakers: Breakers, clock: Clock) -> None
         ask(breakers, Outcome.FAULT, tenant=str(tenant), times=FAILURES)
     clock.now += 3 * LONGEST_PAUSE
     breakers.retain({"t"})
-    assert breakers._breakers == {}  # pyright: ignore[reportPrivateUsage] - it must not grow
+    assert breakers.held == {}  # it must not grow
 
 
 def test_every_outcome_of_a_probe_has_its_step() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from nexus.inference.v1 import inference_pb2
-from nexus_gateway.dispatch import backend_stream
+from nexus_gateway.dispatch import streams
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_operations import Operation, spec_of
 
@@ -15,7 +15,7 @@ CHAT, COMPLETION = spec_of(Operation.CHAT), spec_of(Operation.COMPLETION)
 
 
 def has_content(message: inference_pb2.StreamResponse) -> bool:
-    return backend_stream.has_content(message, COMPLETION if '"text"' in str(message.chunks.json) else CHAT)
+    return streams.has_content(message, COMPLETION if '"text"' in str(message.chunks.json) else CHAT)
 
 
 def chunk(*choices: dict[str, Any]) -> inference_pb2.StreamResponse:

@@ -11,7 +11,7 @@ import pytest
 from nexus.types.v1 import model_pb2
 from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core.request import InferenceRequest
-from nexus_gateway.dialects.openai.inference import answer_body, float32_base64
+from nexus_gateway.dialects.openai.answers import answer_body, float32_base64
 from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import default_body
 

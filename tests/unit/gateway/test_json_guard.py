@@ -9,7 +9,8 @@ import tracemalloc
 import pytest
 from hypothesis import strategies as st
 from nexus_gateway.validation import json_guard
-from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS, decode_object
+from nexus_gateway.validation.json_guard import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_NUMBERS
+from nexus_gateway.validation.parse import decode_object
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.core.turns import at_once
 from support.properties import examples, given

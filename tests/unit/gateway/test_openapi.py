@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 from nexus_gateway.dialects.nexus.openapi import document
-from nexus_gateway.http.endpoint import Row
 from nexus_gateway.http.options import EdgeOptions
+from nexus_gateway.http.rows import Row
 from nexus_gateway.http.status import CODES
 from nexus_gateway.routes import build_app
 from openapi_spec_validator import OpenAPIV31SpecValidator

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_gateway.dialects.openai.events import EventWriter
+from nexus_gateway.dialects.openai.inference import EventWriter
 from nexus_mesh.core.errors import MeshError, Reason
 from support.edge_pipeline import delta, usage
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from nexus_gateway.access import Principal
-from nexus_gateway.http.endpoint import AT_ONCE, LINE_SECONDS, PER_SECOND, Strangers
+from nexus_gateway.http.strangers import AT_ONCE, LINE_SECONDS, PER_SECOND, Strangers
 from nexus_mesh.core.errors import MeshError, Reason
 from structlog.testing import capture_logs
 
@@ -33,9 +33,13 @@ async def ask(
     strangers: Strangers, credential: str | None = "bad", address: str = "10.0.0.1"
 ) -> MeshError | Principal:
     try:
-        return await strangers.identify(authenticate, credential, address)
-    except MeshError as error:
-        return error
+        return await authenticate(credential)
+    except MeshError as refused:
+        try:
+            strangers.count(refused, credential, address)
+        except MeshError as slowed:
+            return slowed
+        return refused
 
 
 def reason(answer: MeshError | Principal) -> Reason:

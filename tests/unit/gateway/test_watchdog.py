@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from nexus_gateway.dispatch.backend_stream import Watchdog
+from nexus_gateway.dispatch.streams import Watchdog
 from support.waiting import eventually
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from nexus_gateway.access import ANONYMOUS
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.dialects.openai.inference import answer_body
+from nexus_gateway.dialects.openai.answers import answer_body
 from nexus_gateway.scrubbing.zone_exit import ZoneExits
 from nexus_gateway.validation import parse
 from nexus_inference_adapters.backend_config import BackendConfig

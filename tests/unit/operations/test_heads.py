@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from nexus_operations import Body, Operation
 from nexus_operations import affinity as affinity_of
-from nexus_operations.counting import LEAST
+from nexus_operations.table import LEAST
 from nexus_routing import Conditions as Now
 from nexus_routing import Load, Requirements, Table, plan
 from support.routing_targets import target

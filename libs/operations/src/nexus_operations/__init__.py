@@ -1,20 +1,20 @@
 """The kinds of work: what each is called, where it goes, what there is to read in it and what comes of it."""
 
-from nexus_operations.counting import (
+from nexus_operations.counting import SAMPLED, sample, tokens_of
+from nexus_operations.prompts import is_text, prompts_in
+from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Unit, complete
+from nexus_operations.table import (
     ANSWER_BEGINS,
     PER_MEDIUM,
     PER_MESSAGE,
-    SAMPLED,
+    SPECS,
+    Operation,
     Size,
     affinity,
     estimate,
     measure,
-    sample,
-    tokens_of,
+    spec_of,
 )
-from nexus_operations.prompts import is_text, prompts_in
-from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Unit, complete
-from nexus_operations.table import SPECS, Operation, spec_of
 
 __all__ = [
     "ANSWER_BEGINS",

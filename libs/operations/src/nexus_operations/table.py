@@ -1,13 +1,20 @@
-"""The table of operations. To add one: its number in inference's types, and its spec here."""
+"""The table of operations, and what is asked of a body by its operation. To add one: its number in inference's types,
+and its spec here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
+from zlib import crc32
 
 from nexus.types.v1 import model_pb2  # pyright: ignore[reportMissingTypeStubs] - generated, with stubs beside it
 
+from nexus_operations.counting import quarters_of, tokens_of
 from nexus_operations.prompts import (
+    HEAD,
+    MESSAGE,
+    TURN,
     begins_chat,
     begins_with,
     choices_of,
@@ -20,9 +27,18 @@ from nexus_operations.prompts import (
     says_text,
     whole_is_content,
 )
-from nexus_operations.spec import Form, Shape, Spec, Unit, complete
+from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Unit, complete
 
-__all__ = ["SPECS", "Operation", "spec_of"]
+__all__ = [
+    "ANSWER_BEGINS", "PER_MEDIUM", "PER_MESSAGE", "SPECS", "Operation", "Size", "affinity", "estimate", "measure",
+    "spec_of",
+]  # fmt: skip
+
+PER_MESSAGE, ANSWER_BEGINS = MESSAGE, TURN
+PER_MEDIUM = 500
+"""An image or a recording: engines differ widely."""
+LEAST = 512
+"""Characters of a head. What is shorter is read again in no time."""
 
 
 class Operation(IntEnum):
@@ -116,3 +132,39 @@ def spec_of(operation: int) -> Spec:
         return SPECS[operation]
     except KeyError:
         raise LookupError(f"There is no operation {operation}.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`tokens`: about how many all prompts are together. `most`: no prompt worth counting has more that must fit into
+    a context together; 0 = of several prompts each has the context to itself, and none is in doubt."""
+
+    tokens: int
+    most: int
+
+
+def estimate(operation: int, body: Body, count: Callable[[str], int] = tokens_of) -> int:
+    """Tokens of a request's prompt, of all prompts together. Takes any JSON object, as nobody has checked it yet."""
+    prompt = spec_of(operation).read(body)
+    return sum(map(count, prompt.texts)) + _beside(prompt)
+
+
+def measure(operation: int, body: Body) -> Size:
+    """The same, and how many there can be, from one reading."""
+    prompt = spec_of(operation).read(body)
+    quarters = [quarters_of(text) for text in prompt.texts]
+    most = 0 if prompt.several else -(-sum(quarters) // 2) + prompt.ids  # twice what it is on average
+    return Size(sum(-(-each // 4) for each in quarters) + _beside(prompt), most)
+
+
+def affinity(operation: int, body: Body) -> int:
+    """Equal for requests whose prompts begin alike, as in the turns of one conversation; 0 for short prompts."""
+    head = spec_of(operation).head(body)
+    if len(head) < LEAST:
+        return 0
+    return crc32(head[:HEAD].encode("utf-8", "surrogatepass")) or 1
+
+
+def _beside(prompt: Prompt) -> int:
+    """Tokens of all that is no text."""
+    return prompt.ids + PER_MEDIUM * prompt.media + prompt.marks

@@ -39,7 +39,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         opening = self._opened(request.envelope)
         del request  # and with it the body's text
         envelope, body = await opening
-        backend = self._host.find(envelope.backend)
+        backend = self._host.named[envelope.backend]
         completed = await backend.complete(envelope, body)
         return inference_pb2.CompleteResponse(
             body=completed.body, usage=completed.usage, served=self._served(envelope, backend)
@@ -51,7 +51,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         opening = self._opened(request.envelope)
         del request
         envelope, body = await opening
-        backend = self._host.find(envelope.backend)
+        backend = self._host.named[envelope.backend]
         spec = spec_of(envelope.operation)
         if spec.shape is not Shape.CHUNKS:
             raise MeshError(Reason.INVALID_REQUEST, f"The answer to {spec.title} does not come as a stream.")
@@ -70,7 +70,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         opening = self._opened(request.envelope)
         del request
         envelope, body = await opening
-        backend = self._host.find(envelope.backend)
+        backend = self._host.named[envelope.backend]
         count = await backend.count(envelope, body)
         return inference_pb2.CountTokensResponse(
             prompt_tokens=count.tokens,

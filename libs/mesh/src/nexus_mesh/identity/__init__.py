@@ -1,7 +1,7 @@
 """Who is who: names, keys, certificates, tokens, and who is kept out."""
 
 from nexus_mesh.identity import tls
-from nexus_mesh.identity.caller import CALLER, Caller, caller, identify
+from nexus_mesh.identity.caller import CALLER, Caller, caller, from_certificate
 from nexus_mesh.identity.claims import UNLIMITED, Claims
 from nexus_mesh.identity.denials import Denials
 from nexus_mesh.identity.join_token import SECRET_BYTES, JoinToken
@@ -26,7 +26,7 @@ __all__ = [
     "Role",
     "SpiffeId",
     "caller",
-    "identify",
+    "from_certificate",
     "pinned_root",
     "role_server_name",
     "tls",

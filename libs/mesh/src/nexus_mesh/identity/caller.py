@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 from cryptography import x509
 
@@ -15,7 +13,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.identity.claims import UNLIMITED, Claims, in_certificate
 from nexus_mesh.identity.spiffe import SpiffeId
 
-__all__ = ["Caller", "caller", "identify"]
+__all__ = ["CALLER", "Caller", "caller", "from_certificate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +30,14 @@ class Caller:
 CALLER: ContextVar[Caller] = ContextVar("caller")
 
 
-class Verified(Protocol):
-    """A call whose peer has shown what it is."""
-
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
-
-
 def caller() -> Caller:
     """The caller of the RPC being handled. Raises LookupError outside a handler."""
     return CALLER.get()
 
 
-def identify(context: Verified) -> Caller:
-    """The peer of a call. Raises MESH_IDENTITY unless its certificate names exactly one identity of the mesh."""
-    for pem in context.auth_context().get("x509_pem_cert", ()):
-        return _from_certificate(pem)
-    raise MeshError(Reason.MESH_IDENTITY, "This port needs a client certificate of the mesh.")
-
-
 @lru_cache(maxsize=4096)
-def _from_certificate(pem: bytes) -> Caller:
+def from_certificate(pem: bytes) -> Caller:
+    """The peer with a verified certificate. Raises MESH_IDENTITY unless it names exactly one identity of the mesh."""
     certificate = x509.load_pem_x509_certificate(pem)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -1,14 +1,14 @@
 """Calls between members: channels, the tunnel, servers, and what is done around every call."""
 
 from nexus_mesh.rpc.channels import DIRECT, Duplex, Method, Options, Req, channel, merged
-from nexus_mesh.rpc.client import Peer
+from nexus_mesh.rpc.client import Link, Peer
 from nexus_mesh.rpc.doorkeeper import accounted
 from nexus_mesh.rpc.handlers import OpenStreams
-from nexus_mesh.rpc.link import Link, StreamCall
 from nexus_mesh.rpc.middleware import Call
 from nexus_mesh.rpc.pages import not_of_this_list, number_in, page_size, token_of, words_in
 from nexus_mesh.rpc.server import MeshServer, Servicer, serve_public, start_server
 from nexus_mesh.rpc.status import from_rpc_error
+from nexus_mesh.rpc.streams import StreamCall
 
 __all__ = [
     "DIRECT",

@@ -1,9 +1,10 @@
-"""What calls run on: channels, their options, and typed names of RPCs. The only place that opens a channel."""
+"""What calls run on: channels, their options, typed names of RPCs, and what either end sees of one. The only place that
+opens a channel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -11,7 +12,9 @@ from google.protobuf.message import Message
 
 __all__ = [
     "DIRECT",
+    "KEPT_UP",
     "MAX_MESSAGE",
+    "Context",
     "Duplex",
     "Metadata",
     "Method",
@@ -35,6 +38,26 @@ Req_contra = TypeVar("Req_contra", bound=Message, contravariant=True)
 MAX_MESSAGE = 20 * 1024 * 1024
 DIRECT: Options = (("grpc.enable_http_proxy", 0),)
 """A proxy that is meant for the web does not reach the members of a mesh, and is not to see who talks to whom."""
+
+KEPT_UP: Options = (
+    # A cable that is pulled says nothing: after so long a silence, and as long again without an answer, it is cut.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # Without this a frozen peer is noticed after a minute only, whatever the two above say.
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    # A process that is restarted is back within a second or two; to look for it costs next to nothing.
+    ("grpc.max_reconnect_backoff_ms", 500),
+    # Channels of different certificates must never share a connection.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+"""Of channels between members."""
 
 
 class Method(Generic[Req_co, Res_co]):
@@ -76,6 +99,25 @@ class Duplex(Protocol[Req_contra, Res_co]):
     def cancel(self) -> bool: ...
 
     def done(self) -> bool: ...
+
+
+class Context(Protocol):
+    """What is asked of a call's context, be it the library's or a tunnel's."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def time_remaining(self) -> float | None: ...
+
+    def done(self) -> bool: ...
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
+    ) -> NoReturn: ...
 
 
 def merged(*groups: Iterable[Option]) -> Options:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
 from nexus_mesh.identity import Identity
-from nexus_mesh.rpc.channels import Duplex, Metadata, Method, Req, Res
-from nexus_mesh.rpc.link import Link, RpcStream, StreamCall, TunnelStream, UploadStream, sent
+from nexus_mesh.rpc.channels import KEPT_UP, Duplex, Metadata, Method, Req, Res, channel, merged
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.rpc.status import from_rpc_error
+from nexus_mesh.rpc.streams import RpcStream, StreamCall, Uploads, UploadStream
+from nexus_mesh.rpc.tunnel.client import OPEN, Tunnel, TunnelStream, in_tunnel
 
-__all__ = ["Method", "Peer", "Req", "StreamCall"]
+__all__ = ["Link", "Method", "Peer", "Req", "StreamCall"]
 
 log = telemetry.logger("client")
 HOP_MARGIN = 0.05
@@ -26,6 +28,77 @@ CONNECT_TIMEOUT = 5.0
 
 LARGEST_IN_TUNNEL = 256 * 1024
 """Bytes of a request; a larger one would hold up the others of its tunnel, and has an RPC of its own."""
+
+
+class Link:
+    """The connections to a peer under one certificate. It counts its calls, so as to be retired without cutting any."""
+
+    def __init__(self, address: str, server_name: str, identity: Identity) -> None:
+        named = merged(KEPT_UP, [("grpc.ssl_target_name_override", server_name)])
+        opening = partial(channel, address, identity.channel_credentials(), named)
+        self.channel = opening()
+        self.uploads = Uploads(opening)
+        self.retired = asyncio.Event()
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._unary: dict[str, Any] = {}
+        self._stream: dict[str, Any] = {}
+        self._tunnel: Tunnel | None = None
+
+    def enter(self) -> None:
+        self._active += 1
+        self._idle.clear()
+
+    def leave(self) -> None:
+        self._active -= 1
+        if not self._active:
+            self._idle.set()
+
+    def unary(self, method: Method[Req, Res]) -> grpc.aio.UnaryUnaryMultiCallable[Req, Res]:
+        """The cached callable of a unary method."""
+        found = self._unary.get(method.path)
+        if found is None:
+            found = self._unary[method.path] = self.channel.unary_unary(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+        return found
+
+    def stream(self, method: Method[Req, Res]) -> grpc.aio.UnaryStreamMultiCallable[Req, Res]:
+        """The cached callable of a server-streaming method."""
+        found = self._stream.get(method.path)
+        if found is None:
+            found = self._stream[method.path] = self.channel.unary_stream(
+                method.path, method.request.SerializeToString, method.response.FromString
+            )
+        return found
+
+    def bidi(self, method: Method[Req, Res]) -> Duplex[Req, Res]:
+        """Opens a two-way stream."""
+        call = self.channel.stream_stream(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        return cast(Duplex[Req, Res], call())  # the stubs take a message for any object, because of EOF
+
+    def tunnel(self) -> Tunnel:
+        """A tunnel that takes new calls. One that does not any more lives on until its calls have ended."""
+        if self._tunnel is None or self._tunnel.closing:
+            self._tunnel = Tunnel(self.bidi(OPEN))
+        return self._tunnel
+
+    async def retire(self, grace: float) -> None:
+        """Waits until the calls on it have ended, at most `grace` seconds, then closes."""
+        self.retired.set()
+        try:
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if self._tunnel is not None:
+                await self._tunnel.close()
+            await self.channel.close()
+            await self.uploads.close()
 
 
 class Peer:
@@ -54,10 +127,10 @@ class Peer:
             if not isinstance(packed, bytes):
                 return await link.unary(method)(packed, timeout=limit, metadata=metadata)
             if method.tunnelled and len(packed) <= LARGEST_IN_TUNNEL:
-                return await _in_tunnel(link, method, packed, limit, metadata)
+                return await in_tunnel(link, method, packed, limit, metadata)
             message = [packed]
             del request, packed
-            return await sent(link.upload(method)(timeout=limit, metadata=metadata), message, link.uploading)
+            return await link.uploads.unary(method, message, limit, metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
         except asyncio.CancelledError:
@@ -80,13 +153,13 @@ class Peer:
         metadata: Metadata = (),
     ) -> StreamCall[Res]:
         """Opens a server stream: `async with peer.stream(...) as call: async for message in call`."""
-        limit, metadata = _limit(timeout), _correlated(metadata)
+        link, limit, metadata = self._link, _limit(timeout), _correlated(metadata)
         packed = _packed(method, request)
         if not isinstance(packed, bytes):
-            return RpcStream(self._link, method, packed, limit, metadata)
+            return RpcStream(link, link.stream(method), packed, limit, metadata)
         if method.tunnelled and len(packed) <= LARGEST_IN_TUNNEL:
-            return TunnelStream(self._link, method, packed, limit, metadata)
-        return UploadStream(self._link, method, packed, limit, metadata)
+            return TunnelStream(link, method, packed, limit, metadata)
+        return UploadStream(link, link.uploads, method, packed, limit, metadata)
 
     @asynccontextmanager
     async def bidi(self, method: Method[Req, Res]) -> AsyncGenerator[tuple[Duplex[Req, Res], Link], None]:
@@ -136,7 +209,7 @@ class Peer:
     async def _until_retired(self, method: Method[Req, Res], request: Req) -> AsyncIterator[Res]:
         """One watch; ends normally when its link is retired, raises MeshError when it ends otherwise."""
         link = self._link
-        async with RpcStream(link, method, request, None, _correlated(())) as call:
+        async with RpcStream(link, link.stream(method), request, None, _correlated(())) as call:
             retired = asyncio.ensure_future(link.retired.wait())
             retired.add_done_callback(lambda done: None if done.cancelled() else call.cancel())
             try:
@@ -220,19 +293,6 @@ def _packed(method: Method[Message, Message], request: Req | bytes) -> Req | byt
 
 def _unheard(_: bool) -> None:
     """What a watch says whose states nobody listens to."""
-
-
-async def _in_tunnel(
-    link: Link, method: Method[Message, Res], request: bytes, timeout: float | None, metadata: Metadata
-) -> Res:
-    call = link.tunnel().start(method.path, request, timeout, metadata)
-    try:
-        message = await call.next()
-    finally:
-        call.leave()
-    if message is None:
-        raise MeshError(Reason.BACKEND_LOST, "The service ended the call without an answer.")
-    return method.response.FromString(message)
 
 
 def _limit(timeout: float | None) -> float | None:

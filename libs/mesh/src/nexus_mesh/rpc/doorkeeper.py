@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import grpc
 from google.protobuf.message import Message
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rpc.middleware import Authorize, Call, Context, Guard, Identify, Middleware
-from nexus_mesh.rpc.status import to_status
+from nexus_mesh.rpc.middleware import Authorize, Call, Guard, Identify, Middleware
+from nexus_mesh.rpc.status import abort
 
-__all__ = ["READS", "Doorkeeper", "Handler", "abort", "accounted"]
+__all__ = ["READS", "Doorkeeper", "Handler", "accounted"]
 
 READS = 4
 """Requests of one identity that are read at the same time; they are small, so that its others hardly wait.
@@ -158,9 +158,3 @@ async def _only(context: Any) -> Any:
     if message is grpc.aio.EOF:
         await abort(context, MeshError(Reason.INVALID_REQUEST, "The request is not a message of its type."))
     return message
-
-
-async def abort(context: Context, error: MeshError) -> NoReturn:
-    """Ends a call with an error."""
-    code, message, trailing = to_status(error)
-    await context.abort(code, message, trailing)

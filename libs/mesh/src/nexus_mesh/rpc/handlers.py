@@ -1,19 +1,18 @@
-"""Folds the middleware list over every handler once, when a server is built."""
+"""The handlers of a server as it is built, each wrapped once, and the streams that they serve."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
 
 from nexus_mesh.core import MeshError, Reason, telemetry
-from nexus_mesh.rpc.doorkeeper import Doorkeeper, Handler, abort
-from nexus_mesh.rpc.middleware import GIVEN_UP, Call, Context, Guard, Middleware
+from nexus_mesh.rpc.doorkeeper import Doorkeeper, Handler
+from nexus_mesh.rpc.middleware import Call, Guard, Middleware, around_stream, around_unary
 from nexus_mesh.rpc.policy import ENDLESS
+from nexus_mesh.rpc.status import abort
 
 __all__ = ["HandlerTable", "OpenStreams"]
 
@@ -29,41 +28,31 @@ class OpenStreams:
     """Streams being served, so that they can be ended from outside: at drain, or when an identity is withdrawn."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[object], Call] = {}
-        self._verdicts: dict[asyncio.Task[object], MeshError] = {}
+        self.running: set[Call] = set()
         self._closing: set[asyncio.Task[None]] = set()
-
-    def enter(self, call: Call) -> asyncio.Task[object]:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - handlers always run in a task
-        self._tasks[task] = call
-        return task
-
-    def leave(self, task: asyncio.Task[object]) -> MeshError | None:
-        """Forgets a stream; the error it was ended with from outside, if it was."""
-        self._tasks.pop(task, None)
-        return self._verdicts.pop(task, None)
-
-    def check(self, task: asyncio.Task[object]) -> None:
-        """CancelledError when the stream has been ended from outside."""
-        if task in self._verdicts:
-            raise asyncio.CancelledError
 
     def end(self, which: Callable[[Call], bool], error: MeshError) -> int:
         """Ends every stream the test picks; how many."""
-        chosen = [task for task, call in self._tasks.items() if which(call)]
-        for task in chosen:
-            closing = asyncio.ensure_future(self._close(task, self._tasks[task], error))
+        chosen = [call for call in self.running if which(call)]
+        for call in chosen:
+            closing = asyncio.ensure_future(self._close(call, error))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         return len(chosen)
 
-    async def _close(self, task: asyncio.Task[object], call: Call, error: MeshError) -> None:
+    def end_endless(self) -> int:
+        """Ends the streams that would never end by themselves."""
+        error = MeshError(Reason.DRAINING, "The service is shutting down.")
+        return self.end(lambda call: call.method in ENDLESS, error)
+
+    async def _close(self, call: Call, error: MeshError) -> None:
         """Cancels a handler and sees to it that its caller is told.
 
         A handler cancelled while the library sends a message for it cannot speak any more.
         """
-        self._verdicts[task] = error
+        task = call.task
+        assert task is not None  # noqa: S101 - a stream has one from its beginning
+        call.verdict = error
         if call.sending:
             # A message cut off in the middle of its sending leaves no way to send the error after it.
             await asyncio.wait({task}, timeout=SENDING_GRACE)
@@ -77,11 +66,6 @@ class OpenStreams:
                 pass
             except grpc.aio.InternalError:
                 log.warning("caller does not read, so it could not be told", method=call.method)
-
-    def end_endless(self) -> int:
-        """Ends the streams that would never end by themselves."""
-        error = MeshError(Reason.DRAINING, "The service is shutting down.")
-        return self.end(lambda call: call.method in ENDLESS, error)
 
 
 class HandlerTable:
@@ -118,76 +102,14 @@ class HandlerTable:
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             field = "stream_stream" if handler.request_streaming else "unary_stream"
-            wrapped = self._stream(method, _served(method, inner))
+            wrapped = around_stream(
+                self._chain, self._guard, self._streams.running, method, _served(method, inner)
+            )
         else:
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             field = "stream_unary" if handler.request_streaming else "unary_unary"
-            wrapped = self._unary(method, _served(method, inner))
+            wrapped = around_unary(self._chain, self._guard, method, _served(method, inner))
         return Handler(handler, field, wrapped)
-
-    def _unary(self, method: str, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def handle(request: Any, context: Context) -> Any:
-            call = Call(method, context, self._guard)
-            error: MeshError | None = None
-            begun = 0
-            try:
-                for part in self._chain:
-                    begun += 1
-                    part.start(call)
-                answer = inner(request, context)
-                del request
-                return await answer
-            except asyncio.CancelledError:
-                error = GIVEN_UP
-                raise
-            except Exception as failure:
-                error = _as_mesh_error(failure, method)
-                await abort(context, error)
-            finally:
-                for part in reversed(self._chain[:begun]):
-                    part.end(call, error)
-                error = None  # its traceback holds this frame, and that what was asked
-
-        return handle
-
-    def _stream(self, method: str, inner: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
-        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
-            call = Call(method, context, self._guard)
-            task = self._streams.enter(call)
-            error: MeshError | None = None
-            begun = 0
-            try:
-                for part in self._chain:
-                    begun += 1
-                    part.start(call)
-                result = inner(request, context)
-                del request
-                if hasattr(result, "__aiter__"):
-                    async with contextlib.aclosing(result):
-                        async for message in result:
-                            call.sending = True
-                            yield message
-                            call.sending = False
-                            self._streams.check(task)
-                else:
-                    await result
-            except asyncio.CancelledError:
-                error = self._streams.leave(task)
-                if error is None:
-                    error = GIVEN_UP
-                    raise
-                task.uncancel()
-                await abort(context, error)
-            except Exception as failure:
-                error = _as_mesh_error(failure, method)
-                await abort(context, error)
-            finally:
-                self._streams.leave(task)
-                for part in reversed(self._chain[:begun]):
-                    part.end(call, error)
-                error = None  # its traceback holds this frame, and that what was asked
-
-        return handle
 
 
 def _served(method: str, inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -203,17 +125,3 @@ def _served(method: str, inner: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return absent
-
-
-def _as_mesh_error(failure: Exception, method: str) -> MeshError:
-    if isinstance(failure, MeshError):
-        return failure
-    if isinstance(failure, grpc.aio.AbortError):
-        raise failure  # the library's own servicers (health, reflection) answer this way
-    incident = secrets.token_hex(6)
-    log.error("handler failed", method=method, incident=incident, exc_info=failure)
-    return MeshError(
-        Reason.INTERNAL,
-        f"An internal fault happened; it was logged as {incident}.",
-        metadata={"incident": incident},
-    )

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2
 
-from nexus_mesh.rpc.middleware import Context
+from nexus_mesh.rpc.channels import Context
 
 __all__ = ["HealthServicer"]
 

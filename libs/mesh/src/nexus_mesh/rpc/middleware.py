@@ -1,24 +1,32 @@
-"""What wraps every handler of every server, as one literal list of start/end pairs."""
+"""What wraps every handler of every server: one literal list of start/end pairs, and how it is folded over one."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import prometheus_client
 
 from nexus_mesh.core import MeshError, Reason, telemetry
-from nexus_mesh.identity import CALLER, Caller, identify
+from nexus_mesh.identity import CALLER, Caller, from_certificate
+from nexus_mesh.rpc.channels import Context
 from nexus_mesh.rpc.policy import PUBLIC
+from nexus_mesh.rpc.status import abort
 
-__all__ = ["GIVEN_UP", "MESH", "PUBLIC_EDGE", "Call", "Context", "Guard", "Middleware", "remaining"]
+__all__ = [
+    "GIVEN_UP", "MESH", "PUBLIC_EDGE", "Authorize", "Call", "Guard", "Identify", "Middleware", "around_stream",
+    "around_unary", "remaining",
+]  # fmt: skip
 
 REQUEST_ID_KEY = "x-request-id"
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -62,49 +70,42 @@ class Guard:
     allowed: Mapping[str, frozenset[str]]
 
 
-class Context(Protocol):
-    """What is asked of a call's context, be it the library's or a tunnel's."""
-
-    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
-
-    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
-
-    def time_remaining(self) -> float | None: ...
-
-    def done(self) -> bool: ...
-
-    async def abort(
-        self,
-        code: grpc.StatusCode,
-        details: str = "",
-        trailing_metadata: Sequence[tuple[str, str | bytes]] = (),
-    ) -> NoReturn: ...
-
-
 class Call:
     """One RPC on its way through the list."""
 
-    __slots__ = ("caller", "context", "guard", "method", "sending", "span", "started")
+    __slots__ = ("caller", "context", "guard", "method", "sending", "span", "started", "task", "verdict")
 
     def __init__(self, method: str, context: Context, guard: Guard) -> None:
         self.method = method
         self.context = context
         self.guard = guard
         self.caller: Caller | None = None
+        self.task: asyncio.Task[object] | None = None
+        """Of a stream, that it may be ended from outside."""
         self.sending = False
+        """Whether a message of it is on its way just now."""
+        self.verdict: MeshError | None = None
+        """What a stream was ended with from outside."""
         self.span: Span | None = None
         self.started = time.monotonic()
 
+    def check(self) -> None:
+        """CancelledError when it has been ended from outside."""
+        if self.verdict is not None:
+            raise asyncio.CancelledError
 
-class Middleware(Protocol):
+
+class Middleware:
     """A pair. `start` may refuse by raising MeshError; `end` always runs, with the error if there was one."""
 
-    def start(self, call: Call) -> None: ...
+    def start(self, call: Call) -> None:
+        """Nothing, where only the end matters."""
 
-    def end(self, call: Call, error: MeshError | None) -> None: ...
+    def end(self, call: Call, error: MeshError | None) -> None:
+        """Nothing to undo: each RPC runs in a context of its own."""
 
 
-class Correlate:
+class Correlate(Middleware):
     """Gives logs and onward calls the request's id."""
 
     def start(self, call: Call) -> None:
@@ -114,53 +115,17 @@ class Correlate:
                 return
         telemetry.set_request_id("")
 
-    def end(self, call: Call, error: MeshError | None) -> None:
-        """Nothing to undo: each RPC runs in a context of its own."""
 
-
-class Trace:
-    """One server span for each RPC, a child of the caller's."""
-
-    def start(self, call: Call) -> None:
-        provider = telemetry.tracer_provider()
-        if provider is None:
-            return
-        from opentelemetry import context, propagate, trace
-
-        carrier = {
-            key: value for key, value in call.context.invocation_metadata() or () if isinstance(value, str)
-        }
-        parent = propagate.extract(carrier)
-        span = provider.get_tracer("nexus").start_span(call.method, parent, kind=trace.SpanKind.SERVER)
-        call.span = span
-        context.attach(trace.set_span_in_context(span, parent))
-
-    def end(self, call: Call, error: MeshError | None) -> None:
-        if call.span is None:
-            return
-        from opentelemetry.trace import StatusCode
-
-        if error is not None:
-            call.span.set_status(StatusCode.ERROR, error.reason.value)
-        call.span.end()
-
-
-class Deadline:
+class Deadline(Middleware):
     """Remembers when the caller stops waiting, so that onward calls stop with it."""
 
     def start(self, call: Call) -> None:
         left = call.context.time_remaining()
         DEADLINE.set(None if left is None else call.started + left)
 
-    def end(self, call: Call, error: MeshError | None) -> None:
-        """Nothing to undo: each RPC runs in a context of its own."""
 
-
-class Measure:
+class Measure(Middleware):
     """Counts and times every RPC."""
-
-    def start(self, call: Call) -> None:
-        """The clock started with the call."""
 
     def end(self, call: Call, error: MeshError | None) -> None:
         _handled(call.method, error.reason.value if error else "OK").inc()
@@ -171,7 +136,7 @@ class Measure:
 GIVEN_UP = MeshError(Reason.BACKEND_LOST, "The caller gave the call up.")
 
 
-class Report:
+class Report(Middleware):
     """Logs refusals and faults; a good call is silent, and of many alike in a minute the first few are logged."""
 
     QUIET = frozenset({Reason.REVISION_EXPIRED, Reason.DRAINING})
@@ -183,9 +148,6 @@ class Report:
         self._clock = clock
         self._seen: OrderedDict[tuple[str, str, Reason], tuple[float, int]] = OrderedDict()
         """Since when, and how many since."""
-
-    def start(self, call: Call) -> None:
-        """Only ends are worth a line."""
 
     def end(self, call: Call, error: MeshError | None) -> None:
         if error is not None and error is not GIVEN_UP and error.reason not in self.QUIET:
@@ -214,11 +176,11 @@ class Report:
         return 0 if count < self.LOGGED else None
 
 
-class Identify:
+class Identify(Middleware):
     """Reads the peer's identity and refuses what has expired or been denied since the connection was made."""
 
     def start(self, call: Call) -> None:
-        call.caller = caller = identify(call.context)  # also who is refused is named in the log
+        call.caller = caller = _peer(call.context)  # also who is refused is named in the log
         if caller.expires_timestamp <= time.time():
             raise MeshError(Reason.MESH_IDENTITY, "The certificate of this connection has expired.")
         if caller.spiffe.trust_domain != call.guard.trust_domain:
@@ -227,11 +189,8 @@ class Identify:
             raise MeshError(Reason.MESH_IDENTITY, "This identity has been withdrawn.")
         CALLER.set(caller)
 
-    def end(self, call: Call, error: MeshError | None) -> None:
-        """Nothing to undo: each RPC runs in a context of its own."""
 
-
-class Authorize:
+class Authorize(Middleware):
     """Default deny by the policy table."""
 
     def start(self, call: Call) -> None:
@@ -242,20 +201,111 @@ class Authorize:
                 f"Role {call.caller.spiffe.role} may not call {call.method.rsplit('/', 1)[-1]} here.",
             )
 
-    def end(self, call: Call, error: MeshError | None) -> None:
-        """Nothing to undo."""
 
-
-class AuthorizePublic:
+class AuthorizePublic(Middleware):
     """The rule of the join port: strangers may call what is public, and nobody may call anything else."""
 
     def start(self, call: Call) -> None:
         if call.method not in PUBLIC:
             raise MeshError(Reason.MESH_POLICY, "This port serves only what needs no certificate.")
 
-    def end(self, call: Call, error: MeshError | None) -> None:
-        """Nothing to undo."""
+
+def _peer(context: Context) -> Caller:
+    for pem in context.auth_context().get("x509_pem_cert", ()):
+        return from_certificate(pem)
+    raise MeshError(Reason.MESH_IDENTITY, "This port needs a client certificate of the mesh.")
 
 
-MESH: Sequence[Middleware] = (Correlate(), Trace(), Measure(), Report(), Deadline(), Identify(), Authorize())
+MESH: Sequence[Middleware] = (Correlate(), Measure(), Report(), Deadline(), Identify(), Authorize())
 PUBLIC_EDGE: Sequence[Middleware] = (Correlate(), Measure(), Report(), Deadline(), AuthorizePublic())
+
+
+def around_unary(
+    chain: Sequence[Middleware], guard: Guard, method: str, inner: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """A behaviour with the list around it."""
+
+    async def handle(request: Any, context: Context) -> Any:
+        call = Call(method, context, guard)
+        error: MeshError | None = None
+        begun = 0
+        try:
+            for part in chain:
+                begun += 1
+                part.start(call)
+            answer = inner(request, context)
+            del request
+            return await answer
+        except asyncio.CancelledError:
+            error = GIVEN_UP
+            raise
+        except Exception as failure:
+            error = _as_mesh_error(failure, method)
+            await abort(context, error)
+        finally:
+            for part in reversed(chain[:begun]):
+                part.end(call, error)
+            error = None  # its traceback holds this frame, and that what was asked
+
+    return handle
+
+
+def around_stream(
+    chain: Sequence[Middleware], guard: Guard, running: set[Call], method: str, inner: Callable[..., Any]
+) -> Callable[..., AsyncIterator[Any]]:
+    """The same of what answers with a stream. `running` has the calls that may be ended from outside."""
+
+    async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+        call = Call(method, context, guard)
+        call.task = task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - handlers always run in a task
+        running.add(call)
+        error: MeshError | None = None
+        begun = 0
+        try:
+            for part in chain:
+                begun += 1
+                part.start(call)
+            result = inner(request, context)
+            del request
+            if hasattr(result, "__aiter__"):
+                async with contextlib.aclosing(result):
+                    async for message in result:
+                        call.sending = True
+                        yield message
+                        call.sending = False
+                        call.check()
+            else:
+                await result
+        except asyncio.CancelledError:
+            running.discard(call)
+            error = call.verdict
+            if error is None:
+                error = GIVEN_UP
+                raise
+            task.uncancel()
+            await abort(context, error)
+        except Exception as failure:
+            error = _as_mesh_error(failure, method)
+            await abort(context, error)
+        finally:
+            running.discard(call)
+            for part in reversed(chain[:begun]):
+                part.end(call, error)
+            error = None  # its traceback holds this frame, and that what was asked
+
+    return handle
+
+
+def _as_mesh_error(failure: Exception, method: str) -> MeshError:
+    if isinstance(failure, MeshError):
+        return failure
+    if isinstance(failure, grpc.aio.AbortError):
+        raise failure  # the library's own servicers (health, reflection) answer this way
+    incident = secrets.token_hex(6)
+    log.error("handler failed", method=method, incident=incident, exc_info=failure)
+    return MeshError(
+        Reason.INTERNAL,
+        f"An internal fault happened; it was logged as {incident}.",
+        metadata={"incident": incident},
+    )

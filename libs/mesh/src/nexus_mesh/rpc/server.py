@@ -18,7 +18,7 @@ from nexus.mesh.v1.tunnel_pb2_grpc import (
     add_TunnelServiceServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
 )
 
-from nexus_mesh.core import addresses
+from nexus_mesh.core import addresses, telemetry
 from nexus_mesh.identity import Identity
 from nexus_mesh.rpc import middleware
 from nexus_mesh.rpc.channels import MAX_MESSAGE, Options, merged
@@ -27,6 +27,7 @@ from nexus_mesh.rpc.health import HealthServicer
 from nexus_mesh.rpc.middleware import Guard
 from nexus_mesh.rpc.policy import policy_at
 from nexus_mesh.rpc.reflection import add_reflection
+from nexus_mesh.rpc.tracing import Trace
 from nexus_mesh.rpc.tunnel.server import TunnelServicer
 
 __all__ = ["MeshServer", "Servicer", "serve_public", "start_server"]
@@ -114,7 +115,9 @@ async def start_server(
         options = merged(options, UNREAD)
     server, streams = grpc.aio.server(options=options), OpenStreams()
     guard = Guard(identity.spiffe.trust_domain, denied, policy_at(identity.spiffe.role))
-    table = HandlerTable(server, middleware.MESH, streams, guard)
+    provider = telemetry.tracer_provider()
+    chain = middleware.MESH if provider is None else (Trace(provider), *middleware.MESH)
+    table = HandlerTable(server, chain, streams, guard)
     for servicer in servicers:
         servicer.add(servicer.implementation, table)
     tunnels = TunnelServicer(table.handlers, MAX_MESSAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -14,8 +15,9 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rpc.channels import Context
 
-__all__ = ["CODES", "DETAILS_KEY", "bare", "from_rpc_error", "from_status", "to_status"]
+__all__ = ["CODES", "DETAILS_KEY", "abort", "bare", "from_rpc_error", "from_status", "to_status"]
 
 DOMAIN = "nexus"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -81,6 +83,12 @@ def to_status(error: MeshError) -> tuple[StatusCode, str, tuple[tuple[str, bytes
         delay.FromNanoseconds(int(error.retry_after * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     return code, error.message, ((DETAILS_KEY, status.SerializeToString()),)
+
+
+async def abort(context: Context, error: MeshError) -> NoReturn:
+    """Ends a call with an error."""
+    code, message, trailing = to_status(error)
+    await context.abort(code, message, trailing)
 
 
 def bare(code: StatusCode, message: str) -> bytes:

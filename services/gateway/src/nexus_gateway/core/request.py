@@ -170,6 +170,8 @@ class RequestContext:
     """Seconds after which a second candidate is asked as well for a whole answer; 0 = never."""
     hedged: str = ""
     """Id of the candidate that was."""
+    may_resume: bool = False
+    """Whether policy lets another backend go on with its answer when it is cut."""
     continued: JsonObject | None = None
     """The body that goes on with a cut answer, once it has been."""
     resuming: bool = False

@@ -24,9 +24,9 @@ from nexus_gateway.dispatch.attempts import (
     served_by,
     unavailable,
 )
-from nexus_gateway.dispatch.backend_stream import BackendStream
 from nexus_gateway.dispatch.hedging import Hedger
-from nexus_gateway.fleet import Attempt, Kind, Measure, Peers, Traffic, connecting, is_final
+from nexus_gateway.dispatch.streams import BackendStream
+from nexus_gateway.fleet import CONNECTED, Attempt, Kind, Measure, Peers, Traffic, connecting, is_final
 from nexus_gateway.metering import RETRIES
 
 __all__ = ["Dispatcher"]
@@ -82,7 +82,7 @@ class Dispatcher:
         self, context: RequestContext, candidate: Candidate, seconds: float = COUNT_SECONDS
     ) -> inference_pb2.CountTokensResponse:
         """The same by one candidate. It is no attempt: it takes no place, and proves nothing of the backend."""
-        peer = self._peers.get(candidate.endpoint)
+        peer = self._peers[candidate.endpoint]
         try:
             return await peer.unary(
                 COUNT,
@@ -147,10 +147,10 @@ class Dispatcher:
     async def _complete_at(
         self, context: RequestContext, candidate: Candidate, race: Race
     ) -> inference_pb2.CompleteResponse:
-        peer, attempt = self._peers.get(candidate.endpoint), Attempt(self._traffic, candidate, context.tenant)
+        peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         started = time.monotonic()
         try:
-            async with connecting(peer, context.limits.connect):
+            async with CONNECTED if peer.is_ready else connecting(peer, context.limits.connect):
                 # Named nowhere here: whoever sends it lets go of it.
                 response = await peer.unary(
                     method(context),
@@ -173,7 +173,7 @@ class Dispatcher:
         return response
 
     async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
-        peer, attempt = self._peers.get(candidate.endpoint), Attempt(self._traffic, candidate, context.tenant)
+        peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         request = message(inference_pb2.StreamRequest, context, candidate)
         stream = BackendStream(peer, candidate, attempt, request, context)
         del request

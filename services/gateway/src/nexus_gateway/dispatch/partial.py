@@ -1,18 +1,14 @@
-"""What was sent of a cut answer: to go on with, or to look for in a fresh one."""
+"""What was sent of an answer, in case it is cut: to go on with, or to look for in a fresh one."""
 
 from __future__ import annotations
-
-from collections import deque
-from typing import Any
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject
 
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.dispatch.backend_stream import BackendStream
 
-__all__ = ["DiffersError", "Partial", "Run", "catch_up", "is_repeatable", "is_simple"]
+__all__ = ["DECODE", "Partial", "Run", "is_repeatable", "is_simple"]
 
 DECODE = msgspec.json.Decoder().decode
 MORE_THAN_TEXT = ("tools", "functions", "logprobs", "audio", "modalities")
@@ -96,66 +92,3 @@ class Partial:
                         return None
                     pieces.append((field, value))
         return pieces
-
-
-ENCODE = msgspec.json.Encoder().encode
-
-
-class DiffersError(Exception):
-    """The fresh answer does not begin with what was sent of the cut one."""
-
-
-async def catch_up(stream: BackendStream, sent: list[Run]) -> None:
-    """Reads an opened stream past what was sent; its `early` has what comes after. Raises DiffersError, MeshError."""
-    follower, waiting = _Follower(sent), stream.early
-    while True:
-        message = waiting.popleft() if waiting else await stream.read()
-        if message is None or message.HasField("finish"):
-            raise DiffersError
-        rest = [text for text in map(follower.follow, message.chunks.json) if text is not None]
-        if follower.is_through:
-            new = inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=rest))
-            stream.early = deque([*([new] if rest else []), *waiting])
-            return
-
-
-class _Follower:
-    """Goes through the text that was sent as it comes again."""
-
-    def __init__(self, sent: list[Run]) -> None:
-        self._left = deque(sent)
-
-    @property
-    def is_through(self) -> bool:
-        return not self._left
-
-    def follow(self, chunk: str) -> str | None:
-        """What of a chunk is new; None when nothing is. Raises DiffersError."""
-        if self.is_through:
-            return chunk
-        read = DECODE(chunk)
-        for choice in read["choices"]:
-            delta = choice.get("delta") or {}
-            choice["delta"] = {
-                field: self._new(field, value) for field, value in delta.items() if field != "role" and value
-            }
-            if choice.get("finish_reason") and not self.is_through:
-                raise DiffersError
-        if not self.is_through:
-            return None
-        says = any(choice.get("finish_reason") or any(choice["delta"].values()) for choice in read["choices"])
-        return ENCODE(read).decode() if says else None
-
-    def _new(self, field: str, value: Any) -> Any:
-        """What of one field's text was not sent."""
-        while self._left and value:
-            expected, text = self._left.popleft()
-            if field != expected or not isinstance(value, str):
-                raise DiffersError
-            both = min(len(text), len(value))
-            if text[:both] != value[:both]:
-                raise DiffersError
-            value = value[both:]
-            if both < len(text):
-                self._left.appendleft((expected, text[both:]))
-        return value

@@ -3,7 +3,7 @@
 from nexus_gateway.fleet.breaker import FAILURES, GONE_PAUSE, JITTER
 from nexus_gateway.fleet.breakers import Breakers
 from nexus_gateway.fleet.bulkheads import Bulkheads, ModelQueue
-from nexus_gateway.fleet.connections import Acquaintance, Peers, Reachability, connecting
+from nexus_gateway.fleet.connections import CONNECTED, Acquaintance, Peers, Reachability, connecting
 from nexus_gateway.fleet.latencies import Kind, Measure
 from nexus_gateway.fleet.outcomes import TRANSPORT, is_final
 from nexus_gateway.fleet.readiness import ModelRow, Readiness, find_model, list_models, readiness
@@ -12,6 +12,7 @@ from nexus_gateway.fleet.snapshots import SnapshotFile, follow_snapshots, keep_s
 from nexus_gateway.fleet.traffic import Attempt, Traffic
 
 __all__ = [
+    "CONNECTED",
     "FAILURES",
     "GONE_PAUSE",
     "JITTER",

@@ -11,7 +11,7 @@ from nexus_routing import Offer
 
 from nexus_gateway.fleet.breaker import LONGEST_PAUSE, Breaker, Outcome
 
-__all__ = ["Breakers", "Outcome", "Trial"]
+__all__ = ["BAD", "Breakers", "Outcome", "Trial"]
 
 SEVERAL = 3
 """Models of one backend that fail, to speak against the backend itself."""
@@ -48,33 +48,31 @@ class Breakers:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._breakers: dict[Key, Breaker] = {}
-        self._paused: dict[Offer, float] = {}
+        self.held: dict[Key, Breaker] = {}
+        """What failed lately. Mostly nothing: then only bad news are any, and nobody needs to ask."""
+        self.pauses: dict[Offer, float] = {}
+        """Until when whoever asked for it gets nothing; likewise."""
 
     @property
     def open(self) -> int:
         """How many have been ejected and not yet proved themselves."""
-        return sum(breaker.until > 0 for breaker in self._breakers.values())
+        return sum(breaker.until > 0 for breaker in self.held.values())
 
     def gone(self) -> dict[str, str]:
         """Targets that refused a connection lately, and why they get nothing now."""
-        if not self._breakers:
-            return {}
         now = self._clock()
         return {
             target: "refused a connection; tried again in a moment"
-            for (target, model, _), breaker in self._breakers.items()
+            for (target, model, _), breaker in self.held.items()
             if model is None and breaker.is_open(now)
         }
 
     def ejected(self, tenant: str, models: Mapping[str, tuple[str, ...]] = NO_MODELS) -> dict[Offer, str]:
         """What a tenant is kept from now, and why. `models`: what each target offers."""
-        if not self._breakers:
-            return {}
         now = self._clock()
         found = {
             (target, model): f"failed {max(1, breaker.failures(now))} times lately; tried again in a moment"
-            for (target, model, whose), breaker in self._breakers.items()
+            for (target, model, whose), breaker in self.held.items()
             if model is not None and whose in (None, tenant) and breaker.is_open(now)
         }
         for target, count in Counter(target for target, _ in found).items():
@@ -85,40 +83,31 @@ class Breakers:
 
     def paused(self) -> dict[Offer, str]:
         """What asked to get nothing now."""
-        if not self._paused:
-            return {}
         now = self._clock()
-        self._paused = {offer: until for offer, until in self._paused.items() if until > now}
+        self.pauses = {offer: until for offer, until in self.pauses.items() if until > now}
         return {
             offer: f"asked to be left alone for another {until - now:.0f} s"
-            for offer, until in self._paused.items()
+            for offer, until in self.pauses.items()
         }
 
     def soonest(self, offers: Iterable[Offer]) -> float:
         """Seconds until the first of the offers may be tried again by everybody; 0 = now."""
         now = self._clock()
         moments = [
-            max(
-                self._paused.get(offer, 0.0), self._until((offer[0], None, None)), self._until((*offer, None))
-            )
+            max(self.pauses.get(offer, 0.0), self._until((offer[0], None, None)), self._until((*offer, None)))
             for offer in offers
         ]
         return max(0.0, min(moments, default=0.0) - now)
 
-    def start(self, target: str, model: str, tenant: str) -> Trial:
+    def start(self, trial: Trial) -> None:
         """A request goes to a target. What becomes of it must be told, the last word by end()."""
-        trial = Trial(target, model, tenant)
-        if self._breakers:
-            now = self._clock()
-            for key in trial.keys:
-                if (breaker := self._breakers.get(key)) is not None:
-                    breaker.start(trial, now)
-        return trial
+        now = self._clock()
+        for key in trial.keys:
+            if (breaker := self.held.get(key)) is not None:
+                breaker.start(trial, now)
 
     def judge(self, trial: Trial, outcome: Outcome) -> None:
         """How a request went, filed under each that it speaks of."""
-        if not self._breakers and outcome not in BAD:
-            return
         backend, everybody, own = trial.keys
         self._file(backend, trial, _of_the_backend(outcome))
         outcome = Outcome.NOTHING if outcome is Outcome.GONE else outcome
@@ -127,42 +116,39 @@ class Breakers:
 
     def end(self, trial: Trial) -> None:
         """The request is over: if it was to prove something and did not, another may."""
-        if self._breakers:
-            for key in trial.keys:
-                self._file(key, trial, Outcome.NOTHING)
+        for key in trial.keys:
+            self._file(key, trial, Outcome.NOTHING)
 
     def pause(self, offer: Offer, seconds: float) -> None:
         """It asked to be left alone for so long, at most a minute of which is granted."""
-        self._paused[offer] = self._clock() + min(seconds, LONGEST_PAUSE)
+        self.pauses[offer] = self._clock() + min(seconds, LONGEST_PAUSE)
 
     def renew(self, targets: set[str]) -> None:
         """They were away and are back: what was held against them is over."""
-        for key in [key for key in self._breakers if key[0] in targets]:
-            del self._breakers[key]
+        for key in [key for key in self.held if key[0] in targets]:
+            del self.held[key]
 
     def retain(self, targets: set[str]) -> None:
         """Forgets whoever is not among the given, and what is long ago."""
         now = self._clock()
-        for key in [
-            key for key, each in self._breakers.items() if key[0] not in targets or each.is_idle(now)
-        ]:
-            del self._breakers[key]
-        for offer in [offer for offer in self._paused if offer[0] not in targets]:
-            del self._paused[offer]
+        for key in [key for key, each in self.held.items() if key[0] not in targets or each.is_idle(now)]:
+            del self.held[key]
+        for offer in [offer for offer in self.pauses if offer[0] not in targets]:
+            del self.pauses[offer]
 
     def _file(self, key: Key, trial: Trial, outcome: Outcome, witnesses: int = 1) -> None:
-        breaker = self._breakers.get(key)
+        breaker = self.held.get(key)
         if breaker is None:
             if outcome not in BAD:
                 return
-            breaker = self._breakers[key] = Breaker(witnesses)
+            breaker = self.held[key] = Breaker(witnesses)
         now = self._clock()
         breaker.judge(trial, outcome, trial.tenant, now)
         if outcome is Outcome.SUCCESS and breaker.is_idle(now):
-            del self._breakers[key]
+            del self.held[key]
 
     def _until(self, key: Key) -> float:
-        breaker = self._breakers.get(key)
+        breaker = self.held.get(key)
         return breaker.until if breaker else 0.0
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Protocol
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
 from nexus_mesh.rpc import Peer
 from nexus_routing import Endpoint, State, Table
 
-__all__ = ["Acquaintance", "Peers", "Reachability", "connecting"]
+__all__ = ["CONNECTED", "Acquaintance", "Peers", "Reachability", "connecting"]
 
 DROP_GRACE = 35 * 60.0
 
@@ -26,25 +26,26 @@ class Dialler(Protocol):
     def spawn(self, coroutine: Coroutine[object, object, None], *, name: str) -> asyncio.Task[None]: ...
 
 
-class Peers:
-    """One peer per endpoint."""
+class Peers(dict[Endpoint, Peer]):
+    """One peer per endpoint, dialled when `peers[endpoint]` is first asked for.
+
+    That raises MeshError BACKEND_DOWN when its identity was withdrawn.
+    """
 
     def __init__(self, mesh: Dialler, connect_timeout: float) -> None:
+        super().__init__()
         self._mesh = mesh
         self._connect_timeout = connect_timeout
-        self._peers: dict[Endpoint, Peer] = {}
         self._away: set[Endpoint] = set()
 
-    def get(self, endpoint: Endpoint) -> Peer:
-        """Raises MeshError BACKEND_DOWN when its identity was withdrawn."""
-        if endpoint not in self._peers:
-            self._peers[endpoint] = self._mesh.dial(*endpoint)
-        return self._peers[endpoint]
+    def __missing__(self, endpoint: Endpoint) -> Peer:
+        peer = self[endpoint] = self._mesh.dial(*endpoint)
+        return peer
 
     async def connects(self, endpoint: Endpoint) -> bool:
         """Whether the endpoint's connection stands, or can be made in time. Sends no request."""
         try:
-            peer = self.get(endpoint)
+            peer = self[endpoint]
         except MeshError:
             return False
         return await peer.wait_ready(self._connect_timeout)
@@ -56,22 +57,23 @@ class Peers:
         """
         well = {target.endpoint for target in table.targets if target.state == State.ACTIVE}
         away = {target.endpoint for target in table.targets} - well
-        stale = {each for each in self._away & well & self._peers.keys() if self._is_down(each)}
+        stale = {each for each in self._away & well & self.keys() if self._is_down(each)}
         self._away = away
-        for gone in (self._peers.keys() - well - away) | stale:
-            peer = self._peers.pop(gone)
+        for gone in (self.keys() - well - away) | stale:
+            peer = self.pop(gone)
             self._mesh.spawn(self._mesh.hang_up(peer, DROP_GRACE), name=f"hang up {peer.address}")
 
     def _is_down(self, endpoint: Endpoint) -> bool:
-        return self._peers[endpoint].is_failing
+        return self[endpoint].is_failing
+
+
+CONNECTED = nullcontext()
+"""In the place of connecting() where the connection stands."""
 
 
 @asynccontextmanager
 async def connecting(peer: Peer, seconds: float) -> AsyncIterator[None]:
     """Gives what runs inside `seconds` to get a connection, then no limit. Raises BACKEND_DOWN."""
-    if peer.is_ready:
-        yield
-        return
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as scope:

@@ -12,7 +12,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_routing import Candidate, Conditions, Endpoint, Offer, State, Table
 
 from nexus_gateway.access import NOBODY, Share
-from nexus_gateway.fleet.breakers import Breakers, Outcome
+from nexus_gateway.fleet.breakers import BAD, Breakers, Outcome, Trial
 from nexus_gateway.fleet.bulkheads import Bulkheads
 from nexus_gateway.fleet.connections import Reachability
 from nexus_gateway.fleet.latencies import Latencies, Measure, Patience
@@ -70,16 +70,18 @@ class Traffic:
 
     def serves(self, candidate: Candidate, tenant: Share, *, last: bool = False) -> bool:
         """The same, had it a place."""
-        offer = _offer(candidate)
-        return (
-            self.is_there(candidate.id, candidate.endpoint)
-            and offer not in self.breakers.paused()
-            and (last or offer not in self.breakers.ejected(tenant.id, self._models))
-        )
+        if not self.is_there(candidate.id, candidate.endpoint):
+            return False
+        offer, breakers = _offer(candidate), self.breakers
+        if breakers.pauses and offer in breakers.paused():
+            return False
+        return last or not breakers.held or offer not in breakers.ejected(tenant.id, self._models)
 
     def is_there(self, target: str, endpoint: Endpoint) -> bool:
         """Whether anything may be sent to a target now."""
-        return endpoint not in self.reachability.unreachable and target not in self.breakers.gone()
+        if endpoint in self.reachability.unreachable:
+            return False
+        return not self.breakers.held or target not in self.breakers.gone()
 
     def can_help(self, candidate: Candidate) -> bool:
         """Whether what failed elsewhere may go there without further ado: it is well, and not known to be full.
@@ -145,12 +147,13 @@ class Traffic:
 
     def _conditions(self, tenant: Share, turn: int) -> Conditions:
         breakers = self.breakers
+        held = breakers.held
         return Conditions(
             active=self.active,
             unreachable=self.reachability.unreachable,
-            gone=breakers.gone(),
-            ejected=breakers.ejected(tenant.id, self._models),
-            paused=breakers.paused(),
+            gone=breakers.gone() if held else {},
+            ejected=breakers.ejected(tenant.id, self._models) if held else {},
+            paused=breakers.paused() if breakers.pauses else {},
             slow=self.latencies.slow(),
             turn=turn,
         )
@@ -167,13 +170,15 @@ class Attempt:
         self._tenant = tenant
         self._judged = self._closed = False
         self._number = traffic.places.take(candidate, tenant)
-        self._trial = traffic.breakers.start(candidate.id, candidate.model.id, tenant.id)
+        self._trial = Trial(candidate.id, candidate.model.id, tenant.id)
+        if traffic.breakers.held:
+            traffic.breakers.start(self._trial)
 
     def begin(self) -> None:
         """The answer has begun."""
         if not self._judged:
             self._traffic.answers(self._candidate)
-            self._traffic.breakers.judge(self._trial, Outcome.CONTENT)
+            self._tell(Outcome.CONTENT)
 
     def succeed(self) -> None:
         if not self._judged:
@@ -205,13 +210,20 @@ class Attempt:
         if self._closed:
             return
         self._closed = True
-        self._traffic.breakers.end(self._trial)
+        if self._traffic.breakers.held:
+            self._traffic.breakers.end(self._trial)
         self._traffic.places.leave(self._candidate, self._tenant, self._number)
 
     def _judge(self, outcome: Outcome) -> None:
         if not self._judged:
             self._judged = True
-            self._traffic.breakers.judge(self._trial, outcome)
+            self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Good news of whom nothing is held against are none."""
+        breakers = self._traffic.breakers
+        if breakers.held or outcome in BAD:
+            breakers.judge(self._trial, outcome)
 
 
 def _offer(candidate: Candidate) -> Offer:

@@ -1,10 +1,9 @@
 """HTTP as transport: connections, framing, limits, who may call, one request and its answer. It knows no dialect."""
 
-from nexus_gateway.http.described import ALWAYS, EVENTS, ON_FAILURE, Call, Content
-from nexus_gateway.http.endpoint import Endpoint, Handler, Row, SlashRouter, Strangers
-from nexus_gateway.http.exchange import DONE, Exchange, beat, check_media_type
-from nexus_gateway.http.guard import ORIGIN, HostGuard, Origins, is_too_wide, local_names
+from nexus_gateway.http.endpoint import DONE, Endpoint, Exchange, SlashRouter, beat
+from nexus_gateway.http.heads import ORIGIN, HostGuard, Origins, check_media_type, is_too_wide, local_names
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
+from nexus_gateway.http.rows import ALWAYS, EVENTS, ON_FAILURE, Call, Content, Handler, Row
 from nexus_gateway.http.server import HttpServer, serve_http
 from nexus_gateway.http.status import (
     CODES,
@@ -18,6 +17,7 @@ from nexus_gateway.http.status import (
     answer_to,
     code_of,
 )
+from nexus_gateway.http.strangers import Strangers
 
 __all__ = [
     "ALWAYS",

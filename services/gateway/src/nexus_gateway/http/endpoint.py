@@ -1,44 +1,197 @@
-"""The way of every request through the edge: host, origin, method, authentication, handler; and of failures back."""
+"""The way of every request through the edge, straight on ASGI: host, origin, method, authentication, handler, answer;
+and of failures back. No request or response objects on the hot path."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
-from nexus_mesh.core import MeshError, Reason, logger, set_request_id
+from nexus_mesh.core import MeshError, Reason, logger, new_request_id, set_request_id
 from prometheus_client import Counter, Histogram
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
-from nexus_gateway.http.described import Call
-from nexus_gateway.http.exchange import Exchange
-from nexus_gateway.http.guard import HostGuard, Origins
+from nexus_gateway.http.heads import HostGuard, Origins
+from nexus_gateway.http.rows import Handler, Row
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
+from nexus_gateway.http.strangers import Strangers
 from nexus_gateway.intake import BodyBudget, Hold
 
-__all__ = ["Authenticate", "Endpoint", "Handler", "Row", "SlashRouter", "Strangers"]
+__all__ = [
+    "CLIENT_LEFT",
+    "DONE",
+    "JSON",
+    "OPENAI_VERSION",
+    "Authenticate",
+    "Endpoint",
+    "Exchange",
+    "SlashRouter",
+    "beat",
+]
+
+OPENAI_VERSION = (b"openai-version", b"2020-10-01")
+JSON = b"application/json"
+Tail = Callable[[Failure], bytes]
+KEEP_ALIVE = b": keep-alive\n\n"
+DONE = b"data: [DONE]\n\n"
+"""The last event of a good stream, to whoever speaks as OpenAI does."""
+CLIENT_LEFT = "nexus.client_left"
+"""Key the server sets in the scope when the connection is gone before the answer was complete."""
 
 
-Handler = Callable[[Exchange], Awaitable[None]]
+class Exchange:
+    """Reads the body once, answers once. Every answer carries the request's id and our processing time."""
+
+    __slots__ = (
+        "_receive",
+        "_send",
+        "always",
+        "fields",
+        "handed_on",
+        "hold",
+        "principal",
+        "request_id",
+        "scope",
+        "started",
+        "status",
+        "tail",
+        "written_at",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self.fields: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = new_request_id()
+        self.started = time.perf_counter()
+        self.principal: Principal | None = None
+        self.handed_on = False
+        """Whether the pipeline has the request, and so counts how it ends."""
+        self.hold: Hold | None = None
+        """The bytes of its body that are accounted for."""
+        self.always: tuple[Header, ...] = ()
+        """Headers of whatever is answered: what a browser must be told."""
+        self.written_at = 0.0
+        """When the last byte of a stream was written, on the loop's clock."""
+        self.status = 0
+        """0 until the answer's head is sent."""
+        self.tail: Tail | None = None
+        """Set while a stream is under way: makes the bytes that end it after a failure."""
+
+    @property
+    def client_left(self) -> bool:
+        return CLIENT_LEFT in self.scope
+
+    @property
+    def credential(self) -> str | None:
+        """The bearer text, or None when there is none."""
+        scheme, _, text = self.fields.get(b"authorization", b"").partition(b" ")
+        return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
+
+    @property
+    def caller(self) -> Principal:
+        """Who calls; only a public URL's handler has nobody."""
+        assert self.principal is not None  # noqa: S101 - the endpoint has asked
+        return self.principal
+
+    @property
+    def may_see_all(self) -> bool:
+        """Whether who asks may know of what it cannot use: backends, hosts, zones and rules. Default deny."""
+        return self.principal is not None and self.principal.manage
+
+    @property
+    def address(self) -> str:
+        """Where the connection comes from."""
+        client = self.scope.get("client")
+        return client[0] if client else ""
+
+    async def body(self) -> bytes | bytearray:
+        """The whole body; the server has bounded its size and time. MeshError when there is no room for it."""
+        hold, read = self.hold, bytearray()
+        if hold is not None:
+            await hold.reach(int(self.fields.get(b"content-length", b"0")))
+        while True:
+            message = await self._receive()
+            piece: bytes = message.get("body", b"")
+            if hold is not None:
+                await hold.reach(len(read) + len(piece))
+            if not message.get("more_body"):
+                break
+            read += piece
+        if not read:
+            return piece
+        read += piece
+        return read
+
+    async def respond(
+        self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON
+    ) -> None:
+        """The whole answer."""
+        length = (b"content-length", b"%d" % len(body))
+        await self._start(status, [(b"content-type", content_type), length, *headers])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def respond_nothing(self, headers: Sequence[Header]) -> None:
+        """204: all there is to say stands in the headers."""
+        await self._start(204, [*headers])
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def start_events(self, headers: Sequence[Header], tail: Tail) -> None:
+        """The head of an event stream; from here on a failure is told by `tail(error)`, not by a status."""
+        self.tail = tail
+        self.written_at = _loop_time()
+        await self._start(200, [*_EVENT_STREAM, *headers])
+
+    async def write(self, data: bytes) -> None:
+        self.written_at = _loop_time()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes) -> None:
+        self.tail = None
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def _start(self, status: int, headers: list[Header]) -> None:
+        self.status = status
+        headers += (
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % ((time.perf_counter() - self.started) * 1000)),
+            OPENAI_VERSION,
+            *self.always,
+        )
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+_EVENT_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def beat(exchange: Exchange, seconds: float) -> None:
+    """A comment whenever nothing was written for `seconds`."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = exchange.written_at + seconds
+        if due <= clock():
+            await exchange.write(KEEP_ALIVE)
+        else:
+            await asyncio.sleep(due - clock())
+
+
 Authenticate = Callable[[str | None], Awaitable[Principal]]
-
-PER_SECOND = 2.0
-AT_ONCE = 30.0
-LINE_SECONDS = 60.0
-KEPT = 4096
 
 log = logger("gateway.http")
 
-WRONG_KEYS = Counter(
-    "nexus_gateway_http_wrong_keys_total", "Wrong API keys, by how they were answered.", ["status"]
-)
 _REQUESTS = Counter(
     "nexus_gateway_http_requests_total",
     "Requests answered; status 499 = the client left first.",
@@ -58,99 +211,11 @@ _FAILED_STREAMS = Counter(
 _requests = lru_cache(maxsize=512)(_REQUESTS.labels)
 _seconds = lru_cache(maxsize=64)(_SECONDS.labels)
 
-
-class _Address:
-    """A bucket of wrong keys still free, and how many came since the last line about it."""
-
-    __slots__ = ("count", "filled_at", "left", "line_at")
-
-    def __init__(self, now: float) -> None:
-        self.left = AT_ONCE
-        self.filled_at = now
-        self.count = 0
-        self.line_at = now - LINE_SECONDS
-
-
-class Strangers:
-    """Stands before whoever authenticates."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._addresses: OrderedDict[str, _Address] = OrderedDict()
-
-    async def identify(self, authenticate: Authenticate, credential: str | None, address: str) -> Principal:
-        """As `authenticate`; RATE_LIMIT instead of CALLER_KEY where too many wrong keys come from."""
-        try:
-            return await authenticate(credential)
-        except MeshError as error:
-            if error.reason is not Reason.CALLER_KEY or credential is None:
-                raise
-            wait = self._count(_network(address))
-            WRONG_KEYS.labels("429" if wait else "401").inc()
-            if not wait:
-                raise
-            raise MeshError(
-                Reason.RATE_LIMIT,
-                "Too many wrong API keys have come from your address. Send one that is valid, or wait.",
-                retry_after=wait,
-            ) from None
-
-    def _count(self, network: str) -> float:
-        """Seconds until the next wrong key is free, 0 = this one was."""
-        now = self._clock()
-        known = self._addresses.pop(network, None) or _Address(now)
-        self._addresses[network] = known
-        if len(self._addresses) > KEPT:
-            self._addresses.popitem(last=False)
-        known.left = min(AT_ONCE, known.left + (now - known.filled_at) * PER_SECOND)
-        known.filled_at = now
-        known.count += 1
-        if now - known.line_at >= LINE_SECONDS:
-            log.warning("wrong API keys", address=network, count=known.count)
-            known.count, known.line_at = 0, now
-        if known.left >= 1:
-            known.left -= 1
-            return 0.0
-        return (1 - known.left) / PER_SECOND
-
-
-def _network(address: str) -> str:
-    """Whoever has one address of IPv6 has 2^64."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
-
-
 CLIENT_CLOSED = 499
-
+SLASHES = re.compile("/{2,}")
 _DRAINING = MeshError(
     Reason.DRAINING, "This gateway is shutting down. Send the request again.", retry_after=1
 )
-
-
-SLASHES = re.compile("/{2,}")
-PREFIXES = ("/v1", "")
-"""Clients are configured with and without /v1; both work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One URL. `name` labels its metrics; a public row is served without asking who calls.
-
-    `refused` is told of what failed before its handler handed the request on. `calls`: what /openapi.json says of it.
-    """
-
-    name: str
-    path: str
-    handlers: Mapping[str, Handler]
-    public: bool = False
-    prefixes: tuple[str, ...] = PREFIXES
-    refused: Callable[[MeshError], None] | None = None
-    calls: tuple[Call, ...] = ()
 
 
 class Endpoint:
@@ -186,9 +251,11 @@ class Endpoint:
                 return
             handler = self._handler(scope["method"])
             if not self.row.public:
-                exchange.principal = await self._strangers.identify(
-                    self._authenticate, exchange.credential, exchange.address
-                )
+                try:
+                    exchange.principal = await self._authenticate(exchange.credential)
+                except MeshError as error:
+                    self._strangers.count(error, exchange.credential, exchange.address)
+                    raise
             exchange.hold = Hold(self._bodies, _owner(exchange))
             await handler(exchange)
         except (MeshError, EdgeError) as error:

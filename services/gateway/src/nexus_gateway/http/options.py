@@ -38,10 +38,10 @@ class EdgeOptions:
     """How the edge behaves towards clients."""
 
     allowed_hosts: tuple[str, ...] | None = None
-    """Names the Host header may carry; None = any. Set it to `guard.local_names()` when the edge is open on loopback: a
+    """Names the Host header may carry; None = any. Set it to `local_names()` when the edge is open on loopback: a
     web page that rebinds its own name to 127.0.0.1 is then refused."""
     origins: tuple[str, ...] | None = None
-    """Web pages that may call, as `origins.Origins` takes them."""
+    """Web pages that may call, as `Origins` takes them."""
     needs_key: bool = False
     keep_alive_comment_seconds: float = 15
     expose_metrics: bool = True

@@ -17,10 +17,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from nexus_gateway.http.connections import EVICTED, REFUSED, Idle, Slots
-from nexus_gateway.http.exchange import CLIENT_LEFT
-from nexus_gateway.http.framing import body_too_large, check_head, explain
+from nexus_gateway.http.endpoint import CLIENT_LEFT
+from nexus_gateway.http.heads import body_too_large, check_head
 from nexus_gateway.http.options import Limits
-from nexus_gateway.http.refusal import refusal_bytes
+from nexus_gateway.http.refusal import explain, refusal_bytes
 from nexus_gateway.http.status import EdgeError, SayError
 
 LINGER_SECONDS = 2

@@ -85,7 +85,7 @@ class Lifecycle:
                 retry_after=1.0,
             )
         chosen = choose(self._table.snapshot, ABILITIES[what], model, backend)
-        return self._peers.get((chosen.target.address, chosen.target.server_name)), chosen
+        return self._peers[chosen.target.address, chosen.target.server_name], chosen
 
 
 def choose(

@@ -85,7 +85,7 @@ class Pipeline:
         self._early = {way: tuple(s for s in self.steps if way in s.ways and not s.late) for way in WAYS}
         self._late_ones = {way: tuple(s for s in self.steps if way in s.ways and s.late) for way in WAYS}
         self._dispatcher = dispatcher
-        self._resumer = Resumer(table, traffic, dispatcher)
+        self._go_on = Resumer(table, traffic, dispatcher).go_on
         self._limits = limits
         self._commit_after = commit_after
         self._draining = draining
@@ -125,7 +125,7 @@ class Pipeline:
         """
         context = RequestContext(request, self._limits)
         async with self._through(context, Way.STREAM):
-            live = LiveStream(self._opened(context), self._resumer, self._costs, context)
+            live = LiveStream(self._opened(context), self._go_on, self._costs, context)
             try:
                 await live.open(self._commit_after)
                 yield live

@@ -199,7 +199,9 @@ class Decide(Step):
         chosen, asked = context.chosen, context.request.model
         if chosen.refusal is not None:
             raise self._names.refusal(chosen.refusal, context)
-        context.hedge_after = self._table.table.policy.hedge_after(asked, chosen.model or "")
+        policy = self._table.table.policy
+        context.hedge_after = policy.hedge_after(asked, chosen.model or "")
+        context.may_resume = policy.may_resume(asked, chosen.model or "")
         own = self._model_limits
         context.limits = own.get(asked) or own.get(chosen.model or "", self._limits)
 

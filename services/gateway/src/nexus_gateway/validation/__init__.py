@@ -1,7 +1,6 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
-from nexus_gateway.validation.json_guard import decode_object, decoding
-from nexus_gateway.validation.parse import CHECKS, check_request, granted
+from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.refusals import REQUEST_CODES
 from nexus_gateway.validation.shapes import body_shape, engine_shape

@@ -1,15 +1,22 @@
-"""A chat's body: its messages and what may stand in them."""
+"""A chat's body: its parameters, its messages, and what a model must be able to do for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import JsonObject
+from nexus_mesh.core import JsonArray, JsonObject
 
-from nexus_gateway.validation.habits import tidy_chat
-from nexus_gateway.validation.images import clean_image_url
+from nexus_gateway.validation.habits import (
+    WHOLE_NUMBERS,
+    tidy_calls,
+    tidy_choice,
+    tidy_format,
+    tidy_parts,
+    tidy_result,
+    tidy_stop,
+    tidy_tool,
+)
 from nexus_gateway.validation.params import (
     MAX_ALTERNATIVES,
     SAMPLING,
@@ -25,9 +32,9 @@ from nexus_gateway.validation.params import (
     one_of,
     shaped,
     string,
-    text,
     token_limit,
 )
+from nexus_gateway.validation.parts import PARTS, check_content, check_rest
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 from nexus_gateway.validation.tools import (
     check_function_call,
@@ -35,144 +42,12 @@ from nexus_gateway.validation.tools import (
     check_response_format,
     check_tool_choice,
     check_tools,
-    tool_needs,
 )
 
 ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 
-_MAY_LACK_CONTENT = frozenset({"assistant", "function"})
 _role = one_of(*ROLES)
-_name = string(256)
-_call_id = string(65_536)  # some gateways hide a model's signed thoughts in it
-_audio_format = one_of("wav", "mp3")
-_OF_IMAGE = frozenset({"url", "detail"})
-_OF_AUDIO = frozenset({"data", "format"})
-
-
-def check_messages(messages: object, needs: dict[int, str]) -> None:
-    """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`.
-
-    Images are put under their true names on the way.
-    """
-    messages = array(messages, "messages")
-    if not messages:
-        raise missing("messages")
-    for index, message in enumerate(messages):
-        if type(message) is not dict:
-            raise wrong_type(f"messages[{index}]", "an object", message)
-        role = message.get("role")
-        if type(role) is not str or role not in ROLES:
-            _refuse_role(message, f"messages[{index}].role")
-        if type(message.get("content")) is not str:
-            _check_content(message, f"messages[{index}].content", needs)
-        if len(message) > 2 or "content" not in message:
-            _check_rest(message, f"messages[{index}]")
-        if role == "tool" and "tool_call_id" not in message:
-            raise missing(f"messages[{index}].tool_call_id")
-
-
-def _refuse_role(message: JsonObject, path: str) -> None:
-    if "role" not in message:
-        raise missing(path)
-    _role(message["role"], path)
-
-
-def _check_content(message: JsonObject, path: str, needs: dict[int, str]) -> None:
-    content = message.get("content")
-    if content is None:
-        if message["role"] in _MAY_LACK_CONTENT:
-            return
-        raise missing(path) if "content" not in message else wrong_type(path, "a string or an array", content)
-    if type(content) is not list:
-        raise wrong_type(path, "a string or an array", content)
-    for index, part in enumerate(content):
-        _check_part(part, f"{path}[{index}]", needs)
-
-
-def _check_part(part: object, path: str, needs: dict[int, str]) -> None:
-    part = mapping(part, path)
-    kind = part.get("type")
-    if kind is None:
-        raise missing(f"{path}.type")
-    check = _PARTS.get(kind) if type(kind) is str else None
-    if check is None:
-        raise bad_value(f"{path}.type", f"be one of {', '.join(_PARTS)}")
-    if kind not in part:
-        raise missing(f"{path}.{kind}")
-    if kind == "image_url" and type(part[kind]) is str:
-        part[kind] = {"url": part[kind]}
-    check(part[kind], f"{path}.{kind}", needs)
-    if (
-        len(part) > 2
-    ):  # what an engine makes of more was looked at by nobody: an address, the name of another's image
-        for name in part.keys() - {"type", kind}:
-            del part[name]
-
-
-def _text_part(value: object, path: str, _: dict[int, str]) -> None:
-    text(value, path)
-
-
-def _image_part(value: object, path: str, needs: dict[int, str]) -> None:
-    value = mapping(value, path)
-    if "url" not in value:
-        raise missing(f"{path}.url")
-    text(value["url"], f"{path}.url")
-    value["url"] = clean_image_url(value["url"], f"{path}.url")
-    for name in value.keys() - _OF_IMAGE:
-        del value[name]
-    needs[model_pb2.CAPABILITY_VISION] = "messages"
-
-
-def _audio_part(value: object, path: str, needs: dict[int, str]) -> None:
-    value = mapping(value, path)
-    for name in ("data", "format"):
-        if name not in value:
-            raise missing(f"{path}.{name}")
-    text(value["data"], f"{path}.data")
-    _audio_format(value["format"], f"{path}.format")
-    for name in value.keys() - _OF_AUDIO:
-        del value[name]
-    needs[model_pb2.CAPABILITY_AUDIO] = "messages"
-
-
-def _file_part(_: Any, path: str, __: dict[int, str]) -> None:
-    raise unsupported(path, "no backend of the mesh reads files. Send their text, or pages as images.")
-
-
-_PARTS: dict[str, Callable[[Any, str, dict[int, str]], None]] = {
-    "text": _text_part,
-    "refusal": _text_part,
-    "image_url": _image_part,
-    "input_audio": _audio_part,
-    "file": _file_part,
-}
-
-
-def _check_rest(message: JsonObject, path: str) -> None:
-    if message.get("name") is not None:
-        _name(message["name"], f"{path}.name")
-    if message.get("tool_call_id") is not None:
-        _call_id(message["tool_call_id"], f"{path}.tool_call_id")
-    if message.get("tool_calls") is not None:
-        _check_tool_calls(message["tool_calls"], f"{path}.tool_calls")
-
-
-def _check_tool_calls(calls: object, path: str) -> None:
-    calls = array(calls, path)
-    for index, call in enumerate(calls):
-        here = f"{path}[{index}]"
-        mapping(call, here)
-        if call.get("type", "function") != "function":
-            continue
-        if "function" not in call:
-            raise missing(f"{here}.function")
-        function = call["function"]
-        function = mapping(function, f"{here}.function")
-        for name in ("name", "arguments"):
-            if name not in function:
-                raise missing(f"{here}.function.{name}")
-            text(function[name], f"{here}.function.{name}")
+_OF_TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"})
 
 
 @shaped(type="array", items={"type": "string", "enum": ["text"]})
@@ -200,7 +75,7 @@ MESSAGES: JsonObject = {
                         "items": {
                             "type": "object",
                             "required": ["type"],
-                            "properties": {"type": {"type": "string", "enum": list(_PARTS)}},
+                            "properties": {"type": {"type": "string", "enum": list(PARTS)}},
                         },
                     },
                 ]
@@ -243,11 +118,11 @@ NOTHING: dict[str, tuple[Any, ...]] = {
 
 def check_chat(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for. MeshError INVALID_REQUEST or UNSUPPORTED_PARAMETER."""
-    tidy_chat(body)
+    _tidy(body)
     check_object(body, OF_CHAT, ("model", "messages"))
     drop_nothings(body, NOTHING)
-    needs = tool_needs(body)
-    check_messages(body["messages"], needs)
+    needs = _tool_needs(body)
+    _check_messages(body["messages"], needs)
     if body.get("logprobs"):
         needs[model_pb2.CAPABILITY_LOGPROBS] = "logprobs"
     elif "top_logprobs" in body:
@@ -256,3 +131,87 @@ def check_chat(body: JsonObject) -> tuple[dict[int, str], int]:
     if choices > 1:
         needs[model_pb2.CAPABILITY_CHOICES] = "n"
     return needs, choices
+
+
+def _tidy(body: JsonObject) -> None:
+    """Puts what clients spell in their own ways as OpenAI does, in place."""
+    for name in WHOLE_NUMBERS:
+        value = body.get(name)
+        if type(value) is float and value.is_integer():
+            body[name] = int(value)
+    if type(body.get("stop")) in (str, list):
+        tidy_stop(body)
+    if type(body.get("tools")) is list:
+        body["tools"] = [tidy_tool(tool) for tool in body["tools"]]
+    if body.get("tool_choice") is not None:
+        tidy_choice(body)
+    if type(body.get("response_format")) is dict:
+        tidy_format(body)
+    if type(body.get("messages")) is list:
+        _tidy_messages(body["messages"])
+
+
+def _tidy_messages(messages: JsonArray) -> None:
+    """Changes the messages in place; the list keeps its length and order."""
+    waiting: list[JsonObject] = []
+    for place, message in enumerate(messages):
+        if type(message) is not dict:
+            continue
+        for name in [name for name, value in message.items() if value is None and name != "content"]:
+            del message[name]
+        if type(message.get("content")) is list:
+            tidy_parts(message)
+        if type(message.get("tool_calls")) is list:
+            waiting = [call for call in message["tool_calls"] if type(call) is dict]
+            tidy_calls(waiting, place)
+        if message.get("role") == "tool":
+            tidy_result(message, waiting)
+
+
+def _tool_needs(body: JsonObject) -> dict[int, str]:
+    """The capabilities that tools and formats call for, and which of them does. MeshError if they contradict
+    each other. Tools that may not be called are taken out: nothing of them is needed."""
+    needs: dict[int, str] = {}
+    name = "tool_choice" if "tool_choice" in body else "function_call"
+    choice = body.get(name)
+    if choice == "none":
+        for unused in _OF_TOOLS & body.keys():
+            del body[unused]
+    tools = "tools" if body.get("tools") else "functions" if body.get("functions") else ""
+    if tools:
+        needs[model_pb2.CAPABILITY_TOOLS] = tools
+    if choice not in (None, "auto", "none"):
+        if not tools:
+            raise bad_value(name, "come with the tools to choose from")
+        needs[model_pb2.CAPABILITY_TOOL_CHOICE] = name
+    if body.get("response_format", {}).get("type", "text") != "text":
+        needs[model_pb2.CAPABILITY_JSON] = "response_format"
+    return needs
+
+
+def _check_messages(messages: object, needs: dict[int, str]) -> None:
+    """MeshError INVALID_REQUEST at the first wrong message; adds the capabilities they need to `needs`.
+
+    Images are put under their true names on the way.
+    """
+    messages = array(messages, "messages")
+    if not messages:
+        raise missing("messages")
+    for index, message in enumerate(messages):
+        if type(message) is not dict:
+            raise wrong_type(f"messages[{index}]", "an object", message)
+        role = message.get("role")
+        if type(role) is not str or role not in ROLES:
+            _refuse_role(message, f"messages[{index}].role")
+        if type(message.get("content")) is not str:
+            check_content(message, f"messages[{index}].content", needs)
+        if len(message) > 2 or "content" not in message:
+            check_rest(message, f"messages[{index}]")
+        if role == "tool" and "tool_call_id" not in message:
+            raise missing(f"messages[{index}].tool_call_id")
+
+
+def _refuse_role(message: JsonObject, path: str) -> None:
+    if "role" not in message:
+        raise missing(path)
+    _role(message["role"], path)

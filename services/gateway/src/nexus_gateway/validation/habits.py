@@ -6,31 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from nexus_mesh.core import JsonArray, JsonObject
+from nexus_mesh.core import JsonObject
 
-__all__ = ["tidy_chat", "tidy_messages"]
+__all__ = [
+    "WHOLE_NUMBERS",
+    "tidy_calls",
+    "tidy_choice",
+    "tidy_format",
+    "tidy_parts",
+    "tidy_result",
+    "tidy_stop",
+    "tidy_tool",
+]
 
 Part = JsonObject
 
 
-def tidy_messages(messages: JsonArray) -> None:
-    """Changes the messages in place; the list keeps its length and order."""
-    waiting: list[JsonObject] = []
-    for place, message in enumerate(messages):
-        if type(message) is not dict:
-            continue
-        for name in [name for name, value in message.items() if value is None and name != "content"]:
-            del message[name]
-        if type(message.get("content")) is list:
-            _tidy_parts(message)
-        if type(message.get("tool_calls")) is list:
-            waiting = [call for call in message["tool_calls"] if type(call) is dict]
-            _tidy_calls(waiting, place)
-        if message.get("role") == "tool":
-            _tidy_result(message, waiting)
-
-
-def _tidy_calls(calls: list[JsonObject], place: int) -> None:
+def tidy_calls(calls: list[JsonObject], place: int) -> None:
     """Arguments as the text they are for OpenAI, and an id for calls of engines that give none."""
     for number, call in enumerate(calls):
         function = call.get("function")
@@ -44,7 +36,7 @@ def _tidy_calls(calls: list[JsonObject], place: int) -> None:
             call["id"] = f"call_{place}_{number}"
 
 
-def _tidy_result(message: JsonObject, waiting: list[JsonObject]) -> None:
+def tidy_result(message: JsonObject, waiting: list[JsonObject]) -> None:
     """A tool that gives nothing back; a result without an id answers the first call that still waits for its own."""
     if message.get("content") is None:
         message["content"] = ""
@@ -61,7 +53,8 @@ def _called(call: JsonObject) -> Any:
     return function.get("name") if type(function) is dict else None
 
 
-def _tidy_parts(message: JsonObject) -> None:
+def tidy_parts(message: JsonObject) -> None:
+    """Parts under OpenAI's names; what the model thought in a field of its own."""
     parts = message["content"]
     if message.get("role") == "assistant" and any(_is_thought(part) for part in parts):
         thoughts = [part.get("thinking", part.get("text", "")) for part in parts if _is_thought(part)]
@@ -127,25 +120,7 @@ CHOICES = {"any": "required", "required": "required", "auto": "auto", "none": "n
 """LangChain and Anthropic say `any`."""
 
 
-def tidy_chat(body: JsonObject) -> None:
-    """Changes a chat's body in place."""
-    for name in WHOLE_NUMBERS:
-        value = body.get(name)
-        if type(value) is float and value.is_integer():
-            body[name] = int(value)
-    if type(body.get("stop")) in (str, list):
-        _tidy_stop(body)
-    if type(body.get("tools")) is list:
-        body["tools"] = [_tool(tool) for tool in body["tools"]]
-    if body.get("tool_choice") is not None:
-        _tidy_choice(body)
-    if type(body.get("response_format")) is dict:
-        _tidy_format(body)
-    if type(body.get("messages")) is list:
-        tidy_messages(body["messages"])
-
-
-def _tidy_stop(body: JsonObject) -> None:
+def tidy_stop(body: JsonObject) -> None:
     """An empty text would end every answer before it begins: nobody means that."""
     stop = body["stop"]
     if stop == "":
@@ -154,7 +129,7 @@ def _tidy_stop(body: JsonObject) -> None:
         body["stop"] = [each for each in stop if each != ""]
 
 
-def _tool(tool: Any) -> Any:
+def tidy_tool(tool: object) -> object:
     """A function in OpenAI's nested form: it also comes flat, as Anthropic's, and without a type."""
     if type(tool) is not dict:
         return tool
@@ -169,12 +144,14 @@ def _tool(tool: Any) -> Any:
         tool = {**rest, "function": function if schema is None else {**function, "parameters": schema}}
     if "type" not in tool and "function" in tool:
         tool = {"type": "function", **tool}
-    if type(tool.get("function")) is dict:
-        tool = {**tool, "function": _without_nulls(tool["function"])}
+    nested = tool.get("function")
+    if type(nested) is dict:
+        tool = {**tool, "function": _without_nulls(nested)}
     return tool
 
 
-def _tidy_choice(body: JsonObject) -> None:
+def tidy_choice(body: JsonObject) -> None:
+    """OpenAI's words and forms for which tool is to be called."""
     choice = body["tool_choice"]
     if type(choice) is str:
         body["tool_choice"] = CHOICES.get(choice, choice)
@@ -211,7 +188,8 @@ def _name(tool: Any) -> str | None:
     return name if type(name) is str else None
 
 
-def _tidy_format(body: JsonObject) -> None:
+def tidy_format(body: JsonObject) -> None:
+    """A schema where OpenAI has it, under a name; no format at all where an empty one is sent."""
     wanted = body["response_format"]
     if not wanted:
         del body["response_format"]

@@ -1,14 +1,15 @@
-"""The one JSON parse of a request body, with limits on depth, size and spelling checked before it."""
+"""A closer look at a body that may be too deep or too large to be parsed; and why one could not be, in words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator
 
-import msgspec
-from nexus_mesh.core import JsonObject, MeshError, at_once
+from nexus_mesh.core import JsonObject, MeshError
 
-from nexus_gateway.validation.refusals import invalid, wrong_type
+from nexus_gateway.validation.refusals import invalid
+
+__all__ = ["HALF", "MAX_KEYS", "STEP", "check_keys", "check_shape", "explain"]
 
 MAX_DEPTH = 64
 MAX_NODES = 50_000
@@ -25,7 +26,6 @@ STEP = 1024 * 1024
 HALF = MAX_DEPTH // 2
 """So many of either bracket: fewer are neither too deep nor too many values."""
 
-_decoder = msgspec.json.Decoder()
 _POSITION = re.compile(r"byte (\d+)")
 _NOT_A_NUMBER = (b"NaN", b"Infinity", b"-NaN", b"-Infinity")
 _NOT_UTF8 = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -35,35 +35,8 @@ _NO_BACKSLASH = re.compile(rb"[^\\]")
 _NUMBERS = re.compile(rb"\[[-+0-9.eE,\s]+\]")
 
 
-def decode_object(body: bytes | bytearray) -> JsonObject:
-    """The JSON object in `body`; MeshError INVALID_REQUEST when it is none, or too deep or too large."""
-    return at_once(decoding(body))
-
-
-def decoding(body: bytes | bytearray) -> Generator[None, None, JsonObject]:
-    """The same in steps, for a large body."""
-    check_keys = yield from _check_shape(body)
-    yield
-    try:
-        value = _decoder.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise _explain(body, error) from None
-    if type(value) is not dict:
-        got = wrong_type("body", "a JSON object", value)
-        raise invalid("invalid_type", got.message.replace("'body'", "The body", 1))
-    if check_keys:
-        _check_keys([item for name, item in value.items() if name not in FLAT or type(item) is not dict])
-        _check_keys_of(value)
-    return value
-
-
-def _check_shape(body: bytes | bytearray) -> Generator[None, None, bool]:
-    """Refuses what is too deep or has too many nodes; says whether an object could have too many keys.
-
-    Finding bytes bounds depth and nodes from above at memory speed: only odd bodies are looked at closely.
-    """
-    if not (_has(body, b"[", HALF) or _has(body, b"{", HALF) or _has(body, b",", MAX_KEYS)):
-        return False
+def check_shape(body: bytes | bytearray) -> Generator[None, None, bool]:
+    """Refuses what is too deep or has too many nodes; says whether an object could have too many keys."""
     structure = yield from _outside_strings(body)
     yield
     if _deeper_than(MAX_DEPTH, structure):
@@ -80,18 +53,6 @@ def _check_shape(body: bytes | bytearray) -> Generator[None, None, bool]:
 
 def _too_many_values() -> MeshError:
     return invalid("too_complex", f"The body has more than {MAX_NODES} JSON values. Send less at once.")
-
-
-def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
-    """Whether it is in there so many times. Stops there: of most bodies little is looked at twice."""
-    if len(body) <= STEP:
-        return body.count(what) >= times
-    at = -1
-    for _ in range(times):
-        at = body.find(what, at + 1)
-        if at < 0:
-            return False
-    return True
 
 
 def _outside_strings(body: bytes | bytearray) -> Generator[None, None, bytes]:
@@ -134,8 +95,12 @@ def _deeper_than(limit: int, structure: bytes) -> bool:
     return b"[]" in brackets or len(brackets) > limit
 
 
-def _check_keys(value: object) -> None:
-    pending = [value]
+def check_keys(body: JsonObject) -> None:
+    """Refuses objects of too many keys, wherever they stand."""
+    pending: list[object] = [
+        value for name, value in body.items() if name not in FLAT or type(value) is not dict
+    ]
+    _check_keys_of(body)
     while pending:
         item = pending.pop()
         if type(item) is dict:
@@ -150,7 +115,7 @@ def _check_keys_of(item: JsonObject) -> None:
         raise invalid("too_complex", f"An object in the body has more than {MAX_KEYS} keys.")
 
 
-def _explain(body: bytes | bytearray, error: Exception) -> MeshError:
+def explain(body: bytes | bytearray, error: Exception) -> MeshError:
     if not body.strip():
         return invalid("invalid_json", "The body is empty. Send a JSON object.")
     if isinstance(error, UnicodeDecodeError) or body.startswith(_NOT_UTF8) or b"\0" in body[:4]:

@@ -1,23 +1,69 @@
-"""The request that a body is: what is refused, what is asked for, and what travels on as it came."""
+"""The request that a body is: parsed as JSON, once; what is refused, what is asked for, what travels on as it came."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 
-from nexus_mesh.core import JsonObject, MeshError, Reason
+import msgspec
+from nexus_mesh.core import JsonObject, MeshError, Reason, at_once
 from nexus_operations import Form, Operation, Shape, spec_of
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
-from nexus_gateway.validation.json_guard import decode_object
+from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys, check_shape, explain
 from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
 from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
-from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported
+from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported, wrong_type
 
-__all__ = ["granted"]
+__all__ = ["CHECKS", "check_request", "decode_object", "decoding", "granted"]
+
+_decoder = msgspec.json.Decoder()
+
+
+def decode_object(body: bytes | bytearray) -> JsonObject:
+    """The JSON object in `body`; MeshError INVALID_REQUEST when it is none, or too deep or too large."""
+    return _decoded(body, _is_odd(body) and at_once(check_shape(body)))
+
+
+def decoding(body: bytes | bytearray) -> Generator[None, None, JsonObject]:
+    """The same in steps, for a large body."""
+    may_have_many_keys = _is_odd(body) and (yield from check_shape(body))
+    yield
+    return _decoded(body, may_have_many_keys)
+
+
+def _decoded(body: bytes | bytearray, may_have_many_keys: bool) -> JsonObject:
+    try:
+        value = _decoder.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise explain(body, error) from None
+    if type(value) is not dict:
+        got = wrong_type("body", "a JSON object", value)
+        raise invalid("invalid_type", got.message.replace("'body'", "The body", 1))
+    if may_have_many_keys:
+        check_keys(value)
+    return value
+
+
+def _is_odd(body: bytes | bytearray) -> bool:
+    """Whether to look closely: finding bytes bounds depth and nodes from above, at memory speed."""
+    return _has(body, b"[", HALF) or _has(body, b"{", HALF) or _has(body, b",", MAX_KEYS)
+
+
+def _has(body: bytes | bytearray, what: bytes, times: int) -> bool:
+    """Whether it is in there so many times. Stops there: of most bodies little is looked at twice."""
+    if len(body) <= STEP:
+        return body.count(what) >= times
+    at = -1
+    for _ in range(times):
+        at = body.find(what, at + 1)
+        if at < 0:
+            return False
+    return True
+
 
 OF_OPTIONS = "options."
 RESIDENCE = frozenset({"keep_alive", "ttl", "num_ctx", "draft_model"})

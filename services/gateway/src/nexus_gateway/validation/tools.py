@@ -1,10 +1,9 @@
-"""Tools and schemas that a request carries."""
+"""The rules of tools and schemas that a request carries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonArray, JsonObject, MeshError
 
 from nexus_gateway.validation.params import array, mapping, one_of, refuse_denied, shaped, string
@@ -123,7 +122,6 @@ def _refuse(path: str, rule: str) -> MeshError:
 
 
 MAX_TOOLS = 512
-_OF_TOOLS = frozenset({"tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"})
 
 _tool_name = string(128, shortest=1)
 _tool_type = one_of("function", "custom")
@@ -225,27 +223,6 @@ def check_response_format(value: object, path: str) -> None:
     _tool_name(_require(spec, "name", here), f"{here}.name")
     if spec.get("schema") is not None:
         check_schema(spec["schema"], f"{here}.schema")
-
-
-def tool_needs(body: JsonObject) -> dict[int, str]:
-    """The capabilities the parameters of this file call for, and which of them does. MeshError if they contradict
-    each other. Tools that may not be called are taken out: nothing of them is needed."""
-    needs: dict[int, str] = {}
-    name = "tool_choice" if "tool_choice" in body else "function_call"
-    choice = body.get(name)
-    if choice == "none":
-        for unused in _OF_TOOLS & body.keys():
-            del body[unused]
-    tools = "tools" if body.get("tools") else "functions" if body.get("functions") else ""
-    if tools:
-        needs[model_pb2.CAPABILITY_TOOLS] = tools
-    if choice not in (None, "auto", "none"):
-        if not tools:
-            raise bad_value(name, "come with the tools to choose from")
-        needs[model_pb2.CAPABILITY_TOOL_CHOICE] = name
-    if body.get("response_format", {}).get("type", "text") != "text":
-        needs[model_pb2.CAPABILITY_JSON] = "response_format"
-    return needs
 
 
 def _require(found: JsonObject, name: str, path: str) -> Any:

@@ -1,10 +1,9 @@
 """What every kind of backend keeps to: the adapter, its waits, its requests over HTTP, its errors."""
 
 from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
-from nexus_inference_adapters.contract.connection import MAX_ANSWER_BYTES, Answer, open_session, too_large
-from nexus_inference_adapters.contract.errors import from_event, malformed
-from nexus_inference_adapters.contract.http import Http, Seen, key_in
-from nexus_inference_adapters.contract.patience import Patience
+from nexus_inference_adapters.contract.errors import from_event, malformed, too_large
+from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Http, key_in, open_session
+from nexus_inference_adapters.contract.waiting import Gate, Patience
 from nexus_inference_adapters.contract.work import (
     Completed,
     Count,
@@ -15,6 +14,7 @@ from nexus_inference_adapters.contract.work import (
     JsonObject,
     Offer,
     Progress,
+    Seen,
     Work,
 )
 
@@ -28,6 +28,7 @@ __all__ = [
     "Count",
     "Event",
     "Finish",
+    "Gate",
     "Http",
     "Inspection",
     "Json",

@@ -11,9 +11,18 @@ from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract.http import Http, Seen
-from nexus_inference_adapters.contract.patience import Patience
-from nexus_inference_adapters.contract.work import Completed, Count, Event, Inspection, Offer, Progress, Work
+from nexus_inference_adapters.contract.http import Http
+from nexus_inference_adapters.contract.waiting import Patience
+from nexus_inference_adapters.contract.work import (
+    Completed,
+    Count,
+    Event,
+    Inspection,
+    Offer,
+    Progress,
+    Seen,
+    Work,
+)
 
 __all__ = ["ABILITIES", "Adapter", "Broken", "Learned", "Need"]
 

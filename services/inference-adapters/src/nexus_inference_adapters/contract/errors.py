@@ -6,12 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import aiohttp
 import msgspec
-from nexus_mesh.core import MeshError, Reason
+from aiohttp.http_exceptions import HttpProcessingError
+from nexus_mesh.core import UNREACHED, MeshError, Reason
 
 from nexus_inference_adapters.contract.work import Json, JsonObject
 
-__all__ = ["from_answer", "from_event", "malformed"]
+__all__ = ["FAILURES", "from_answer", "from_event", "malformed", "too_large", "translated"]
+
+CONNECTING = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+BROKEN = (aiohttp.ClientResponseError, HttpProcessingError)
+FAILURES = (aiohttp.ClientError, HttpProcessingError, OSError)
 
 MAX_QUOTE = 300
 DEFAULT_RETRY_SECONDS = 1.0
@@ -119,6 +125,23 @@ def _status(details: JsonObject) -> int:
 
 def malformed(message: str) -> MeshError:
     return MeshError(Reason.UPSTREAM_MALFORMED, message)
+
+
+def translated(error: BaseException) -> MeshError:
+    """What a failure of the connection means."""
+    if isinstance(error, CONNECTING):
+        return MeshError(
+            Reason.BACKEND_DOWN,
+            "The backend could not be reached; is it running at its address?",
+            metadata={UNREACHED: "1"},
+        )
+    if isinstance(error, BROKEN):
+        return malformed("The backend's answer is not HTTP.")
+    return MeshError(Reason.BACKEND_LOST, "The backend closed the connection before its answer was complete.")
+
+
+def too_large(limit: int) -> MeshError:
+    return MeshError(Reason.RESPONSE_TOO_LARGE, f"The backend's answer is larger than {limit} bytes.")
 
 
 def _judge(status: int, body: Json, retry_after: str | None) -> MeshError:

@@ -20,6 +20,7 @@ __all__ = [
     "JsonObject",
     "Offer",
     "Progress",
+    "Seen",
     "Work",
 ]
 
@@ -110,3 +111,24 @@ class Inspection:
     offers: Sequence[Offer] = field(default_factory=tuple)
     capacity: int = 0
     resident: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look showed. `body` is the parsed JSON, None when it is none."""
+
+    status: int
+    body: Json
+    headers: Mapping[str, str]
+
+    def dig(self, *keys: str) -> Json:
+        """The value under nested keys, None where any is missing."""
+        value = self.body
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def rows(self, key: str) -> list[JsonObject]:
+        """The objects in the list under `key`."""
+        value = self.dig(key)
+        return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []

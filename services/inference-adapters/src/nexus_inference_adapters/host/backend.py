@@ -33,7 +33,7 @@ from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.watching import Watched
 
-__all__ = ["Backend"]
+__all__ = ["Backend", "Backends"]
 
 COUNT_SECONDS = 1.0
 MEMORY_SHARE = 0.9
@@ -202,3 +202,14 @@ class Backend(Watched):
         if usage is not None:
             metrics.tokens(self.config.name, "prompt").inc(usage.prompt_tokens)
             metrics.tokens(self.config.name, "completion").inc(usage.completion_tokens)
+
+
+class Backends(dict[str, Backend]):
+    """By name. Raises INVALID_REQUEST without a name, BACKEND_DOWN when there is none of that name any more."""
+
+    def __missing__(self, name: str) -> Backend:
+        if not name:
+            raise MeshError(
+                Reason.INVALID_REQUEST, "The envelope must name the backend.", metadata={"param": "backend"}
+            )
+        raise MeshError(Reason.BACKEND_DOWN, f"There is no backend {name[:64]!r} here any more.")

@@ -12,14 +12,14 @@ from typing import Self
 import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2
-from nexus_mesh.core import MeshError, Reason, telemetry
+from nexus_mesh.core import telemetry
 from nexus_mesh.process import StatusBoard
 from nexus_mesh.rows import fitted
 
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.config import AdapterSettings
 from nexus_inference_adapters.contract import Adapter, Http, key_in, open_session
-from nexus_inference_adapters.host.backend import Backend
+from nexus_inference_adapters.host.backend import Backend, Backends
 from nexus_inference_adapters.host.guessing import Guesses
 from nexus_inference_adapters.host.memory.devices import describe, device_of, devices_of
 from nexus_inference_adapters.host.memory.ledger import MemoryLedger
@@ -42,7 +42,7 @@ class Host:
         files = {name: model.tokenizer for name, model in settings.models.items() if model.tokenizer}
         self._guesses = Guesses(files)
         self._timeouts = lru_cache(maxsize=1024)(settings.timeouts_of)
-        self._backends: dict[str, Backend] = {}
+        self.named = Backends()
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
@@ -62,26 +62,14 @@ class Host:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        for name in tuple(self._backends):
+        for name in tuple(self.named):
             await self.drop(name)
         await self._stack.aclose()
 
     @property
     def backends(self) -> Iterable[Backend]:
         """By name."""
-        return [self._backends[name] for name in sorted(self._backends)]
-
-    def find(self, name: str) -> Backend:
-        """The backend of a name. Raises INVALID_REQUEST without one, BACKEND_DOWN when there is none any more."""
-        if name not in self._backends:
-            if not name:
-                raise MeshError(
-                    Reason.INVALID_REQUEST,
-                    "The envelope must name the backend.",
-                    metadata={"param": "backend"},
-                )
-            raise MeshError(Reason.BACKEND_DOWN, f"There is no backend {name[:64]!r} here any more.")
-        return self._backends[name]
+        return [self.named[name] for name in sorted(self.named)]
 
     def add(self, config: BackendConfig) -> Backend:
         """Serves a backend from now on. Its first inspection follows at once."""
@@ -95,7 +83,7 @@ class Host:
         adapter = ADAPTERS[config.kind](config, http)
         residency = self._residency(config, adapter)
         backend = Backend(config, adapter, self._timeouts, self._guesses.guess, self._publish, residency)
-        self._backends[config.name] = backend
+        self.named[config.name] = backend
         watcher = asyncio.create_task(backend.watch(), name=f"watch {config.name}")
         watcher.add_done_callback(_report_death)
         self._watchers[config.name] = watcher
@@ -110,7 +98,7 @@ class Host:
 
     async def drop(self, name: str) -> None:
         """Serves a backend no longer; requests that run go on to their end."""
-        backend, watcher = self._backends.pop(name), self._watchers.pop(name)
+        backend, watcher = self.named.pop(name), self._watchers.pop(name)
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)
         await backend.close()
@@ -118,18 +106,18 @@ class Host:
 
     async def load(self, key: Key) -> int:
         """Has an engine load a model, for the memory manager."""
-        backend = self.find(key.backend)
+        backend = self.named[key.backend]
         return await backend.load(backend.offer(key.model))
 
     async def unload(self, key: Key) -> None:
         """Has an engine unload a model, for the memory manager."""
-        backend = self.find(key.backend)
+        backend = self.named[key.backend]
         await backend.unload(backend.offer(key.model))
 
     def devices(self) -> list[memory_pb2.Device]:
         """The devices that backends of this process are on, by name."""
         on: dict[str, list[str]] = {}
-        for backend in self._backends.values():
+        for backend in self.named.values():
             if backend.residency is not None:
                 on.setdefault(backend.residency.ledger.device.name, []).append(backend.config.name)
         ledgers = {device.name: ledger for device, ledger in self._ledgers.items()}

@@ -89,7 +89,7 @@ class Lifecycle:
                 f"There is no backend {name[:64]!r} here.",
                 metadata={"param": "backend"},
             )
-        backend = self._host.find(name)
+        backend = self._host.named[name]
         if ability not in backend.adapter.abilities:
             raise backend.adapter.unable(ability)
         if backend.config.found_elsewhere:

@@ -17,9 +17,8 @@ from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.rows import REASON, fitting_models, shown
 
 from nexus_inference_adapters.backend_config import MOST_AT_ONCE, BackendConfig
-from nexus_inference_adapters.contract import Adapter, Inspection, Offer
+from nexus_inference_adapters.contract import Adapter, Gate, Inspection, Offer
 from nexus_inference_adapters.host import metrics
-from nexus_inference_adapters.host.gate import Gate
 from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.kinds import ADAPTERS
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.contract import Http, Inspection, Offer, Seen, Work
 from nexus_inference_adapters.openai import (
     OpenAICompatible,
     check,
     check_forwarded,
-    max_tokens,
     public_name,
     set_parameters,
     wants_tools,
@@ -109,7 +109,7 @@ class Mlx(OpenAICompatible):
         body["model"] = work.model
         if not wants_tools(given):
             body.pop("tools", None)
-        if (limit := max_tokens(work.operation, body)) is not None:
+        if (limit := spec_of(work.operation).most(body)) is not None:
             body["max_tokens"] = limit
         return body if stream else {**body, "stream": False}
 

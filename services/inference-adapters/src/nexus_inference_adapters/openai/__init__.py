@@ -1,18 +1,16 @@
 """OpenAI's form of requests and answers, how engines differ from it, and the adapter for all that speak it."""
 
 from nexus_inference_adapters.openai.answers import decoded
-from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.collected import collect
 from nexus_inference_adapters.openai.compatible import OpenAICompatible
-from nexus_inference_adapters.openai.differences import OBJECT
-from nexus_inference_adapters.openai.event_stream import LineReader
+from nexus_inference_adapters.openai.event_stream import ChunkNormaliser, LineReader
 from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
 from nexus_inference_adapters.openai.json_shape import fits
 from nexus_inference_adapters.openai.normalise import embedded_rows
-from nexus_inference_adapters.openai.parameters import (
+from nexus_inference_adapters.openai.requests import (
+    OBJECT,
     check,
     check_forwarded,
-    max_tokens,
     set_parameters,
     wants_tools,
 )
@@ -48,7 +46,6 @@ __all__ = [
     "embedded_rows",
     "fits",
     "forced_names",
-    "max_tokens",
     "public_name",
     "set_parameters",
     "wants_tools",

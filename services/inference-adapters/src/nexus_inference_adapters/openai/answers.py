@@ -9,21 +9,22 @@ import json
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import from_event, malformed
+from nexus_inference_adapters.openai.types import Delta
 
 __all__ = [
-    "answer_id",
     "count_of",
     "decoded",
     "finish_reason",
     "logprobs_of",
     "reported",
     "text_of",
-    "usage_fields",
+    "tidy",
     "usage_of",
 ]
 
@@ -146,8 +147,34 @@ def text_of(content: Any) -> Any:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def answer_id(operation: int, request_id: str) -> str:
-    return spec_of(operation).id_prefix + request_id.removeprefix("req_")
+def tidy(delta: Delta) -> bool:
+    """Removes what says nothing and gives reasoning its one name; whether any content is left."""
+    if delta.reasoning is not UNSET:
+        delta.reasoning_content = delta.reasoning_content or delta.reasoning
+        delta.reasoning = UNSET
+    if not delta.content:
+        delta.content = UNSET
+    if not delta.reasoning_content:
+        delta.reasoning_content = UNSET
+    if not delta.refusal:
+        delta.refusal = UNSET
+    if not delta.tool_calls:
+        delta.tool_calls = UNSET
+    if not delta.function_call:
+        delta.function_call = UNSET
+    if not delta.audio:
+        delta.audio = UNSET
+    if not delta.annotations:
+        delta.annotations = UNSET
+    return (
+        delta.content is not UNSET
+        or delta.reasoning_content is not UNSET
+        or delta.tool_calls is not UNSET
+        or delta.refusal is not UNSET
+        or delta.function_call is not UNSET
+        or delta.audio is not UNSET
+        or delta.annotations is not UNSET
+    )
 
 
 def count_of(said: Any) -> int | None:
@@ -172,21 +199,6 @@ def usage_of(said: Any) -> inference_pb2.Usage | None:
     if (reasoned := _detail(said, "completion_tokens_details", "reasoning_tokens")) is not None:
         usage.reasoning_tokens = reasoned
     return usage
-
-
-def usage_fields(usage: inference_pb2.Usage) -> dict[str, Any]:
-    """The same as OpenAI's object."""
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens
-    counts: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if usage.HasField("cached_tokens"):
-        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.HasField("reasoning_tokens"):
-        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return counts
 
 
 def _detail(said: dict[str, Any], group: str, name: str) -> int | None:

@@ -23,8 +23,7 @@ from nexus_inference_adapters.contract import (
     Work,
     too_large,
 )
-from nexus_inference_adapters.openai.answers import usage_fields
-from nexus_inference_adapters.openai.normalise import from_whole
+from nexus_inference_adapters.openai.normalise import from_whole, usage_fields
 from nexus_inference_adapters.openai.types import (
     Choice,
     Chunk,

@@ -25,13 +25,18 @@ from nexus_inference_adapters.contract import (
     Work,
     malformed,
 )
-from nexus_inference_adapters.openai.chunks import ChunkNormaliser
 from nexus_inference_adapters.openai.collected import at_once, collect
-from nexus_inference_adapters.openai.differences import STREAM, Differences
-from nexus_inference_adapters.openai.event_stream import EventStream
+from nexus_inference_adapters.openai.event_stream import ChunkNormaliser, EventStream
 from nexus_inference_adapters.openai.forced_tools import Forced, forced_names
 from nexus_inference_adapters.openai.normalise import whole_answer
-from nexus_inference_adapters.openai.parameters import IGNORED, check, check_forwarded, set_parameters
+from nexus_inference_adapters.openai.requests import (
+    IGNORED,
+    STREAM,
+    Differences,
+    check,
+    check_forwarded,
+    set_parameters,
+)
 from nexus_inference_adapters.openai.servers import SERVERS, Listing, Server, detect
 from nexus_inference_adapters.vocabulary import CHAT
 

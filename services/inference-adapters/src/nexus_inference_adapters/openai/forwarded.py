@@ -9,9 +9,12 @@ What would move a model, choose another's memory of it, or run a caller's code i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from nexus_inference_adapters.openai.thinking import SWITCHES
+from nexus_mesh.core import MeshError, Reason
+
+from nexus_inference_adapters.openai.thinking import SWITCHES, in_template
 
 __all__ = [
     "ENGINES",
@@ -24,6 +27,7 @@ __all__ = [
     "OTHER_NAMES",
     "PARTS_OF",
     "PLAIN",
+    "listed",
 ]
 
 OPENAI = frozenset({
@@ -136,3 +140,71 @@ PARTS_OF: dict[str, str] = {
     "smoothing_curve": "smoothing_factor",
 }
 """Says how, where another says whether: without that it says nothing."""
+
+
+def listed(engine: str, body: Mapping[str, Any], granted: frozenset[str]) -> dict[str, Any]:
+    """What of a body is on a list of the engine's, under the engine's names.
+
+    Raises UNSUPPORTED_PARAMETER for the first parameter the engine would pass over.
+    """
+    own = granted & OLLAMA_OWN if engine == "ollama" else granted - LEFT_OUT
+    known = OPENAI | ENGINES.get(engine, OTHERS) | own
+    given = _renamed(body, OTHER_NAMES.get(engine, {}))
+    for name in sorted(given.keys() - known - LEFT_OUT):
+        if not _says_nothing(name, given):
+            raise _refused(name)
+    if not _is_flat(given.get("chat_template_kwargs")):
+        raise _refused("chat_template_kwargs")
+    sent = {name: value for name, value in given.items() if name in known and not _is_off(name, given)}
+    if engine == "ollama" and isinstance(sent.get("options"), dict):
+        sent["options"] = _options(sent["options"], granted)
+    return in_template(engine, sent)
+
+
+def _renamed(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    given = dict(body)
+    for name, own in names.items():
+        value = given.pop(name, None)
+        if value is not None and given.get(own) is None:
+            given[own] = value
+    return given
+
+
+def _options(given: Mapping[str, Any], granted: frozenset[str]) -> dict[str, Any]:
+    known = OLLAMA_OPTIONS | {
+        name.removeprefix("options.") for name in granted if name.startswith("options.")
+    }
+    for name in sorted(given.keys() - known):
+        if not _says_nothing(name, given):
+            raise _refused(f"options.{name}")
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _says_nothing(name: str, given: Mapping[str, Any]) -> bool:
+    value = given[name]
+    if value is None or value in NEUTRAL.get(name, ()):
+        return True
+    switch = PARTS_OF.get(name)
+    return switch is not None and (switch not in given or _says_nothing(switch, given))
+
+
+def _is_off(name: str, given: Mapping[str, Any]) -> bool:
+    """Whether it says how of what is switched off: versions disagree about values that nobody needs."""
+    switch = PARTS_OF.get(name)
+    return switch is not None and switch in given and _says_nothing(switch, given)
+
+
+def _is_flat(given: Any) -> bool:
+    """Switches of a template are words and numbers; what is more could be more than a switch."""
+    values = given.values() if isinstance(given, dict) else ()
+    return given is None or (
+        isinstance(given, dict) and not any(isinstance(each, dict | list) for each in values)
+    )
+
+
+def _refused(name: str) -> MeshError:
+    return MeshError(
+        Reason.UNSUPPORTED_PARAMETER,
+        f"{name[:64]!r} is no parameter that a request may send to this engine; leave it out.",
+        metadata={"param": name[:64]},
+    )

@@ -9,25 +9,24 @@ from typing import Any
 
 import msgspec
 from msgspec import UNSET
+from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Form, spec_of
 
 from nexus_inference_adapters.contract import Completed, Work, from_event, malformed
 from nexus_inference_adapters.openai.answers import (
-    answer_id,
     decoded,
     finish_reason,
     logprobs_of,
     reported,
     text_of,
-    usage_fields,
     usage_of,
 )
-from nexus_inference_adapters.openai.parameters import calls_one
+from nexus_inference_adapters.openai.requests import calls_one
 from nexus_inference_adapters.openai.tool_calls import arguments_text, whole_calls
 from nexus_inference_adapters.openai.types import Choice, Embeddings, Message, Whole
 
-__all__ = ["completed", "embedded_rows", "from_whole", "whole_answer"]
+__all__ = ["completed", "embedded_rows", "from_whole", "usage_fields", "whole_answer"]
 
 WHOLE = msgspec.json.Decoder(Whole)
 EMBEDDINGS = msgspec.json.Decoder(Embeddings)
@@ -67,7 +66,7 @@ def from_whole(work: Work, whole: Whole) -> Completed:
     if len(choices) != spec.expected(work.body):
         raise malformed("The backend's answer does not have one choice for each that was asked for.")
     body: dict[str, Any] = {
-        "id": answer_id(work.operation, work.request_id),
+        "id": spec.id_prefix + work.request_id.removeprefix("req_"),
         "object": spec.object,
         "created": int(time.time()),
         "model": work.offered,
@@ -84,6 +83,21 @@ def completed(body: dict[str, Any], usage: Any) -> Completed:
     if message is not None:
         body["usage"] = usage_fields(message)
     return Completed(msgspec.json.encode(body).decode(), message)
+
+
+def usage_fields(usage: inference_pb2.Usage) -> dict[str, Any]:
+    """The same as OpenAI's object."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    counts: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if usage.HasField("cached_tokens"):
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.HasField("reasoning_tokens"):
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
 
 
 def _in_order(choices: list[Choice]) -> list[Choice]:

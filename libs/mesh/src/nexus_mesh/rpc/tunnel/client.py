@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from nexus.mesh.v1 import tunnel_pb2
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_mesh.rpc.channels import Duplex, Metadata, Method
+from nexus_mesh.rpc.channels import Duplex, Metadata, Method, Res
 from nexus_mesh.rpc.status import from_rpc_error, from_status
+from nexus_mesh.rpc.streams import Counted, StreamCall
 
-__all__ = ["OPEN", "WINDOW", "Outbox", "Tunnel", "TunnelCall"]
+__all__ = ["OPEN", "WINDOW", "Outbox", "Tunnel", "TunnelCall", "TunnelStream", "in_tunnel"]
 
 OPEN = Method("nexus.mesh.v1.TunnelService", "Open", tunnel_pb2.OpenRequest, tunnel_pb2.OpenResponse)
 WINDOW = 64
@@ -167,6 +169,67 @@ class TunnelCall:
                 metadata={"grpc": grpc.StatusCode.DEADLINE_EXCEEDED.name},
             )
         )
+
+
+class Tunnelled(Counted, Protocol):
+    """A link with a tunnel that takes new calls."""
+
+    def tunnel(self) -> Tunnel: ...
+
+
+class TunnelStream(StreamCall[Res]):
+    """A stream in the tunnel of its link. `request` is serialised."""
+
+    def __init__(
+        self,
+        link: Tunnelled,
+        method: Method[Message, Res],
+        request: bytes,
+        timeout: float | None,
+        metadata: Metadata,
+    ) -> None:
+        self._link = link
+        self._method = method
+        self._timeout = timeout
+        self._metadata = metadata
+        self._request = request
+        self._call: TunnelCall | None = None
+
+    async def __aenter__(self) -> TunnelStream[Res]:
+        self._link.enter()
+        self._call = self._link.tunnel().start(
+            self._method.path, self._request, self._timeout, self._metadata
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._call is not None:
+            self._call.leave()
+        self._link.leave()
+
+    def cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+    async def __aiter__(self) -> AsyncGenerator[Res, None]:
+        assert self._call is not None  # noqa: S101 - iterated inside the block only
+        parse, following = self._method.response.FromString, self._call.next
+        while (message := await following()) is not None:
+            yield parse(message)
+
+
+async def in_tunnel(
+    link: Tunnelled, method: Method[Message, Res], request: bytes, timeout: float | None, metadata: Metadata
+) -> Res:
+    """The answer to a unary call in the tunnel of a link. `request` is serialised."""
+    call = link.tunnel().start(method.path, request, timeout, metadata)
+    try:
+        message = await call.next()
+    finally:
+        call.leave()
+    if message is None:
+        raise MeshError(Reason.BACKEND_LOST, "The service ended the call without an answer.")
+    return method.response.FromString(message)
 
 
 def _lost() -> MeshError:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from nexus_mesh.core import JsonObject
 from nexus_operations import SPECS, Form, Shape
 
-from nexus_gateway.dialects.openai.events import FinishReason
+from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
 from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content

@@ -1,22 +1,26 @@
-"""POST chat/completions, completions, embeddings: parse, ask the pipeline, answer whole or as a stream."""
+"""POST chat/completions, completions, embeddings: parse, ask the pipeline, answer whole or as a stream of events.
+
+The events are whole ones of our own making, with comments while nothing comes.
+"""
 
 from __future__ import annotations
 
-import array
-import binascii
-import sys
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
-from nexus_operations import Form
+from nexus_operations import Form, spec_of
+from prometheus_client import Gauge
 
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.dialects.openai.events import send_events
+from nexus_gateway.dialects.errors import error_object
+from nexus_gateway.dialects.openai.answers import answer_body
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
     demanded_zone,
@@ -24,97 +28,13 @@ from nexus_gateway.dialects.own_headers import (
     served_headers,
     wanted_priority,
 )
-from nexus_gateway.http import Exchange, Handler, check_media_type
+from nexus_gateway.http import DONE, Exchange, Failure, Handler, beat, check_media_type
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
 
-__all__ = ["Inference", "answer_body", "float32_base64", "inference_handler"]
+__all__ = ["EventWriter", "FinishReason", "Inference", "inference_handler", "usage_object"]
 
-_LITTLE_ENDIAN = sys.byteorder == "little"
-
-
-class _Completion(Struct):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[Raw]
-
-
-class _Vector(Struct):
-    index: int
-    embedding: list[float]
-    object: str = "embedding"
-
-
-class _EncodedVector(Struct):
-    object: str
-    index: int
-    embedding: str
-
-
-class _Embeddings(Struct):
-    data: list[_Vector]
-    model: str
-    usage: Raw
-    object: str = "list"
-
-
-_object = msgspec.json.Decoder(dict[str, Raw])
-_rows = msgspec.json.Decoder(list[Raw])
-_completion = msgspec.json.Decoder(_Completion)
-_embeddings = msgspec.json.Decoder(_Embeddings)
-
-
-def answer_body(request: InferenceRequest, body: str) -> bytes:
-    """The response body for the client. MeshError UPSTREAM_MALFORMED when it is not what was asked for."""
-    try:
-        match request.spec.form:
-            case Form.VECTOR:
-                return _embedding_body(request, body)
-            case Form.MESSAGE | Form.TEXT:
-                found = len(_completion.decode(body).choices)
-            case Form.OBJECT:
-                found = len(_rows.decode(_object.decode(body).get(request.spec.rows, b"[]")))
-    except (ValueError, OverflowError, RecursionError):
-        raise _malformed() from None
-    if found != request.answers:
-        raise _malformed()
-    return _name_reasoning_twice(body) if '"reasoning_content"' in body else body.encode()
-
-
-def _embedding_body(request: InferenceRequest, body: str) -> bytes:
-    answer = _embeddings.decode(body)
-    answer.data.sort(key=lambda vector: vector.index)
-    if [vector.index for vector in answer.data] != list(range(request.answers)):
-        raise _malformed()
-    if not request.base64:
-        return msgspec.json.encode(answer)
-    data = [_EncodedVector(v.object, v.index, float32_base64(v.embedding)) for v in answer.data]
-    return msgspec.json.encode({"object": "list", "data": data, "model": answer.model, "usage": answer.usage})
-
-
-def float32_base64(vector: list[float]) -> str:
-    """OpenAI's base64 vector: float32, little-endian."""
-    packed = array.array("f", vector)
-    if not _LITTLE_ENDIAN:
-        packed.byteswap()
-    return binascii.b2a_base64(packed, newline=False).decode("ascii")
-
-
-def _malformed() -> MeshError:
-    message = "The backend's answer is incomplete or breaks the OpenAI format."
-    return MeshError(Reason.UPSTREAM_MALFORMED, message)
-
-
-def _name_reasoning_twice(body: str) -> bytes:
-    """Clients read reasoning under either name; the wire has no official one."""
-    answer: JsonObject = msgspec.json.decode(body)
-    for choice in answer["choices"]:
-        message = choice.get("message")
-        if isinstance(message, dict) and "reasoning_content" in message:
-            message["reasoning"] = message["reasoning_content"]
-    return msgspec.json.encode(answer)
+Messages = AsyncIterator[inference_pb2.StreamResponse]
 
 
 class Inference(Protocol):
@@ -122,9 +42,7 @@ class Inference(Protocol):
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse: ...
 
-    def stream(
-        self, request: InferenceRequest
-    ) -> AbstractAsyncContextManager[AsyncIterator[inference_pb2.StreamResponse]]: ...
+    def stream(self, request: InferenceRequest) -> AbstractAsyncContextManager[Messages]: ...
 
     def refused(self, operation: int, error: MeshError) -> None: ...
 
@@ -167,3 +85,201 @@ def inference_handler(
         await exchange.respond(200, answer_body(request, response.body), headers)
 
     return handle
+
+
+STREAMS_ACTIVE = Gauge("nexus_gateway_http_streams_active", "Event streams being sent now.")
+
+RESUMED = b": resumed on another backend of the same model\n\n"
+
+
+async def send_events(
+    exchange: Exchange, request: InferenceRequest, messages: Messages, keep_alive_seconds: float
+) -> None:
+    """Returns when the stream has ended well. MeshError, whether or not its head has been sent already.
+
+    The first of `messages` says who answers, if that is certain by then; the head waits for it.
+    """
+    first = await anext(messages, None)
+    if first is None:
+        raise _unfinished()
+    writer = EventWriter(
+        request.operation,
+        request.request_id,
+        first.served.model or request.model,
+        choices=request.answers,
+        usage=request.include_usage,
+    )
+    data, ended = _events(writer, first)
+    with STREAMS_ACTIVE.track_inprogress():
+        await exchange.start_events(served_headers(first.served), writer.error)
+        if not ended:
+            data = await _pump(exchange, messages, writer, data, keep_alive_seconds)
+        await exchange.end(data)
+
+
+async def _pump(
+    exchange: Exchange, messages: Messages, writer: EventWriter, data: bytes, keep_alive_seconds: float
+) -> bytes:
+    """One write per message, for a task or timer per chunk would cost more than the chunk. Returns the last events."""
+    heart = asyncio.create_task(beat(exchange, keep_alive_seconds), name="sse keep-alive")
+    try:
+        if data:
+            await exchange.write(data)
+        async for message in messages:
+            data, ended = _events(writer, message)
+            if ended:
+                return data
+            if data:
+                await exchange.write(data)
+    finally:
+        heart.cancel()
+    raise _unfinished()
+
+
+def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple[bytes, bool]:
+    """What one message is to the client, and whether it is the last."""
+    kind = message.WhichOneof("event")
+    if kind == "chunks":
+        return writer.chunks(message.chunks.json), False
+    if kind == "finish":
+        return writer.finish(message.finish.usage if message.finish.HasField("usage") else None), True
+    return (RESUMED if message.progress.phase == "resumed" else b""), False
+
+
+def _unfinished() -> MeshError:
+    return MeshError(Reason.UPSTREAM_MALFORMED, "The backend's stream ended without its end mark.")
+
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+_ROLE = Raw(b'"assistant"')
+
+
+class ChatChoice(Struct):
+    """One choice of a chat chunk; values of the delta stay as the backend wrote them."""
+
+    index: int
+    delta: dict[str, Raw]
+    finish_reason: FinishReason | None = None
+    logprobs: Raw | UnsetType = UNSET
+
+
+class TextChoice(Struct):
+    """One choice of a legacy completion chunk."""
+
+    index: int
+    text: str
+    logprobs: Raw = Raw(b"null")
+    finish_reason: FinishReason | None = None
+
+
+class _ChatChunk(Struct):
+    choices: list[ChatChoice]
+
+
+class _TextChunk(Struct):
+    choices: list[TextChoice]
+
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[Form, msgspec.json.Decoder[_ChatChunk] | msgspec.json.Decoder[_TextChunk]] = {
+    Form.MESSAGE: msgspec.json.Decoder(_ChatChunk),
+    Form.TEXT: msgspec.json.Decoder(_TextChunk),
+}
+"""Of what comes in pieces."""
+
+
+class EventWriter:
+    """Writes one stream. `choices` is how many the client asked for; each must finish exactly once."""
+
+    def __init__(
+        self, operation: int, request_id: str, model: str, *, choices: int = 1, usage: bool = False
+    ) -> None:
+        spec = spec_of(operation)
+        identity = {
+            "id": spec.id_prefix + request_id.removeprefix("req_"),
+            "object": spec.chunk_object,
+            "created": int(time.time()),
+            "model": model,
+        }
+        self._head = b"data: " + _encoder.encode(identity)[:-1] + b',"choices":'
+        self._foot = b',"usage":null}\n\n' if usage else b"}\n\n"
+        self._usage = usage
+        self._decoder = _decoders[spec.form]
+        self._choices = choices
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+
+    def chunks(self, texts: Iterable[str]) -> bytes:
+        """The events of content that arrived together. MeshError UPSTREAM_MALFORMED when a chunk breaks the rules."""
+        events: list[bytes] = []
+        for text in texts:
+            choices = [choice for choice in self._decode(text) if self._admit(choice)]
+            if choices:
+                # A line break can only stand between JSON tokens here, but it would end the event's line.
+                data = _encoder.encode(choices).replace(b"\n", b" ").replace(b"\r", b" ")
+                events += (self._head, data, self._foot)
+        return b"".join(events)
+
+    def finish(self, usage: inference_pb2.Usage | None) -> bytes:
+        """The last events of a good stream. MeshError UPSTREAM_MALFORMED when a choice has not finished."""
+        if len(self._finished) != self._choices:
+            raise _malformed("The backend ended its answer without saying why it stopped.")
+        if not self._usage or usage is None:
+            return DONE
+        return b"".join((self._head, b'[],"usage":', _encoder.encode(usage_object(usage)), b"}\n\n", DONE))
+
+    def error(self, error: Failure) -> bytes:
+        """The one event a broken stream ends with: no finish_reason, and no [DONE] after it."""
+        usage = b',"usage":null' if self._usage else b""
+        told = _encoder.encode(error_object(error, mid_stream=True))
+        return b"".join((self._head, b"[]", usage, b',"error":', told, b"}\n\n"))
+
+    def _decode(self, text: str) -> list[ChatChoice] | list[TextChoice]:
+        try:
+            return self._decoder.decode(text).choices
+        except (ValueError, RecursionError):
+            raise _malformed("The backend sent a chunk that breaks the OpenAI format.") from None
+
+    def _admit(self, choice: ChatChoice | TextChoice) -> bool:
+        """Whether the choice has anything to say; completes what the format wants of it."""
+        index = choice.index
+        if index in self._finished or not 0 <= index < self._choices:
+            raise _malformed("The backend sent a choice that was not asked for, or had ended.")
+        first = index not in self._begun
+        if first:
+            self._begun.add(index)
+        if choice.finish_reason is not None:
+            self._finished.add(index)
+        if isinstance(choice, TextChoice):
+            return bool(choice.text) or choice.finish_reason is not None
+        _complete_delta(choice, first)
+        return bool(choice.delta) or choice.finish_reason is not None or choice.logprobs is not UNSET
+
+
+def _complete_delta(choice: ChatChoice, first: bool) -> None:
+    delta = choice.delta
+    if first:
+        choice.delta = delta = {**delta, "role": _ROLE} if "role" in delta else {"role": _ROLE, **delta}
+    elif "role" in delta:
+        del delta["role"]
+    # Clients read reasoning under either name; the wire has no official one.
+    if "reasoning_content" in delta:
+        delta["reasoning"] = delta["reasoning_content"]
+
+
+def usage_object(usage: inference_pb2.Usage) -> dict[str, object]:
+    """OpenAI's `usage`."""
+    counted: dict[str, object] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+    if usage.HasField("cached_tokens"):
+        counted["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.HasField("reasoning_tokens"):
+        counted["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counted
+
+
+def _malformed(message: str) -> MeshError:
+    return MeshError(Reason.UPSTREAM_MALFORMED, message)

@@ -8,8 +8,7 @@ from types import TracebackType
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract import Inspection, Offer
-from nexus_inference_adapters.host.gate import Gate
+from nexus_inference_adapters.contract import Gate, Inspection, Offer
 from nexus_inference_adapters.host.memory.ledger import MemoryLedger
 from nexus_inference_adapters.host.memory.manager import MemoryManager
 from nexus_inference_adapters.host.memory.types import Key, State

@@ -15,7 +15,6 @@ from nexus_inference_adapters.openai import (
     OBJECT,
     check,
     check_forwarded,
-    max_tokens,
     set_parameters,
     wants_tools,
     wish,
@@ -133,7 +132,7 @@ def _options(work: Work, body: dict[str, Any], room: Room) -> dict[str, Any]:
     options = dict(body["options"]) if isinstance(body.get("options"), dict) else {}
     options |= {native: body[name] for name, native in OPTIONS.items() if name in body}
     if spec_of(work.operation).generates:
-        limit = max_tokens(work.operation, body)
+        limit = spec_of(work.operation).most(body)
         limit = options.get("num_predict") if limit is None else limit
         if (bound := _bounded(work, limit, room)) is not None:
             options["num_predict"] = bound

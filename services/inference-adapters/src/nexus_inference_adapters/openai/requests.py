@@ -1,7 +1,7 @@
-"""How requests must differ from OpenAI's for an engine to take them: one table, as there is one for answers.
+"""What an engine is asked: what it would pass over is refused by name, and what it wants said otherwise is changed.
 
-Each row is of our making. So an engine's refusal of it is never the caller's mistake: it is asked once more without,
-and the row is left out from then on.
+Each row of the changes is of our making. So an engine's refusal of it is never the caller's mistake: it is asked once
+more without, and the row is left out from then on.
 """
 
 from __future__ import annotations
@@ -13,12 +13,47 @@ from functools import cache
 from typing import Any
 
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.contract import Work
-from nexus_inference_adapters.openai.parameters import max_tokens, set_parameters
+from nexus_inference_adapters.openai.forwarded import PLAIN, listed
 
-__all__ = ["OBJECT", "STREAM", "Differences"]
+__all__ = [
+    "IGNORED",
+    "OBJECT",
+    "STREAM",
+    "Differences",
+    "calls_one",
+    "check",
+    "check_forwarded",
+    "set_parameters",
+    "wants_tools",
+]
 
+Body = Mapping[str, Any]
+Harmless = Callable[[Any], bool]
+HARMLESS: dict[str, Harmless] = {
+    "n": lambda value: value == 1,
+    "best_of": lambda value: value == 1,
+    "echo": lambda value: value is False,
+    "logit_bias": lambda value: value == {},
+    "logprobs": lambda value: value is False,
+    "top_logprobs": lambda value: value == 0,
+    "tool_choice": lambda value: value in ("auto", "none"),
+    "functions": lambda value: value == [],
+    "function_call": lambda value: value in ("auto", "none"),
+    "response_format": lambda value: isinstance(value, dict) and value.get("type") == "text",
+    "suffix": lambda value: value == "",
+    "modalities": lambda value: value == ["text"],
+    "audio": lambda _: False,
+    "web_search_options": lambda _: False,
+    "prediction": lambda _: True,
+}
+IGNORED: dict[str, frozenset[str]] = {
+    "llama.cpp": frozenset({"functions", "function_call", "audio", "web_search_options"}),
+    "vllm": frozenset({"functions", "function_call", "audio", "web_search_options", "best_of"}),
+}
+"""Of OpenAI's parameters those that an engine passes over without a word."""
 OBJECT = {"type": "object"}
 """The schema of any JSON object: kept also by versions that pass over the word `json_object`."""
 STREAM = "stream"
@@ -30,7 +65,42 @@ UNKNOWN_FIELD = (
 """A refusal of something in the body without saying what, or without a word."""
 REFUSALS = frozenset({"400", "422", "501"})
 
-Body = Mapping[str, Any]
+
+def check_forwarded(
+    engine: str, body: Mapping[str, Any], granted: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """What of a body is for the engine. Raises UNSUPPORTED_PARAMETER for the first parameter it would pass over.
+
+    `granted`: what is sent though it is on no list. Of Ollama's own that is `keep_alive` and options.
+    """
+    if body.keys() <= PLAIN:
+        return dict(body)
+    return listed(engine, body, granted)
+
+
+def set_parameters(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that say something: null means absent."""
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def check(body: Mapping[str, Any], unsupported: frozenset[str], backend: str) -> None:
+    """Raises UNSUPPORTED_PARAMETER for the first parameter the backend would ignore."""
+    for name in sorted(unsupported & body.keys()):
+        if not HARMLESS[name](body[name]):
+            raise MeshError(
+                Reason.UNSUPPORTED_PARAMETER,
+                f"{backend} cannot honour {name!r} with this value; leave it out or choose another backend.",
+                metadata={"param": name},
+            )
+
+
+def calls_one(body: Mapping[str, Any]) -> bool:
+    """Whether a turn may call one tool at most: few engines can be told so, and calls after the first do not go on."""
+    return body.get("parallel_tool_calls") is False
+
+
+def wants_tools(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("tools")) and body.get("tool_choice") != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +168,10 @@ def _older_limit(_: Work, body: Body, __: bool) -> dict[str, Any]:
 
 def _text_limit(work: Work, body: Body, _: bool) -> dict[str, Any]:
     """What OpenAI means when no limit is said has to be said to engines that mean another."""
-    unsaid = max_tokens(work.operation, {})
+    unsaid = spec_of(work.operation).most({})
     return (
         {"max_tokens": unsaid}
-        if unsaid and max_tokens(work.operation, set_parameters(body)) == unsaid
+        if unsaid and spec_of(work.operation).most(set_parameters(body)) == unsaid
         else {}
     )
 

@@ -1,13 +1,21 @@
-"""What a URL takes and gives, as it is told before anybody asks: by /openapi.json and docs/http.md."""
+"""The rows of the route table: a URL, its handlers, and what /openapi.json and docs/http.md tell of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from nexus_mesh.core import JsonObject
+from nexus_mesh.core import JsonObject, MeshError
 
-__all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "Call", "Content"]
+if TYPE_CHECKING:
+    from nexus_gateway.http.endpoint import Exchange
+
+__all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "Call", "Content", "Handler", "Row"]
+
+Handler = Callable[["Exchange"], Awaitable[None]]
+PREFIXES = ("/v1", "")
+"""Clients are configured with and without /v1; both work."""
 
 ALWAYS: Mapping[bytes, str] = {
     b"x-request-id": "The request's id: in the logs, and in a report of what went wrong.",
@@ -52,3 +60,19 @@ class Call:
     asked: Mapping[bytes, str] = field(default_factory=dict)
     told: Mapping[bytes, str] = field(default_factory=dict)
     also: Mapping[int, Content] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One URL. `name` labels its metrics; a public row is served without asking who calls.
+
+    `refused` is told of what failed before its handler handed the request on. `calls`: what /openapi.json says of it.
+    """
+
+    name: str
+    path: str
+    handlers: Mapping[str, Handler]
+    public: bool = False
+    prefixes: tuple[str, ...] = PREFIXES
+    refused: Callable[[MeshError], None] | None = None
+    calls: tuple[Call, ...] = ()

@@ -1,4 +1,7 @@
-"""Which names this edge answers to and which web pages may call it: the loopback edge is open, so pages must not."""
+"""Which heads of requests are taken: framed in one way, for a name this edge answers to, from a page that may call.
+
+The loopback edge is open, so web pages must not reach it. What the parser refuses itself is not looked at here.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,121 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import NoReturn
 
 from nexus_gateway.http.status import EdgeError, Header
 
-__all__ = ["ORIGIN", "HostGuard", "Origins", "is_loopback_origin", "is_too_wide", "local_names"]
+__all__ = [
+    "FRAMING",
+    "ORIGIN",
+    "HostGuard",
+    "Origins",
+    "body_too_large",
+    "check_head",
+    "check_media_type",
+    "is_loopback_origin",
+    "is_too_wide",
+    "local_names",
+]
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PATH = re.compile(rb"/[!-~]*")
+FRAMING = "The length of the body is not told in one valid way."
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"expect",
+        b"x-nexus-strict",
+        b"access-control-request-method",
+    }
+)
+"""Headers that decide something. Of two, somebody before us may have believed the other one."""
+
+
+def check_head(method: bytes, url: bytes, version: str, headers: list[Header], max_body: int) -> None:
+    """EdgeError when the head of a request must not be acted on."""
+    if version not in ("1.1", "1.0"):
+        name = "bad_request" if version.startswith("0") else "http_version"
+        raise EdgeError(name, "This gateway speaks HTTP/1.1.")
+    if not _PATH.fullmatch(url):
+        raise EdgeError("bad_request", "The request target must be a path, like /v1/models.")
+    seen: set[bytes] = set()
+    for name, value in headers:
+        if name in _SINGLE:
+            if name in seen:
+                _refuse_second(name)
+            seen.add(name)
+        if name == b"host":
+            if _HOST.fullmatch(value) is None:
+                raise EdgeError("bad_host", "The Host header is not a host name.")
+        elif name in _CHECKS:
+            _CHECKS[name](value, max_body)
+    if version == "1.0" and b"transfer-encoding" in seen:
+        # HTTP/1.0 has no such thing: who passed this on may have taken the body for something else.
+        raise EdgeError("bad_framing", FRAMING)
+    if b"host" not in seen and version == "1.1":
+        raise EdgeError("bad_host", "Send exactly one Host header.")
+    if method == b"CONNECT":
+        raise EdgeError("bad_request", "This gateway is not a proxy.")
+
+
+def _refuse_second(name: bytes) -> NoReturn:
+    if name == b"host":
+        raise EdgeError("bad_host", "Send exactly one Host header.")
+    raise EdgeError("bad_header", f"Send one {name.decode().title()} header, not several.")
+
+
+def _content_length(value: bytes, max_body: int) -> None:
+    if not value.isdigit() or int(value) > max_body:
+        raise body_too_large(max_body)
+
+
+def _transfer_encoding(value: bytes, _: int) -> None:
+    coding = value.lower()
+    if coding != b"chunked":
+        known = coding.startswith((b"gzip", b"x-gzip", b"deflate", b"compress"))
+        raise EdgeError("transfer_coding" if known else "bad_framing", "Send the body plain or chunked.")
+
+
+def _expect(value: bytes, _: int) -> None:
+    if value.lower() != b"100-continue":
+        raise EdgeError("expectation_failed", "The only expectation this gateway knows is 100-continue.")
+
+
+def _upgrade(_: bytes, __: int) -> None:
+    raise EdgeError("bad_request", "This URL speaks plain HTTP/1.1; it cannot be upgraded.")
+
+
+_CHECKS = {
+    b"content-length": _content_length,
+    b"transfer-encoding": _transfer_encoding,
+    b"expect": _expect,
+    b"upgrade": _upgrade,
+}
+
+
+def body_too_large(max_body: int) -> EdgeError:
+    return EdgeError("request_too_large", f"The body is larger than {max_body} bytes. Send less at once.")
+
+
+def check_media_type(fields: dict[bytes, bytes]) -> None:
+    """EdgeError unless the body is plain JSON in UTF-8."""
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise EdgeError("unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    given, _, parameters = fields.get(b"content-type", b"").lower().partition(b";")
+    name, _, value = parameters.partition(b"=")
+    wrong_charset = name.strip() == b"charset" and value.strip(b'" ') not in (b"utf-8", b"utf8")
+    if given.strip() != b"application/json" or wrong_charset:
+        raise EdgeError(
+            "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8."
+        )
+
 
 LOCAL_NAMES = ("localhost", "*.localhost", "*.local", "*.internal")
 """Names nobody can register in public, so that no page of the internet can be served under one: this machine by its

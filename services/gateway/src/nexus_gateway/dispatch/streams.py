@@ -1,13 +1,15 @@
-"""One stream from one candidate: limits on its silence, and the rule that only `finish` ends it well."""
+"""A stream: one candidate's, with limits on its silence; and the client's, held back until there is content or
+patience ends, handed on as it comes, gone on with when cut. Only `finish` ends either of them well."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import cast
+from typing import Self, cast
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
@@ -18,9 +20,11 @@ from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import STREAM, describe
-from nexus_gateway.fleet import Attempt, connecting
+from nexus_gateway.dispatch.partial import Partial, is_repeatable
+from nexus_gateway.fleet import CONNECTED, Attempt, connecting
+from nexus_gateway.metering import Costs
 
-__all__ = ["BackendStream", "Watchdog", "has_content"]
+__all__ = ["BackendStream", "LiveStream", "Watchdog", "has_content"]
 
 
 class Watchdog:
@@ -118,7 +122,7 @@ class BackendStream:
         await self._call.__aenter__()
         self._messages = cast(Messages, self._call.__aiter__())
         try:
-            async with connecting(self._peer, self._limits.connect):
+            async with CONNECTED if self._peer.is_ready else connecting(self._peer, self._limits.connect):
                 message = await self.read()
         except MeshError as error:
             raise self._judged(error) from None
@@ -184,3 +188,118 @@ class BackendStream:
             f"The backend {self._candidate.target.backend} sent nothing for {self._limit:g} s.",
             metadata={"limit_seconds": f"{self._limit:g}"},
         )
+
+
+RESUMED = "resumed"
+"""Phase of the progress message that tells a cut answer is gone on with."""
+
+
+class LiveStream:
+    """An async iterator of StreamResponse that ends with `finish` or raises MeshError.
+
+    The first one has `served`, or the first with content where it was not certain before who would give that.
+    """
+
+    def __init__(
+        self,
+        opening: Coroutine[object, object, BackendStream],
+        go_on: Callable[[RequestContext, Partial, MeshError], Awaitable[BackendStream]],
+        costs: Costs,
+        context: RequestContext,
+    ) -> None:
+        """`opening`: the stream of whoever has content first. `go_on`: the stream of the rest, after an error."""
+        self._context = context
+        self._costs = costs
+        self._go_on = go_on
+        # Kept only where it may be gone on with.
+        self._partial = Partial() if context.may_resume and is_repeatable(context.request) else None
+        self._early: deque[inference_pb2.StreamResponse] = deque()
+        self._stream: BackendStream | None = None
+        self._named = False
+        self._opening = asyncio.create_task(opening, name="open stream")
+
+    async def open(self, commit_after: float) -> None:
+        """Waits for the first content, at most `commit_after` seconds. Failures until then are raised here."""
+        done, _ = await asyncio.wait({self._opening}, timeout=commit_after)
+        if done:
+            self._adopt(self._opening.result())
+        else:
+            self._early.append(inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase="waiting")))
+
+    async def close(self) -> None:
+        """Cancels what still runs, and waits until it has."""
+        if self._stream is None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
+            if not self._opening.cancelled() and self._opening.exception() is None:
+                self._stream = self._opening.result()
+        if self._stream is not None:
+            await self._stream.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> inference_pb2.StreamResponse:
+        try:
+            message = await self._next()
+        except MeshError as error:
+            self._context.outcome.error = error
+            raise
+        if message is None:
+            raise StopAsyncIteration
+        if not self._named and self._is_settled:
+            self._name(message)
+        self._context.outcome.chunks += len(message.chunks.json)
+        if self._partial is not None:
+            self._partial.add(message)
+        if message.HasField("finish"):
+            self._finish(message.finish)
+        return message
+
+    async def _next(self) -> inference_pb2.StreamResponse | None:
+        if self._stream is None and not self._early:
+            self._adopt(await self._opening)
+        if self._early:
+            return self._early.popleft()
+        assert self._stream is not None  # noqa: S101 - adopted above
+        try:
+            return await self._stream.read()
+        except MeshError as error:
+            if self._partial is None:
+                raise
+            return await self._resume(self._stream, self._partial, error)
+
+    async def _resume(
+        self, cut: BackendStream, partial: Partial, error: MeshError
+    ) -> inference_pb2.StreamResponse:
+        """Takes the rest from somebody else, and says so. Raises `error` when nobody has it."""
+        await cut.close()
+        stream = await self._go_on(self._context, partial, error)
+        self._stream = stream
+        self._early.extend(stream.early)
+        return inference_pb2.StreamResponse(progress=inference_pb2.Progress(phase=RESUMED))
+
+    def _finish(self, finish: inference_pb2.Finish) -> None:
+        self._context.outcome.finished = True
+        if self._partial is not None and self._context.resumed and finish.HasField("usage"):
+            finish.usage.CopyFrom(self._partial.whole_usage(finish.usage))
+        self._context.outcome.usage = finish.usage if finish.HasField("usage") else None
+        self._costs.learn(self._context)
+
+    def _adopt(self, stream: BackendStream) -> None:
+        self._stream = stream
+        self._early.extend(stream.early)
+        self._context.outcome.first_content = time.monotonic() - self._context.started
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether it is certain who answers: before the first content, somebody else may still have to."""
+        return self._stream is not None or (
+            self._context.plan is not None and len(self._context.plan.candidates) == 1
+        )
+
+    def _name(self, message: inference_pb2.StreamResponse) -> None:
+        """Sees that the first message says who answers; while nobody does yet, the first after that."""
+        self._named = self._context.served is not None
+        self._costs.tell(self._context)
+        self._context.sign(message)
