@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/python tools/settings.py --check
 	@$(RUN)/python tools/http_page.py --check
 	@$(RUN)/python tools/clients_page.py --check
+	@$(RUN)/python tools/site.py
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
@@ -92,6 +93,9 @@ http-page: .venv/.dev/stamp ## Write docs/http.md from the URLs, headers and err
 
 clients-page: .venv/.dev/stamp ## Write docs/clients.md from examples/versions.toml
 	@$(RUN)/python tools/clients_page.py
+
+site: .venv/.dev/stamp ## Build the documents as a site, .site/html; a warning is an error
+	@$(RUN)/python tools/site.py
 
 walk: .venv/.dev/stamp ## Print the files that one streamed chat runs through, socket to engine (at most 40)
 	@PYTHONPATH=tests $(RUN)/python -m walk $(ARGS)
