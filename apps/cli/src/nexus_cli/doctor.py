@@ -8,7 +8,6 @@ import os
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import aiohttp
 import typer
@@ -121,11 +120,10 @@ def _etcd_address(mesh: MeshFile) -> str:
 
 
 async def _supervisor(layout: Layout) -> list[Finding]:
-    mesh = layout.read()
-    alive = mesh is not None and mesh.pid > 0 and Path(f"/proc/{mesh.pid}").exists()
-    if mesh is None or not (alive or not Path("/proc").exists()):
+    holder = layout.holder()
+    if holder is None:
         return [Finding("supervisor", False, "no `nexus up` runs from this home", "Start it: nexus up")]
-    return [Finding("supervisor", True, f"process {mesh.pid}")]
+    return [Finding("supervisor", True, f"process {holder}")]
 
 
 async def _processes(layout: Layout) -> list[Finding]:
