@@ -39,6 +39,9 @@ class Listed(BaseModel):
     format: Literal["gguf", "bert"]
     license: str
     license_file: str = Field(pattern=MEMBER)
+    sampling: Mapping[Literal["temperature", "top_p"], float] = Field(
+        default_factory=dict, description="What its authors recommend, for requests that say nothing of it."
+    )
     operations: tuple[str, ...]
 
 

@@ -9,8 +9,10 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 from nexus.registry.v1 import instance_pb2
@@ -19,14 +21,13 @@ from nexus_mesh.core import Backoff, telemetry
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
+from nexus_inference_adapters.kinds.embedded.sizing import context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["DEMO_MODEL", "SLOTS", "Engine", "child_environment", "does"]
 
 DEMO_MODEL = "models/nexus-demo.gguf"
 SLOTS = 4
-MAX_CONTEXT = 8192
-"""Context per slot unless `context_tokens` says otherwise: memory is reserved for all of it at the start."""
 START_SECONDS = 120.0
 STOP_SECONDS = 2.0
 STABLE_SECONDS = 60.0
@@ -50,8 +51,12 @@ class Engine(OpenAICompatible):
 
     kind: ClassVar[str] = "embedded"
 
-    def __init__(self, config: BackendConfig, http: Http) -> None:
+    def __init__(
+        self, config: BackendConfig, http: Http, sampling: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        """`sampling`: temperature and top_p for requests that say nothing of them; else they are llama.cpp's."""
         super().__init__(config, http)
+        self._sampling = sampling
         self._key = secrets.token_urlsafe(32)
         self._keeper: asyncio.Task[None] | None = None
         self._trouble: Inspection | None = _starting("The engine is starting.")
@@ -116,14 +121,16 @@ class Engine(OpenAICompatible):
     async def _give_order(self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts) -> None:
         assert child.stdin is not None  # noqa: S101 - both are pipes
         assert child.stdout is not None  # noqa: S101
-        context = self.config.context_tokens or min(facts.context_tokens or MAX_CONTEXT, MAX_CONTEXT)
+        slots = self.config.max_concurrency or SLOTS
         order = {
             "path": str(path),
             "name": self.config.model_name or facts.name,
-            "context_tokens": context,
-            "slots": self.config.max_concurrency or SLOTS,
+            "context_tokens": self.config.context_tokens or context_tokens(facts, slots, memory()),
+            "slots": slots,
+            "threads": threads(),
             "key": self._key,
             "embeds": facts.embeds,
+            "sampling": dict(self._sampling),
         }
         child.stdin.write(json.dumps(order).encode() + b"\n")
         async with asyncio.timeout(START_SECONDS):
