@@ -2,7 +2,7 @@
 
 from nexus_inference_adapters.store.bert import write_bert
 from nexus_inference_adapters.store.catalogue import Listed, catalogue
-from nexus_inference_adapters.store.fetcher import Remote, fetch, follows
+from nexus_inference_adapters.store.fetcher import Remote, fetch, follows, is_public
 from nexus_inference_adapters.store.outside import VARIABLES, Outside, open_outside, outside
 from nexus_inference_adapters.store.store import About, Store, Stored
 
@@ -17,6 +17,7 @@ __all__ = [
     "catalogue",
     "fetch",
     "follows",
+    "is_public",
     "open_outside",
     "outside",
     "write_bert",

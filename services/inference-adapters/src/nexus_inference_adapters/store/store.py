@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -22,7 +23,7 @@ from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import index
 from nexus_inference_adapters.store.bert import write_bert
 from nexus_inference_adapters.store.catalogue import Listed, catalogue, listed
-from nexus_inference_adapters.store.fetcher import Remote, fetch
+from nexus_inference_adapters.store.fetcher import Remote, claimed, fetch
 from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
 from nexus_inference_adapters.store.installed import installed
 from nexus_inference_adapters.store.outside import Outside, open_outside, outside
@@ -31,6 +32,7 @@ __all__ = ["About", "Store", "Stored"]
 
 PULLING = ".pulling"
 WEIGHTS, LICENSE, ABOUT = "model.gguf", "LICENSE", "about.json"
+ABANDONED_SECONDS = 7 * 86400.0
 MAX_LICENSE = 1024 * 1024
 BLOCK = 1024 * 1024
 
@@ -108,6 +110,19 @@ class Store:
             async with aclosing(steps):
                 async for step in steps:
                     yield step
+        await patience.wait(asyncio.to_thread(self._sweep))
+
+    def _sweep(self) -> None:
+        """Removes what pulls left that nobody went on with."""
+        for path in (self._folder / PULLING).iterdir():
+            with suppress(OSError, MeshError):
+                if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    with claimed(path) as part:
+                        part.drop()
 
     async def _from_index(
         self, session: aiohttp.ClientSession, settings: Outside, row: Listed, patience: Patience

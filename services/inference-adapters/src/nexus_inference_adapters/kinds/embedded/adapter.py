@@ -30,6 +30,7 @@ from nexus_inference_adapters.contract import (
 )
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.engine import SLOTS, Engine, does
+from nexus_inference_adapters.kinds.embedded.sizing import PART, SMALL_PART
 from nexus_inference_adapters.store import Store, Stored
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
@@ -146,8 +147,10 @@ class Embedded(Adapter):
                 await engine.close()
             await asyncio.to_thread(self._store.remove, offer.name)
 
-    def _engine(self, config: BackendConfig, sampling: Mapping[str, float] = MappingProxyType({})) -> Engine:
-        engine = Engine(config, self.http, sampling)
+    def _engine(
+        self, config: BackendConfig, sampling: Mapping[str, float] = MappingProxyType({}), part: int = PART
+    ) -> Engine:
+        engine = Engine(config, self.http, sampling, part)
         engine.learned = self.learned
         return engine
 
@@ -184,7 +187,7 @@ class Embedded(Adapter):
                 raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} is here no longer.")
             own = {"path": stored.weights, "model_name": name, "store": None, "models": ()}
             engine = self._loaded[name] = self._engine(
-                self.config.model_copy(update=own), stored.sampling
+                self.config.model_copy(update=own), stored.sampling, PART if stored.pulled else SMALL_PART
             )
             await engine.open()
             return engine

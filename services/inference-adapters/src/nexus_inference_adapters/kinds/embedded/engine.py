@@ -21,7 +21,7 @@ from nexus_mesh.core import Backoff, telemetry
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
-from nexus_inference_adapters.kinds.embedded.sizing import context_tokens, memory, threads
+from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["DEMO_MODEL", "SLOTS", "Engine", "child_environment", "does"]
@@ -35,15 +35,18 @@ MAX_PAUSE = 30.0
 """An engine that keeps dying young is started at most this often."""
 CHILD_VARIABLES = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
+WAITING = {"OMP_WAIT_POLICY": "passive"}
+"""Threads that wait for each other sleep. Where others use the processors too, spinning made a token cost ten times as
+much of them."""
 
 log = telemetry.logger("embedded")
 
 
 def child_environment() -> dict[str, str]:
     """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
-    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+    return WAITING | {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
 
 
 class Engine(OpenAICompatible):
@@ -52,11 +55,19 @@ class Engine(OpenAICompatible):
     kind: ClassVar[str] = "embedded"
 
     def __init__(
-        self, config: BackendConfig, http: Http, sampling: Mapping[str, float] = MappingProxyType({})
+        self,
+        config: BackendConfig,
+        http: Http,
+        sampling: Mapping[str, float] = MappingProxyType({}),
+        part: int = PART,
     ) -> None:
-        """`sampling`: temperature and top_p for requests that say nothing of them; else they are llama.cpp's."""
+        """`sampling`: temperature and top_p for requests that say nothing of them; else they are llama.cpp's.
+
+        `part`: contexts take at most one in so many bytes of the machine's memory.
+        """
         super().__init__(config, http)
         self._sampling = sampling
+        self._part = part
         self._key = secrets.token_urlsafe(32)
         self._keeper: asyncio.Task[None] | None = None
         self._trouble: Inspection | None = _starting("The engine is starting.")
@@ -125,7 +136,7 @@ class Engine(OpenAICompatible):
         order = {
             "path": str(path),
             "name": self.config.model_name or facts.name,
-            "context_tokens": self.config.context_tokens or context_tokens(facts, slots, memory()),
+            "context_tokens": self.config.context_tokens or context_tokens(facts, slots, memory() // self._part),
             "slots": slots,
             "threads": threads(),
             "key": self._key,

@@ -7,21 +7,22 @@ from pathlib import Path
 
 from nexus_inference_adapters.gguf import GgufFacts
 
-__all__ = ["context_tokens", "memory", "threads"]
+__all__ = ["PART", "SMALL_PART", "context_tokens", "memory", "threads"]
 
 MAX_CONTEXT = 8192
 MIN_CONTEXT = 2048
-PART = 4
-"""Of the memory, what all contexts together may take: it is all taken at the start."""
+PART, SMALL_PART = 4, 32
+"""One in so many bytes of the memory is for contexts, all taken at the start: of a model that somebody asked for, and of
+the one that is there unasked."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def context_tokens(facts: GgufFacts, slots: int, total: int) -> int:
-    """Tokens for each of `slots` requests at once, where `total` bytes of memory are there for everything."""
+def context_tokens(facts: GgufFacts, slots: int, room: int) -> int:
+    """Tokens for each of `slots` requests at once, where contexts may take `room` bytes."""
     most = min(facts.context_tokens or MAX_CONTEXT, MAX_CONTEXT)
     if not facts.bytes_per_token:
         return most
-    return min(most, max(MIN_CONTEXT, total // PART // slots // facts.bytes_per_token))
+    return min(most, max(MIN_CONTEXT, room // slots // facts.bytes_per_token))
 
 
 def memory() -> int:
