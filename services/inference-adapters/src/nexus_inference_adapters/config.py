@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nexus_inference_adapters.contract import Adapter
 
 __all__ = [
+    "BUILTIN",
     "GIB",
     "MODEL_FILE",
     "TOY",

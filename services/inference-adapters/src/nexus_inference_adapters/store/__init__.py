@@ -3,6 +3,7 @@
 from nexus_inference_adapters.store.bert import write_bert
 from nexus_inference_adapters.store.catalogue import Listed, catalogue
 from nexus_inference_adapters.store.fetcher import Remote, fetch, follows, is_public
+from nexus_inference_adapters.store.installed import installed
 from nexus_inference_adapters.store.outside import VARIABLES, Outside, open_outside, outside
 from nexus_inference_adapters.store.store import About, Store, Stored
 
@@ -17,6 +18,7 @@ __all__ = [
     "catalogue",
     "fetch",
     "follows",
+    "installed",
     "is_public",
     "open_outside",
     "outside",

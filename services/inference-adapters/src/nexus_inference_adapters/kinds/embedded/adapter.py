@@ -203,6 +203,7 @@ class Embedded(Adapter):
                 for offer in (await engine.inspect()).offers:
                     if facts.embeds:
                         del offer.model.capabilities[:]  # all of them are about writing
+                    offer.model.license, offer.model.source = stored.about.license, stored.about.source
                     return Offer(offer.model, offer.name, offer.aliases, stored.about.size)
         said = config.capabilities if config.capabilities is not None else BEFORE_LOADING
         model = model_pb2.Model(
@@ -212,6 +213,8 @@ class Embedded(Adapter):
             context_tokens=config.context_tokens or facts.context_tokens,
             owner="nexus",
             loaded=engine is not None,
+            license=stored.about.license,
+            source=stored.about.source,
         )
         return Offer(model, name, size=stored.about.size)
 
