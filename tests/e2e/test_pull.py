@@ -49,7 +49,9 @@ async def test_an_adapter_killed_in_the_middle_of_a_pull_goes_on_with_it(
             files.faults = ["hang", "lie"]
             pulling = asyncio.create_task(nexus(tmp_path, "pull", NAME, *backend))
             await files.hanging.wait()
-            await eventually(lambda: parts(tmp_path) and parts(tmp_path)[0] > 2**20, what="a part of the file")
+            await eventually(
+                lambda: parts(tmp_path) and parts(tmp_path)[0] > 2**20, what="a part of the file"
+            )
             killed = adapter_of(mesh)
             killed.kill()
             assert (await pulling).code == 1

@@ -37,11 +37,14 @@ async def test_it_answers_sensibly_by_its_own_template(bench: Bench, tmp_path: P
     answer = await bench.complete(backend, ask("What is the opposite of hot?", temperature=0))
     assert "cold" in answer["choices"][0]["message"]["content"]
     france = await bench.complete(backend, ask("What is the capital of France?"))
-    told = {"role": "system", "content": "You are a helpful AI assistant named SmolLM, trained by Hugging Face"}
+    told = {
+        "role": "system",
+        "content": "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    }
     body = {**ask("What is the capital of France?"), "max_tokens": 1}
     body["messages"] = [told, *body["messages"]]
     same = await bench.complete(backend, body)
-    # 37 is what the authors' tokenizer makes of their template with the question in it: nothing twice, nothing left out.
+    # What the authors' tokenizer makes of their template with the question in it: nothing twice, nothing left out.
     assert [one["usage"]["prompt_tokens"] for one in (france, same)] == [37, 37]
 
 

@@ -231,7 +231,9 @@ async def test_a_name_that_leads_to_this_network_is_not_asked_unless_the_user_na
     port = URL(index.url).port
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://mirror.example:{port}/simple")
     index.elsewhere = f"http://files.example:{port}"
-    with pytest.raises(MeshError, match="files.example is at an address of this machine or network") as caught:
+    with pytest.raises(
+        MeshError, match=r"files\.example is at an address of this machine or network"
+    ) as caught:
         await pull(store)
     assert caught.value.reason is Reason.UPSTREAM_ERROR
     assert [seen.path for seen in index.requests] == ["/simple/some-model/"]
@@ -250,7 +252,8 @@ async def loopback_resolve(
 async def test_a_server_that_is_busy_says_when_to_come_back(
     index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index.faults, index.retry_after = ["busy"], "17"
+    index.faults = ["busy"]
+    index.retry_after = "17"
     slept = list[float]()
 
     async def sleep(seconds: float) -> None:

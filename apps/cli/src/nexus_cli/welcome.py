@@ -7,9 +7,9 @@ import shlex
 from typing import Any
 
 import aiohttp
+from nexus_inference_adapters.config import BUILTIN, TOY
 from rich.console import Console
 from rich.text import Text
-from nexus_inference_adapters.config import BUILTIN, TOY
 
 from nexus_cli.output import shown
 

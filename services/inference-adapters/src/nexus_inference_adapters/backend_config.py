@@ -95,7 +95,7 @@ class BackendConfig(BaseModel):
     )
     builtin: str | None = Field(
         default=None,
-        description="embedded, with `store`: a model of the catalogue that is served too where its package is installed.",
+        description="embedded, with `store`: a model of the catalogue, served too where its package is installed.",
     )
     model_name: ModelName | None = Field(
         default=None,

@@ -1,7 +1,7 @@
 """Models from elsewhere: which there are, how they are fetched, and where they are kept."""
 
 from nexus_inference_adapters.store.bert import write_bert
-from nexus_inference_adapters.store.catalogue import Listed, catalogue
+from nexus_inference_adapters.store.catalogue import Listed, Sampling, catalogue
 from nexus_inference_adapters.store.fetcher import Remote, fetch, follows, is_public
 from nexus_inference_adapters.store.installed import installed
 from nexus_inference_adapters.store.outside import VARIABLES, Outside, open_outside, outside
@@ -13,6 +13,7 @@ __all__ = [
     "Listed",
     "Outside",
     "Remote",
+    "Sampling",
     "Store",
     "Stored",
     "catalogue",

@@ -112,8 +112,8 @@ class _Guard(AbstractResolver):
         if not (public := [one for one in found if is_public(one["host"])]):
             raise MeshError(
                 Reason.UPSTREAM_ERROR,
-                f"{host} is at an address of this machine or network, and nobody named it: not asked. If it is a mirror "
-                "of yours, name it in UV_DEFAULT_INDEX, PIP_INDEX_URL, HF_ENDPOINT or as a proxy.",
+                f"{host} is at an address of this machine or network, and nobody named it: not asked. A mirror "
+                "of yours is named in UV_DEFAULT_INDEX, UV_INDEX, PIP_INDEX_URL or HF_ENDPOINT.",
             )
         return public
 

@@ -11,7 +11,7 @@ import time
 import zipfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import index
 from nexus_inference_adapters.store.bert import write_bert
-from nexus_inference_adapters.store.catalogue import Listed, catalogue, listed
+from nexus_inference_adapters.store.catalogue import Listed, Sampling, catalogue, listed
 from nexus_inference_adapters.store.fetcher import Remote, claimed, fetch
 from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
 from nexus_inference_adapters.store.installed import installed
@@ -55,8 +55,7 @@ class Stored:
     weights: Path
     pulled: bool = True
     """False = it came with the environment, and is not ours to delete."""
-    sampling: Mapping[str, float] = field(default_factory=dict)
-    """For requests that say nothing of it."""
+    sampling: Sampling | None = None
 
 
 class Store:
@@ -81,7 +80,7 @@ class Store:
                 about = msgspec.json.decode(path.read_bytes(), type=About)
                 if path.parent == self._place(about.name):
                     row = self._known.get(about.name)
-                    sampling = row.sampling if row is not None and row.sha256 == about.sha256 else {}
+                    sampling = row.sampling if row is not None and row.sha256 == about.sha256 else None
                     found[about.name] = Stored(about, path.with_name(WEIGHTS), True, sampling)
         return [found[name] for name in sorted(found)]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from types import MappingProxyType
 from typing import ClassVar
 
 from nexus.registry.v1 import instance_pb2
@@ -31,7 +30,7 @@ from nexus_inference_adapters.contract import (
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.engine import SLOTS, Engine, does
 from nexus_inference_adapters.kinds.embedded.sizing import PART, SMALL_PART
-from nexus_inference_adapters.store import Store, Stored
+from nexus_inference_adapters.store import Sampling, Store, Stored
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Embedded"]
@@ -147,9 +146,7 @@ class Embedded(Adapter):
                 await engine.close()
             await asyncio.to_thread(self._store.remove, offer.name)
 
-    def _engine(
-        self, config: BackendConfig, sampling: Mapping[str, float] = MappingProxyType({}), part: int = PART
-    ) -> Engine:
+    def _engine(self, config: BackendConfig, sampling: Sampling | None = None, part: int = PART) -> Engine:
         engine = Engine(config, self.http, sampling, part)
         engine.learned = self.learned
         return engine

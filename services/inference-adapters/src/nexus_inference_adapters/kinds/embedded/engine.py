@@ -9,10 +9,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar
 
 from nexus.registry.v1 import instance_pb2
@@ -23,6 +21,7 @@ from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
+from nexus_inference_adapters.store import Sampling
 
 __all__ = ["DEMO_MODEL", "SLOTS", "Engine", "child_environment", "does"]
 
@@ -58,10 +57,10 @@ class Engine(OpenAICompatible):
         self,
         config: BackendConfig,
         http: Http,
-        sampling: Mapping[str, float] = MappingProxyType({}),
+        sampling: Sampling | None = None,
         part: int = PART,
     ) -> None:
-        """`sampling`: temperature and top_p for requests that say nothing of them; else they are llama.cpp's.
+        """`sampling`: for requests that say nothing of it; else it is llama.cpp's own.
 
         `part`: contexts take at most one in so many bytes of the machine's memory.
         """
@@ -136,12 +135,13 @@ class Engine(OpenAICompatible):
         order = {
             "path": str(path),
             "name": self.config.model_name or facts.name,
-            "context_tokens": self.config.context_tokens or context_tokens(facts, slots, memory() // self._part),
+            "context_tokens": self.config.context_tokens
+            or context_tokens(facts, slots, memory() // self._part),
             "slots": slots,
             "threads": threads(),
             "key": self._key,
             "embeds": facts.embeds,
-            "sampling": dict(self._sampling),
+            "sampling": None if self._sampling is None else self._sampling.model_dump(),
         }
         child.stdin.write(json.dumps(order).encode() + b"\n")
         async with asyncio.timeout(START_SECONDS):

@@ -12,8 +12,8 @@ __all__ = ["PART", "SMALL_PART", "context_tokens", "memory", "threads"]
 MAX_CONTEXT = 8192
 MIN_CONTEXT = 2048
 PART, SMALL_PART = 4, 32
-"""One in so many bytes of the memory is for contexts, all taken at the start: of a model that somebody asked for, and of
-the one that is there unasked."""
+"""One in so many bytes of the memory is for contexts, all taken at the start: of a model that somebody asked for, and
+of the one that is there unasked."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
