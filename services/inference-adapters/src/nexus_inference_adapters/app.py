@@ -86,7 +86,7 @@ def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> Non
 
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
-    """What nobody asked for would be taken for one of the engines beside it. What was pulled is asked for, and stays."""
+    """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
     while (names := {one.config.name for one in host.backends}) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(LOOK_SECONDS)
     if MODEL_FILE in names and not pulled.models():

@@ -128,7 +128,7 @@ class AdapterSettings(ServiceSettings):
     )
     demo: bool = Field(
         False,
-        description="Serve what was pulled, and while no backend is configured or found the model that comes with NEXUS.",
+        description="Serve what was pulled, and while no backend is configured or found a model that comes with NEXUS.",
     )
     builtin: Annotated[str, AfterValidator(_builtin)] = Field(
         BUILTIN,
