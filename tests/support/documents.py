@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.e2e_cli import NEXUS, environment
+from support.e2e_cli import NEXUS, as_installed
 from support.house_copy import ROOT
 from support.lan import Machine
 from support.waiting import eventually
@@ -140,7 +140,7 @@ class Reader:
 
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(NEXUS.parent), os.path.dirname(sys.executable), os.defpath])
-        return environment(self.folder / "home") | {"PATH": path}
+        return as_installed(self.folder / "home") | {"PATH": path}
 
     def _file(self, kind: str, text: str) -> Path:
         path = self.folder / f"{self.typed}.{kind}"
