@@ -15,8 +15,7 @@ import pytest
 NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served() -> Iterator[str]:
     """The URL of its first database. It listens on a socket in its folder alone, and syncs each commit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a library below it, about a folder of this account
@@ -28,6 +27,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    yield from served()
 
 
 @pytest.fixture

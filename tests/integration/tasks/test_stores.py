@@ -107,7 +107,8 @@ async def test_it_is_opened_again_as_it_was(where: Path | str, clock: Clock) -> 
 async def test_a_newer_form_is_left_alone(where: Path | str, clock: Clock) -> None:
     async with opened(where, clock):
         pass
-    run(where, f"UPDATE task_schema SET version = {len(MIGRATIONS) + 1}")
+    assert len(MIGRATIONS) < 99
+    run(where, "UPDATE task_schema SET version = 99")
     with pytest.raises(MeshError, match="newer NEXUS"):
         async with opened(where, clock):
             pass

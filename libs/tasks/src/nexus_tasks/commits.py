@@ -27,6 +27,9 @@ WAITING = 10_000
 ATTEMPTS = 5
 """For a transaction that met another one."""
 
+QUIET = 10.0
+"""Seconds until the same failure is logged again: a full disk is no reason to fill it further."""
+
 TOLD = {
     Fault.FULL: "The task table's disk is full. Nothing of this request was kept, and what was accepted before "
     "is still there: make room, then send it again.",
@@ -74,6 +77,7 @@ class Commits:
         self._reading = ThreadPoolExecutor(1, "tasks-reader")
         self._thread = threading.Thread(target=self._serve, name="tasks-writer", daemon=True)
         self._closed = False
+        self._logged: tuple[str, float] | None = None
 
     async def open(self) -> None:
         """Raises MeshError when the database can't be opened or upgraded; then nothing is left running."""
@@ -206,7 +210,10 @@ class Commits:
 
     def _told(self, driver: Driver, error: Exception) -> MeshError:
         fault, cause = driver.fault(error), driver.cause(error)
-        log.error("task table failed", cause=cause)
+        now = time.monotonic()
+        if self._logged is None or self._logged[0] != cause or now > self._logged[1] + QUIET:
+            log.error("task table failed", cause=cause)
+            self._logged = cause, now
         if fault is Fault.OURS:
             return MeshError(Reason.INTERNAL, f"The task table failed ({cause}): a fault of NEXUS.")
         return MeshError(Reason.STORE_UNAVAILABLE, TOLD[fault], retry_after=RETRY_AFTER[fault])
