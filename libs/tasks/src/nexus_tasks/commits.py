@@ -123,7 +123,12 @@ class Commits:
             )
         call = _Call(work, self._loop.create_future(), undo)
         self._calls.put(call)
-        return await call.future
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            if call.future.done() and not call.future.cancelled() and call.future.exception() is None:
+                self._undo(call, call.future.result())  # cancelled between its answer and its turn
+            raise
 
     async def read(self, work: Callable[[Driver], T]) -> T:
         """Sees everything that was acknowledged. Raises STORE_UNAVAILABLE, and what `work` raises."""
@@ -214,7 +219,7 @@ class Commits:
         if self._logged is None or self._logged[0] != cause or now > self._logged[1] + QUIET:
             log.error("task table failed", cause=cause)
             self._logged = cause, now
-        if fault is Fault.OURS:
+        if fault not in TOLD:
             return MeshError(Reason.INTERNAL, f"The task table failed ({cause}): a fault of NEXUS.")
         return MeshError(Reason.STORE_UNAVAILABLE, TOLD[fault], retry_after=RETRY_AFTER[fault])
 
@@ -224,13 +229,17 @@ class Commits:
     def _answer(self, outcomes: list[Outcome]) -> None:
         for call, result, error in outcomes:
             if call.future.done():
-                if error is None and call.undo is not None:
-                    undoing = partial(_undo, call.undo, result)
-                    self._calls.put(_Call(undoing, self._loop.create_future(), None))
+                if error is None:
+                    self._undo(call, result)
             elif error is None:
                 call.future.set_result(result)
             else:
                 call.future.set_exception(error)
+
+    def _undo(self, call: _Call[Any], result: object) -> None:
+        if call.undo is not None:
+            undoing = partial(_undo, call.undo, result)
+            self._calls.put(_Call(undoing, self._loop.create_future(), None))
 
     def _loop_soon(self, then: Callable[[], None]) -> None:
         try:

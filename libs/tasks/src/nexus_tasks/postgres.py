@@ -122,7 +122,7 @@ class Postgres:
             if isinstance(error, kind):
                 return fault
         if isinstance(error, errors.DataError | errors.ProgrammingError | errors.IntegrityError):
-            return Fault.OURS
+            return Fault.STATEMENT
         return Fault.STORE if isinstance(error, psycopg.Error) else Fault.OURS
 
     def cause(self, error: Exception) -> str:

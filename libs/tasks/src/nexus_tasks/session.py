@@ -25,8 +25,10 @@ class Fault(Enum):
     """Another process holds it."""
     AGAIN = auto()
     """Two transactions met; tried again, it may pass."""
+    STATEMENT = auto()
+    """It refuses what it was told."""
     OURS = auto()
-    """Not the database's fault."""
+    """None of the database's."""
 
 
 class CollisionError(Exception):

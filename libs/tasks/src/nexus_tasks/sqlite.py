@@ -116,7 +116,7 @@ class Sqlite:
             return Fault.OURS
         code = getattr(error, "sqlite_errorcode", None)
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-            return Fault.OURS
+            return Fault.STATEMENT
         return FAULTS.get(code & PRIMARY, Fault.STORE) if code is not None else Fault.STORE
 
     def cause(self, error: Exception) -> str:
