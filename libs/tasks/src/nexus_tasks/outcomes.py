@@ -70,7 +70,7 @@ def _taken(claim: Claim) -> MeshError:
 
 
 CANCEL = """
-UPDATE tasks SET state = 5, epoch = ?, lease_until = NULL, finish_time = ?, revision = ?
+UPDATE tasks SET state = 5, lease_until = NULL, finish_time = ?, revision = ?
 WHERE state < 3 AND tenant = ? AND """
 REDRIVE = """
 UPDATE tasks SET state = 1, epoch = ?, attempt = 0, run_after = ?, deadline = ?, finish_time = NULL, revision = ?
@@ -82,7 +82,7 @@ def cancel(session: Session, tenant: str, ids: Sequence[int] | None, group: str 
     driver = session.driver
     statement = CANCEL + (driver.among("id") if ids is not None else "grouping_name = ?")
     chosen = driver.array(ids) if ids is not None else group
-    return driver.run(statement, (session.revision, session.now, session.revision, tenant, chosen))
+    return driver.run(statement, (session.now, session.revision, tenant, chosen))
 
 
 def redrive(session: Session, tenant: str, number: int, deadline: float | None) -> None:

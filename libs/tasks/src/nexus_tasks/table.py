@@ -254,8 +254,8 @@ class TaskTable:
         limit: int = 100,
     ) -> Changes:
         """Tasks that changed after the cursor; an empty one begins with all that are there. Renewals are no changes,
-        and who was erased or pruned is missing without a word. None is skipped, whichever process changed it: PostgreSQL
-        tells one when every older transaction of its server has ended.
+        and who was erased or pruned is missing without a word. None is skipped, whichever process changed it:
+        PostgreSQL tells one when every older transaction of its server has ended.
         """
         _check_limit(limit)
         return await self._commits.read(

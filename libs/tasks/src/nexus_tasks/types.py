@@ -62,7 +62,7 @@ class Task:
     attempt: int
     """How often it was claimed."""
     epoch: int
-    """Grows with each claim, lost lease, cancel and redrive."""
+    """Of the last claim; grows, also when a lease is lost and when it is redriven."""
     worker: str
     """Who has it, or had it last."""
     lease_until: float | None
