@@ -41,8 +41,8 @@ WORKERS, SLOTS = 3, 8
 CHUNK = 50
 PAUSE = (0.02, 0.15)
 """Seconds that a task takes."""
-FREEZES = 0.25
-"""Share of the blows that freeze a process for longer than its lease, so that it wakes up without one."""
+FREEZES = 3
+"""Each so-manieth blow freezes a worker for longer than its lease, so that it wakes up without one."""
 PATIENT = {**RETRIES, WORKER_LOST: Retry(limit=1_000_000, delays=(0.0,))}
 DONE = 0
 
@@ -113,7 +113,7 @@ def torment(
             elif time.monotonic() < next_blow:
                 time.sleep(0.01)
             else:
-                strike(dice.choice(sorted(roles)), roles, blows, dice)
+                strike(roles, blows, dice)
                 next_blow = time.monotonic() + every * dice.uniform(0.5, 1.5)
     finally:
         for child in roles:
@@ -121,15 +121,22 @@ def torment(
             os.waitpid(child, 0)
 
 
-def strike(victim: int, roles: dict[int, Role], blows: Counter[str], dice: random.Random) -> None:
-    if dice.random() < FREEZES:
+def strike(roles: dict[int, Role], blows: Counter[str], dice: random.Random) -> None:
+    freezing = blows.total() % FREEZES == FREEZES - 1
+    victim = dice.choice(
+        [
+            child
+            for child, role in sorted(roles.items(), key=lambda one: one[0])
+            if role is labour or not freezing
+        ]
+    )
+    if freezing:
         os.kill(victim, signal.SIGSTOP)
         time.sleep(LEASE * 1.5)
         os.kill(victim, signal.SIGCONT)
-        blows[f"froze {roles[victim].__name__}"] += 1
     else:
         os.kill(victim, signal.SIGKILL)
-        blows[f"killed {roles[victim].__name__}"] += 1
+    blows[f"{'froze' if freezing else 'killed'} {roles[victim].__name__}"] += 1
 
 
 async def everything(table: TaskTable) -> list[tuple[str, State, bytes, bytes | None, int]]:

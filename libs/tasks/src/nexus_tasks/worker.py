@@ -68,13 +68,14 @@ class _Worker:
     async def run(self) -> None:
         renewing = asyncio.create_task(self._renew())
         try:
-            while True:
+            while not renewing.done():  # without renewals each task would be done twice
                 if len(self._running) == self._slots:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 for claim in await self._claim(self._slots - len(self._running)):
                     task = asyncio.create_task(self._do(claim))
                     self._running[task] = claim
                     task.add_done_callback(self._running.pop)
+            renewing.result()
         finally:
             renewing.cancel()
             running = dict(self._running)
