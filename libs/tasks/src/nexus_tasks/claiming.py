@@ -128,27 +128,25 @@ def claim(session: Session, worker: str, kinds: Sequence[str], limit: int, lease
     return [claims[number] for number in chosen]
 
 
-RENEW = "UPDATE tasks SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 2"
+RENEW = "UPDATE tasks SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 2 RETURNING id"
 RELEASE = """
 UPDATE tasks SET state = 1, attempt = attempt - 1, lease_until = NULL, run_after = ?, revision = ?
-WHERE id = ? AND epoch = ? AND state = 2"""
+WHERE id = ? AND epoch = ? AND state = 2 RETURNING id"""
 
 
 def renew(session: Session, claims: Sequence[Claim], lease: float) -> list[Claim]:
     """Those that are still held, with their new lease."""
-    until = session.now + lease
-    return [
-        replace(one, lease_until=until)
-        for one in sorted(
-            claims, key=lambda one: one.id
-        )  # as everybody does, so that none waits for each other
-        if session.driver.run(RENEW, (until, one.id, one.epoch))
-    ]
+    until, asked = session.now + lease, _in_order(claims)
+    changed = session.driver.returning(RENEW, [(until, one.id, one.epoch) for one in asked])
+    return [replace(one, lease_until=until) for one, rows in zip(asked, changed, strict=True) if rows]
 
 
 def release(session: Session, claims: Sequence[Claim]) -> int:
     """How many went back as if they had not been claimed."""
-    return sum(
-        session.driver.run(RELEASE, (session.now, session.revision, one.id, one.epoch))
-        for one in sorted(claims, key=lambda one: one.id)
-    )
+    each = [(session.now, session.revision, one.id, one.epoch) for one in _in_order(claims)]
+    return sum(map(len, session.driver.returning(RELEASE, each)))
+
+
+def _in_order(claims: Sequence[Claim]) -> list[Claim]:
+    """As everybody takes them, so that no two wait for each other."""
+    return sorted(claims, key=lambda one: one.id)

@@ -78,6 +78,8 @@ class Postgres:
         self._connection.cursor().executemany(_statement(statement), each)
 
     def returning(self, statement: str, each: Sequence[Sequence[object]]) -> list[list[Row]]:
+        if not each:
+            return []
         cursor = self._connection.cursor()
         cursor.executemany(_statement(statement), each, returning=True)
         return [result.fetchall() for result in cursor.results()]
