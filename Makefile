@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench tasks-chaos demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ bench: .venv/.dev/stamp ## Measure NEXUS beside its backend and its peers (bench
 
 noisy: .venv/.dev/stamp ## One tenant against all: what another one notices, and the memory it costs (ARGS="--only bodies --seconds 10")
 	@$(RUN)/python -m bench.noisy $(ARGS)
+
+tasks-chaos: .venv/.dev/stamp ## Kill the workers and the owner of 10,000 tasks at random, on both databases (flags: --help)
+	@PYTHONPATH=tests $(RUN)/python -m support.task_chaos $(ARGS)
 
 demo-model: .venv/.dev/stamp ## Train the model in the box again (some minutes)
 	@OPENBLAS_NUM_THREADS=1 nice -n 10 $(RUN)/python -m tools.demo_model $(ARGS)
