@@ -1,0 +1,96 @@
+"""Trains the painter by flow matching: from a picture in noise to the picture, one fixed seed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nexus_inference_adapters.kinds.painter.scene import encoded
+from tools.image_model.network import SIDE, Painter
+from tools.image_model.scenes import example
+
+__all__ = ["train"]
+
+SEED = 20261128
+BATCH = 32
+RATE = 2e-3
+WARM_UP = 100
+FORGOTTEN = 0.1
+"""The share of pictures that are learned without their scene, for guidance."""
+KEPT = 0.998
+"""How much of the running mean of the weights a step leaves."""
+NEAREST = 0.15
+"""Less noise than this does not make an error weigh more."""
+
+
+def train(steps: int, checkpoints: Path) -> Painter:
+    """The running mean of the weights after so many steps; goes on from the newest checkpoint."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
+    network = Painter()
+    mean = copy.deepcopy(network).eval().requires_grad_(False)  # noqa: FBT003
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    began, running, done = time.monotonic(), 0.0, 0
+    newest = checkpoints / "newest.pt"
+    if newest.exists():
+        saved = torch.load(newest, weights_only=True)
+        network.load_state_dict(saved["network"])
+        mean.load_state_dict(saved["mean"])
+        optimiser.load_state_dict(saved["optimiser"])
+        done, running = saved["step"], saved["running"]
+    for step in range(done, steps):
+        for each in optimiser.param_groups:
+            each["lr"] = RATE * rate(step, steps)
+        loss = _loss(network, *_batch(step))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        kept = min(KEPT, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for ours, theirs in zip(mean.parameters(), network.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - kept)
+        running = float(loss) if step == 0 else 0.98 * running + 0.02 * float(loss)
+        if step % 50 == 0 or step == steps - 1:
+            print(f"step {step:5d}  loss {running:.4f}  {time.monotonic() - began:5.0f} s", flush=True)
+        if step % 250 == 249 or step == steps - 1:
+            saved = {"network": network.state_dict(), "mean": mean.state_dict(), "running": running}
+            torch.save({**saved, "optimiser": optimiser.state_dict(), "step": step + 1}, checkpoints / "part.pt")
+            (checkpoints / "part.pt").replace(newest)
+    return mean
+
+
+def _batch(step: int) -> tuple[Tensor, Tensor]:
+    """Pictures between -1 and 1, and the indices of their scenes; the same ones at the same step."""
+    chance = random.Random(SEED * 1_000_003 + step)
+    scenes, pictures = zip(*(example(chance, SIDE) for _ in range(BATCH)), strict=True)
+    torch.manual_seed(SEED + step)
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return stacked, torch.from_numpy(np.stack([encoded(each) for each in scenes]))
+
+
+def _loss(network: Painter, pictures: Tensor, scenes: Tensor) -> Tensor:
+    """The error of what the flow's velocity would be, at times that see mostly noise."""
+    moment = torch.sigmoid(torch.randn(len(pictures)) * 1.2 - 0.8)
+    share = moment[:, None, None, None]
+    noisy = share * pictures + (1 - share) * torch.randn_like(pictures)
+    forgotten = torch.rand(len(pictures)) < FORGOTTEN
+    with torch.autocast("cpu", torch.bfloat16):
+        told = network(noisy, moment, scenes, forgotten)
+    weights = 1 / (1 - moment).clamp(min=NEAREST) ** 2
+    return ((told.float() - pictures) ** 2).mean((1, 2, 3)).mul(weights).mean()
+
+
+def rate(step: int, steps: int) -> float:
+    """The share of the full learning rate: up in a line, then down along half a cosine to a hundredth."""
+    if step < WARM_UP:
+        return (step + 1) / WARM_UP
+    progress = (step - WARM_UP) / max(1, steps - WARM_UP)
+    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress))
