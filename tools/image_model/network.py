@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nexus_inference_adapters.kinds.painter.scene import FIELDS, GROUPS
+from tools.image_model.scenes import BOXES
 
 __all__ = ["SIDE", "Enlarger", "Painter"]
 
@@ -17,6 +18,7 @@ PATCH = 4
 WIDE, DEEP, TOLD = 64, 128, 256
 HEADS = 4
 TIMES = 64
+PLACE = tuple(FIELDS).index("place")
 
 
 class Block(nn.Module):
@@ -73,6 +75,8 @@ class Painter(nn.Module):
         self.fields = nn.ModuleList([nn.Embedding(len(values), DEEP) for values in FIELDS.values()])
         self.background = nn.Embedding(len(FIELDS["colour"]), DEEP)
         self.nothing = nn.Parameter(torch.randn(GROUPS + 1, DEEP))
+        self.where = nn.Parameter(_boxes())
+        self.placing = nn.ModuleList([nn.Linear(DEEP, width) for width in (WIDE, DEEP, WIDE)])
         self.mixes = nn.Sequential(nn.Linear(DEEP, DEEP), nn.SiLU(), nn.Linear(DEEP, DEEP))
         self.scene = nn.Linear((GROUPS + 1) * DEEP, TOLD)
         self.times = nn.Sequential(nn.Linear(TIMES, TOLD), nn.SiLU(), nn.Linear(TOLD, TOLD))
@@ -104,16 +108,37 @@ class Painter(nn.Module):
         told = self.times(torch.cat([waves.sin(), waves.cos()], 1)) + self.scene(tokens.flatten(1))
         told = F.silu(told)
         x = F.pixel_unshuffle(noisy, PATCH).contiguous(memory_format=torch.channels_last)
-        x = self.enter(x) + self.places
+        where = self.where[scene[:, PLACE :: len(FIELDS)][:, :GROUPS]] * ~forgotten[:, None, None]
+        x = self._placed(0, self.enter(x) + self.places, where, tokens)
         for block in self.falling:
             x = block(x, told)
         kept, x = x, self.down(F.pixel_unshuffle(x, 2)) + self.positions
+        x = self._placed(1, x, where, tokens)
         for think, look in zip(self.thinking, self.looking, strict=True):
             x = look(think(x, told), told, tokens)
         x = self.meets(torch.cat([F.pixel_shuffle(self.up(x), 2), kept], 1))
+        x = self._placed(2, x, where, tokens)
         for block in self.rising:
             x = block(x, told)
         return F.pixel_shuffle(self.leave(F.silu(_modulated(x, None))), PATCH)
+
+    def _placed(self, number: int, x: Tensor, where: Tensor, tokens: Tensor) -> Tensor:
+        """Adds to each place what the groups are that are likely there."""
+        high = x.shape[2]
+        maps = F.avg_pool2d(where.unflatten(2, (SIDE // PATCH, SIDE // PATCH)), SIDE // PATCH // high)
+        content = self.placing[number](tokens[:, :GROUPS])
+        return x + _image(maps.flatten(2).transpose(1, 2) @ content, high)
+
+
+def _boxes() -> Tensor:
+    """A map for each place, (places, side * side): 1 where a group there is drawn, learned from then on."""
+    side = SIDE // PATCH
+    maps = torch.zeros(len(FIELDS["place"]), side, side)
+    boxes = BOXES | {"front": (0.3, 0.3, 0.7, 0.7), "behind": (0.0, 0.0, 1.0, 1.0)}
+    for number, place in enumerate(FIELDS["place"]):
+        x0, y0, x1, y1 = (round(side * each) for each in boxes[place])
+        maps[number, y0:y1, x0:x1] = 1
+    return maps.flatten(1)
 
 
 class Enlarger(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["INNER", "NATURAL", "OUTLINES", "Part", "Point"]
+__all__ = ["INNER", "OUTLINES", "Part", "Point"]
 
 Point = tuple[float, float]
 
@@ -159,14 +159,3 @@ INNER: dict[str, Point] = {
     "car": (0, 0.1),
 }
 """Where something drawn on a noun is drawn, if not at its centre."""
-
-NATURAL: dict[str, str] = {
-    "tree": "green",
-    "sun": "yellow",
-    "cloud": "white",
-    "heart": "red",
-    "moon": "yellow",
-    "star": "yellow",
-}
-"""The colour that a noun mostly has where the prompt names none."""
-

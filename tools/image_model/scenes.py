@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 
-from nexus_inference_adapters.kinds.painter.scene import ANY, Group, Scene
-from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS, NOUNS
+from nexus_inference_adapters.kinds.painter.scene import ANY, Group, Scene, settled
+from nexus_inference_adapters.kinds.painter.vocabulary import APART, COLOURS, NOUNS
 from tools.image_model.drawing import RGB, Placed, draw
-from tools.image_model.outlines import INNER, NATURAL
+from tools.image_model.outlines import INNER
 
-__all__ = ["example", "laid_out", "scene"]
+__all__ = ["BOXES", "example", "laid_out", "scene"]
 
 COLOUR_NAMES, NOUN_NAMES = tuple(COLOURS), tuple(NOUNS)
 SKY: RGB = (200, 228, 250)
@@ -24,9 +23,8 @@ SINGLE = ("anywhere",) * 8 + (
     *("top left", "top right", "bottom left", "bottom right"),
 )
 PAIRS = (
-    *((("anywhere", "anywhere"),) * 5),
+    *((APART,) * 8),
     *((("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top")) * 2),
-    *((("beside", "beside"),) * 3),
     *((("front", "behind"),) * 5),
     ("behind", "front"),
     *(("top left", "bottom right"), ("bottom right", "top left")),
@@ -45,7 +43,6 @@ BOXES = {
     "bottom left": (0.0, 0.5, 0.5, 1.0),
     "bottom right": (0.5, 0.5, 1.0, 1.0),
 }
-HALVES = (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top"))
 GRIDS = {1: ((1, 1),), 2: ((2, 1), (1, 2)), 3: ((3, 1), (1, 3), (2, 2)), 4: ((2, 2), (4, 1), (1, 4))}
 """Columns and rows that a count can stand in."""
 LIMITS = {ANY: (0.7, 0.95), "small": (0.52, 0.6), "big": (0.95, 1.0)}
@@ -53,8 +50,8 @@ LIMITS = {ANY: (0.7, 0.95), "small": (0.52, 0.6), "big": (0.95, 1.0)}
 
 
 def example(chance: random.Random, side: int) -> tuple[Scene, np.ndarray]:
-    """A scene and a picture of it, (side, side, 3) of uint8."""
-    asked = scene(chance)
+    """A settled scene and a picture of it, (side, side, 3) of uint8."""
+    asked = settled(scene(chance), chance)
     background, objects = laid_out(asked, chance)
     return asked, draw(background, objects, side)
 
@@ -90,35 +87,14 @@ def _group(chance: random.Random, place: str, counts: tuple[int, ...]) -> Group:
 
 
 def laid_out(asked: Scene, chance: random.Random) -> tuple[RGB, list[Placed]]:
-    """The background's paint and the objects, those behind first."""
-    groups = _coloured(asked, chance)
-    background = _background(asked.background, [group.colour for group in groups], chance)
-    places = tuple(group.place for group in groups)
-    if "behind" in places:
-        back, front = sorted(groups, key=lambda group: group.place != "behind")
+    """The background's paint and the objects of a settled scene, those behind first."""
+    background = _background(asked.background, [group.colour for group in asked.groups], chance)
+    if any(group.place == "behind" for group in asked.groups):
+        back, front = sorted(asked.groups, key=lambda group: group.place != "behind")
         return background, _onto(back, front, chance)
-    if places in {("anywhere", "anywhere"), ("beside", "beside")}:
-        places = chance.choice(HALVES if places[0] == "anywhere" else HALVES[:2])
     return background, [
-        placed
-        for group, place in zip(groups, places, strict=True)
-        for placed in _gridded(group, BOXES[place], chance, loose=place == "anywhere")
+        placed for group in asked.groups for placed in _gridded(group, BOXES[group.place], chance)
     ]
-
-
-def _coloured(asked: Scene, chance: random.Random) -> list[Group]:
-    """The groups with a colour each: where none is asked the natural one, or any that can be told from the others."""
-    taken = [each for each in (asked.background, *(group.colour for group in asked.groups)) if each != ANY]
-    groups = []
-    for group in asked.groups:
-        colour = group.colour
-        if colour == ANY:
-            free = [each for each in COLOUR_NAMES if each not in taken]
-            natural = NATURAL.get(group.noun)
-            colour = natural if natural in free and chance.random() < 0.85 else chance.choice(free)
-            taken.append(colour)
-        groups.append(replace(group, colour=colour))
-    return groups
 
 
 def _background(colour: str, used: list[str], chance: random.Random) -> RGB:
@@ -134,9 +110,7 @@ def _distance(one: RGB, other: RGB) -> int:
     return sum(abs(x - y) for x, y in zip(one, other, strict=True))
 
 
-def _gridded(
-    group: Group, box: tuple[float, float, float, float], chance: random.Random, *, loose: bool
-) -> list[Placed]:
+def _gridded(group: Group, box: tuple[float, float, float, float], chance: random.Random) -> list[Placed]:
     """The objects of a group in the cells of a grid within a box, each a little beside its middle."""
     x0, y0, x1, y1 = box
     columns, rows = max(
@@ -153,7 +127,7 @@ def _gridded(
         if number == spare:
             continue
         slack_x, slack_y = (max(0.0, each / 2 - half - 0.015) for each in (wide, high))
-        play = 0.6 if loose else 0.35
+        play = 0.6 if group.place == "anywhere" else 0.35
         x = x0 + wide * (column + 0.5) + play * chance.uniform(-slack_x, slack_x)
         y = y0 + high * (row + 0.5) + play * chance.uniform(-slack_y, slack_y)
         objects.append(Placed(group.noun, group.colour, x, y, half, chance.uniform(-5, 5)))

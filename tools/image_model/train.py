@@ -19,9 +19,9 @@ from tools.image_model.scenes import example
 __all__ = ["train"]
 
 SEED = 20261128
-BATCH = 32
-RATE = 2e-3
-WARM_UP = 100
+BATCH = 16
+RATE = 1.5e-3
+WARM_UP = 200
 FORGOTTEN = 0.1
 """The share of pictures that are learned without their scene, for guidance."""
 KEPT = 0.998
@@ -46,46 +46,47 @@ def train(steps: int, checkpoints: Path) -> Painter:
         optimiser.load_state_dict(saved["optimiser"])
         done, running = saved["step"], saved["running"]
     for step in range(done, steps):
-        for each in optimiser.param_groups:
-            each["lr"] = RATE * rate(step, steps)
-        loss = _loss(network, *_batch(step))
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * rate(step, steps)
+        loss = _loss(network, SEED + step)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         kept = min(KEPT, (step + 1) / (step + 10))
         with torch.no_grad():
-            for ours, theirs in zip(mean.parameters(), network.parameters(), strict=True):
-                ours.lerp_(theirs, 1 - kept)
-        running = float(loss) if step == 0 else 0.98 * running + 0.02 * float(loss)
+            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - kept)
+        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
         if step % 50 == 0 or step == steps - 1:
             print(f"step {step:5d}  loss {running:.4f}  {time.monotonic() - began:5.0f} s", flush=True)
         if step % 250 == 249 or step == steps - 1:
             saved = {"network": network.state_dict(), "mean": mean.state_dict(), "running": running}
-            torch.save({**saved, "optimiser": optimiser.state_dict(), "step": step + 1}, checkpoints / "part.pt")
-            (checkpoints / "part.pt").replace(newest)
+            saved |= {"optimiser": optimiser.state_dict(), "step": step + 1}
+            torch.save(saved, newest.with_suffix(".part"))
+            newest.with_suffix(".part").replace(newest)
     return mean
 
 
-def _batch(step: int) -> tuple[Tensor, Tensor]:
-    """Pictures between -1 and 1, and the indices of their scenes; the same ones at the same step."""
-    chance = random.Random(SEED * 1_000_003 + step)
-    scenes, pictures = zip(*(example(chance, SIDE) for _ in range(BATCH)), strict=True)
-    torch.manual_seed(SEED + step)
-    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return stacked, torch.from_numpy(np.stack([encoded(each) for each in scenes]))
+def _batch(seed: int) -> tuple[Tensor, Tensor]:
+    """Pictures between -1 and 1, and the indices of their scenes."""
+    chance = random.Random(seed)
+    scenes, drawn = zip(*(example(chance, SIDE) for _ in range(BATCH)), strict=True)
+    pictures = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pictures, torch.from_numpy(np.stack([encoded(each) for each in scenes]))
 
 
-def _loss(network: Painter, pictures: Tensor, scenes: Tensor) -> Tensor:
+def _loss(network: Painter, seed: int) -> Tensor:
     """The error of what the flow's velocity would be, at times that see mostly noise."""
-    moment = torch.sigmoid(torch.randn(len(pictures)) * 1.2 - 0.8)
+    pictures, scenes = _batch(seed)
+    dice = torch.Generator().manual_seed(seed)
+    moment = torch.sigmoid(torch.randn(len(pictures), generator=dice) * 1.2 - 0.8)
     share = moment[:, None, None, None]
-    noisy = share * pictures + (1 - share) * torch.randn_like(pictures)
-    forgotten = torch.rand(len(pictures)) < FORGOTTEN
+    noisy = share * pictures + (1 - share) * torch.randn(pictures.shape, generator=dice)
+    forgotten = torch.rand(len(pictures), generator=dice) < FORGOTTEN
     with torch.autocast("cpu", torch.bfloat16):
-        told = network(noisy, moment, scenes, forgotten)
+        guess = network(noisy, moment, scenes, forgotten)
     weights = 1 / (1 - moment).clamp(min=NEAREST) ** 2
-    return ((told.float() - pictures) ** 2).mean((1, 2, 3)).mul(weights).mean()
+    return ((guess.float() - pictures) ** 2).mean((1, 2, 3)).mul(weights).mean()
 
 
 def rate(step: int, steps: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["COLOURS", "COUNTS", "FILLERS", "NOUNS", "PLACES", "RELATIONS", "SIZES"]
+__all__ = ["APART", "BESIDE", "COLOURS", "COUNTS", "FILLERS", "NATURAL", "NOUNS", "PLACES", "RELATIONS", "SIZES"]
 
 NOUNS: dict[str, tuple[str, ...]] = {
     "circle": ("circles", "disc", "discs", "disk", "disks", "ball", "balls", "dot", "dots"),
@@ -48,10 +48,12 @@ COLOURS: dict[str, tuple[tuple[int, int, int], tuple[str, ...]]] = {
 }
 """Each colour as it is painted, red, green and blue of 0 to 255, with what else is read as it."""
 
+NATURAL = {"tree": "green", "sun": "yellow", "cloud": "white", "heart": "red", "moon": "yellow", "star": "yellow"}
+"""The colour that a noun has where the prompt names none, unless something else has it; others then have any."""
+
 COUNTS = {
     "a": 1,
     "an": 1,
-    "the": 1,
     "one": 1,
     "1": 1,
     "single": 1,
@@ -76,12 +78,13 @@ PLACES = {
     "bottom left": ("bottom left", "lower left", "bottom left corner", "lower left corner"),
     "bottom right": ("bottom right", "lower right", "bottom right corner", "lower right corner"),
     "middle": ("middle", "center", "centre"),
-    "beside": (),
     "front": (),
     "behind": (),
 }
-"""Where a group can be, with how a prompt says so after "on", "in" or "at". The last three only come of a relation."""
+"""Where a group can be, with how a prompt says so after "on", "in" or "at". The last two only come of a relation."""
 
+BESIDE = ("beside", "beside")
+APART = ("anywhere", "anywhere")
 RELATIONS: dict[str, tuple[str, str]] = {
     "left of": ("left", "right"),
     "to the left of": ("left", "right"),
@@ -96,22 +99,22 @@ RELATIONS: dict[str, tuple[str, str]] = {
     "under": ("bottom", "top"),
     "underneath": ("bottom", "top"),
     "beneath": ("bottom", "top"),
-    "beside": ("beside", "beside"),
-    "next to": ("beside", "beside"),
-    "by": ("beside", "beside"),
-    "near": ("beside", "beside"),
+    "beside": BESIDE,
+    "next to": BESIDE,
+    "by": BESIDE,
+    "near": BESIDE,
     "on": ("front", "behind"),
     "in": ("front", "behind"),
     "inside": ("front", "behind"),
     "within": ("front", "behind"),
     "in front of": ("front", "behind"),
     "behind": ("behind", "front"),
-    "and": ("anywhere", "anywhere"),
-    "with": ("anywhere", "anywhere"),
+    "and": APART,
+    "with": APART,
 }
-"""What a prompt says between two groups, and where each of the two then is."""
+"""What a prompt says between two groups, and where each of the two then is: BESIDE and APART are left to chance."""
 
 FILLERS = frozenset(
-    "picture image drawing painting illustration icon draw paint show make me please there is are of".split()
+    "picture image drawing painting illustration icon draw paint show make me please there is are of the".split()
 )
 """Words that ask for a picture and change nothing in it."""
