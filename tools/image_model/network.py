@@ -22,13 +22,13 @@ PLACE = tuple(FIELDS).index("place")
 
 
 class Block(nn.Module):
-    """Two convolutions around what the network is told of the time and the scene."""
+    """Looks around, at what the network is told of the time and the scene too."""
 
-    def __init__(self, width: int, convolutions: int = 2) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.told = nn.Linear(TOLD, 2 * width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3 if convolutions == 2 else 1, padding=convolutions - 1)
+        self.second = nn.Conv2d(width, width, 1)
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Painter(nn.Module):
         self.falling = nn.ModuleList([Block(WIDE) for _ in range(2)])
         self.down = nn.Conv2d(4 * WIDE, DEEP, 1)
         self.positions = nn.Parameter(0.02 * torch.randn(1, DEEP, SIDE // PATCH // 2, SIDE // PATCH // 2))
-        self.thinking = nn.ModuleList([Block(DEEP, 1) for _ in range(3)])
+        self.thinking = nn.ModuleList([Block(DEEP) for _ in range(3)])
         self.looking = nn.ModuleList([Attention(DEEP) for _ in range(3)])
         self.up = nn.Conv2d(DEEP, 4 * WIDE, 1)
         self.meets = nn.Conv2d(2 * WIDE, WIDE, 1)
@@ -109,10 +109,12 @@ class Painter(nn.Module):
         told = F.silu(told)
         x = F.pixel_unshuffle(noisy, PATCH).contiguous(memory_format=torch.channels_last)
         where = self.where[scene[:, PLACE :: len(FIELDS)][:, :GROUPS]] * ~forgotten[:, None, None]
-        x = self._placed(0, self.enter(x) + self.places, where, tokens)
+        x = self.enter(x)
+        x = self._placed(0, x + self.places.to(x.dtype), where, tokens)
         for block in self.falling:
             x = block(x, told)
-        kept, x = x, self.down(F.pixel_unshuffle(x, 2)) + self.positions
+        kept, x = x, self.down(F.pixel_unshuffle(x, 2))
+        x = x + self.positions.to(x.dtype)
         x = self._placed(1, x, where, tokens)
         for think, look in zip(self.thinking, self.looking, strict=True):
             x = look(think(x, told), told, tokens)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import random
 import time
 from pathlib import Path
@@ -22,6 +21,8 @@ SEED = 20261128
 BATCH = 16
 RATE = 1.5e-3
 WARM_UP = 200
+FALL = 0.4
+"""The share of the steps in which the learning rate falls."""
 FORGOTTEN = 0.1
 """The share of pictures that are learned without their scene, for guidance."""
 KEPT = 0.998
@@ -36,7 +37,7 @@ def train(steps: int, checkpoints: Path) -> Painter:
     torch.set_num_threads(1)
     network = Painter()
     mean = copy.deepcopy(network).eval().requires_grad_(False)  # noqa: FBT003
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     began, running, done = time.monotonic(), 0.0, 0
     newest = checkpoints / "newest.pt"
     if newest.exists():
@@ -90,8 +91,5 @@ def _loss(network: Painter, seed: int) -> Tensor:
 
 
 def rate(step: int, steps: int) -> float:
-    """The share of the full learning rate: up in a line, then down along half a cosine to a hundredth."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    progress = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress))
+    """The share of the full learning rate: up in a line, level, then down in a line to nothing."""
+    return min(1.0, (step + 1) / WARM_UP, (steps - step) / (FALL * steps))

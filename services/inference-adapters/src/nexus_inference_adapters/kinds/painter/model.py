@@ -142,8 +142,7 @@ class Model:
 
     def _block(self, name: str, x: Floats, known: Floats) -> Floats:
         inner = _silu(self._convolution(f"{name}.first", _modulated(x, self._linear(f"{name}.told", known))))
-        one_by_one = len(self._weights[f"{name}.second.weight"]) == x.shape[3]
-        return x + (self._linear if one_by_one else self._convolution)(f"{name}.second", inner)
+        return x + self._linear(f"{name}.second", inner)
 
     def _attention(self, name: str, x: Floats, known: Floats, tokens: Floats) -> Floats:
         count, high, wide, width = x.shape
