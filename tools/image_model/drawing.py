@@ -1,4 +1,5 @@
 """Draws placed nouns with Pillow, four times too large and then reduced, which smooths the edges."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

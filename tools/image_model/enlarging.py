@@ -1,4 +1,5 @@
 """Trains the enlarger on drawings of one side and of half of it, the small ones a little spoilt as painted ones are."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

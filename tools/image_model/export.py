@@ -1,4 +1,5 @@
 """Writes both networks as the adapters read them, and compares what the two say."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """The network as it is trained, in PyTorch; the adapters have the same forward pass in NumPy."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

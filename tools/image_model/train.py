@@ -1,4 +1,5 @@
 """Trains the painter by flow matching: from a picture in noise to the picture, one fixed seed."""
+# pyright: reportMissingImports=false
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nexus_inference_adapters.kinds.painter.model import SIDE, Floats, Model
 from nexus_inference_adapters.kinds.painter.scene import Scene, encoded, settled
 
-__all__ = ["LARGEST", "SMALLEST", "STEPS", "Start", "Step", "finished", "painted", "resized"]
+__all__ = ["GUIDANCE", "LARGEST", "SMALLEST", "STEPS", "Start", "Step", "finished", "painted", "resized"]
 
 Pixels = NDArray[np.uint8]
 
