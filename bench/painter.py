@@ -37,7 +37,9 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=1)
     arguments.add_argument("--steps", type=int, default=sample.STEPS)
     arguments.add_argument("--guidance", type=float, default=sample.GUIDANCE)
-    arguments.add_argument("--misses", action="store_true", help="name the prompts of which something was not found")
+    arguments.add_argument(
+        "--misses", action="store_true", help="name the prompts of which something was not found"
+    )
     chosen = arguments.parse_args()
     process = psutil.Process()
     before = process.memory_info().rss
@@ -45,16 +47,21 @@ def main() -> None:
     loaded = process.memory_info().rss
     _score(model, chosen)
     _times(model)
-    print(f"memory: {(loaded - before) / 2**20:.0f} MiB for the model, {process.memory_info().rss / 2**20:.0f} in all")
+    print(
+        f"memory: {(loaded - before) / 2**20:.0f} MiB for the model, {process.memory_info().rss / 2**20:.0f} in all"
+    )
 
 
 def _score(model: Model, chosen: argparse.Namespace) -> None:
     found: dict[str, list[Verdict]] = defaultdict(list)
     for kind, text in prompts():
         read = prompt.read(text)
-        assert read.scene and not read.unknown and not read.problem, text
+        assert read.scene
+        assert (read.unknown, read.problem) == ((), None), text
         for seed in range(1, chosen.seeds + 1):
-            *_, last = sample.painted(model, read.scene, seed=seed, steps=chosen.steps, guidance=chosen.guidance)
+            *_, last = sample.painted(
+                model, read.scene, seed=seed, steps=chosen.steps, guidance=chosen.guidance
+            )
             verdict = judged(read.scene, sample.finished(model, last.guess, SIDE))
             found[kind].append(verdict)
             missed = [name for name in Verdict.__dataclass_fields__ if not getattr(verdict, name)]
@@ -62,10 +69,15 @@ def _score(model: Model, chosen: argparse.Namespace) -> None:
                 print(f"  {text} (seed {seed}): {', '.join(missed)}", flush=True)
     everything = [verdict for verdicts in found.values() for verdict in verdicts]
     for kind, verdicts in (*found.items(), ("all", everything)):
-        shares = {name: sum(getattr(each, name) for each in verdicts) for name in Verdict.__dataclass_fields__}
+        shares = {
+            name: sum(getattr(each, name) for each in verdicts) for name in Verdict.__dataclass_fields__
+        }
         both = sum(each.colours and each.shapes and each.places for each in verdicts)
         told = ", ".join(f"{name} {100 * share / len(verdicts):.0f} %" for name, share in shares.items())
-        print(f"{kind}: {len(verdicts)} pictures: colour and shape where asked {100 * both / len(verdicts):.1f} % ({told})")
+        print(
+            f"{kind}: {len(verdicts)} pictures: colour and shape where asked "
+            f"{100 * both / len(verdicts):.1f} % ({told})"
+        )
 
 
 def _times(model: Model) -> None:
@@ -75,7 +87,10 @@ def _times(model: Model) -> None:
         began = time.perf_counter(), time.process_time()
         *_, last = sample.painted(model, scene, seed=1)
         sample.finished(model, last.guess, side)
-        print(f"{side} px: {time.perf_counter() - began[0]:.2f} s, of the processor {time.process_time() - began[1]:.2f} s")
+        print(
+            f"{side} px: {time.perf_counter() - began[0]:.2f} s, "
+            f"of the processor {time.process_time() - began[1]:.2f} s"
+        )
 
 
 def prompts() -> Iterator[tuple[str, str]]:

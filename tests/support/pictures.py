@@ -14,12 +14,16 @@ from functools import cache
 import numpy as np
 from nexus_inference_adapters.kinds.painter.scene import ANY, Group, Scene
 from numpy.typing import NDArray
+
 from tools.image_model.outlines import OUTLINES
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.uint8]
 
-HUES = ((12, "red"), (42, "orange"), (66, "yellow"), (160, "green"), (200, "cyan"), (255, "blue"), (308, "purple"), (346, "pink"), (361, "red"))  # fmt: skip
+HUES = (
+    *((12, "red"), (42, "orange"), (66, "yellow"), (160, "green"), (200, "cyan")),
+    *((255, "blue"), (308, "purple"), (346, "pink"), (361, "red")),
+)
 """Up to which degree of the colour circle a colour goes."""
 DIFFERENT = 70
 """A pixel that differs by more, summed over the channels, is no background."""
@@ -59,7 +63,9 @@ def judged(scene: Scene, picture: Pixels) -> Verdict:
     seen = colour_of(_border(picture))
     return Verdict(
         colours=all(things for things in found),
-        shapes=all(things and _most(things, group) for things, group in zip(found, scene.groups, strict=True)),
+        shapes=all(
+            things and _most(things, group) for things, group in zip(found, scene.groups, strict=True)
+        ),
         counts=all(len(things) == group.count for things, group in zip(found, scene.groups, strict=True)),
         places=_placed(scene, found),
         background=scene.background in {ANY, seen},
@@ -219,7 +225,9 @@ def _components(mask: Mask) -> list[Mask]:
 
 def _grown(mask: Mask) -> Mask:
     padded = np.pad(mask, 2)
-    return np.any([padded[y : y + len(mask), x : x + mask.shape[1]] for y in range(5) for x in range(5)], axis=0)
+    return np.any(
+        [padded[y : y + len(mask), x : x + mask.shape[1]] for y in range(5) for x in range(5)], axis=0
+    )
 
 
 def _noun(mask: Mask) -> str:
@@ -253,7 +261,9 @@ def _features(mask: Mask) -> NDArray[np.float64]:
     reach = np.where(rays.any(1), along[rays.shape[1] - 1 - rays[:, ::-1].argmax(1)], 0)
     filled = rays.mean(1)
     weights = 1 / GRID**2, 3.0 / ANGLES, 1.5 / ANGLES
-    return np.concatenate([part.ravel() * weight for part, weight in zip((grid, reach, filled), weights, strict=True)])
+    return np.concatenate(
+        [part.ravel() * weight for part, weight in zip((grid, reach, filled), weights, strict=True)]
+    )
 
 
 @cache

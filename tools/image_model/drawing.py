@@ -7,9 +7,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS
 from PIL import Image, ImageDraw
 
-from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS
 from tools.image_model.outlines import OUTLINES
 
 __all__ = ["RGB", "Placed", "draw", "palette"]

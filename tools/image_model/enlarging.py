@@ -7,8 +7,8 @@ import random
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from tools.image_model.network import SIDE, Enlarger
 from tools.image_model.scenes import example
@@ -34,7 +34,7 @@ def train_enlarger(steps: int) -> Enlarger:
     running = 0.0
     for step in range(steps):
         large = _drawings(chance)
-        small = _spoilt(F.avg_pool2d(large, 2), chance)
+        small = _spoilt(functional.avg_pool2d(large, 2), chance)
         loss = (network(small) - large).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -59,8 +59,8 @@ def _drawings(chance: random.Random) -> Tensor:
 
 def _spoilt(small: Tensor, chance: random.Random) -> Tensor:
     """Some pictures blurred a little, all with a little noise, fine or coarse."""
-    blurred = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    blurred = functional.avg_pool2d(functional.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
     share = torch.rand(len(small), 1, 1, 1) * 0.5
-    coarse = F.interpolate(torch.randn_like(small[:, :, ::4, ::4]), scale_factor=4, mode="bilinear")
+    coarse = functional.interpolate(torch.randn_like(small[:, :, ::4, ::4]), scale_factor=4, mode="bilinear")
     noise = torch.randn_like(small) if chance.random() < 0.5 else coarse
     return share * blurred + (1 - share) * small + torch.rand(len(small), 1, 1, 1) * SPOILT * noise

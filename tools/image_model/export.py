@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nexus_inference_adapters.kinds.painter.model import load
+from nexus_inference_adapters.kinds.painter.scene import Group, Scene, encoded
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nexus_inference_adapters.kinds.painter.model import load
-from nexus_inference_adapters.kinds.painter.scene import Group, Scene, encoded
 from tools.image_model.network import SIDE, Enlarger, Painter
 
 __all__ = ["export"]
@@ -24,7 +24,9 @@ def export(path: Path, painter: Painter, enlarger: Enlarger) -> None:
     """A safetensors file of 16-bit floats; RuntimeError if the adapters' pass then says something else."""
     networks = {"painter": painter, "enlarger": enlarger}
     tensors = {
-        f"{network}.{name.removesuffix('.weight') if '.weight' in name and _is_table(name) else name}": _laid(name, each)
+        f"{network}.{name.removesuffix('.weight') if '.weight' in name and _is_table(name) else name}": _laid(
+            name, each
+        )
         for network, module in networks.items()
         for name, each in module.state_dict().items()
     }

@@ -6,17 +6,17 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from nexus_inference_adapters.kinds.painter.scene import FIELDS, GROUPS
+from torch import Tensor, nn
+from torch.nn import functional
+
 from tools.image_model.scenes import BOXES
 
 __all__ = ["SIDE", "Enlarger", "Painter"]
 
 SIDE = 64
 PATCH = 4
-WIDE, DEEP, TOLD = 64, 128, 256
+WIDE, DEEP, TOLD = 48, 96, 192
 HEADS = 4
 TIMES = 64
 PLACE = tuple(FIELDS).index("place")
@@ -33,7 +33,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(_modulated(x, self.told(told)))))
+        return x + self.second(functional.silu(self.first(_modulated(x, self.told(told)))))
 
 
 class Attention(nn.Module):
@@ -65,7 +65,7 @@ class Attention(nn.Module):
         seen = (weights @ heads[2]).transpose(1, 2).reshape(flat.shape)
         x = x + _image(self.joins(seen), high)
         flat = _modulated(x, after).permute(0, 2, 3, 1).reshape(count, high * across, width)
-        return x + _image(self.narrows(F.silu(self.widens(flat))), high)
+        return x + _image(self.narrows(functional.silu(self.widens(flat))), high)
 
 
 class Painter(nn.Module):
@@ -107,28 +107,30 @@ class Painter(nn.Module):
         tokens = self.tokens(scene, forgotten)
         waves = 1000 * time[:, None] * torch.exp(-math.log(10000) * torch.arange(TIMES // 2) / (TIMES // 2))
         told = self.times(torch.cat([waves.sin(), waves.cos()], 1)) + self.scene(tokens.flatten(1))
-        told = F.silu(told)
-        x = F.pixel_unshuffle(noisy, PATCH).contiguous(memory_format=torch.channels_last)
+        told = functional.silu(told)
+        x = functional.pixel_unshuffle(noisy, PATCH).contiguous(memory_format=torch.channels_last)
         where = self.where[scene[:, PLACE :: len(FIELDS)][:, :GROUPS]] * ~forgotten[:, None, None]
         x = self.enter(x)
         x = self._placed(0, x + self.places.to(x.dtype), where, tokens)
         for block in self.falling:
             x = block(x, told)
-        kept, x = x, self.down(F.pixel_unshuffle(x, 2))
+        kept, x = x, self.down(functional.pixel_unshuffle(x, 2))
         x = x + self.positions.to(x.dtype)
         x = self._placed(1, x, where, tokens)
         for think, look in zip(self.thinking, self.looking, strict=True):
             x = look(think(x, told), told, tokens)
-        x = self.meets(torch.cat([F.pixel_shuffle(self.up(x), 2), kept], 1))
+        x = self.meets(torch.cat([functional.pixel_shuffle(self.up(x), 2), kept], 1))
         x = self._placed(2, x, where, tokens)
         for block in self.rising:
             x = block(x, told)
-        return F.pixel_shuffle(self.leave(F.silu(_modulated(x, None))), PATCH)
+        return functional.pixel_shuffle(self.leave(functional.silu(_modulated(x, None))), PATCH)
 
     def _placed(self, number: int, x: Tensor, where: Tensor, tokens: Tensor) -> Tensor:
         """Adds to each place what the groups are that are likely there."""
         high = x.shape[2]
-        maps = F.avg_pool2d(where.unflatten(2, (SIDE // PATCH, SIDE // PATCH)), SIDE // PATCH // high)
+        maps = functional.avg_pool2d(
+            where.unflatten(2, (SIDE // PATCH, SIDE // PATCH)), SIDE // PATCH // high
+        )
         content = self.placing[number](tokens[:, :GROUPS])
         return x + _image(maps.flatten(2).transpose(1, 2) @ content, high)
 
@@ -157,12 +159,14 @@ class Enlarger(nn.Module):
         """(n, 3, 2 h, 2 w) of (n, 3, h, w), both between -1 and 1."""
         x = small
         for layer in self.layers[:-1]:
-            x = F.silu(layer(x))
-        return F.interpolate(small, scale_factor=2, mode="nearest") + F.pixel_shuffle(self.layers[-1](x), 2)
+            x = functional.silu(layer(x))
+        return functional.interpolate(small, scale_factor=2, mode="nearest") + functional.pixel_shuffle(
+            self.layers[-1](x), 2
+        )
 
 
 def _modulated(x: Tensor, told: Tensor | None) -> Tensor:
-    normal = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+    normal = functional.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
     if told is None:
         return normal
     scale, shift = told[:, :, None, None].chunk(2, 1)

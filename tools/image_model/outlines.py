@@ -17,7 +17,9 @@ class Part(NamedTuple):
     paint: str = "main"
 
 
-def _arc(cx: float, cy: float, rx: float, ry: float, begin: float = 0, end: float = 360, n: int = 36) -> list[Point]:
+def _arc(
+    cx: float, cy: float, rx: float, ry: float, begin: float = 0, end: float = 360, n: int = 36
+) -> list[Point]:
     turns = [math.radians(begin + (end - begin) * i / n) for i in range(n + 1)]
     return [(cx + rx * math.cos(t), cy + ry * math.sin(t)) for t in turns]
 

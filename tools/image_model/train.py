@@ -6,21 +6,27 @@ from __future__ import annotations
 import copy
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from nexus_inference_adapters.kinds.painter.scene import encoded
 from torch import Tensor
 
-from nexus_inference_adapters.kinds.painter.scene import encoded
 from tools.image_model.network import SIDE, Painter
 from tools.image_model.scenes import example
 
 __all__ = ["train"]
 
 SEED = 20261128
-BATCH = 16
-RATE = 1.5e-3
+WORKERS = (
+    2  # PyTorch lets go of the interpreter, so threads are enough; each then computes in one thread itself
+)
+BATCH = 8
+"""Of each worker."""
+RATE = 2e-3
 WARM_UP = 200
 FALL = 0.4
 """The share of the steps in which the learning rate falls."""
@@ -37,8 +43,10 @@ def train(steps: int, checkpoints: Path) -> Painter:
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     network = Painter()
-    mean = copy.deepcopy(network).eval().requires_grad_(False)  # noqa: FBT003
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    mean = copy.deepcopy(network).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     began, running, done = time.monotonic(), 0.0, 0
     newest = checkpoints / "newest.pt"
     if newest.exists():
@@ -47,18 +55,21 @@ def train(steps: int, checkpoints: Path) -> Painter:
         mean.load_state_dict(saved["mean"])
         optimiser.load_state_dict(saved["optimiser"])
         done, running = saved["step"], saved["running"]
+    workers = ThreadPoolExecutor(WORKERS)
     for step in range(done, steps):
         for group in optimiser.param_groups:
             group["lr"] = RATE * rate(step, steps)
-        loss = _loss(network, SEED + step)
-        optimiser.zero_grad()
-        loss.backward()
+        seeds = [(SEED + step) * WORKERS + worker for worker in range(WORKERS)]
+        results = list(workers.map(partial(_learned, network), seeds))
+        for each, *gradients in zip(network.parameters(), *(found for _, found in results), strict=True):
+            each.grad = torch.stack(gradients).mean(0)
+        loss = sum(each for each, _ in results) / WORKERS
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         kept = min(KEPT, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - kept)
-        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
+        running = loss if step == 0 else 0.98 * running + 0.02 * loss
         if step % 50 == 0 or step == steps - 1:
             print(f"step {step:5d}  loss {running:.4f}  {time.monotonic() - began:5.0f} s", flush=True)
         if step % 250 == 249 or step == steps - 1:
@@ -67,6 +78,12 @@ def train(steps: int, checkpoints: Path) -> Painter:
             torch.save(saved, newest.with_suffix(".part"))
             newest.with_suffix(".part").replace(newest)
     return mean
+
+
+def _learned(network: Painter, seed: int) -> tuple[float, tuple[Tensor, ...]]:
+    """The loss of a batch, and its gradients; the same ones for the same seed and weights."""
+    loss = _loss(network, seed)
+    return loss.item(), torch.autograd.grad(loss, list(network.parameters()))
 
 
 def _batch(seed: int) -> tuple[Tensor, Tensor]:

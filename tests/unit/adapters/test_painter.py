@@ -104,7 +104,11 @@ def test_reads_a_prompt_as_a_scene(prompt: str, groups: list[Group], background:
 
 @pytest.mark.parametrize(
     ("prompt", "unknown"),
-    [("a fluffy red cat", ("fluffy", "cat")), ("five red circles", ("five",)), ("ein roter circle", ("ein", "roter"))],
+    [
+        ("a fluffy red cat", ("fluffy", "cat")),
+        ("five red circles", ("five",)),
+        ("ein roter circle", ("ein", "roter")),
+    ],
 )
 def test_tells_the_words_it_was_not_taught(prompt: str, unknown: tuple[str, ...]):
     assert read(prompt).unknown == unknown
@@ -186,8 +190,13 @@ def test_each_step_can_be_looked_at_and_be_the_last(model: Model):
 def test_refuses_what_makes_no_sense(model: Model):
     scene = Scene((Group("star"),))
     wide = Start(np.zeros((64, 128, 3), np.uint8))
-    for wrong in ({"seed": -1}, {"seed": 1, "steps": 0}, {"seed": 1, "guidance": -1.0}, {"seed": 1, "start": wide}):
-        with pytest.raises(ValueError, match="seed|squares"):
+    for wrong in (
+        {"seed": -1},
+        {"seed": 1, "steps": 0},
+        {"seed": 1, "guidance": -1.0},
+        {"seed": 1, "start": wide},
+    ):
+        with pytest.raises(ValueError, match=r"seed|squares"):
             painted(model, scene, **wrong)
 
 

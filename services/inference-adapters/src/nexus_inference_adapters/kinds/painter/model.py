@@ -1,6 +1,7 @@
 """The painter's networks in NumPy: what a picture in noise shows, and a picture of twice the side.
 
-Their weights and layers are those of tools/image_model/network.py, which trains them and compares the two before it writes them.
+Their weights and layers are those of tools/image_model/network.py; tools/image_model/export.py compares what the two
+say before it writes the weights.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ def load(path: Path = WEIGHTS) -> Model:
 def _tensor(entry: dict[str, object], data: memoryview) -> Floats:
     match entry:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
-            return np.frombuffer(data[begin:end], TYPES[kind]).reshape([int(x) for x in shape]).astype(np.float32)
+            return (
+                np.frombuffer(data[begin:end], TYPES[kind])
+                .reshape([int(x) for x in shape])
+                .astype(np.float32)
+            )
         case _:
             raise TypeError(entry)
 
@@ -68,8 +73,18 @@ class Model:
         self._weights = weights
         self._fields = sum(name.startswith("painter.fields.") for name in weights)
         self._layers = {
-            part: list(dict.fromkeys(name[: len(part) + 2] for name in sorted(weights) if name.startswith(f"{part}.")))
-            for part in ("painter.falling", "painter.thinking", "painter.looking", "painter.rising", "enlarger.layers")
+            part: list(
+                dict.fromkeys(
+                    name[: len(part) + 2] for name in sorted(weights) if name.startswith(f"{part}.")
+                )
+            )
+            for part in (
+                "painter.falling",
+                "painter.thinking",
+                "painter.looking",
+                "painter.rising",
+                "enlarger.layers",
+            )
         }
         if not all(self._layers.values()):
             raise KeyError("layers")
@@ -94,18 +109,24 @@ class Model:
         `noisy` is (SIDE, SIDE, 3): `time` shares of a picture, the rest noise.
         """
         tokens = told.tokens
-        octaves = np.exp(np.arange(TIMES // 2, dtype=np.float32) * np.float32(-math.log(10000) / (TIMES // 2)))
+        octaves = np.exp(
+            np.arange(TIMES // 2, dtype=np.float32) * np.float32(-math.log(10000) / (TIMES // 2))
+        )
         waves = np.float32(1000 * time) * octaves
         moment = _silu(self._linear("painter.times.0", np.concatenate([np.sin(waves), np.cos(waves)])))
         known = _silu(self._linear("painter.times.2", moment) + told.scene)
-        entered = self._convolution("painter.enter", _folded(noisy[None], PATCH)) + self._weights["painter.places"]
+        entered = (
+            self._convolution("painter.enter", _folded(noisy[None], PATCH)) + self._weights["painter.places"]
+        )
         x = self._placed(0, np.repeat(entered, 2, axis=0), told)
         for name in self._layers["painter.falling"]:
             x = self._block(name, x, known)
         kept = x
         x = self._linear("painter.down", _folded(x, 2)) + self._weights["painter.positions"]
         x = self._placed(1, x, told)
-        for think, look in zip(self._layers["painter.thinking"], self._layers["painter.looking"], strict=True):
+        for think, look in zip(
+            self._layers["painter.thinking"], self._layers["painter.looking"], strict=True
+        ):
             x = self._attention(look, self._block(think, x, known), known, tokens)
         risen = _unfolded(self._linear("painter.up", x), 2)
         x = self._placed(2, self._linear("painter.meets", np.concatenate([risen, kept], 3)), told)
@@ -123,7 +144,7 @@ class Model:
 
     def _placed(self, number: int, x: Floats, told: Told) -> Floats:
         """Adds to each place what the groups are that are likely there."""
-        count, high, wide, width = x.shape
+        count, high, wide, _ = x.shape
         groups = told.where.shape[1]
         side = math.isqrt(told.where.shape[2])
         where = told.where.reshape(count, groups, high, side // high, wide, side // wide).mean((3, 5))
@@ -148,7 +169,9 @@ class Model:
         count, high, wide, width = x.shape
         before, after = np.split(self._linear(f"{name}.told", known), 2, 1)
         flat = _modulated(x, before).reshape(count, high * wide, width)
-        offers = np.concatenate([self._linear(f"{name}.offers", flat), self._linear(f"{name}.tokens", tokens)], 1)
+        offers = np.concatenate(
+            [self._linear(f"{name}.offers", flat), self._linear(f"{name}.tokens", tokens)], 1
+        )
         keys, values = np.split(offers, 2, 2)
         asks, keys, values = (
             each.reshape(count, each.shape[1], HEADS, width // HEADS).transpose(0, 2, 1, 3)

@@ -45,12 +45,13 @@ def _one_of(words: Iterable[str]) -> str:
 
 
 _ADJECTIVES = rf"(?:(?:{_one_of([*_COLOUR, *SIZES])}) )*"
+_ARTICLE, _BEFORE = "(?:an?|the)", "(?:and|with|on|in|against|before)"
 _WHOLE = r"of (?:the )?(?:picture|image|page|canvas)"
 _GRAMMAR = tuple(
     (kind, re.compile(rf"(?:{pattern}) "))
     for kind, pattern in (
-        ("background", rf"(?:(?:and|with|on|in|against|before) )?(?:(?:an?|the) )?({_one_of(_COLOUR)}) (?:background|backdrop)"),
-        ("background", rf"(?:on|against) (?:(?:an?|the) )?({_one_of(_COLOUR)})(?! {_ADJECTIVES}(?:{_one_of(_NOUN)}) )"),
+        ("background", rf"(?:{_BEFORE} )?(?:{_ARTICLE} )?({_one_of(_COLOUR)}) (?:background|backdrop)"),
+        ("background", rf"(?:on|against) (?:{_ARTICLE} )?({_one_of(_COLOUR)})(?! {_ADJECTIVES}(?:{_one_of(_NOUN)}) )"),
         ("place", rf"(?:on|in|at|to) (?:the )?({_one_of(_PLACE)})(?: {_WHOLE}|(?! of))"),
         ("inverse", r"(?:on|in|inside) (?:it|them)"),
         ("relation", _one_of(RELATIONS)),
@@ -119,18 +120,19 @@ class _Reader:
 
     def _place(self, place: str) -> None:
         if not self.groups:
-            self._complain(True, f"Nothing before {place!r} is there to be placed.")  # noqa: FBT003
+            self._complain(True, f"Nothing before {place!r} is there to be placed.")
             return
         self.groups[-1] = replace(self.groups[-1], place=place)
 
-    def _complain(self, wrong: bool, problem: str) -> None:  # noqa: FBT001
+    def _complain(self, wrong: bool, problem: str) -> None:
         if wrong and self.problem is None:
             self.problem = problem
 
     def scene(self) -> Scene | None:
         self._complain(not self.groups, "It names nothing that can be painted.")
         self._complain(
-            len(self.groups) > GROUPS, f"It names more than {GROUPS} kinds of things; a picture holds {GROUPS}."
+            len(self.groups) > GROUPS,
+            f"It names more than {GROUPS} kinds of things; a picture holds {GROUPS}.",
         )
         self._complain(
             bool(self.groups and self.pending), f"Nothing follows {' '.join(self.pending.values())!r}."
@@ -149,7 +151,8 @@ class _Reader:
         places = RELATIONS[join]
         if places != APART:
             self._complain(
-                {one.place, other.place} != {"anywhere"}, f"It says {join!r} and a place besides: one of them."
+                {one.place, other.place} != {"anywhere"},
+                f"It says {join!r} and a place besides: one of them.",
             )
             return [replace(one, place=places[0]), replace(other, place=places[1])]
         self._complain("middle" in {one.place, other.place}, "The middle can hold one kind of things alone.")

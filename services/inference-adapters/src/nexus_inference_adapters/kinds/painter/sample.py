@@ -61,7 +61,9 @@ def painted(
     """
     if seed < 0 or steps < 1 or guidance < 0 or (start and not 0 < start.strength <= 1):
         raise ValueError("a seed from 0, steps from 1, guidance from 0 and a strength above 0, at most 1")
-    return _steps(model, scene, seed, steps, guidance, start and _Known(start), start.strength if start else 1.0)
+    return _steps(
+        model, scene, seed, steps, guidance, start and _Known(start), start.strength if start else 1.0
+    )
 
 
 class _Known:
@@ -129,7 +131,9 @@ def resized(picture: Floats, side: int) -> Floats:
     begins = np.maximum(edges[:-1, None], np.arange(own))
     ends = np.minimum(edges[1:, None], np.arange(1, own + 1))
     shares = (np.clip(ends - begins, 0, None) * (side / own)).astype(np.float32)
-    return np.einsum("ih,hwc->iwc", shares, np.einsum("jw,hwc->hjc", shares, picture, optimize=True), optimize=True)
+    return np.einsum(
+        "ih,hwc->iwc", shares, np.einsum("jw,hwc->hjc", shares, picture, optimize=True), optimize=True
+    )
 
 
 def _as_floats(pixels: Pixels) -> Floats:

@@ -63,9 +63,7 @@ def settled(scene: Scene, chance: random.Random) -> Scene:
 
 
 def encoded(scene: Scene) -> np.ndarray:
-    """The indices of a settled scene, (GROUPS * 5 + 1) of int64: the fields of each group, then the background's colour."""
-    indices = [
-        FIELDS[name].index(getattr(group, name)) for group in scene.groups for name in FIELDS
-    ]
+    """The indices of a settled scene, (GROUPS * 5 + 1) of int64: the fields of each group, then the background."""
+    indices = [FIELDS[name].index(getattr(group, name)) for group in scene.groups for name in FIELDS]
     indices += [0] * (len(FIELDS) * (GROUPS - len(scene.groups)))
     return np.array([*indices, FIELDS["colour"].index(scene.background)], dtype=np.int64)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["APART", "BESIDE", "COLOURS", "COUNTS", "FILLERS", "NATURAL", "NOUNS", "PLACES", "RELATIONS", "SIZES"]
+__all__ = [
+    "APART",
+    "BESIDE",
+    "COLOURS",
+    "COUNTS",
+    "FILLERS",
+    "NATURAL",
+    "NOUNS",
+    "PLACES",
+    "RELATIONS",
+    "SIZES",
+]
 
 NOUNS: dict[str, tuple[str, ...]] = {
     "circle": ("circles", "disc", "discs", "disk", "disks", "ball", "balls", "dot", "dots"),
@@ -48,7 +59,14 @@ COLOURS: dict[str, tuple[tuple[int, int, int], tuple[str, ...]]] = {
 }
 """Each colour as it is painted, red, green and blue of 0 to 255, with what else is read as it."""
 
-NATURAL = {"tree": "green", "sun": "yellow", "cloud": "white", "heart": "red", "moon": "yellow", "star": "yellow"}
+NATURAL = {
+    "tree": "green",
+    "sun": "yellow",
+    "cloud": "white",
+    "heart": "red",
+    "moon": "yellow",
+    "star": "yellow",
+}
 """The colour that a noun has where the prompt names none, unless something else has it; others then have any."""
 
 COUNTS = {
@@ -115,6 +133,9 @@ RELATIONS: dict[str, tuple[str, str]] = {
 """What a prompt says between two groups, and where each of the two then is: BESIDE and APART are left to chance."""
 
 FILLERS = frozenset(
-    "picture image drawing painting illustration icon draw paint show make me please there is are of the".split()
+    (
+        *("picture", "image", "drawing", "painting", "illustration", "icon"),
+        *("draw", "paint", "show", "make", "me", "please", "there", "is", "are", "of", "the"),
+    )
 )
 """Words that ask for a picture and change nothing in it."""
