@@ -12,7 +12,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,9 +22,7 @@ from nexus_inference_adapters.kinds.painter import prompt, sample
 from nexus_inference_adapters.kinds.painter.model import WEIGHTS, Model, load
 from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS, NOUNS
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from support.pictures import Verdict, judged
+from tests.support.pictures import Verdict, judged
 
 SIDES = (64, 128, 256)
 SIDE = 128

@@ -189,15 +189,14 @@ def test_each_step_can_be_looked_at_and_be_the_last(model: Model):
 
 def test_refuses_what_makes_no_sense(model: Model):
     scene = Scene((Group("star"),))
-    wide = Start(np.zeros((64, 128, 3), np.uint8))
-    for wrong in (
-        {"seed": -1},
-        {"seed": 1, "steps": 0},
-        {"seed": 1, "guidance": -1.0},
-        {"seed": 1, "start": wide},
-    ):
-        with pytest.raises(ValueError, match=r"seed|squares"):
-            painted(model, scene, **wrong)
+    with pytest.raises(ValueError, match="a seed from 0"):
+        painted(model, scene, seed=-1)
+    with pytest.raises(ValueError, match="steps from 1"):
+        painted(model, scene, seed=1, steps=0)
+    with pytest.raises(ValueError, match="strength above 0"):
+        painted(model, scene, seed=1, start=Start(np.zeros((64, 64, 3), np.uint8), strength=0))
+    with pytest.raises(ValueError, match="squares"):
+        painted(model, scene, seed=1, start=Start(np.zeros((64, 128, 3), np.uint8)))
 
 
 def test_a_resized_picture_keeps_its_mean():

@@ -186,12 +186,13 @@ class Model:
 
 
 def _silu(x: Floats) -> Floats:
-    return x / (1 + np.exp(-x))
+    return np.divide(x, 1 + np.exp(-np.maximum(x, -80)), dtype=np.float32)  # e^80 is still a 32-bit float
 
 
 def _normal(x: Floats) -> Floats:
     centred = x - x.mean(3, keepdims=True)
-    return centred / np.sqrt((centred * centred).mean(3, keepdims=True) + np.float32(1e-5))
+    spread = np.sqrt((centred * centred).mean(3, keepdims=True) + np.float32(1e-5), dtype=np.float32)
+    return centred / spread
 
 
 def _modulated(x: Floats, told: Floats) -> Floats:

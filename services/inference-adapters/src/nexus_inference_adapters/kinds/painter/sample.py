@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ def painted(
     steps: int = STEPS,
     guidance: float = GUIDANCE,
     start: Start | None = None,
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     """Each step of a picture of this scene; `finished` of the last one is the picture.
 
     The same arguments give the same bits on the same machine. Who asks for no further step has cancelled.
@@ -78,31 +78,32 @@ class _Known:
         self.anew = resized(anew.astype(np.float32), SIDE)
 
     def kept(self, guess: Floats) -> Floats:
-        return self.anew * guess + (1 - self.anew) * self.picture
+        return _mixed(self.picture, guess, self.anew)
 
 
 def _steps(
     model: Model, scene: Scene, seed: int, steps: int, guidance: float, known: _Known | None, strength: float
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     noise = np.random.default_rng(seed).standard_normal((SIDE, SIDE, 3), dtype=np.float32)
     told = model.told(encoded(settled(scene, random.Random(seed))))
     even = np.linspace(0, 1, steps + 1)
     moments = (1 - strength) + strength * even / (even + SHIFT * (1 - even))
-    noisy = noise if known is None else _between(known.picture, noise, moments[0])
+    noisy = noise if known is None else _mixed(noise, known.picture, moments[0])
     for number in range(steps):
         now, then = moments[number], moments[number + 1]
         with_scene, without = model.guess(noisy, float(now), told)
-        guess = np.clip(without + np.float32(guidance) * (with_scene - without), -1, 1)
+        guess = np.clip(_mixed(without, with_scene, guidance), -1, 1)
         if known is not None:
             guess = known.kept(guess)
         yield Step(number + 1, steps, guess)
-        noisy = noisy + np.float32((then - now) / (1 - now)) * (guess - noisy)
+        noisy = _mixed(noisy, guess, (then - now) / (1 - now))
         if known is not None:
-            noisy = known.anew * noisy + (1 - known.anew) * _between(known.picture, noise, then)
+            noisy = _mixed(_mixed(noise, known.picture, then), noisy, known.anew)
 
 
-def _between(picture: Floats, noise: Floats, moment: float) -> Floats:
-    return np.float32(moment) * picture + np.float32(1 - moment) * noise
+def _mixed(one: Floats, other: Floats, share: float | Floats) -> Floats:
+    """From `one` so much of the way to `other`."""
+    return (one + np.asarray(share, np.float32) * (other - one)).astype(np.float32, copy=False)
 
 
 def finished(model: Model, guess: Floats, side: int, start: Start | None = None) -> Pixels:
