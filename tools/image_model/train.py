@@ -34,7 +34,7 @@ FORGOTTEN = 0.1
 """The share of pictures that are learned without their scene, for guidance."""
 KEPT = 0.998
 """How much of the running mean of the weights a step leaves."""
-NEAREST = 0.15
+NEAREST = 0.4
 """Less noise than this does not make an error weigh more."""
 
 
