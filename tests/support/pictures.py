@@ -268,10 +268,10 @@ def _features(mask: Mask) -> NDArray[np.float64]:
 
 @cache
 def _references() -> list[tuple[str, NDArray[np.float64]]]:
-    return [(noun, _features(_outline(noun, turn))) for noun in OUTLINES for turn in TURNS]
+    return [(noun, _features(outline(noun, turn))) for noun in OUTLINES for turn in TURNS]
 
 
-def _outline(noun: str, turn: float, side: int = 160) -> Mask:
+def outline(noun: str, turn: float, side: int = 160) -> Mask:
     """Where an outline turned by so many degrees is, by the even-odd rule."""
     places = (np.arange(side) + 0.5) / side * 2.4 - 1.2
     x, y = np.meshgrid(places, places)
