@@ -7,6 +7,7 @@ import pytest
 from nexus_inference_adapters.kinds.painter.scene import Group, Scene
 from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS, NOUNS
 from support.pictures import Verdict, colour_of, judged, outline
+
 from tools.image_model.outlines import OUTLINES
 
 ALL_FOUND = Verdict(colours=True, shapes=True, counts=True, places=True, background=True)
