@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from nexus_inference_adapters.kinds.painter.layout import Spot
 from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS
 from PIL import Image, ImageDraw
 
@@ -26,13 +27,11 @@ FIXED: dict[str, RGB] = {
 
 
 class Placed(NamedTuple):
-    """A noun at a place: centre and half its side as shares of the picture's side, turned by degrees."""
+    """A noun at a spot, turned by degrees."""
 
     noun: str
     colour: str
-    x: float
-    y: float
-    half: float
+    spot: Spot
     turn: float = 0.0
 
 
@@ -52,10 +51,11 @@ def draw(background: RGB, objects: list[Placed], side: int) -> np.ndarray:
     pen = ImageDraw.Draw(canvas)
     for one in objects:
         paints = palette(one.colour)
+        x, y, half = one.spot
         c, s = math.cos(math.radians(one.turn)), math.sin(math.radians(one.turn))
         for points, paint in OUTLINES[one.noun]:
             placed = [
-                (full * (one.x + one.half * (px * c - py * s)), full * (one.y + one.half * (px * s + py * c)))
+                (full * (x + half * (px * c - py * s)), full * (y + half * (px * s + py * c)))
                 for px, py in points
             ]
             pen.polygon(placed, fill=paints[paint])

@@ -51,7 +51,7 @@ def _drawings(chance: random.Random) -> Tensor:
     cut = []
     for _ in range(BATCH):
         side = SIDE * chance.choice((2, 2, 4))
-        _, picture = example(chance, side)
+        _, _, picture = example(chance, side)
         x, y = (chance.randrange(0, side - 2 * CROP + 1, 2) for _ in range(2))
         cut.append(picture[y : y + 2 * CROP, x : x + 2 * CROP])
     return torch.from_numpy(np.stack(cut)).permute(0, 3, 1, 2).float() / 127.5 - 1

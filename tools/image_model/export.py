@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import torch
+from nexus_inference_adapters.kinds.painter.layout import coordinates, laid_out
 from nexus_inference_adapters.kinds.painter.model import load
 from nexus_inference_adapters.kinds.painter.scene import Group, Scene, encoded
 from safetensors.torch import save_file
@@ -51,14 +53,17 @@ def _laid(name: str, weight: Tensor) -> Tensor:
 
 def _compare(path: Path, painter: Painter, enlarger: Enlarger) -> None:
     model = load(path)
-    scene = encoded(Scene((Group("star", "red", 2, "front"), Group("boat", "blue", 1, "behind")), "white"))
+    asked = Scene((Group("star", "red", 2, "front"), Group("boat", "blue", 1, "behind")), "white")
+    scene, places = encoded(asked), coordinates(laid_out(asked, random.Random(1)))
     noisy = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        told = [torch.from_numpy(np.stack([scene, scene])), torch.tensor([False, True])]
-        theirs = painter(noisy.expand(2, -1, -1, -1), torch.tensor([0.4, 0.4]), *told).permute(0, 2, 3, 1)
+        told = [torch.from_numpy(np.stack([each, each])) for each in (scene, places)]
+        theirs = painter(
+            noisy.expand(2, -1, -1, -1), torch.tensor([0.4, 0.4]), *told, torch.tensor([False, True])
+        ).permute(0, 2, 3, 1)
         larger = enlarger(noisy[None])[0].permute(1, 2, 0)
     seen = noisy.permute(1, 2, 0).contiguous().numpy()
-    ours, ours_larger = model.guess(seen, 0.4, model.told(scene)), model.enlarged(seen)
+    ours, ours_larger = model.guess(seen, 0.4, model.told(scene, places)), model.enlarged(seen)
     gaps = [float(np.abs(ours - theirs.numpy()).max()), float(np.abs(ours_larger - larger.numpy()).max())]
     print(f"NumPy and PyTorch differ by at most {max(gaps):.4f}")
     if max(gaps) > ALLOWED:

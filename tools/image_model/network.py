@@ -6,17 +6,17 @@ from __future__ import annotations
 import math
 
 import torch
+from nexus_inference_adapters.kinds.painter.layout import BOXES, COORDINATES
 from nexus_inference_adapters.kinds.painter.scene import FIELDS, GROUPS
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.image_model.scenes import BOXES
 
 __all__ = ["SIDE", "Enlarger", "Painter"]
 
 SIDE = 64
 PATCH = 4
-WIDE, DEEP, TOLD = 48, 96, 192
+WIDE, DEEP, TOLD, INSIDE = 48, 96, 192, 160
 HEADS = 4
 TIMES = 64
 PLACE = tuple(FIELDS).index("place")
@@ -78,6 +78,12 @@ class Painter(nn.Module):
         self.nothing = nn.Parameter(torch.randn(GROUPS + 1, DEEP))
         self.where = nn.Parameter(_boxes())
         self.placing = nn.ModuleList([nn.Linear(DEEP, width) for width in (WIDE, DEEP, WIDE)])
+        self.inside = nn.Linear(COORDINATES, INSIDE)
+        self.kinds = nn.Linear(DEEP, INSIDE)
+        self.thinks = nn.Linear(INSIDE, DEEP)
+        self.draws = nn.ModuleList([nn.Linear(DEEP, WIDE) for _ in range(2)])
+        for each in self.draws:
+            nn.init.zeros_(each.weight)
         self.mixes = nn.Sequential(nn.Linear(DEEP, DEEP), nn.SiLU(), nn.Linear(DEEP, DEEP))
         self.scene = nn.Linear((GROUPS + 1) * DEEP, TOLD)
         self.times = nn.Sequential(nn.Linear(TIMES, TOLD), nn.SiLU(), nn.Linear(TOLD, TOLD))
@@ -102,16 +108,26 @@ class Painter(nn.Module):
         tokens = torch.where(forgotten[:, None, None], self.nothing, tokens)
         return tokens + self.mixes(tokens)
 
-    def forward(self, noisy: Tensor, time: Tensor, scene: Tensor, forgotten: Tensor) -> Tensor:
+    def seen(self, coordinates: Tensor, tokens: Tensor) -> Tensor:
+        """What is at each part of a picture, (n, parts, DEEP), of the coordinates within the groups' objects."""
+        there = coordinates[..., :1]
+        near = functional.silu(self.inside(coordinates) + self.kinds(tokens[:, :GROUPS, None]))
+        return (functional.silu(self.thinks(near)) * there).sum(1)
+
+    def forward(
+        self, noisy: Tensor, time: Tensor, scene: Tensor, coordinates: Tensor, forgotten: Tensor
+    ) -> Tensor:
         """(n, 3, SIDE, SIDE) of pictures between -1 and 1 from such in noise, at times from 0, all noise, to 1."""
         tokens = self.tokens(scene, forgotten)
         waves = 1000 * time[:, None] * torch.exp(-math.log(10000) * torch.arange(TIMES // 2) / (TIMES // 2))
         told = self.times(torch.cat([waves.sin(), waves.cos()], 1)) + self.scene(tokens.flatten(1))
         told = functional.silu(told)
         x = functional.pixel_unshuffle(noisy, PATCH).contiguous(memory_format=torch.channels_last)
+        seen = self.seen(coordinates * ~forgotten[:, None, None, None], tokens)
         where = self.where[scene[:, PLACE :: len(FIELDS)][:, :GROUPS]] * ~forgotten[:, None, None]
         x = self.enter(x)
         x = self._placed(0, x + self.places.to(x.dtype), where, tokens)
+        x = x + _image(self.draws[0](seen), x.shape[2])
         for block in self.falling:
             x = block(x, told)
         kept, x = x, self.down(functional.pixel_unshuffle(x, 2))
@@ -121,6 +137,7 @@ class Painter(nn.Module):
             x = look(think(x, told), told, tokens)
         x = self.meets(torch.cat([functional.pixel_shuffle(self.up(x), 2), kept], 1))
         x = self._placed(2, x, where, tokens)
+        x = x + _image(self.draws[1](seen), x.shape[2])
         for block in self.rising:
             x = block(x, told)
         return functional.pixel_shuffle(self.leave(functional.silu(_modulated(x, None))), PATCH)

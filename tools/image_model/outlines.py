@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["INNER", "OUTLINES", "Part", "Point"]
+__all__ = ["OUTLINES", "Part", "Point"]
 
 Point = tuple[float, float]
 
@@ -144,20 +144,3 @@ OUTLINES: dict[str, list[Part]] = {
         Part(_arc(0, -0.3, 0.6, 0.7)),
     ],
 }
-
-
-INNER: dict[str, Point] = {
-    "triangle": (0, 0.25),
-    "moon": (-0.48, 0),
-    "house": (0, 0.1),
-    "tree": (0, 0.15),
-    "fish": (-0.2, 0),
-    "boat": (0, 0.6),
-    "cup": (-0.17, 0),
-    "mushroom": (0, -0.35),
-    "umbrella": (0, -0.4),
-    "balloon": (0, -0.3),
-    "cloud": (0, 0.1),
-    "car": (0, 0.1),
-}
-"""Where something drawn on a noun is drawn, if not at its centre."""

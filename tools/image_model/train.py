@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nexus_inference_adapters.kinds.painter.layout import coordinates
 from nexus_inference_adapters.kinds.painter.scene import encoded
 from torch import Tensor
 
@@ -86,24 +87,25 @@ def _learned(network: Painter, seed: int) -> tuple[float, tuple[Tensor, ...]]:
     return loss.item(), torch.autograd.grad(loss, list(network.parameters()))
 
 
-def _batch(seed: int) -> tuple[Tensor, Tensor]:
-    """Pictures between -1 and 1, and the indices of their scenes."""
+def _batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures between -1 and 1, the indices of their scenes and the coordinates of their layouts."""
     chance = random.Random(seed)
-    scenes, drawn = zip(*(example(chance, SIDE) for _ in range(BATCH)), strict=True)
+    scenes, layouts, drawn = zip(*(example(chance, SIDE) for _ in range(BATCH)), strict=True)
     pictures = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return pictures, torch.from_numpy(np.stack([encoded(each) for each in scenes]))
+    told = torch.from_numpy(np.stack([encoded(each) for each in scenes]))
+    return pictures, told, torch.from_numpy(np.stack([coordinates(each) for each in layouts]))
 
 
 def _loss(network: Painter, seed: int) -> Tensor:
     """The error of what the flow's velocity would be, at times that see mostly noise."""
-    pictures, scenes = _batch(seed)
+    pictures, scenes, places = _batch(seed)
     dice = torch.Generator().manual_seed(seed)
     moment = torch.sigmoid(torch.randn(len(pictures), generator=dice) * 1.2 - 0.8)
     share = moment[:, None, None, None]
     noisy = share * pictures + (1 - share) * torch.randn(pictures.shape, generator=dice)
     forgotten = torch.rand(len(pictures), generator=dice) < FORGOTTEN
     with torch.autocast("cpu", torch.bfloat16):
-        guess = network(noisy, moment, scenes, forgotten)
+        guess = network(noisy, moment, scenes, places, forgotten)
     weights = 1 / (1 - moment).clamp(min=NEAREST) ** 2
     return ((guess.float() - pictures) ** 2).mean((1, 2, 3)).mul(weights).mean()
 

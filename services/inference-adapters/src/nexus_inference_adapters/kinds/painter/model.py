@@ -58,11 +58,12 @@ def _tensor(entry: dict[str, object], data: memoryview) -> Floats:
 
 class Told(NamedTuple):
     """Two scenes, the asked one and none: as tokens, (2, groups + 1, width), as what all layers are told, (2, width),
-    and where the groups are, (2, groups, places)."""
+    where the groups may be, (2, groups, parts), and what is at each part of the picture, (2, parts, width)."""
 
     tokens: Floats
     scene: Floats
     where: Floats
+    seen: Floats
 
 
 class Model:
@@ -89,8 +90,9 @@ class Model:
         if not all(self._layers.values()):
             raise KeyError("layers")
 
-    def told(self, indices: NDArray[np.int64]) -> Told:
-        """The scene of these indices (`scene.encoded`), and none, which guidance leads away from."""
+    def told(self, indices: NDArray[np.int64], coordinates: Floats) -> Told:
+        """The scene of these indices (`scene.encoded`) laid out so (`layout.coordinates`), and none, which guidance
+        leads away from."""
         groups = indices[:-1].reshape(-1, self._fields)
         embedded = [
             sum((self._weights[f"painter.fields.{i}"][index] for i, index in enumerate(group)), np.float32(0))
@@ -101,7 +103,11 @@ class Model:
         tokens = tokens + self._linear("painter.mixes.2", _silu(self._linear("painter.mixes.0", tokens)))
         where = self._weights["painter.where"][groups[:, PLACE]]
         where = np.stack([where, np.zeros_like(where)])
-        return Told(tokens, self._linear("painter.scene", tokens.reshape(2, -1)), where)
+        places = np.stack([coordinates, np.zeros_like(coordinates)])
+        kinds = self._linear("painter.kinds", tokens[:, : len(groups)])[:, :, None]
+        near = _silu(self._linear("painter.inside", places) + kinds)
+        seen = (_silu(self._linear("painter.thinks", near)) * places[..., :1]).sum(1)
+        return Told(tokens, self._linear("painter.scene", tokens.reshape(2, -1)), where, seen)
 
     def guess(self, noisy: Floats, time: float, told: Told) -> Floats:
         """What a picture in noise shows, with the scene and without, (2, SIDE, SIDE, 3), colours from -1 to 1.
@@ -118,7 +124,7 @@ class Model:
         entered = (
             self._convolution("painter.enter", _folded(noisy[None], PATCH)) + self._weights["painter.places"]
         )
-        x = self._placed(0, np.repeat(entered, 2, axis=0), told)
+        x = self._drawn(0, self._placed(0, np.repeat(entered, 2, axis=0), told), told)
         for name in self._layers["painter.falling"]:
             x = self._block(name, x, known)
         kept = x
@@ -129,7 +135,8 @@ class Model:
         ):
             x = self._attention(look, self._block(think, x, known), known, tokens)
         risen = _unfolded(self._linear("painter.up", x), 2)
-        x = self._placed(2, self._linear("painter.meets", np.concatenate([risen, kept], 3)), told)
+        x = self._linear("painter.meets", np.concatenate([risen, kept], 3))
+        x = self._drawn(1, self._placed(2, x, told), told)
         for name in self._layers["painter.rising"]:
             x = self._block(name, x, known)
         return _unfolded(self._convolution("painter.leave", _silu(_normal(x))), PATCH)
@@ -143,13 +150,16 @@ class Model:
         return small.repeat(2, 0).repeat(2, 1) + _unfolded(self._convolution(last, x), 2)[0]
 
     def _placed(self, number: int, x: Floats, told: Told) -> Floats:
-        """Adds to each place what the groups are that are likely there."""
+        """Adds to each part of a picture what the groups are that are likely there."""
         count, high, wide, _ = x.shape
         groups = told.where.shape[1]
         side = math.isqrt(told.where.shape[2])
         where = told.where.reshape(count, groups, high, side // high, wide, side // wide).mean((3, 5))
         content = self._linear(f"painter.placing.{number}", told.tokens[:, :groups])
         return x + (where.reshape(count, groups, -1).transpose(0, 2, 1) @ content).reshape(x.shape)
+
+    def _drawn(self, number: int, x: Floats, told: Told) -> Floats:
+        return x + self._linear(f"painter.draws.{number}", told.seen).reshape(x.shape)
 
     def _linear(self, name: str, x: Floats) -> Floats:
         return x @ self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]

@@ -154,7 +154,10 @@ class _Reader:
                 {one.place, other.place} != {"anywhere"},
                 f"It says {join!r} and a place besides: one of them.",
             )
-            return [replace(one, place=places[0]), replace(other, place=places[1])]
+            one, other = replace(one, place=places[0]), replace(other, place=places[1])
+            several = any(group.count > 1 for group in (one, other) if group.place == "behind")
+            self._complain(several, f"Only one thing can have something drawn on it; it says {join!r}.")
+            return [one, other]
         self._complain("middle" in {one.place, other.place}, "The middle can hold one kind of things alone.")
         if one.place == "anywhere":
             one = replace(one, place=_OPPOSITE.get(other.place, "anywhere"))

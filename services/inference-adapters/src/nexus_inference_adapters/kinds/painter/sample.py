@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nexus_inference_adapters.kinds.painter.layout import coordinates, laid_out
 from nexus_inference_adapters.kinds.painter.model import SIDE, Floats, Model
 from nexus_inference_adapters.kinds.painter.scene import Scene, encoded, settled
 
@@ -85,7 +86,9 @@ def _steps(
     model: Model, scene: Scene, seed: int, steps: int, guidance: float, known: _Known | None, strength: float
 ) -> Generator[Step, None, None]:
     noise = np.random.default_rng(seed).standard_normal((SIDE, SIDE, 3), dtype=np.float32)
-    told = model.told(encoded(settled(scene, random.Random(seed))))
+    chance = random.Random(seed)
+    decided = settled(scene, chance)
+    told = model.told(encoded(decided), coordinates(laid_out(decided, chance)))
     even = np.linspace(0, 1, steps + 1)
     moments = (1 - strength) + strength * even / (even + SHIFT * (1 - even))
     noisy = noise if known is None else _mixed(noise, known.picture, moments[0])
