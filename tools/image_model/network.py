@@ -11,7 +11,6 @@ from nexus_inference_adapters.kinds.painter.scene import FIELDS, GROUPS
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 __all__ = ["SIDE", "Enlarger", "Painter"]
 
 SIDE = 64

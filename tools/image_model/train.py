@@ -29,7 +29,7 @@ BATCH = 8
 """Of each worker."""
 RATE = 2e-3
 WARM_UP = 200
-FALL = 0.4
+FALL = 0.6
 """The share of the steps in which the learning rate falls."""
 FORGOTTEN = 0.1
 """The share of pictures that are learned without their scene, for guidance."""
