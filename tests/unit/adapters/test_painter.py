@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from nexus_inference_adapters.kinds.painter import (
     painted,
     read,
 )
+from nexus_inference_adapters.kinds.painter.layout import BOXES, laid_out
 from nexus_inference_adapters.kinds.painter.sample import resized
+from nexus_inference_adapters.kinds.painter.scene import settled
+from nexus_inference_adapters.kinds.painter.vocabulary import NOUNS, PLACES
 from numpy.typing import NDArray
 from support.pictures import judged
 
@@ -128,6 +132,36 @@ def test_tells_the_words_it_was_not_taught(prompt: str, unknown: tuple[str, ...]
 def test_tells_what_it_cannot_paint(prompt: str, problem: str | None):
     told = read(prompt).problem
     assert problem is None if told is None else problem and problem in told
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in {"front", "behind"}])
+def test_lays_out_as_many_as_asked_where_asked_and_apart(place: str, count: int):
+    x0, y0, x1, y1 = BOXES[place]
+    for seed in range(20):
+        (spots,) = laid_out(Scene((Group("star", "red", count, place),)), random.Random(seed))
+        assert len(spots) == count
+        assert all(
+            x0 <= x - half and x + half <= x1 and y0 <= y - half and y + half <= y1 for x, y, half in spots
+        )
+        for i, one in enumerate(spots):
+            for other in spots[:i]:
+                assert max(abs(one.x - other.x), abs(one.y - other.y)) > one.half + other.half
+
+
+def test_lays_out_what_is_on_another_on_it():
+    for noun in NOUNS:
+        scene = Scene((Group("star", "red", 2, "front"), Group(noun, "blue", 1, "behind")))
+        front, (base,) = laid_out(scene, random.Random(1))
+        assert len(front) == 2
+        assert all(max(abs(x - base.x), abs(y - base.y)) < base.half for x, y, _ in front)
+
+
+def test_decides_by_chance_what_is_left_open():
+    open_ = Scene((Group("tree"), Group("cup")), "green")
+    decided = [settled(open_, random.Random(seed)) for seed in range(20)]
+    assert {group.colour for scene in decided for group in scene.groups}.isdisjoint({"any", "green"})
+    assert {scene.groups[0].place for scene in decided} == {"left", "right", "top", "bottom"}
 
 
 def test_paints_what_was_asked(model: Model):
