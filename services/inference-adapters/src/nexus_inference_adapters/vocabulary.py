@@ -14,6 +14,7 @@ __all__ = [
     "COMPLETION",
     "EMBEDDING",
     "OPERATIONS",
+    "SPEECH",
     "capabilities_named",
     "operations_named",
 ]
@@ -21,6 +22,7 @@ __all__ = [
 CHAT = model_pb2.OPERATION_CHAT
 COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
+SPEECH = model_pb2.OPERATION_SPEECH
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
     spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()

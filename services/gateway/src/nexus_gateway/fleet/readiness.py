@@ -19,6 +19,9 @@ class ModelRow:
     id: str
     created: int
     owned_by: str
+    operations: frozenset[int] = frozenset()
+    parameters: tuple[tuple[int, str], ...] = ()
+    """Every JSON Schema that a backend has for an operation's requests, each once."""
 
 
 def list_models(table: Table) -> list[ModelRow]:
@@ -41,9 +44,9 @@ def _row(table: Table, name: str, model: str) -> ModelRow:
     """The same whichever backends come and go, as far as can be: the oldest known date, the first owner by id."""
     offers = table.offers[model]
     created = min((offer.created for _, offer in offers if offer.created), default=0)
-    return ModelRow(
-        name, created, next((offer.owner for _, offer in offers if offer.owner), offers[0][0].kind)
-    )
+    owner = next((offer.owner for _, offer in offers if offer.owner), offers[0][0].kind)
+    told = dict.fromkeys(each for _, offer in offers for each in offer.parameters)
+    return ModelRow(name, created, owner, table.operations(model), tuple(told))
 
 
 @dataclass(frozen=True, slots=True)
