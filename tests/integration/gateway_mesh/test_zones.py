@@ -29,10 +29,19 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_CHAT: {"model": "m", "messages": MESSAGES},
     model_pb2.OPERATION_COMPLETION: {"model": "m", "prompt": "hi"},
     model_pb2.OPERATION_EMBEDDING: {"model": "m", "input": "hi"},
+    model_pb2.OPERATION_SPEECH: {"model": "m", "input": "hi", "voice": "de"},
 }
 BODIES = [{**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
-SILENT = {"/", "/me", "/models", "/models/{model_id:path}", "/openapi.json"} | HEALTH
+SILENT = {
+    "/",
+    "/me",
+    "/audio/models",
+    "/audio/voices",
+    "/models",
+    "/models/{model_id:path}",
+    "/openapi.json",
+} | HEALTH
 """Paths that send nothing to any backend, whatever they are asked. Every other one is walked."""
 
 

@@ -109,6 +109,12 @@ def _backends(config: Path | None) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
+def _speaks(config: Path | None) -> bool:
+    """Whether the voice that comes with NEXUS is served: unless the file says no."""
+    own = _document(config).get("adapter")
+    return not isinstance(own, dict) or own.get("speech") is not False
+
+
 def _document(config: Path | None) -> dict[str, Any]:
     return {} if config is None else read_toml(config)
 
@@ -157,6 +163,7 @@ class Plan:
             flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
+                flags += ["--speech", str(_speaks(self.options.config_path)).lower()]
                 if self.options.model is not None:
                     flags += ["--model", str(self.options.model)]
                 if self.options.name is not None:

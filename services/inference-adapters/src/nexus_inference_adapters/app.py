@@ -23,7 +23,10 @@ __all__ = ["open_adapter"]
 
 DEMO = "demo"
 PULLED = "pulled"
+SPEECH = "speech"
 DEMO_PRIORITY = 1000  # anything real is preferred, until the demo has left
+SPEECH_PRIORITY = 900
+"""A voice of the same name that somebody has set up is preferred."""
 DEMO_LOOK_SECONDS = 0.5
 FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
@@ -48,6 +51,8 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             elif mesh.settings.demo and not mesh.settings.backends and not host.backends:
                 host.add(BackendConfig(name=DEMO, kind="embedded", priority=DEMO_PRIORITY, store=pulled))
                 mesh.spawn(_leave_when_there_are_others(host, Store(pulled)), name="demo")
+            if mesh.settings.speech and SPEECH not in host.named:
+                host.add(BackendConfig(name=SPEECH, kind="espeak", priority=SPEECH_PRIORITY))
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -77,7 +82,7 @@ async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[N
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
     """A toy that answers beside real engines would be taken for one of them. What was pulled is no toy, and stays."""
-    while (names := {backend.config.name for backend in host.backends}) == {DEMO}:  # noqa: ASYNC110 - they come untold
+    while (names := {backend.config.name for backend in host.backends} - {SPEECH}) == {DEMO}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(DEMO_LOOK_SECONDS)
     if DEMO in names and not pulled.models():
         log.info("demo model leaves: there is an engine now")

@@ -119,6 +119,7 @@ class AdapterSettings(ServiceSettings):
     demo: bool = Field(
         False, description="Serve the model that comes with NEXUS while no backend is configured or found."
     )
+    speech: bool = Field(False, description="Serve the voice that comes with NEXUS: eSpeak NG.")
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     mdns: Literal["off", "browse", "adopt"] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nexus_operations import SPECS, Shape
 from nexus_routing import Endpoint, State, Table
 
 from nexus_gateway.fleet.routing_table import RoutingTable
@@ -25,13 +26,21 @@ class ModelRow:
 
 
 def list_models(table: Table) -> list[ModelRow]:
-    """Every name a request can use right now, aliases included, by id."""
+    """Every name a request can use right now, aliases included, by id; those that answer in bytes alone come last.
+
+    Many a program asks the first one a question.
+    """
     rows = {name: _row(table, name, name) for name in table.offers if table.operations(name)}
     for alias in table.aliases:
         model = table.resolve(alias)
         if model is not None and model in rows:
             rows[alias] = _row(table, alias, model)
-    return [rows[name] for name in sorted(rows)]
+    return sorted(rows.values(), key=lambda row: (all(map(_is_media, row.operations)), row.id))
+
+
+def _is_media(operation: int) -> bool:
+    spec = SPECS.get(operation)
+    return spec is not None and spec.shape is Shape.MEDIA
 
 
 def find_model(table: Table, name: str) -> ModelRow | None:

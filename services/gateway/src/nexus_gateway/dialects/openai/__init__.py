@@ -18,7 +18,7 @@ from nexus_gateway.dialects.openai.described import (
 )
 from nexus_gateway.dialects.openai.inference import Inference, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
-from nexus_gateway.dialects.openai.speech import SpeechCatalog, SpeechRoutes
+from nexus_gateway.dialects.openai.speech import SpeechRoutes
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import CHECKS
@@ -26,7 +26,7 @@ from nexus_gateway.validation import CHECKS
 __all__ = ["OpenAIPipeline", "openai_dialect"]
 
 
-class OpenAIPipeline(Inference, Catalog, SpeechCatalog, Protocol):
+class OpenAIPipeline(Inference, Catalog, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any, Literal, Protocol, cast
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -14,16 +14,15 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import AUDIO, Operation
 
-from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.media import Output
+from nexus_gateway.dialects.openai.models import Catalog, ModelRow
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.http import Exchange, Failure, Header, beat
 
 __all__ = [
     "DELTA",
-    "SpeechCatalog",
     "SpeechModel",
     "SpeechModelList",
     "SpeechRoutes",
@@ -121,23 +120,6 @@ def _malformed(message: str) -> MeshError:
     return MeshError(Reason.UPSTREAM_MALFORMED, message)
 
 
-class SpeechRow(Protocol):
-    """A routable model, and what requests for it may say."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def operations(self) -> frozenset[int]: ...
-    @property
-    def parameters(self) -> tuple[tuple[int, str], ...]: ...
-
-
-class SpeechCatalog(Protocol):
-    """The part of the pipeline these routes use."""
-
-    def models(self, principal: Principal | None = None) -> Iterable[SpeechRow]: ...
-
-
 class Voice(Struct):
     """`languages`: BCP 47 tags, the best first; empty = its backend does not say."""
 
@@ -167,7 +149,7 @@ class SpeechModelList(Struct):
 class SpeechRoutes:
     """The two handlers."""
 
-    def __init__(self, catalog: SpeechCatalog) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
     async def voices(self, exchange: Exchange) -> None:
@@ -184,12 +166,12 @@ class SpeechRoutes:
             200, _encode(SpeechModelList([SpeechModel(row.id) for row in self._rows(exchange)]))
         )
 
-    def _rows(self, exchange: Exchange) -> list[SpeechRow]:
+    def _rows(self, exchange: Exchange) -> list[ModelRow]:
         rows = self._catalog.models(exchange.caller)
         return [row for row in rows if Operation.SPEECH in row.operations]
 
 
-def _voices(row: SpeechRow) -> Iterator[Voice]:
+def _voices(row: ModelRow) -> Iterator[Voice]:
     """Those that are named in what a model's backends say of its parameters."""
     for operation, text in row.parameters:
         if operation == Operation.SPEECH:

@@ -31,11 +31,10 @@ from nexus_inference_adapters.contract import (
     Work,
 )
 from nexus_inference_adapters.media import Workers
-from nexus_inference_adapters.vocabulary import SPEECH
+from nexus_inference_adapters.vocabulary import SPEECH, VOICE
 
 __all__ = ["Espeak"]
 
-MODEL = "espeak-ng"
 SLOWEST, FASTEST = 0.5, 2.5
 """Of its usual speed: what it keeps to. Beyond, it would go no further without saying so."""
 LIST_SECONDS = 20.0
@@ -134,5 +133,5 @@ def _offer(listing: dict[str, Any]) -> Offer:
         "additionalProperties": False,
     }
     told = model_pb2.OperationParameters(operation=SPEECH, schema=msgspec.json.encode(schema).decode())
-    model = model_pb2.Model(id=MODEL, operations=[SPEECH], parameters=[told], owner="espeak-ng", loaded=True)
-    return Offer(model, MODEL)
+    model = model_pb2.Model(id=VOICE, operations=[SPEECH], parameters=[told], owner="espeak-ng", loaded=True)
+    return Offer(model, VOICE)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import espeakng_loader
+
 from nexus_inference_adapters.media import Encoder, Frames, confine, one_more_job
 
 MEMORY = 2 << 30
