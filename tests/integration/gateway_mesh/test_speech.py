@@ -187,7 +187,6 @@ async def test_a_client_that_does_not_read_holds_the_backend_back(
         ({"stream_format": "raw"}, "stream_format", "invalid_value"),
         ({"stream": True}, "stream", "unsupported_parameter"),
         ({"fallbacks": ["m"]}, "fallbacks", "unsupported_parameter"),
-        ({"no_such": 1}, "no_such", "unsupported_parameter"),
     ],
 )
 async def test_a_bad_request_is_told_by_its_parameter(
