@@ -41,7 +41,7 @@ async def assert_answers(started: Running) -> None:
     """The demo model, which is a real llama.cpp, answers streamed and whole."""
     endpoint = started.said["endpoint"]
     assert started.said["state"] == "ready"
-    assert [row["id"] for row in started.said["models"]] == ["nexus-demo"]
+    assert [row["id"] for row in started.said["models"]] == ["nexus-demo", "espeak-ng"]
     stream = read_sse(await streamed(endpoint, "nexus-demo"))
     assert stream.done
     assert stream.finishes == {0: ["stop"]}
@@ -131,7 +131,7 @@ async def test_a_machine_without_ipv4_is_a_machine_too(tmp_path: Path) -> None:
     via = ("unshare", "--net", "sh", "-c", without, "sh")
     async with running(tmp_path, *UP, "--home", str(tmp_path), via=via) as mesh:
         assert mesh.said["endpoint"].startswith("http://[::1]:")
-        assert [row["id"] for row in mesh.said["models"]] == ["nexus-demo"]
+        assert [row["id"] for row in mesh.said["models"]] == ["nexus-demo", "espeak-ng"]
         assert await mesh.stop() == 0
         await mesh.assert_gone()
 
@@ -196,7 +196,7 @@ async def test_a_setting_of_the_environment_reaches_its_service_and_no_other(
 
 async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:
     async with running(tmp_path, *UP, "--model", str(tiny_gguf)) as mesh:
-        (name,) = [row["id"] for row in mesh.said["models"]]
+        name, _voice = [row["id"] for row in mesh.said["models"]]
         assert name != "nexus-demo"
         body: dict[str, Any] = {"model": name, "messages": HELLO, "max_tokens": 4}
         async with (

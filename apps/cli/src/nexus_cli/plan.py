@@ -42,6 +42,7 @@ class Options:
     listen: str = "127.0.0.1"
     model: Path | None = None
     discovery: bool = True
+    speech: bool = True
     log_level: str = "info"
     name: str | None = None
     advertise: str | None = None
@@ -163,7 +164,8 @@ class Plan:
             flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
-                flags += ["--speech", str(_speaks(self.options.config_path)).lower()]
+                speaks = self.options.speech and _speaks(self.options.config_path)
+                flags += ["--speech", str(speaks).lower()]
                 if self.options.model is not None:
                     flags += ["--model", str(self.options.model)]
                 if self.options.name is not None:
