@@ -15,6 +15,7 @@ import openai
 import psutil
 import pytest
 import pytest_asyncio
+from support.e2e_cli import nexus
 from support.e2e_mesh import listed_models, sdk
 from support.live_mesh import LiveMesh, live_mesh
 from support.waiting import eventually
@@ -200,3 +201,16 @@ async def test_what_came_of_it_can_be_written_to_a_file(mesh: LiveMesh, tmp_path
         answer.write_to_file(tmp_path / "out.mp3")
     with av.open(str(tmp_path / "out.mp3")) as opened:
         assert opened.format.name == "mp3"
+
+
+async def test_the_command_speaks_into_a_file(mesh: LiveMesh, tmp_path: Path) -> None:
+    out = tmp_path / "out.ogg"
+    ran = await nexus(mesh.layout.home, "say", TEXT, "-o", str(out))
+    assert ran.code == 0, ran.err
+    assert f"{out.stat().st_size:,} bytes of opus" in ran.out
+    with av.open(str(out)) as opened:
+        assert opened.streams.audio[0].codec.name == "opus"
+    refused = await nexus(mesh.layout.home, "say", TEXT, "-o", str(tmp_path / "no.wav"), "--voice", "alloy")
+    refused.assert_refused("en-us")
+    (await nexus(mesh.layout.home, "say", TEXT, "-o", str(tmp_path / "no.doc"))).assert_refused("mp3, opus")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ogg"]

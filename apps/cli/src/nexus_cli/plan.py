@@ -42,10 +42,10 @@ class Options:
     listen: str = "127.0.0.1"
     model: Path | None = None
     discovery: bool = True
-    speech: bool = True
     log_level: str = "info"
     name: str | None = None
     advertise: str | None = None
+    speech: bool = True
 
     @property
     def config_path(self) -> Path | None:
