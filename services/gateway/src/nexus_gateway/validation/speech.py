@@ -5,7 +5,7 @@ from __future__ import annotations
 from nexus_mesh.core import JsonObject
 from nexus_operations import AUDIO
 
-from nexus_gateway.validation.params import Rule, check_object, checked_later, number, one_of, shaped, string
+from nexus_gateway.validation.params import Rule, check_object, number, one_of, shaped, string
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
 __all__ = ["OF_SPEECH", "check_speech", "takes_events"]
@@ -25,15 +25,32 @@ def _never_streamed(value: object, path: str) -> None:
         )
 
 
+@shaped(
+    anyOf=[
+        {"type": "string", "minLength": 1, "maxLength": MAX_VOICE},
+        {
+            "type": "object",
+            "required": ["id"],
+            "properties": {"id": {"type": "string", "minLength": 1, "maxLength": MAX_VOICE}},
+        },
+    ]
+)
+def _voice(value: object, path: str) -> None:
+    """Its name, or an object with it."""
+    if type(value) is dict:
+        if "id" not in value:
+            raise missing(f"{path}.id")
+        _name(value["id"], f"{path}.id")
+    elif type(value) is str:
+        _name(value, path)
+    else:
+        raise wrong_type(path, "a string, or an object with an id", value)
+
+
 OF_SPEECH: dict[str, Rule] = {
     "model": string(65_536),
     "input": string(MAX_CHARACTERS, shortest=1),
-    "voice": checked_later(
-        anyOf=[
-            {"type": "string", "minLength": 1, "maxLength": MAX_VOICE},
-            {"type": "object", "required": ["id"], "properties": {"id": {"type": "string"}}},
-        ]
-    ),
+    "voice": _voice,
     "response_format": one_of(*AUDIO),
     "speed": number(0.25, 4),
     "instructions": string(4096),
@@ -45,16 +62,8 @@ OF_SPEECH: dict[str, Rule] = {
 def check_speech(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and one answer. A voice is its name from now on; which there are is the backend's word."""
     check_object(body, OF_SPEECH, ("model", "input", "voice"))
-    voice = body["voice"]
-    if type(voice) is dict:
-        if "id" not in voice:
-            raise missing("voice.id")
-        _name(voice["id"], "voice.id")
-        body["voice"] = voice["id"]
-    elif type(voice) is str:
-        _name(voice, "voice")
-    else:
-        raise wrong_type("voice", "a string, or an object with an id", voice)
+    if type(body["voice"]) is dict:
+        body["voice"] = body["voice"]["id"]
     if not body["input"].strip():
         raise bad_value("input", "have something to say")
     body.pop("stream", None)
