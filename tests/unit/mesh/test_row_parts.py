@@ -52,7 +52,7 @@ MODELS = {
     "a long id": Model(id="x" * 257),
     "a huge id": Model(id=HUGE),
     "a long owner": Model(id="m", owner="x" * 129),
-    "more capabilities than there are": Model(id="m", capabilities=[CAPABILITY_TOOLS] * 5000),
+    "more capabilities than there are": Model(id="m", capabilities=[CAPABILITY_TOOLS] * (limits.MODEL_BYTES + 1)),
 }
 PARTS: dict[str, Callable[[Status], None]] = {
     **{f"a model with {name}": offering(model) for name, model in MODELS.items()},

@@ -37,11 +37,13 @@ class _Worker:
     process: asyncio.subprocess.Process
     leaving: asyncio.TimerHandle | None = None
 
-    def kill(self) -> None:
+    async def end(self) -> None:
+        """Kills it, and reads what it had still said: a pipe that is not read to its end is never closed."""
         if self.leaving is not None:
             self.leaving.cancel()
         with suppress(ProcessLookupError):
             self.process.kill()
+        await self.process.communicate()
 
 
 class Job:
@@ -75,6 +77,7 @@ class Workers:
         self._idle_seconds = idle
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> list[int]:
@@ -99,14 +102,18 @@ class Workers:
             if job.ended and worker.process.returncode is None:
                 self._keep(worker)
             else:
-                worker.kill()
+                self._end(worker)
 
     async def close(self) -> None:
-        workers = [*self._idle, *self._busy]
-        for worker in workers:
-            worker.kill()
-        self._idle.clear()
-        await asyncio.gather(*(worker.process.wait() for worker in workers))
+        """From now on nobody stays without a job."""
+        self._idle_seconds = 0.0
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Ends those without a job, and waits for all that have been ended."""
+        while self._idle:
+            self._end(self._idle.pop())
+        await asyncio.gather(*self._ending)
 
     def _take(self) -> _Worker | None:
         while self._idle:
@@ -118,13 +125,21 @@ class Workers:
         return None
 
     def _keep(self, worker: _Worker) -> None:
+        if not self._idle_seconds:
+            self._end(worker)
+            return
         worker.leaving = asyncio.get_running_loop().call_later(self._idle_seconds, self._leave, worker)
         self._idle.append(worker)
 
     def _leave(self, worker: _Worker) -> None:
         if worker in self._idle:
             self._idle.remove(worker)
-            worker.kill()
+            self._end(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        ending = asyncio.get_running_loop().create_task(worker.end(), name="end of a worker")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def _start(self) -> _Worker:
         return _Worker(

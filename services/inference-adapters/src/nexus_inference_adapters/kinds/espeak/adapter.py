@@ -111,7 +111,7 @@ class Espeak(Adapter):
             facts = {"problem": "The process that speaks does not start."}
         if "problem" in facts:
             raise MeshError(Reason.BACKEND_DOWN, facts["problem"])
-        await self._workers.close()  # until somebody asks
+        await self._workers.rest()  # until somebody asks
         return facts
 
 
