@@ -49,7 +49,7 @@ CAPABILITY_TOKEN_INPUT: Capability
 CAPABILITY_PREFILL: Capability
 
 class Model(_message.Message):
-    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote", "parameters")
+    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote", "license", "source", "parameters")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,8 @@ class Model(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REMOTE_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     operations: _containers.RepeatedScalarFieldContainer[Operation]
@@ -67,8 +69,10 @@ class Model(_message.Message):
     owner: str
     create_time: _timestamp_pb2.Timestamp
     remote: bool
+    license: str
+    source: str
     parameters: _containers.RepeatedCompositeFieldContainer[OperationParameters]
-    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[OperationParameters, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[OperationParameters, _Mapping]]] = ...) -> None: ...
 
 class OperationParameters(_message.Message):
     __slots__ = ("operation", "schema")

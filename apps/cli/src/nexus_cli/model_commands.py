@@ -1,0 +1,136 @@
+"""What is done with models: `chat`, `say`, `load`, `unload`, `pull`, `rm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nexus_cli import completing
+from nexus_cli.command import Home, Json, failures, run
+from nexus_cli.grammar import MODELS, App
+from nexus_cli.layout import Layout
+
+__all__ = ["modelling"]
+
+modelling = App(help="Use models.")
+
+
+@modelling.does(section=MODELS)
+def chat(
+    home: Home,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [PROMPT]",
+            help="A first word alone is the model. Standard input is added to the prompt.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Whom to ask. [the first there is]", autocompletion=completing.models
+        ),
+    ] = "",
+    system: Annotated[str, typer.Option("--system", "-s", help="What it is told first.")] = "",
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the answer must come from.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell who answered, and why.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer, as OpenAI has it.")
+    ] = False,
+) -> None:
+    """Talk to a model: one question, or a conversation until Ctrl-D."""
+    import os
+
+    from nexus_cli import chat as chat_command
+
+    wanted = chat_command.Wanted(words or (), model, system, url, key_file, zone, verbose)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(wanted, os.environ.get("NEXUS_KEY", ""))
+        chat_command.chat(Layout(home), wanted, key, as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def say(
+    home: Home,
+    text: Annotated[str, typer.Argument(help="What to say. [standard input]")] = "",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file; its ending says the format. - = standard output.")
+    ] = "-",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Who speaks.", autocompletion=completing.models)
+    ] = "espeak-ng",
+    voice: Annotated[str, typer.Option(help="Its voice; GET /v1/audio/voices lists them.")] = "en-us",
+    form: Annotated[str, typer.Option("--format", help="wav, mp3, opus, aac, flac or pcm.")] = "",
+    speed: Annotated[float, typer.Option(help="1 = as fast as usual.")] = 1.0,
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the sound must come from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Speak a text into a file."""
+    from nexus_cli import say as say_command
+
+    speech = say_command.Speech(text, output, model, voice, form, speed, url, key_file, zone)
+    with failures(as_json=as_json):
+        say_command.say(Layout(home), speech, as_json=as_json)
+
+
+Model = Annotated[
+    str, typer.Argument(help="The model, as `nexus models` lists it.", autocompletion=completing.models)
+]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="Which backend, where several come into question.",
+        autocompletion=completing.backends,
+    ),
+]
+
+
+@modelling.does(section=MODELS)
+def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Bring a model into memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "load", model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Take a model out of memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "unload", model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def pull(
+    model: Annotated[str, typer.Argument(help="The model, as the backend's library calls it.")],
+    home: Home,
+    backend: BackendName = "",
+    as_json: Json = False,
+) -> None:
+    """Have a backend fetch a model."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.pull(Layout(home), model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Delete a model's files from its backend."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "delete", model, backend, as_json=as_json), as_json=as_json)
