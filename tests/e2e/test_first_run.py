@@ -205,7 +205,7 @@ async def test_an_empty_machine_is_answered_by_a_real_model(
         "messages": [{"role": "user", "content": "What is the opposite of hot?"}],
     }
     async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
-        assert [row["id"] for row in mesh.said["models"]] == ["smollm2:135m"]
+        assert [row["id"] for row in mesh.said["models"]] == ["smollm2:135m", "espeak-ng"]
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{mesh.said['endpoint']}/chat/completions", json=body) as answer,

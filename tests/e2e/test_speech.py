@@ -18,6 +18,7 @@ from support.live_mesh import LiveMesh, live_mesh
 from support.sounds import heard
 from support.waiting import eventually
 
+SMALL = '[adapter]\nbuiltin = "nexus-demo"\n'
 MODEL, VOICE = "espeak-ng", "en-us"
 TEXT = "The quick brown fox jumps over the lazy dog. It does so every day."
 FORMATS = {
@@ -31,7 +32,7 @@ FORMATS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
-    async with live_mesh(tmp_path_factory.mktemp("speech"), speech=True) as running:
+    async with live_mesh(tmp_path_factory.mktemp("speech"), SMALL, speech=True) as running:
         await eventually(lambda: _is_listed(running), timeout=30, what="the voice")
         yield running
 
