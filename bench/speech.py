@@ -20,7 +20,7 @@ import psutil
 from nexus_cli.plan import Options
 from nexus_cli.progress import Progress
 from nexus_cli.up import running_mesh
-from nexus_inference_adapters.media import Workers
+from nexus_inference_adapters.media import MEDIA, Workers
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog does not mind it at all. "
 CHARACTERS = 2_000
@@ -42,7 +42,7 @@ async def alone(workers: Workers, form: str) -> float:
     async with workers.job(order) as job:
         while not job.ended:
             frame = await job.read()
-            if frame.kind == b"M" and not first:
+            if frame.kind == MEDIA and not first:
                 first = time.perf_counter() - started
     return first * 1000
 

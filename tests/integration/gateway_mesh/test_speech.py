@@ -12,7 +12,9 @@ import aiohttp
 import openai
 import pytest
 import pytest_asyncio
+from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
+from nexus_gateway.fleet import latencies
 from nexus_mesh.core import Reason
 from prometheus_client import REGISTRY
 from support.gateway_bench import GatewayBench
@@ -94,6 +96,60 @@ async def test_before_the_first_byte_another_backend_speaks(
         assert (answer.status, await answer.read()) == (200, SOUND)
         assert answer.headers["x-nexus-backend"] == "two"
         assert answer.headers["x-nexus-attempts"] == "2"
+
+
+async def test_nobody_speaks_beside_another(
+    served: Gateway, boxes: list[ScriptedAdapter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of text the second one would be asked long before the first has begun."""
+    for name in ("UNKNOWN", "LEAST", "COLD"):
+        monkeypatch.setattr(latencies, name, 0.1)
+    boxes[0].delay = 1.0
+    async with aiohttp.ClientSession() as session, ask(served, session) as answer:
+        assert await answer.read() == SOUND
+        assert answer.headers["x-nexus-backend"] == "one"
+    assert not boxes[1].seen
+
+
+async def test_prices_are_for_tokens(
+    bench: GatewayBench, served: Gateway, boxes: list[ScriptedAdapter]
+) -> None:
+    price = snapshot_pb2.Price(scope=snapshot_pb2.Scope(backends=["one"]), input=1000.0, output=1000.0)
+    bench.control.router.show(boxes[0].target("m", operations=[SPEECH]), prices=[price])
+
+    async def is_known() -> bool:
+        url = f"http://{served.http}/v1/route/explain"
+        async with aiohttp.ClientSession() as session, session.post(url, json=BODY) as told:
+            return len((await told.json())["candidates"]) == 1
+
+    async def costs() -> str | None:
+        async with aiohttp.ClientSession() as session, ask(served, session) as answer:
+            await answer.read()
+            return answer.headers.get("x-nexus-cost-estimated")
+
+    await eventually(is_known, what="the new prices")
+    before = counted("nexus_cost_dollars_total", model="m", backend="one")
+    assert await costs() == "0"
+    assert counted("nexus_cost_dollars_total", model="m", backend="one") == before
+
+
+async def test_a_catalogue_that_makes_no_sense_takes_nothing_from_the_others(
+    bench: GatewayBench, served: Gateway, boxes: list[ScriptedAdapter]
+) -> None:
+    odd = ["nonsense", "[]", '{"properties": 1}', '{"properties": {"voice": {"oneOf": [{"title": "x"}, 7]}}}']
+    target = boxes[0].target("m", operations=[SPEECH])
+    for schema in (*odd, json.dumps({"properties": {"voice": {"enum": ["nova"]}}})):
+        target.models[0].parameters.add(operation=SPEECH, schema=schema)
+    bench.control.router.show(target)
+
+    async def named() -> bool:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{served.http}/v1/audio/voices") as told,
+        ):
+            return [voice["id"] for voice in (await told.json())["voices"]] == ["nova"]
+
+    await eventually(named, what="the voice that makes sense")
 
 
 CUT = ("sound_then_fail", "sound_without_last", "sound_unfinished")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,13 +29,15 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.media import Workers
+from nexus_inference_adapters.media import MEDIA, PROGRESS, Workers
 from nexus_inference_adapters.vocabulary import SPEECH, VOICE
 
 __all__ = ["Espeak"]
 
 SLOWEST, FASTEST = 0.5, 2.5
 """Of its usual speed: what it keeps to. Beyond, it would go no further without saying so."""
+PLACES = 8
+"""Requests at once. One that is read as slowly as it is heard has its process wait, and takes nothing but memory."""
 LIST_SECONDS = 20.0
 PCM_PARAMETERS = ";rate=24000;channels=1"
 
@@ -64,7 +65,7 @@ class Espeak(Adapter):
     async def inspect(self) -> Inspection:
         if self._offer is None:
             self._offer = _offer(await self._listing())
-        capacity = self.config.max_concurrency or max(2, os.cpu_count() or 1)
+        capacity = self.config.max_concurrency or PLACES
         return Inspection(instance_pb2.STATE_ACTIVE, offers=[self._offer], capacity=capacity)
 
     async def complete(self, work: Work, patience: Patience) -> Completed:  # noqa: ARG002 - the same for all
@@ -88,11 +89,11 @@ class Espeak(Adapter):
                     raise MeshError(
                         Reason.BACKEND_LOST, "The process that speaks ended in the middle. Retry the request."
                     ) from None
-                if frame.kind == b"M":
+                if frame.kind == MEDIA:
                     patience.content_came()
                     yield Media(frame.data, mime_type=kind)
                     kind = ""
-                elif frame.kind == b"P":
+                elif frame.kind == PROGRESS:
                     yield Progress("speaking", unit="characters", **frame.facts)  # type: ignore[arg-type]
                 elif job.ended:
                     break
