@@ -99,7 +99,7 @@ def test_a_part_that_is_left_out_fails_at_import(part: str, tmp_path: Path) -> N
 def test_speech_is_bytes_that_nobody_goes_on_with_and_no_tokens() -> None:
     spec = SPECS[Operation.SPEECH]
     assert (spec.path, spec.shape, spec.form) == ("/audio/speech", Shape.MEDIA, Form.BYTES)
-    assert not (spec.resumable or spec.scrubbable or spec.generates)
+    assert [spec.resumable, spec.scrubbable, spec.generates] == [False, False, False]
     assert spec.units == {Unit.INPUT_CHARACTERS, Unit.OUTPUT_SECONDS}
 
 
