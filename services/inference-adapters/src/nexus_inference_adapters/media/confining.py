@@ -20,7 +20,7 @@ def confine(memory: int) -> None:
     """Of this process, from now on: `memory` bytes of address space, no file written, no core, and where the system
     lets anybody have it, no network. It ends with whoever started it. Call it before there are threads."""
     for what, most in (
-        (resource.RLIMIT_AS, memory),
+        *([(resource.RLIMIT_AS, memory)] if sys.platform == "linux" else []),  # a Mac takes none
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
