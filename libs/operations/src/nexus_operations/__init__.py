@@ -5,6 +5,7 @@ from nexus_operations.prompts import is_text, prompts_in
 from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Unit, complete
 from nexus_operations.table import (
     ANSWER_BEGINS,
+    AUDIO,
     PER_MEDIUM,
     PER_MESSAGE,
     SPECS,
@@ -18,6 +19,7 @@ from nexus_operations.table import (
 
 __all__ = [
     "ANSWER_BEGINS",
+    "AUDIO",
     "PER_MEDIUM",
     "PER_MESSAGE",
     "SAMPLED",

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import UNREACHED, MeshError, Reason
+from nexus_operations import Shape
 from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
@@ -56,7 +57,9 @@ class Dispatcher:
 
     async def open_stream(self, context: RequestContext) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
-        asking = Asking(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
+        # Bytes are dear to make: nobody makes them beside another.
+        kind = None if context.request.spec.shape is Shape.MEDIA else Kind.FIRST_CONTENT
+        asking = Asking(self._open_at, kind, BackendStream.close, _beginning)
         return await self._walk(context, asking)
 
     async def go_on(self, context: RequestContext) -> BackendStream:

@@ -15,11 +15,11 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc import Peer, StreamCall
-from nexus_operations import Spec
+from nexus_operations import Shape, Spec
 from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
-from nexus_gateway.dispatch.attempts import STREAM, describe
+from nexus_gateway.dispatch.attempts import STREAM, STREAM_ALONE, describe
 from nexus_gateway.dispatch.partial import Partial, is_repeatable
 from nexus_gateway.fleet import CONNECTED, Attempt, connecting
 from nexus_gateway.metering import Costs
@@ -71,11 +71,11 @@ DECODE = msgspec.json.Decoder().decode
 
 
 def has_content(message: inference_pb2.StreamResponse, spec: Spec) -> bool:
-    """Text, a tool call, reasoning, a finish reason, or the end itself. Raises UPSTREAM_MALFORMED."""
+    """Text, a tool call, reasoning, a finish reason, bytes, or the end itself. Raises UPSTREAM_MALFORMED."""
     event = message.WhichOneof("event")
     if event == "chunks":
         return any(_is_real(chunk, spec) for chunk in message.chunks.json)
-    return event == "finish"
+    return event == "finish" or (event == "media" and bool(message.media.data))
 
 
 def _is_real(chunk: str, spec: Spec) -> bool:
@@ -110,8 +110,9 @@ class BackendStream:
         self._limits = context.limits
         self._limit = context.limits.first_token
         self._begun = False
+        asked = STREAM_ALONE if self._spec.shape is Shape.MEDIA else STREAM
         self._call: StreamCall[inference_pb2.StreamResponse] = peer.stream(
-            STREAM, request, timeout=context.left
+            asked, request, timeout=context.left
         )
         self._messages: Messages | None = None
         self._watchdog = Watchdog(self._call.cancel)

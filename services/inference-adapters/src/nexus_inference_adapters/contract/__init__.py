@@ -5,6 +5,7 @@ from nexus_inference_adapters.contract.errors import from_event, malformed, too_
 from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Http, key_in, open_session
 from nexus_inference_adapters.contract.waiting import Gate, Patience
 from nexus_inference_adapters.contract.work import (
+    MEDIA_BYTES,
     Completed,
     Count,
     Event,
@@ -12,6 +13,7 @@ from nexus_inference_adapters.contract.work import (
     Inspection,
     Json,
     JsonObject,
+    Media,
     Offer,
     Progress,
     Seen,
@@ -21,6 +23,7 @@ from nexus_inference_adapters.contract.work import (
 __all__ = [
     "ABILITIES",
     "MAX_ANSWER_BYTES",
+    "MEDIA_BYTES",
     "Adapter",
     "Answer",
     "Broken",
@@ -33,6 +36,7 @@ __all__ = [
     "Inspection",
     "Json",
     "JsonObject",
+    "Media",
     "Need",
     "Offer",
     "Patience",

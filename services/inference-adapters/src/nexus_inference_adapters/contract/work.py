@@ -11,6 +11,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 
 __all__ = [
+    "MEDIA_BYTES",
     "Completed",
     "Count",
     "Event",
@@ -18,6 +19,7 @@ __all__ = [
     "Inspection",
     "Json",
     "JsonObject",
+    "Media",
     "Offer",
     "Progress",
     "Seen",
@@ -73,6 +75,27 @@ class Progress:
     phase: str
     done: int = 0
     total: int = 0
+    unit: str = ""
+    """What they count: "characters", "steps", ...; empty = it is plain."""
+
+
+MEDIA_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Bytes of one output, or of a preview of it, in order; MEDIA_BYTES at most. As inference.proto's Media."""
+
+    data: bytes
+    index: int = 0
+    preview: int | None = None
+    mime_type: str = ""
+    """On the first of an output or preview."""
+    size: int | None = None
+    """Bytes of the whole, on its first; None = it is still being made."""
+    last: bool = False
+    json: str = ""
+    """With `last`: what else is known of it, as an object with OpenAI's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +105,7 @@ class Finish:
     usage: inference_pb2.Usage | None
 
 
-Event = list[str] | Progress | Finish
+Event = list[str] | Progress | Media | Finish
 """A list holds chunks that arrived together, each a JSON text as inference.proto's Chunks describes."""
 
 

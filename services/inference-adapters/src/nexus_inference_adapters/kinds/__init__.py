@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
 from nexus_inference_adapters.kinds.embedded import Embedded
+from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.openai import OpenAICompatible
@@ -14,6 +15,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
     Embedded,
+    Espeak,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""
