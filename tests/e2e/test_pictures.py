@@ -105,7 +105,9 @@ async def test_whoever_leaves_frees_the_painter(mesh: LiveMesh) -> None:
         assert await answer.content.readany()
         (worker,) = painters(mesh)
         answer.close()
-    await eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, what="its end")
+    await eventually(
+        lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, what="its end"
+    )
 
 
 async def test_a_killed_painter_is_no_picture(mesh: LiveMesh) -> None:
@@ -132,5 +134,7 @@ async def test_the_command_paints_into_a_file(mesh: LiveMesh, tmp_path: Path) ->
     assert seen(made).pixels.shape == (128, 128, 3)
     refused = await nexus(mesh.layout.home, "image", "a dragon", "-o", str(tmp_path / "no.png"))
     refused.assert_refused("dragon", "circle")
-    (await nexus(mesh.layout.home, "image", PROMPT, "-o", str(tmp_path / "no.gif"))).assert_refused("png, jpeg, webp")
+    (await nexus(mesh.layout.home, "image", PROMPT, "-o", str(tmp_path / "no.gif"))).assert_refused(
+        "png, jpeg, webp"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["out.jpg"]

@@ -22,6 +22,7 @@ class Seen:
 
 def seen(data: bytes) -> Seen:
     """The first picture of it."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frame = next(container.decode(video=0))
-        return Seen(container.streams.video[0].codec_context.name, frame.to_ndarray(format="rgb24"))
+        pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        return Seen(container.streams.video[0].codec_context.name, pixels)

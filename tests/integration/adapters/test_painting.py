@@ -36,7 +36,7 @@ async def drawn(backend: Backend, **more: Any) -> tuple[list[Media], list[Progre
     body = {**BODY, **more}
     wholes: list[Media] = []
     progress: list[Progress] = []
-    pieces = b""
+    pieces, kind, size = b"", "", None
     async for event in backend.stream(envelope(backend, body, "image"), body):
         if isinstance(event, Progress):
             progress.append(event)

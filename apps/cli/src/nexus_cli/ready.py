@@ -82,7 +82,7 @@ async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progre
 
 
 async def _answers(session: aiohttp.ClientSession, plan: Plan) -> bool:
-    """Whether there is more than voice and painter in the box, which are there first; true where it takes a key to see."""
+    """Whether there is more than voice and painter in the box, which come first; true where it takes a key to see."""
     listed = {row["id"] for row in await welcome.models(session, plan.mesh.http)}
     return not listed or bool(listed - {VOICE, PAINTER})
 

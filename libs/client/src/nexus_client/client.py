@@ -101,8 +101,9 @@ class AsyncClient:
     def draw(
         self, model: str, prompt: str, options: Options = USUAL
     ) -> AbstractAsyncContextManager[AsyncGenerator[Progress | Picture, None]]:
-        """`async with client.draw(...) as steps: async for step in steps`: how far a picture is, and at last the picture;
-        one that was cut raises instead. `size`, `seed` and `partial_images` are parameters of `options`. By key only.
+        """`async with client.draw(...) as steps: async for step in steps`: how far a picture is, and at last the
+        picture; one that was cut raises instead. `size`, `seed` and `partial_images` are parameters of `options`.
+        By key only.
         """
         body = {**options.parameters, "prompt": prompt}
         return self._transport.draw(Request(model_pb2.OPERATION_IMAGE, model, body, options))

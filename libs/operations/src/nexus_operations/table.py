@@ -31,9 +31,18 @@ from nexus_operations.prompts import (
 from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Unit, complete
 
 __all__ = [
-    "ANSWER_BEGINS", "AUDIO", "PER_MEDIUM", "PER_MESSAGE", "SPECS", "Operation", "Size", "affinity", "estimate",
+    "ANSWER_BEGINS",
+    "AUDIO",
+    "PER_MEDIUM",
+    "PER_MESSAGE",
     "PICTURES",
-    "measure", "spec_of",
+    "SPECS",
+    "Operation",
+    "Size",
+    "affinity",
+    "estimate",
+    "measure",
+    "spec_of",
 ]  # fmt: skip
 
 PER_MESSAGE, ANSWER_BEGINS = MESSAGE, TURN

@@ -12,7 +12,8 @@ __all__ = ["DONE", "FAILED", "FRAME_BYTES", "HEAD", "MEDIA", "OUTPUT", "PROGRESS
 
 HEAD = struct.Struct(">cI")
 MEDIA, OUTPUT, PROGRESS, DONE, FAILED = b"M", b"O", b"P", b"D", b"F"
-"""Bytes of the output; what the bytes that follow are, where there are several outputs; {"done", "total"}; the end, with facts; the end, with {"problem"}."""
+"""Bytes of the output; what the bytes that follow are, where there are several outputs; {"done", "total"}; the end,
+with facts; the end, with {"problem"}."""
 FRAME_BYTES = 64 * 1024
 GATHERED = 16 * 1024
 """Bytes that go together, once the first ones are gone."""

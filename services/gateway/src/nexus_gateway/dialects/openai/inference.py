@@ -1,4 +1,5 @@
-"""POST chat/completions, completions, embeddings, audio/speech, images/generations: parse, ask the pipeline, answer whole or as it is made.
+"""POST chat/completions, completions, embeddings, audio/speech, images/generations: parse, ask the pipeline, answer
+whole or as it is made.
 
 The events are whole ones of our own making, with comments while nothing comes.
 """

@@ -1,6 +1,6 @@
 """The answer of POST images/generations: an object written while its pictures come, or events that carry them.
 
-No picture is kept here: its bytes are encoded piece by piece. What fails in the middle of one breaks the connection, for
+No picture is kept here: its bytes are encoded piece by piece. What fails in the middle of one breaks the connection:
 whatever followed would be read as a part of it.
 """
 
@@ -194,7 +194,7 @@ class _Events:
         if not self._encoded.open:
             self._encoded.open = True
             await self._within()
-            begin = 'event: %s\ndata: {"type":"%s","b64_json":"' % (kind, kind)
+            begin = f'event: {kind}\ndata: {{"type":"{kind}","b64_json":"'
             text = begin.encode() + text
         if media.last:
             text += self._encoded.end() + b'"'
