@@ -15,9 +15,11 @@ from nexus_operations.table import (
     measure,
     spec_of,
 )
+from nexus_operations.uploads import LARGEST_CHUNK, UploadError, UploadOrder
 
 __all__ = [
     "ANSWER_BEGINS",
+    "LARGEST_CHUNK",
     "PER_MEDIUM",
     "PER_MESSAGE",
     "SAMPLED",
@@ -31,6 +33,8 @@ __all__ = [
     "Size",
     "Spec",
     "Unit",
+    "UploadError",
+    "UploadOrder",
     "affinity",
     "complete",
     "estimate",

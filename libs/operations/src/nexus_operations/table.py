@@ -4,7 +4,7 @@ and its spec here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from zlib import crc32
 
@@ -47,6 +47,8 @@ class Operation(IntEnum):
     CHAT = model_pb2.OPERATION_CHAT
     COMPLETION = model_pb2.OPERATION_COMPLETION
     EMBEDDING = model_pb2.OPERATION_EMBEDDING
+    TRANSCRIPTION = model_pb2.OPERATION_TRANSCRIPTION
+    TRANSLATION = model_pb2.OPERATION_TRANSLATION
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -65,6 +67,7 @@ CHAT = Spec(
     object="chat.completion",
     chunk_object="chat.completion.chunk",
     content="messages",
+    files=frozenset(),
     inputs=frozenset({"messages", "tools", "functions"}),
     read=read_chat,
     head=begins_chat,
@@ -88,6 +91,7 @@ COMPLETION = Spec(
     object="text_completion",
     chunk_object="text_completion",
     content="prompt",
+    files=frozenset(),
     inputs=frozenset({"prompt", "suffix"}),
     read=read_texts("prompt", "suffix"),
     head=begins_with("prompt"),
@@ -111,6 +115,7 @@ EMBEDDING = Spec(
     object="list",
     chunk_object="",
     content="input",
+    files=frozenset(),
     inputs=frozenset({"input"}),
     read=read_texts("input"),
     head=lambda _: "",
@@ -122,7 +127,41 @@ EMBEDDING = Spec(
     units=frozenset({Unit.PROMPT_TOKENS}),
     example=lambda text: {"input": text},
 )
-SPECS: Mapping[int, Spec] = complete((CHAT, COMPLETION, EMBEDDING), dict(model_pb2.Operation.items()))
+TRANSCRIPTION = Spec(
+    number=Operation.TRANSCRIPTION,
+    name="transcription",
+    title="a transcription",
+    path="/audio/transcriptions",
+    shape=Shape.UPLOAD,
+    form=Form.OBJECT,
+    rows="segments",
+    id_prefix="",
+    object="transcription",
+    chunk_object="",
+    content="prompt",
+    files=frozenset({"file"}),
+    inputs=frozenset({"prompt"}),
+    read=read_texts("prompt"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=lambda _: 1,
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.INPUT_SECONDS}),
+    example=lambda text: {"prompt": text},
+)
+TRANSLATION = replace(
+    TRANSCRIPTION,
+    number=Operation.TRANSLATION,
+    name="translation",
+    title="a translation",
+    path="/audio/translations",
+    object="translation",
+)
+SPECS: Mapping[int, Spec] = complete(
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION), dict(model_pb2.Operation.items())
+)
 """By number. Whatever has one, but UNSPECIFIED, is here."""
 
 

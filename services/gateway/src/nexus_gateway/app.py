@@ -59,7 +59,10 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
             if settings.body_memory is not None
             else body_bytes(memory_limit()),
             tenant_share=settings.body_share,
+            upload_bytes=settings.upload_size * MIB,
+            spool_bytes=settings.spool_size * MIB,
         ),
+        spool=settings.spool,
     )
     intake = open_intake(options.limits)
     http = await serve_http(

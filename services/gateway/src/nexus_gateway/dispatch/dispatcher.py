@@ -14,6 +14,7 @@ from nexus_routing import Candidate
 from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import (
     COUNT,
+    STREAM,
     Asking,
     Race,
     RetryBudget,
@@ -26,6 +27,7 @@ from nexus_gateway.dispatch.attempts import (
 )
 from nexus_gateway.dispatch.hedging import Hedger
 from nexus_gateway.dispatch.streams import BackendStream
+from nexus_gateway.dispatch.uploads import UploadedStream
 from nexus_gateway.fleet import CONNECTED, Attempt, Kind, Measure, Peers, Traffic, connecting, is_final
 from nexus_gateway.metering import RETRIES
 
@@ -58,6 +60,10 @@ class Dispatcher:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
         asking = Asking(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
         return await self._walk(context, asking)
+
+    async def open_upload(self, context: RequestContext) -> BackendStream:
+        """The same of a request with files. They are sent to one at a time, so nobody is asked beside it."""
+        return await self._walk(context, Asking(self._upload_at, None, BackendStream.close, _beginning))
 
     async def go_on(self, context: RequestContext) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
@@ -126,6 +132,8 @@ class Dispatcher:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
                 elif is_final(error):
                     break
+                if not context.may_be_asked_again:
+                    break
         raise failed or unavailable(context.request.model)
 
     def _admits(self, context: RequestContext, candidate: Candidate) -> bool:
@@ -175,8 +183,23 @@ class Dispatcher:
     async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
         peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         request = message(inference_pb2.StreamRequest, context, candidate)
-        stream = BackendStream(peer, candidate, attempt, request, context)
+        stream = BackendStream(peer, candidate, attempt, peer.stream(STREAM, request, timeout=context.left), context)
         del request
+        return await self._opened(stream, context, candidate, attempt, race)
+
+    async def _upload_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
+        peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
+        stream = UploadedStream(peer, candidate, attempt, context)
+        return await self._opened(stream, context, candidate, attempt, race)
+
+    async def _opened(
+        self,
+        stream: BackendStream,
+        context: RequestContext,
+        candidate: Candidate,
+        attempt: Attempt,
+        race: Race,
+    ) -> BackendStream:
         started = time.monotonic()
         try:
             await stream.open()

@@ -20,7 +20,7 @@ from nexus_gateway.validation import CHECKS, check_request
 
 __all__ = ["Candidate", "Explains", "PromptTokens", "RouteExplanation", "explain_handler"]
 
-SHAPES = tuple(SPECS[number] for number in CHECKS)
+SHAPES = tuple(SPECS[number] for number in CHECKS if not SPECS[number].files)
 """Kinds of work that a body may be meant for; what holds its prompt tells which."""
 
 
