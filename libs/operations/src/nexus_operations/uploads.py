@@ -15,13 +15,15 @@ class UploadError(Exception):
 
 
 class UploadOrder:
-    """Hears the messages of one upload after its `start`; `most`: bytes of all files together, 0 = no limit.
+    """Hears the messages of one upload after its `start`. `wanted`: the parts it must have, each once.
 
-    It is whole once `end` has come: what ends before was cut off.
+    `most`: bytes of all files together, 0 = no limit. It is whole once `end` has come: what ends before was cut off.
     """
 
-    def __init__(self, most: int = 0) -> None:
+    def __init__(self, wanted: frozenset[str], most: int = 0) -> None:
         self.whole = False
+        self._wanted = wanted
+        self._seen: set[str] = set()
         self.size = 0
         """Bytes so far."""
         self._most = most
@@ -37,16 +39,20 @@ class UploadOrder:
             self._hear_chunk(len(message.chunk))
         elif step == "part":
             self._close_part()
-            if not message.part.name:
-                raise UploadError("A part must say what it is for: `part.name`.")
-            self._part, self._of_part = message.part, 0
+            self._open_part(message.part)
         elif step == "end":
             self._close_part()
+            if missing := self._wanted - self._seen:
+                raise UploadError(f"A file is missing: {', '.join(sorted(missing))}.")
             if message.end.size != self.size:
-                raise UploadError(f"{self.size} bytes came, and `end` tells of {message.end.size}: some were lost.")
+                raise UploadError(
+                    f"{self.size} bytes came, and `end` tells of {message.end.size}: some were lost."
+                )
             self.whole = True
-        elif step != "event":
-            raise UploadError("An upload goes on with a part, a chunk, an event or `end`.")
+        elif step == "event":
+            raise UploadError("This work takes no events.")
+        else:
+            raise UploadError("An upload goes on with a part, a chunk or `end`.")
 
     def closed(self) -> None:
         """Nothing more comes. Raises UploadError when that is too early."""
@@ -67,7 +73,15 @@ class UploadOrder:
         if self.too_large:
             raise UploadError(f"The files are larger than the {self._most} bytes that are taken here.")
         if self._part.HasField("size") and self._of_part > self._part.size:
-            raise UploadError(f"Part {self._part.name[:64]!r} has more bytes than the {self._part.size} it told of.")
+            raise UploadError(
+                f"Part {self._part.name[:64]!r} has more bytes than the {self._part.size} it told of."
+            )
+
+    def _open_part(self, part: inference_pb2.Part) -> None:
+        if part.name not in self._wanted or part.name in self._seen:
+            raise UploadError(f"This work takes one file each for {', '.join(sorted(self._wanted))}.")
+        self._seen.add(part.name)
+        self._part, self._of_part = part, 0
 
     def _close_part(self) -> None:
         part = self._part

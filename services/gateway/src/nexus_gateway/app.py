@@ -80,7 +80,8 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     members = Members()
     mesh.spawn(members.follow(mesh.control("vault")), name="tenant watch")
     try:
-        yield [Servicer(InferenceServicer(pipeline, intake, members), add_InferenceServiceServicer_to_server)]
+        servicer = InferenceServicer(pipeline, intake, members, options.limits.upload_bytes)
+        yield [Servicer(servicer, add_InferenceServiceServicer_to_server)]
     finally:
         if mesh.draining.is_set():
             await asyncio.gather(*ending)

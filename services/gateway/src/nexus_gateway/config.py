@@ -67,7 +67,8 @@ class GatewaySettings(ServiceSettings):
         "one tenant.",
     )
     spool: Path | None = Field(
-        None, description="Folder for these. Unset: where the system has temporary files; they never have a name."
+        None,
+        description="Folder for these. Unset: where the system has temporary files; they never have a name.",
     )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."

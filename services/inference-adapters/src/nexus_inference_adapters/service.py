@@ -14,7 +14,7 @@ from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 from nexus_mesh.rpc import page_size, token_of, words_in
 from nexus_operations import SPECS, Shape, spec_of
 
-from nexus_inference_adapters.contract import Event, JsonObject, Progress
+from nexus_inference_adapters.contract import Event, JsonObject, Parts, Progress, Text
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
@@ -40,6 +40,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         del request  # and with it the body's text
         envelope, body = await opening
         backend = self._host.named[envelope.backend]
+        _check_has_no_files(envelope.operation)
         completed = await backend.complete(envelope, body)
         return inference_pb2.CompleteResponse(
             body=completed.body, usage=completed.usage, served=self._served(envelope, backend)
@@ -63,6 +64,26 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     message.served.CopyFrom(served)
                     served = None
                 yield message
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[inference_pb2.UploadRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.UploadResponse]:
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        if first is None or not first.HasField("start"):
+            raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
+        envelope, body = await self._opened(first.start.envelope)
+        backend, spec = self._host.named[envelope.backend], spec_of(envelope.operation)
+        if spec.shape is not Shape.UPLOAD:
+            raise MeshError(Reason.INVALID_REQUEST, f"{spec.title.capitalize()} does not come with files.")
+        served = self._served(envelope, backend)
+        parts = Parts(messages, spec.files)
+        async with aclosing(backend.upload(envelope, body, parts, stream=first.start.stream)) as events:
+            async for event in events:
+                message = _message(event)
+                message.served.CopyFrom(served)
+                yield inference_pb2.UploadResponse(event=message)
+                served.Clear()
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
@@ -162,12 +183,23 @@ def _body(text: str) -> JsonObject:
         raise MeshError(Reason.INVALID_REQUEST, "The envelope's body is not a JSON object.") from None
 
 
+def _check_has_no_files(operation: int) -> None:
+    if (spec := spec_of(operation)).files:
+        raise MeshError(
+            Reason.INVALID_REQUEST, f"{spec.title.capitalize()} comes with files: send it by Upload."
+        )
+
+
 def _message(event: Event) -> inference_pb2.StreamResponse:
     if isinstance(event, list):
         return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=event))
     if isinstance(event, Progress):
         progress = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total)
         return inference_pb2.StreamResponse(progress=progress)
+    if isinstance(event, Text):
+        return inference_pb2.StreamResponse(
+            answer=inference_pb2.Answer(body=event.body, mime_type=event.mime_type)
+        )
     return inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=event.usage))
 
 

@@ -212,8 +212,6 @@ class UploadStream(_OwnRpc[Res]):
 class DuplexStream(_OwnRpc[Res], Generic[Req, Res]):
     """A call whose caller goes on sending while the answer comes."""
 
-    _call: grpc.aio.StreamStreamCall[Req, Res]
-
     def __init__(
         self,
         link: Counted,
@@ -228,17 +226,17 @@ class DuplexStream(_OwnRpc[Res], Generic[Req, Res]):
 
     async def __aenter__(self) -> DuplexStream[Req, Res]:
         self._link.enter()
-        self._call = self._uploads.duplex(self._method, self._timeout, self._metadata)
+        self._call = self._sending = self._uploads.duplex(self._method, self._timeout, self._metadata)
         return self
 
     async def send(self, message: Req) -> bool:
         """Returns once there is room for the next; False when the call has ended, which its iteration tells of."""
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-            await self._call.write(message)
+            await self._sending.write(message)
             return True
         return False
 
     async def close_sending(self) -> None:
         """Nothing more will be sent."""
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
-            await self._call.done_writing()
+            await self._sending.done_writing()

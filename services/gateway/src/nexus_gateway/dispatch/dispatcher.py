@@ -183,7 +183,9 @@ class Dispatcher:
     async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
         peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         request = message(inference_pb2.StreamRequest, context, candidate)
-        stream = BackendStream(peer, candidate, attempt, peer.stream(STREAM, request, timeout=context.left), context)
+        stream = BackendStream(
+            peer, candidate, attempt, peer.stream(STREAM, request, timeout=context.left), context
+        )
         del request
         return await self._opened(stream, context, candidate, attempt, race)
 

@@ -1,7 +1,7 @@
 """A request with files, asked of one candidate: what is sent beside what is heard.
 
 Nothing is sent before whoever is asked has taken the request: a place that is not free, and a connection that is not
-made, cost nobody a file. Whose mistake it is when it breaks is kept apart: what is wrong with the files is their sender's.
+made, cost nobody a file. What is wrong with the files is their sender's mistake, and never held against a backend.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ class _Answers(StreamCall[inference_pb2.StreamResponse]):
 class UploadedStream(BackendStream):
     """Open from construction to close()."""
 
-    def __init__(
-        self, peer: Peer, candidate: Candidate, attempt: Attempt, context: RequestContext
-    ) -> None:
+    def __init__(self, peer: Peer, candidate: Candidate, attempt: Attempt, context: RequestContext) -> None:
         asked = envelope(context, candidate, context.body_for(candidate.model.id))
         start = inference_pb2.UploadStart(envelope=asked, stream=context.request.stream)
         self._upload: Call = peer.duplex(UPLOAD, timeout=context.left)

@@ -131,7 +131,7 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
 
 def is_form(content_type: bytes) -> bool:
     """Whether a body is one with files."""
-    return content_type[:len(FORM)].lower() == FORM
+    return content_type[: len(FORM)].lower() == FORM
 
 
 def check_form(fields: dict[bytes, bytes]) -> bytes:

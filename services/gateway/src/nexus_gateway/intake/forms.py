@@ -6,7 +6,7 @@ where it does not, and where the file is small, files are kept on disk until the
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -192,7 +192,9 @@ class _Reader:
             self._field = _Field(name)
             return []
         if name not in self._wanted:
-            raise invalid("unknown_parameter", f"'{ascii(name[:64])[1:-1]}' is no file that is taken here.", name[:64])
+            raise invalid(
+                "unknown_parameter", f"'{ascii(name[:64])[1:-1]}' is no file that is taken here.", name[:64]
+            )
         if name in self._seen:
             raise invalid("invalid_multipart", f"'{name}' takes one file, and two were sent.", name)
         self._seen.add(name)

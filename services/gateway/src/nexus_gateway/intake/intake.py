@@ -47,7 +47,9 @@ BODY_REFUSALS = Counter(
     "Bodies there was no room for, by whose requests took it.",
     ["whose"],
 )
-SPOOL_BYTES = Gauge("nexus_gateway_spool_bytes", "Bytes of uploaded files that are kept on disk on their way.")
+SPOOL_BYTES = Gauge(
+    "nexus_gateway_spool_bytes", "Bytes of uploaded files that are kept on disk on their way."
+)
 MOST_WAITING = 256
 RETRY_AFTER = 2.0
 

@@ -29,7 +29,9 @@ def value_of_field(name: str, values: Sequence[str], shape: JsonObject | None) -
         items = shape.get("items") or {}
         return [_one(value, items, shown(name)) for value in values]
     if len(values) > 1:
-        raise invalid("invalid_value", f"'{shown(name)}' takes one value, and {len(values)} were sent.", shown(name))
+        raise invalid(
+            "invalid_value", f"'{shown(name)}' takes one value, and {len(values)} were sent.", shown(name)
+        )
     return _one(values[0], shape or {}, shown(name))
 
 

@@ -3,6 +3,7 @@
 from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
 from nexus_inference_adapters.contract.errors import from_event, malformed, too_large
 from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Http, key_in, open_session
+from nexus_inference_adapters.contract.parts import Kept, Parts
 from nexus_inference_adapters.contract.waiting import Gate, Patience
 from nexus_inference_adapters.contract.work import (
     Completed,
@@ -15,6 +16,7 @@ from nexus_inference_adapters.contract.work import (
     Offer,
     Progress,
     Seen,
+    Text,
     Work,
 )
 
@@ -33,11 +35,14 @@ __all__ = [
     "Inspection",
     "Json",
     "JsonObject",
+    "Kept",
     "Need",
     "Offer",
+    "Parts",
     "Patience",
     "Progress",
     "Seen",
+    "Text",
     "Work",
     "from_event",
     "key_in",

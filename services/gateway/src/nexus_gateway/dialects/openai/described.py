@@ -11,8 +11,8 @@ from nexus_operations import SPECS, Form, Shape
 
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
-from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
+from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import body_shape
 

@@ -149,7 +149,9 @@ def _checked_answer(request: InferenceRequest, answer: inference_pb2.Answer) -> 
     if not is_json:
         return body, PLAIN
     try:
-        found = msgspec.json.decode(body, type=VerboseTranscription if wanted == "verbose_json" else Transcription)
+        found = msgspec.json.decode(
+            body, type=VerboseTranscription if wanted == "verbose_json" else Transcription
+        )
     except (ValueError, RecursionError):
         raise _malformed("The backend's answer is incomplete or breaks the OpenAI format.") from None
     grains = request.body.get("timestamp_granularities") or ()
