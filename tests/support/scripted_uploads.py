@@ -13,6 +13,7 @@ import grpc
 from nexus.inference.v1 import inference_pb2
 from nexus.inference.v1.inference_pb2_grpc import InferenceServiceServicer
 from nexus_mesh.core.errors import MeshError, Reason
+from nexus_mesh.rpc import read_out
 
 __all__ = ["HEARD", "Received", "ScriptedUploads", "digest"]
 
@@ -66,6 +67,9 @@ class ScriptedUploads(InferenceServiceServicer):
         try:
             yield _said(progress=inference_pb2.Progress(phase="receiving"))
             await self._hear(messages, received)
+            if not received.whole and self.upload_mode != "hasty":
+                received.cancelled = True  # the library tells a call that was given up as one that has ended
+                raise MeshError(Reason.INVALID_REQUEST, "cut off")
             if self.upload_mode == "endless":
                 await asyncio.Event().wait()
             for answer in self._answers(received):
@@ -74,6 +78,11 @@ class ScriptedUploads(InferenceServiceServicer):
                 raise MeshError(Reason.BACKEND_LOST, "the test says so")
             usage = inference_pb2.Usage(input_seconds=SECONDS)
             yield _said(finish=inference_pb2.Finish(usage=usage))
+        except MeshError:
+            if not received.whole:
+                yield _said(progress=inference_pb2.Progress(phase="enough"))
+                await read_out(messages)
+            raise
         except asyncio.CancelledError:
             received.cancelled = True
             raise
@@ -94,7 +103,7 @@ class ScriptedUploads(InferenceServiceServicer):
                     if self.upload_mode == "stop":
                         await asyncio.Event().wait()
                     if self.upload_mode == "lose":
-                        raise MeshError(Reason.BACKEND_LOST, "the test says so")
+                        raise MeshError(self.reason, "the test says so")
                     if self.upload_mode == "hasty":
                         return
             elif step == "end":

@@ -15,10 +15,11 @@ from nexus_operations.table import (
     measure,
     spec_of,
 )
-from nexus_operations.uploads import LARGEST_CHUNK, UploadError, UploadOrder
+from nexus_operations.uploads import ENOUGH, LARGEST_CHUNK, UploadError, UploadOrder
 
 __all__ = [
     "ANSWER_BEGINS",
+    "ENOUGH",
     "LARGEST_CHUNK",
     "PER_MEDIUM",
     "PER_MESSAGE",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from nexus.inference.v1 import inference_pb2  # pyright: ignore[reportMissingTypeStubs] - generated, with stubs beside it
 
-__all__ = ["LARGEST_CHUNK", "UploadError", "UploadOrder"]
+__all__ = ["ENOUGH", "LARGEST_CHUNK", "UploadError", "UploadOrder"]
 
+ENOUGH = "enough"
+"""Phase of the progress that tells a caller to send no more."""
 LARGEST_CHUNK = 64 * 1024
 """Bytes of one `chunk` at most."""
 

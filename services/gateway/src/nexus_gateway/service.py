@@ -10,8 +10,8 @@ import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_mesh.identity import Caller, caller
-from nexus_mesh.rpc import accounted
-from nexus_operations import UploadError, UploadOrder, spec_of
+from nexus_mesh.rpc import accounted, read_out
+from nexus_operations import ENOUGH, SPECS, UploadError, UploadOrder, spec_of
 
 from nexus_gateway.access import Members, Principal
 from nexus_gateway.core import InferenceRequest, OnTheirWay, Priority, Step
@@ -63,11 +63,19 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         first = await anext(messages, None)
         if first is None or not first.HasField("start"):
             raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
-        async with self._read(_taken(first.start, uploads=True), stream=first.start.stream) as asked:
-            asked.files = OnTheirWay(_steps(messages, self._upload_bytes, asked.spec.files))
-            async with self._pipeline.stream(asked) as answers:
-                async for answer in answers:
-                    yield inference_pb2.UploadResponse(event=answer)
+        order = UploadOrder(_files(first.start.envelope), self._upload_bytes)
+        try:
+            async with self._read(_taken(first.start, uploads=True), stream=first.start.stream) as asked:
+                asked.files = OnTheirWay(_steps(messages, order))
+                async with self._pipeline.stream(asked) as answers:
+                    async for answer in answers:
+                        yield inference_pb2.UploadResponse(event=answer)
+        except MeshError:
+            if not order.whole:
+                enough = inference_pb2.Progress(phase=ENOUGH)
+                yield inference_pb2.UploadResponse(event=inference_pb2.StreamResponse(progress=enough))
+                await read_out(messages)
+            raise
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
@@ -111,10 +119,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
 
 
 async def _steps(
-    messages: AsyncIterator[inference_pb2.UploadRequest], most: int, wanted: frozenset[str]
+    messages: AsyncIterator[inference_pb2.UploadRequest], order: UploadOrder
 ) -> AsyncGenerator[Step, None]:
     """The files of an upload. Raises INVALID_REQUEST, REQUEST_TOO_LARGE."""
-    order = UploadOrder(wanted, most)
     try:
         async for message in messages:
             order.hear(message)
@@ -128,7 +135,12 @@ async def _steps(
         order.closed()
     except UploadError as error:
         reason = Reason.REQUEST_TOO_LARGE if order.too_large else Reason.INVALID_REQUEST
-        raise MeshError(reason, str(error), metadata={"param": min(wanted)}) from None
+        raise MeshError(reason, str(error), metadata={"param": "file"}) from None
+
+
+def _files(envelope: inference_pb2.Envelope) -> frozenset[str]:
+    """The names of those that must come with it."""
+    return spec_of(envelope.operation).files if envelope.operation in SPECS else frozenset()
 
 
 def _taken(request: Asked, *, uploads: bool = False) -> tuple[inference_pb2.Envelope, bytes]:

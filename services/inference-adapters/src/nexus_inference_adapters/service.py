@@ -11,8 +11,8 @@ from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
-from nexus_mesh.rpc import page_size, token_of, words_in
-from nexus_operations import SPECS, Shape, spec_of
+from nexus_mesh.rpc import page_size, read_out, token_of, words_in
+from nexus_operations import ENOUGH, SPECS, Shape, spec_of
 
 from nexus_inference_adapters.contract import Event, JsonObject, Parts, Progress, Text
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
@@ -78,12 +78,18 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             raise MeshError(Reason.INVALID_REQUEST, f"{spec.title.capitalize()} does not come with files.")
         served = self._served(envelope, backend)
         parts = Parts(messages, spec.files)
-        async with aclosing(backend.upload(envelope, body, parts, stream=first.start.stream)) as events:
-            async for event in events:
-                message = _message(event)
-                message.served.CopyFrom(served)
-                yield inference_pb2.UploadResponse(event=message)
-                served.Clear()
+        try:
+            async with aclosing(backend.upload(envelope, body, parts, stream=first.start.stream)) as events:
+                async for event in events:
+                    message = _message(event)
+                    message.served.CopyFrom(served)
+                    yield inference_pb2.UploadResponse(event=message)
+                    served.Clear()
+        except MeshError:
+            if not parts.are_whole:
+                yield inference_pb2.UploadResponse(event=_message(Progress(ENOUGH)))
+                await read_out(messages)
+            raise
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext

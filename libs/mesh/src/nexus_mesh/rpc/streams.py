@@ -22,7 +22,7 @@ from nexus_mesh.rpc.channels import (
 )
 from nexus_mesh.rpc.status import from_rpc_error
 
-__all__ = ["Counted", "DuplexStream", "RpcStream", "StreamCall", "UploadStream", "Uploads"]
+__all__ = ["Counted", "DuplexStream", "RpcStream", "StreamCall", "UploadStream", "Uploads", "read_out"]
 
 
 class _Receiving(Protocol[Res_co]):
@@ -240,3 +240,17 @@ class DuplexStream(_OwnRpc[Res], Generic[Req, Res]):
         """Nothing more will be sent."""
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
             await self._sending.done_writing()
+
+
+READ_OUT_SECONDS = 2.0
+
+
+async def read_out(messages: AsyncIterator[object]) -> None:
+    """Takes what its caller still sends, for a moment: it loses the status of a call that ends while it writes.
+
+    See grpc/grpc#36066.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_OUT_SECONDS):
+            async for _ in messages:
+                pass

@@ -13,6 +13,7 @@ from typing import cast
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc import DuplexStream, Method, Peer, StreamCall
+from nexus_operations import ENOUGH
 from nexus_routing import Candidate
 
 from nexus_gateway.core import Files, RequestContext
@@ -64,7 +65,7 @@ class UploadedStream(BackendStream):
         super().__init__(peer, candidate, attempt, _Answers(self._upload, start), context)
         self._files = cast(Files, context.request.files)
         self._sending: asyncio.Task[None] | None = None
-        self._all_sent = False
+        self._all_sent = self._enough = False
         self._fault: MeshError | None = None
         """What is wrong with the files, or with how they are taken."""
 
@@ -87,6 +88,9 @@ class UploadedStream(BackendStream):
         size = 0
         try:
             async for step in self._files.steps():
+                if self._enough:
+                    await self._upload.close_sending()
+                    return
                 if isinstance(step, bytes):
                     size += len(step)
                     sent = await self._send_one(inference_pb2.UploadRequest(chunk=step))
@@ -121,6 +125,7 @@ class UploadedStream(BackendStream):
 
     def _keep(self, message: inference_pb2.StreamResponse) -> bool:
         is_content = super()._keep(message)
+        self._enough = self._enough or message.progress.phase == ENOUGH
         if is_content and not self._all_sent and has_content(message, self._spec):
             raise self._judged(
                 MeshError(

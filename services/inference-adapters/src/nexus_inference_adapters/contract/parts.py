@@ -53,6 +53,11 @@ class Parts:
         except UploadError as error:
             raise MeshError(Reason.INVALID_REQUEST, str(error), metadata={"param": "file"}) from None
 
+    @property
+    def are_whole(self) -> bool:
+        """Whether all of them have come."""
+        return self._order.whole
+
     @asynccontextmanager
     async def kept(self, most: int) -> AsyncGenerator[dict[str, list[Kept]], None]:
         """All files by what they are for. Raises REQUEST_TOO_LARGE beyond `most` bytes of all together."""
