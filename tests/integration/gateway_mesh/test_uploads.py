@@ -78,7 +78,11 @@ MODEL = ("model", "m")
 
 
 async def test_the_official_client_gets_each_format(served: Gateway, boxes: list[ScriptedAdapter]) -> None:
-    client = served.client()
+    async with served.client() as client:
+        await gets_each_format(client, boxes)
+
+
+async def gets_each_format(client: openai.AsyncOpenAI, boxes: list[ScriptedAdapter]) -> None:
     file = ("speech.wav", SOUND, "audio/wav")
     plain = await client.audio.transcriptions.create(file=file, model="m", language="en", temperature=0.2)
     assert isinstance(plain, Transcription)
@@ -106,8 +110,9 @@ async def test_the_official_client_gets_each_format(served: Gateway, boxes: list
 
 
 async def test_the_official_client_hears_it_piece_by_piece(served: Gateway) -> None:
-    stream = await served.client().audio.transcriptions.create(file=("s.wav", SOUND), model="m", stream=True)
-    events = [event async for event in stream]
+    async with served.client() as client:
+        stream = await client.audio.transcriptions.create(file=("s.wav", SOUND), model="m", stream=True)
+        events = [event async for event in stream]
     assert [event.type for event in events] == ["transcript.text.delta"] * 3 + ["transcript.text.done"]
     assert "".join(event.delta for event in events if event.type == "transcript.text.delta") == HEARD
 
@@ -267,11 +272,12 @@ async def test_half_a_streamed_answer_ends_with_an_error(
 ) -> None:
     for box in boxes:
         box.upload_mode = "cut"
-    stream = await served.client().audio.transcriptions.create(file=("s.wav", SOUND), model="m", stream=True)
     types: list[str] = []
-    with pytest.raises(openai.APIError) as failed:
-        async for event in stream:
-            types.append(event.type)
+    async with served.client() as client:
+        stream = await client.audio.transcriptions.create(file=("s.wav", SOUND), model="m", stream=True)
+        with pytest.raises(openai.APIError) as failed:
+            async for event in stream:
+                types.append(event.type)
     assert types == ["transcript.text.delta"]
     assert "the test says so" in str(failed.value)
 

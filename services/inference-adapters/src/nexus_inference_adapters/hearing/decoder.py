@@ -1,0 +1,103 @@
+"""A process that turns one recording into plain sound, and ends: `python -m nexus_inference_adapters.hearing.decoder`.
+
+The recording is its standard input, a file; the sound, 16 kHz mono of 16 bits, its standard output, another one. It says
+how it went by its exit code alone. Formats that lead elsewhere, as playlists do, are not read; nor could it go there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+
+from nexus_inference_adapters.hearing.fences import MIB, bound, close_doors
+
+__all__ = ["RATE", "SAMPLE_BYTES", "Ending"]
+
+RATE, SAMPLE_BYTES = 16_000, 2
+MEMORY = 1024 * MIB
+CPU_SECONDS = 120
+FORMATS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,"
+    "ogg,wav,w64"
+)
+TELLS_ITS_LENGTH = frozenset({"wav", "w64", "flac", "aiff", "au", "caf"})
+"""Formats whose head says how much there is: less than that was cut off."""
+BAD_PACKETS = 2
+"""Of a recording that are passed over, and one of a hundred: tags and the like stand between the sound of many."""
+BLOCK = 64 * 1024
+
+
+class Ending(IntEnum):
+    """Exit codes."""
+
+    GOOD = 0
+    NO_SOUND = 3
+    UNREADABLE = 4
+    TOO_LONG = 5
+    CUT_OFF = 6
+
+
+def main(longest: int) -> Ending:
+    """`longest`: seconds of sound at most."""
+    most = (longest + 1) * RATE * SAMPLE_BYTES
+    bound(cpu_seconds=CPU_SECONDS, memory=MEMORY, file_bytes=most + BLOCK)
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    source = os.fdopen(0, "rb", closefd=False)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    close_doors()
+    try:
+        with av.open(source, options={"format_whitelist": FORMATS, "protocol_whitelist": "none"}) as container:
+            if not container.streams.audio:
+                return Ending.NO_SOUND
+            stream = container.streams.audio[0]
+            stream.thread_count = 1
+            seconds = _copy(container, stream, resampler, longest)
+            if seconds is None:
+                return Ending.UNREADABLE
+            if seconds > longest:
+                return Ending.TOO_LONG
+            declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            if container.format.name in TELLS_ITS_LENGTH and seconds + 1.0 < 0.98 * declared:
+                return Ending.CUT_OFF
+            return Ending.GOOD if seconds else Ending.NO_SOUND
+    except (av.FFmpegError, ValueError, MemoryError, OSError):
+        return Ending.UNREADABLE
+
+
+def _copy(container, stream, resampler, longest: int) -> float | None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    """Seconds that were written; None when too much of it could not be read."""
+    import av
+
+    written = packets = bad = 0
+    for packet in container.demux(stream):
+        packets += 1
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            bad += 1
+            if bad > BAD_PACKETS + packets // 100:
+                return None
+            continue
+        for frame in frames:
+            for out in resampler.resample(frame):
+                written += _write(out)
+        if written > longest * RATE:
+            return written / RATE
+    for out in resampler.resample(None):
+        written += _write(out)
+    return written / RATE
+
+
+def _write(frame) -> int:  # type: ignore[no-untyped-def] # noqa: ANN001
+    """Samples."""
+    data = memoryview(bytes(frame.planes[0])[: frame.samples * SAMPLE_BYTES])
+    while data:
+        data = data[os.write(1, data) :]
+    return int(frame.samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
