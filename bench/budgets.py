@@ -91,6 +91,8 @@ BUDGETS = (
     Budget("10x overload: until all is as before", 10, "s", _own("overload", "recovery_s")),
     Budget("memory at rest, the largest service", 80, "MiB", _largest("memory", "_mib")),
     Budget("memory grown over the requests", 2, "MiB", _largest("growth", "_grown_mib")),
+    Budget("`nexus version`, CPU", 200, "ms", _own("front", "version, cpu_ms")),
+    Budget("Tab for a model's name, wall", 300, "ms", _own("front", "tab, a model, wall_ms")),
     Budget("`nexus up` to first token, warm", 5, "s", _own("start", "warm_s")),
     Budget("new backend, registry to gateway", 1000, "ms", _own("visibility", "new_max_ms")),
     Budget("dead backend, registry to gateway", 1000, "ms", _own("visibility", "dead_max_ms")),

@@ -112,9 +112,11 @@ def _is_whole(answer: bytes) -> bool:
 
 
 async def closed_loop(
-    endpoint: Endpoint, body: bytes, *, connections: int, seconds: float, limit: int | None = None
+    endpoint: Endpoint, body: bytes | None, *, connections: int, seconds: float, limit: int | None = None
 ) -> Calls:
-    """Calls over `connections` kept-alive connections for `seconds`, or until `limit` calls were begun."""
+    """Calls over `connections` kept-alive connections for `seconds`, or until `limit` calls were begun; GET without a
+    body.
+    """
     loop, calls, finished = asyncio.get_running_loop(), Calls(), asyncio.Event()
     left, running = limit if limit is not None else 1 << 62, connections
     began = time.monotonic()
@@ -130,7 +132,7 @@ async def closed_loop(
         if not running:
             finished.set()
 
-    data, callers = request(endpoint, body), []
+    data, callers = request(endpoint, body, "GET" if body is None else "POST"), []
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
             for _ in range(connections):

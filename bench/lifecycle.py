@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 GROWTH_CONNECTIONS = 32
 POLL = 0.005
 CHANGE_SECONDS = 45.0
-DEMO_MODEL = "nexus-demo"
+BOX_MODEL = "smollm2:135m"
 
 
 def at_rest(subject: Subject) -> Figures:
@@ -64,7 +64,7 @@ async def start(folder: Path, times: int) -> Figures:
 async def _first_token(home: Path) -> float:
     began = time.monotonic()
     async with up(home) as mesh:
-        asked = request(mesh.endpoint(), answers.request_body(DEMO_MODEL, chunks=1))
+        asked = request(mesh.endpoint(), answers.request_body(BOX_MODEL, chunks=1))
         async with asyncio.timeout(60):
             reader, writer = await asyncio.open_connection(mesh.host, mesh.port)
             writer.write(asked)

@@ -15,7 +15,7 @@ from bench.client import StreamReader, StreamResult, closed_loop, request
 from bench.processes import Usage
 from bench.subjects import Subject
 
-__all__ = ["Figures", "medians", "percentile", "streams", "whole_answers"]
+__all__ = ["NS_PER_MS", "Figures", "medians", "percentile", "streams", "whole_answers"]
 
 Figures = dict[str, float]
 """Metric -> value. Names end in their unit; `errors` counts requests that failed."""

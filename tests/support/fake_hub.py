@@ -32,6 +32,7 @@ class FileServer(FakeServer):
         super().__init__()
         self.files = files or {}
         self.faults: list[Fault] = []
+        self.retry_after = "0"
         self.hanging = asyncio.Event()
         """Set once a fetch hangs."""
 
@@ -49,7 +50,7 @@ class FileServer(FakeServer):
             return web.Response(status=404)
         fault = self.faults.pop(0) if self.faults else None
         if fault == "busy":
-            return web.Response(status=429, headers={"Retry-After": "0"})
+            return web.Response(status=429, headers={"Retry-After": self.retry_after})
         found = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         start = int(found[1]) if found and fault != "whole" else 0
         if start >= len(data) > 0:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.app import DEMO, open_adapter
-from nexus_inference_adapters.config import AdapterSettings, StaticBackend
+from nexus_inference_adapters.app import open_adapter
+from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings, StaticBackend
 from nexus_inference_adapters.discovery.finding import Rescan
 from nexus_mesh.process.mesh import Mesh
 from support.ca import MeshCA
@@ -27,7 +27,7 @@ def names(mesh: Mesh[AdapterSettings]) -> list[str]:
 
 async def test_with_nothing_else_the_demo_is_served(tmp_path: Path) -> None:
     async with adapter(tmp_path) as mesh, open_adapter(mesh):
-        assert names(mesh) == [DEMO]
+        assert names(mesh) == [MODEL_FILE]
 
 
 @pytest.mark.parametrize("zone", [None, "restricted"])
@@ -53,6 +53,6 @@ async def test_it_leaves_when_an_engine_is_found_later(
     monkeypatch.setattr("nexus_inference_adapters.discovery.finding.discover", discovered)
     monkeypatch.setattr(Rescan.run, "__defaults__", (0.05,))
     async with adapter(tmp_path, discovery=True, mdns="off") as mesh, open_adapter(mesh):
-        assert names(mesh) == [DEMO]
+        assert names(mesh) == [MODEL_FILE]
         listening.append(found)
         await eventually(lambda: names(mesh) == ["vllm-8000"], what="the demo leaving")

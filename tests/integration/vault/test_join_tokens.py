@@ -11,6 +11,7 @@ import structlog
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity.claims import UNLIMITED
 from nexus_mesh.identity.spiffe import SpiffeId
+from nexus_mesh.rpc import token_of
 from nexus_vault.core import Core, open_core
 from nexus_vault.join_tokens import DEFAULT_TTL, JoinTokens
 from support.vault import TurnableClock, spiffe, vault_settings
@@ -116,3 +117,31 @@ async def test_old_tokens_are_forgotten(tokens: JoinTokens, clock: TurnableClock
     with structlog.testing.capture_logs() as logs:
         assert await _outcome(tokens, old) is Reason.JOIN_TOKEN
     assert logs == []
+
+
+async def test_only_what_may_still_be_redeemed_is_listed_and_no_secret(
+    tokens: JoinTokens, clock: TurnableClock
+) -> None:
+    made = [await tokens.create(spiffe("adapter", f"a{n}"), DEFAULT_TTL) for n in range(4)]
+    made += [await tokens.create(WORKER, DEFAULT_TTL), await tokens.create(WORKER, 2 * DEFAULT_TTL)]
+    await tokens.redeem(made[0][0])
+    listed, more = await tokens.page(0, "")
+    assert more == ""
+    assert sorted((one.spiffe_id, one.expire_time) for one in listed) == sorted(
+        [(str(spiffe("adapter", f"a{n}")), made[n][1]) for n in (1, 2, 3)]
+        + [(str(WORKER), made[4][1]), (str(WORKER), made[5][1])]
+    )
+    assert not any(secret in repr(listed) for secret, _ in made)
+    paged, token = [], ""
+    while True:
+        page, token = await tokens.page(1, token)
+        paged += page
+        if not token:
+            break
+    assert paged == listed, "page by page, also of one identity with two"
+    clock.turn(minutes=11)
+    assert [one.spiffe_id for one in (await tokens.page(0, ""))[0]] == [str(WORKER)]
+    for odd in ("x", token_of("keys", "1", "2"), token_of("join_tokens", "a", "zz"), token_of("join_tokens")):
+        with pytest.raises(MeshError) as refused:
+            await tokens.page(0, odd)
+        assert refused.value.reason is Reason.INVALID_REQUEST

@@ -119,6 +119,21 @@ def test_the_key_comes_from_its_variable(tmp_path: Path, monkeypatch: pytest.Mon
     assert "BOX_KEY" not in child_environment()
 
 
+def test_threads_of_an_engine_wait_in_their_sleep_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert child_environment()["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert child_environment()["OMP_WAIT_POLICY"] == "active"
+
+
+@pytest.mark.parametrize("name", ["smollm2:135n", "nexus-dmo"])
+def test_a_model_in_the_box_that_there_is_not_is_refused_with_the_nearest(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="did you mean"):
+        loaded(tmp_path, f'[adapter]\nbuiltin = "{name}"\n')
+
+
 def test_timeouts_of_a_model_overrule_the_general_ones(tmp_path: Path) -> None:
     settings = loaded(tmp_path, GOOD)
     assert settings.timeouts_of("slow").first_token == 600

@@ -6,10 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
-from nexus_inference_adapters.store import outside
+from nexus_inference_adapters.store import is_public, outside
 from nexus_mesh.core import MeshError, Reason
 from yarl import URL
 
+PUBLIC = URL("https://pypi.org/simple")
 HERE = "https://packages.example/simple"
 PAIR = base64.b64encode(b"me:s3cret").decode()
 
@@ -79,4 +80,23 @@ def test_damaged_files_say_nothing(tmp_path: Path) -> None:
     for file in (".config/pip/pip.conf", ".config/uv/uv.toml"):
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_bytes(b"\xff[[[ index-url")
-    assert outside(environment(tmp_path)).indexes == ()
+    assert outside(environment(tmp_path)).indexes == (PUBLIC,)
+
+
+def test_where_nothing_is_said_it_is_the_index_of_pip_and_uv(tmp_path: Path) -> None:
+    assert outside(environment(tmp_path)).indexes == (PUBLIC,)
+    more = outside(environment(tmp_path, PIP_EXTRA_INDEX_URL=HERE))
+    assert more.indexes == (PUBLIC, URL(HERE))
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.215.14", True), ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True), ("127.0.0.1", False),
+        ("10.1.2.3", False), ("192.168.1.1", False), ("172.16.0.1", False), ("169.254.169.254", False),
+        ("100.64.0.1", False), ("0.0.0.0", False), ("::1", False), ("fe80::1%eth0", False), ("fd00::1", False),
+        ("::ffff:10.0.0.1", False), ("::ffff:127.0.0.1", False),
+    ],
+)  # fmt: skip
+def test_addresses_of_this_machine_and_network_are_told_from_others(address: str, public: bool) -> None:
+    assert is_public(address) is public

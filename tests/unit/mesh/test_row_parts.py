@@ -52,6 +52,8 @@ MODELS = {
     "a long id": Model(id="x" * 257),
     "a huge id": Model(id=HUGE),
     "a long owner": Model(id="m", owner="x" * 129),
+    "a long licence": Model(id="m", license="x" * 129),
+    "a line break in its source": Model(id="m", source="a\nb"),
     "more capabilities than there are": Model(id="m", capabilities=[CAPABILITY_TOOLS] * 5000),
 }
 PARTS: dict[str, Callable[[Status], None]] = {

@@ -27,9 +27,9 @@ STOP_SECONDS = 90.0
 LAST_LINES = 200
 
 
-def remember(layout: Layout, arguments: Sequence[str]) -> None:
-    """How this mesh was started, for a restart. No secret is ever an argument of ours."""
-    told = {"arguments": _own(arguments), "folder": str(Path.cwd())}
+def remember(layout: Layout, arguments: Sequence[str], variables: Sequence[str]) -> None:
+    """How this mesh was started, for a restart. No secret is ever an argument of ours; `variables` are names."""
+    told = {"arguments": _own(arguments), "folder": str(Path.cwd()), "variables": list(variables)}
     write_private(_started(layout), json.dumps(told).encode())
 
 
@@ -117,13 +117,22 @@ def _end(layout: Layout) -> int:
     return pid
 
 
-def restart(layout: Layout, *, as_json: bool) -> None:
-    """Stops it if it runs, and starts it in the background as it was started last."""
+def restart(layout: Layout, *, force: bool, as_json: bool) -> None:
+    """Stops it if it runs, and starts it in the background as it was started last.
+
+    Raises Failure, and stops nothing, when variables that it was started with are missing now; not if `force`.
+    """
     try:
         before = json.loads(_started(layout).read_text())
         arguments, folder = [str(each) for each in before["arguments"]], Path(before["folder"])
+        missing = [str(name) for name in before.get("variables", ()) if name not in os.environ]
     except (OSError, ValueError, KeyError, TypeError):
         raise Failure(f"Nothing was started from {layout.home} yet.", "Start it with `nexus up`.") from None
+    if missing and not force:
+        raise Failure(
+            f"It was started with {', '.join(missing)} in its environment, and would now be without.",
+            "Set what is missing here and try again, or do without: nexus restart --force",
+        )
     if layout.holder() is not None:
         _end(layout)
     detach(layout, arguments, as_json=as_json, folder=folder if folder.is_dir() else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from nexus_mesh.core import ConfigError, MeshError, default_home
 
 from nexus_cli.output import CONFIG_EXIT, Failure, fail
 
-__all__ = ["Demanded", "Home", "Json", "demanded", "failures", "run"]
+__all__ = ["Demanded", "Home", "Json", "Level", "demanded", "failures", "run"]
 
 Home = Annotated[
     Path, typer.Option("--home", default_factory=default_home, help="Data directory.", show_default=False)
@@ -22,6 +23,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Demanded = Annotated[
     str | None, typer.Option("--zone", help="The privacy zone its requests must stay in; open = none.")
 ]
+
+
+class Level(StrEnum):
+    """What is logged at least."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 ADVICE = {

@@ -8,7 +8,6 @@ import os
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import aiohttp
 import typer
@@ -16,8 +15,8 @@ from nexus_mesh.core import MeshError
 from nexus_mesh.identity import tls
 from rich.text import Text
 
-from nexus_cli import doctor_ahead, etcd, etcd_door, identities, policy_calls
-from nexus_cli.doctor_ahead import Finding
+from nexus_cli import doctor_ahead, doctor_machine, etcd, etcd_door, identities, policy_calls
+from nexus_cli.doctor_machine import Finding
 from nexus_cli.instances import STATES, listed
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.operator import control
@@ -121,11 +120,10 @@ def _etcd_address(mesh: MeshFile) -> str:
 
 
 async def _supervisor(layout: Layout) -> list[Finding]:
-    mesh = layout.read()
-    alive = mesh is not None and mesh.pid > 0 and Path(f"/proc/{mesh.pid}").exists()
-    if mesh is None or not (alive or not Path("/proc").exists()):
+    holder = layout.holder()
+    if holder is None:
         return [Finding("supervisor", False, "no `nexus up` runs from this home", "Start it: nexus up")]
-    return [Finding("supervisor", True, f"process {mesh.pid}")]
+    return [Finding("supervisor", True, f"process {holder}")]
 
 
 async def _processes(layout: Layout) -> list[Finding]:
@@ -214,8 +212,21 @@ async def _endpoint(layout: Layout) -> list[Finding]:
 
 
 CHECKS: dict[str, tuple[Callable[[Layout], Awaitable[list[Finding]]], ...]] = {
-    "This machine": (_home, _etcd, doctor_ahead.packages, doctor_ahead.command),
-    "The mesh": (_supervisor, _processes, etcd_doors, doctor_ahead.versions, doctor_ahead.reach),
+    "This machine": (
+        _home,
+        _etcd,
+        doctor_machine.packages,
+        doctor_machine.command,
+        doctor_machine.leftovers,
+    ),
+    "The mesh": (
+        _supervisor,
+        _processes,
+        etcd_doors,
+        doctor_ahead.versions,
+        doctor_ahead.clocks,
+        doctor_ahead.reach,
+    ),
     "Models": (_backends, doctor_ahead.engines, _policy, _endpoint),
-    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys),
+    "Who may do what": (_certificates, _identities, doctor_ahead.expiring_keys, doctor_ahead.join_tokens),
 }

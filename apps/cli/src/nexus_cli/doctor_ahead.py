@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import ipaddress
-import shutil
-import sys
-import sysconfig
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from nexus_inference_adapters.discovery import discover
+from nexus_inference_adapters.discovery import PORTS, discover
 from nexus_mesh.core import VERSION, ConfigError, MeshError
 from nexus_mesh.settings import read_toml
 
-from nexus_cli import keys
+from nexus_cli import keys, tokens
+from nexus_cli.doctor_machine import Finding
 from nexus_cli.instances import listed
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure
 
-__all__ = [
-    "Finding",
-    "command",
-    "engines",
-    "expiring_keys",
-    "foreign_packages",
-    "packages",
-    "reach",
-    "versions",
-]
+__all__ = ["clocks", "engines", "expiring_keys", "join_tokens", "reach", "versions"]
 
 SOON = datetime.timedelta(days=7)
+TOKEN_SOON = datetime.timedelta(minutes=5)
+APART_SECONDS = 5
+"""Of two clocks. A registration that took its time makes less of a difference."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `advice` is empty when all is well; of what is `ok` it is a word about what may come."""
-
-    check: str
-    ok: bool
-    detail: str
-    advice: str = ""
-
-
-async def engines(layout: Layout) -> list[Finding]:
-    """Engines that run on this machine and are not served."""
+async def engines(layout: Layout, ports: Sequence[int] = PORTS) -> list[Finding]:
+    """Engines that run on this machine, at one of the ports, and are not served."""
     try:
         served = {one.name for each in await listed(layout, "adapter") for one in each.status.backends}
     except (MeshError, Failure):
@@ -60,7 +39,7 @@ async def engines(layout: Layout) -> list[Finding]:
             f"{one.url} answers and is not served",
             "Serve it: start `nexus up` without --no-discovery, or name it in [[backends]] of nexus.toml.",
         )
-        for one in await discover()
+        for one in await discover(ports)
         if one.name not in served and urlsplit(one.url).port not in written
     ]
 
@@ -86,6 +65,23 @@ async def versions(layout: Layout) -> list[Finding]:
         Finding(f"version {name}", True, f"{version}; this command is {VERSION}", advice)
         for name, version in sorted(others.items())
     ] or [Finding("versions", True, f"all {VERSION}")]
+
+
+async def clocks(layout: Layout) -> list[Finding]:
+    """Machines whose clock was far from the registry's when they registered."""
+    try:
+        rows = [one for one in await listed(layout) if one.HasField("clock_time")]
+    except (MeshError, Failure):
+        return []
+    ahead = {one.node: one.clock_time.seconds - one.register_time.seconds for one in rows}
+    advice = "Certificates, keys and tokens end by the clock: have every machine keep time by NTP."
+    return [
+        Finding(
+            f"clock of {node}", True, f"{abs(by)} s {'ahead' if by > 0 else 'behind'} the registry's", advice
+        )
+        for node, by in sorted(ahead.items())
+        if abs(by) > APART_SECONDS
+    ] or [Finding("clocks", True, f"within {APART_SECONDS} s of each other")]
 
 
 async def reach(layout: Layout) -> list[Finding]:
@@ -122,36 +118,24 @@ async def expiring_keys(layout: Layout) -> list[Finding]:
     return [Finding(f"key {name}", True, f"ends {when}", advice) for name, when in ending.items()]
 
 
-async def command(_: Layout) -> list[Finding]:
-    """Whether `nexus` in a shell is this one."""
-    own, found = Path(sysconfig.get_path("scripts")) / "nexus", shutil.which("nexus")
-    if found is None:
-        return [Finding("command", True, f"{own} is not on the PATH", f"Put {own.parent} there.")]
-    if own.exists() and Path(found).resolve() != own.resolve():
-        return [
-            Finding(
-                "command", True, f"`nexus` in a shell is {found}, and this is {own}", "Remove one of them."
-            )
-        ]
-    return [Finding("command", True, found)]
+async def join_tokens(layout: Layout) -> list[Finding]:
+    """Tokens that nobody has joined by yet, and when each ends."""
+    try:
+        unused = await tokens.unused(layout)
+    except (MeshError, Failure):
+        return []
+    now = datetime.datetime.now(datetime.UTC)
+    found = []
+    for token in unused:
+        left = max(token.expire_time.ToDatetime(datetime.UTC) - now, datetime.timedelta(0))
+        near = left < TOKEN_SOON
+        advice = "Use it until then, or make another one: nexus token create" if near else ""
+        who = token.spiffe_id.partition("/node/")[2]
+        found.append(
+            Finding(f"join token {who}", True, f"not used yet, ends in {_minutes(left)} min", advice)
+        )
+    return found
 
 
-async def packages(_: Layout) -> list[Finding]:
-    """Foreign packages under the names of our modules: they would be imported in our place."""
-    foreign = foreign_packages(importlib.metadata.packages_distributions(), sys.modules)
-    advice = "Remove it: it runs with the mesh's keys. Then install NEXUS again as README.md says."
-    return [
-        Finding(f"package {name}", False, f"has files under our name {module}", advice)
-        for module, name in foreign
-    ] or [Finding("packages", True, "none under our names")]
-
-
-def foreign_packages(owners: Mapping[str, Iterable[str]], modules: Iterable[str]) -> list[tuple[str, str]]:
-    """(module, distribution) of those that are not of our version, among all that have files in a module of ours."""
-    ours = sorted({name.partition(".")[0] for name in modules if name.startswith("nexus_")})
-    return [
-        (module, name)
-        for module in ours
-        for name in sorted(set(owners.get(module, ())))
-        if importlib.metadata.version(name).partition("+")[0] != VERSION
-    ]
+def _minutes(left: datetime.timedelta) -> int:
+    return int(left.total_seconds() // 60)

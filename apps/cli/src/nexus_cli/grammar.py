@@ -14,9 +14,28 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from nexus_cli.examples import EXAMPLES
 
-__all__ = ["ALIASES", "MEANT", "SECTIONS", "App", "Group", "Root"]
+__all__ = [
+    "ACCESS",
+    "ALIASES",
+    "LOOK",
+    "MEANT",
+    "MODELS",
+    "RUN",
+    "SECTIONS",
+    "SETTINGS",
+    "App",
+    "Group",
+    "Root",
+]
 
-SECTIONS = ("Run", "Models", "Look inside", "Access", "Settings", "Commands")
+SECTIONS = RUN, MODELS, LOOK, ACCESS, SETTINGS, REST = (
+    "Run",
+    "Models",
+    "Look inside",
+    "Access",
+    "Settings",
+    "Commands",
+)
 """Of the help, in their order."""
 NEAR = 0.55
 """Of difflib: `stats` is near `status`, `foo` is near nothing."""
@@ -169,7 +188,7 @@ def _flags_near(error: click.exceptions.NoSuchOption) -> list[str]:
 
 def _section(command: Any) -> str:
     section = getattr(command, "rich_help_panel", None)
-    return section if isinstance(section, str) else SECTIONS[-1]
+    return section if isinstance(section, str) else REST
 
 
 def _write_examples(ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from nexus.vault.v1 import keys_pb2
-from nexus_mesh.rpc import Method
+from nexus_mesh.rpc import Method, Peer
 
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import advise, console, print_json, print_rows
 
-__all__ = ["create", "every", "list_keys", "revoke", "update", "zone_name"]
+__all__ = ["create", "every", "list_keys", "revoke", "rows", "update", "zone_name"]
 
 SERVICE = "nexus.vault.v1.KeyService"
 CREATE = Method(SERVICE, "CreateKey", keys_pb2.CreateKeyRequest, keys_pb2.CreateKeyResponse)
@@ -40,25 +40,29 @@ async def create(
 
 async def every(layout: Layout) -> list[dict[str, Any]]:
     """Every key, as it is printed."""
-    rows: list[dict[str, Any]] = []
     async with control(layout, "vault") as vault:
-        page = await vault.unary(LIST, keys_pb2.ListKeysRequest(), timeout=TIMEOUT)
-        rows += [_row(key) for key in page.keys]
-        while page.next_page_token:
-            request = keys_pb2.ListKeysRequest(page_token=page.next_page_token)
-            page = await vault.unary(LIST, request, timeout=TIMEOUT)
-            rows += [_row(key) for key in page.keys]
-    return rows
+        return await rows(vault)
+
+
+async def rows(vault: Peer) -> list[dict[str, Any]]:
+    """The same, of a vault that is spoken to already."""
+    page = await vault.unary(LIST, keys_pb2.ListKeysRequest(), timeout=TIMEOUT)
+    found = [_row(key) for key in page.keys]
+    while page.next_page_token:
+        request = keys_pb2.ListKeysRequest(page_token=page.next_page_token)
+        page = await vault.unary(LIST, request, timeout=TIMEOUT)
+        found += [_row(key) for key in page.keys]
+    return found
 
 
 async def list_keys(layout: Layout, *, as_json: bool) -> None:
-    rows = await every(layout)
+    found = await every(layout)
     if as_json:
-        print_json(rows)
+        print_json(found)
         return
     print_rows(
         ["ID", "NAME", "TENANT", "ZONE", "MAY", "CREATED", "EXPIRES", "STATE"],
-        [_cells(row) for row in rows],
+        [_cells(row) for row in found],
         empty="No keys. Make one: nexus keys create NAME",
     )
 

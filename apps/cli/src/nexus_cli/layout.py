@@ -6,10 +6,12 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from nexus_mesh.core import private_folder, write_private
 
@@ -20,6 +22,8 @@ __all__ = ["Layout", "MeshFile"]
 ETCD_BYTES = 160_000_000
 """etcd sets two files of 64 MB aside at its first start."""
 LEAST_BYTES = 16_000_000
+LOOKS, LOOK_SECONDS = 10, 0.02
+"""At a lock that is held: whoever asks who has it, as each Tab does, holds it for that moment."""
 
 
 @dataclass(slots=True)
@@ -111,15 +115,22 @@ class Layout:
     def only_one(self) -> Iterator[None]:
         """Holds the home for one supervisor. Raises Failure when another one has it."""
         with (self.home / "run" / "up.lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not any(_locked(file) for _ in range(LOOKS)):
                 file.seek(0)
                 raise Failure(
                     f"NEXUS already runs from {self.home} (process {file.read().strip() or 'unknown'}).",
                     "Look at it with `nexus status`, or start a second mesh with --home DIR and --port N.",
-                ) from None
+                )
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(LOOK_SECONDS)
+        return False
+    return True

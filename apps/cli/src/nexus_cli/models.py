@@ -22,6 +22,8 @@ async def models(layout: Layout, *, as_json: bool) -> None:
             "state": STATES[backend.state] if instance.connected else "lost",
             "context_tokens": model.context_tokens or None,
             "remote": model.remote,
+            "license": model.license or None,
+            "source": model.source or None,
             "operations": [
                 _name(model_pb2.Operation.Name(value), "OPERATION_") for value in model.operations
             ],
@@ -43,12 +45,13 @@ async def models(layout: Layout, *, as_json: bool) -> None:
             f"{row['backend']} on {row['instance']}",
             row["state"],
             row["context_tokens"] or "?",
+            row["license"] or "?",
             _can(row),
         ]
         for row in rows
     ]
     empty = "No models yet. Start an engine (Ollama, llama.cpp, MLX, vLLM) or give one: nexus up --model FILE.gguf"
-    print_rows(["MODEL", "BACKEND", "STATE", "CONTEXT", "CAN"], cells, empty=empty)
+    print_rows(["MODEL", "BACKEND", "STATE", "CONTEXT", "LICENCE", "CAN"], cells, empty=empty)
 
 
 def _can(row: dict[str, object]) -> str:

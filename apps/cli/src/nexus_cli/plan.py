@@ -30,6 +30,7 @@ __all__ = [
 SERVICE_TABLES = frozenset(name for name, role in ROLE_TABLE.items() if role.module)
 KNOWN_TABLES = SERVICE_TABLES.union(*(role.tables for role in ROLE_TABLE.values()))
 DEFAULT_ZONE = "default"
+CONFIG_VARIABLE = "NEXUS_CONFIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,11 @@ class Plan:
     def services(self) -> list[UnitSpec]:
         """Every process of ours."""
         return [self.vault(), self.registry(), self.router(), *self.adapters(), self.gateway()]
+
+    def variables(self) -> list[str]:
+        """The names of what this start has taken from the environment, for any process."""
+        handed = {name for spec in self.services() for name, _ in spec.environment}
+        return sorted(handed | ({CONFIG_VARIABLE} & os.environ.keys()))
 
     def vault(self) -> UnitSpec:
         return self._service(

@@ -9,14 +9,21 @@ from google.protobuf.duration_pb2 import Duration
 from nexus.vault.v1 import identity_pb2
 from nexus_mesh.core import addresses
 from nexus_mesh.identity import LABEL
+from nexus_mesh.rpc import Method
 
 from nexus_cli.bootstrap import CREATE_TOKEN
 from nexus_cli.layout import Layout
 from nexus_cli.operator import control
 from nexus_cli.output import Failure, advise, print_json
 
-__all__ = ["Wanted", "create"]
+__all__ = ["Wanted", "create", "unused"]
 
+LIST = Method(
+    "nexus.vault.v1.IdentityService",
+    "ListJoinTokens",
+    identity_pb2.ListJoinTokensRequest,
+    identity_pb2.ListJoinTokensResponse,
+)
 FLOORS = {"adapter": 50, "client": 0}
 """Who may join by such a token, and the best priority number each may claim unless told otherwise."""
 WHAT_NOW = {
@@ -92,3 +99,16 @@ async def create(layout: Layout, wanted: Wanted, *, as_json: bool) -> None:
             "This mesh listens on loopback only, so no other machine can reach it: "
             "start it with `nexus up --listen ADDRESS`."
         )
+
+
+async def unused(layout: Layout) -> list[identity_pb2.JoinToken]:
+    """Those that somebody may still join by."""
+    found: list[identity_pb2.JoinToken] = []
+    token = ""
+    async with control(layout, "vault") as vault:
+        while True:
+            page = await vault.unary(LIST, identity_pb2.ListJoinTokensRequest(page_token=token), timeout=5.0)
+            found += page.join_tokens
+            token = page.next_page_token
+            if not token:
+                return found

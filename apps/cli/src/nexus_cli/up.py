@@ -16,7 +16,7 @@ from typing import Any
 from nexus_mesh.core import addresses
 from nexus_mesh.settings import default_node
 
-from nexus_cli import background, welcome
+from nexus_cli import background, names_keeper, welcome
 from nexus_cli.advertising import advertised
 from nexus_cli.layout import Layout, MeshFile
 from nexus_cli.output import Failure, console
@@ -57,7 +57,7 @@ async def up(options: Options, arguments: Sequence[str], *, as_json: bool) -> No
 async def _serve(options: Options, arguments: Sequence[str], progress: Progress, *, as_json: bool) -> None:
     """Never ends well by itself."""
     async with running_mesh(options, progress) as (mesh, supervisor):
-        background.remember(Layout(options.home), arguments)
+        background.remember(Layout(options.home), arguments, supervisor.plan.variables())
         models = await until_ready(supervisor.plan, supervisor, progress)
         progress.done()
         _announce(mesh, models, as_json=as_json)
@@ -76,10 +76,13 @@ async def running_mesh(options: Options, progress: Progress) -> AsyncIterator[tu
         check_settings(plan)
         layout.write(mesh)
         supervisor = Supervisor(plan, layout, mesh, progress.changed)
+        names = asyncio.get_running_loop().create_task(names_keeper.keep(layout), name="names")
         try:
             await supervisor.start()
             yield mesh, supervisor
         finally:
+            names.cancel()
+            await asyncio.wait([names])
             await supervisor.stop()
 
 

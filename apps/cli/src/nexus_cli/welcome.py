@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 import aiohttp
+from nexus_inference_adapters.config import BUILTIN, TOY
 from rich.console import Console
 from rich.text import Text
 
@@ -42,4 +43,6 @@ def show(console: Console, http: str, found: list[dict[str, Any]]) -> None:
     console.print(f"  curl -N {http}/v1/chat/completions{key} -H 'Content-Type: application/json' -d {data}")
     if not found:
         console.print("\n  This endpoint needs a key: nexus keys create NAME")
+    if [row["id"] for row in found] == [TOY]:
+        console.print(f"\n  {TOY} knows a dozen sentences. A real model: nexus pull {BUILTIN}")
     console.print("\n  Ctrl-C stops it.\n")

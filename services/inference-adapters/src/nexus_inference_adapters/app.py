@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 
 from nexus.catalog.v1 import catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2_grpc
@@ -21,10 +22,10 @@ from nexus_inference_adapters.store import Store
 
 __all__ = ["open_adapter"]
 
-DEMO = "demo"
-PULLED = "pulled"
-DEMO_PRIORITY = 1000  # anything real is preferred, until the demo has left
-DEMO_LOOK_SECONDS = 0.5
+OTHERWISE = "embedded-models"
+"""The name of the backend of the models in the box, where MODEL_FILE is another's."""
+STAND_IN_PRIORITY = 1000  # an engine is preferred, until the stand-in has left
+LOOK_SECONDS = 0.5
 FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
 log = telemetry.logger("adapter")
@@ -43,11 +44,8 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
             given, name = mesh.settings.model, mesh.settings.model_name
             host.add(BackendConfig(name=MODEL_FILE, kind="embedded", path=given, model_name=name))
         async with _discovery(mesh, host):
-            if mesh.settings.demo and Store(pulled).models():
-                host.add(BackendConfig(name=PULLED, kind="embedded", store=pulled))
-            elif mesh.settings.demo and not mesh.settings.backends and not host.backends:
-                host.add(BackendConfig(name=DEMO, kind="embedded", priority=DEMO_PRIORITY, store=pulled))
-                mesh.spawn(_leave_when_there_are_others(host, Store(pulled)), name="demo")
+            if mesh.settings.demo:
+                _serve_the_box(mesh, host, pulled)
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -75,13 +73,25 @@ async def _discovery(mesh: Mesh[AdapterSettings], host: Host) -> AsyncIterator[N
         yield
 
 
+def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> None:
+    """What was pulled is served beside everything else; what comes with NEXUS only where there is nothing else."""
+    taken = {backend.name for backend in (*mesh.settings.backends, *(one.config for one in host.backends))}
+    name = OTHERWISE if MODEL_FILE in taken else MODEL_FILE
+    config = BackendConfig(name=name, kind="embedded", store=pulled, builtin=mesh.settings.builtin)
+    if Store(pulled).models():
+        host.add(config)
+    elif not taken:
+        host.add(config.model_copy(update={"priority": STAND_IN_PRIORITY}))
+        mesh.spawn(_leave_when_there_are_others(host, Store(pulled)), name="stand-in")
+
+
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
-    """A toy that answers beside real engines would be taken for one of them. What was pulled is no toy, and stays."""
-    while (names := {backend.config.name for backend in host.backends}) == {DEMO}:  # noqa: ASYNC110 - they come untold
-        await asyncio.sleep(DEMO_LOOK_SECONDS)
-    if DEMO in names and not pulled.models():
-        log.info("demo model leaves: there is an engine now")
-        await host.drop(DEMO)
+    """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
+    while (names := {one.config.name for one in host.backends}) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
+        await asyncio.sleep(LOOK_SECONDS)
+    if MODEL_FILE in names and not pulled.models():
+        log.info("model in the box leaves: there is an engine now")
+        await host.drop(MODEL_FILE)
 
 
 def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:

@@ -93,6 +93,10 @@ class BackendConfig(BaseModel):
         default=None,
         description="embedded, without `path`: the folder of the models that were pulled. Unset = none are served.",
     )
+    builtin: str | None = Field(
+        default=None,
+        description="embedded, with `store`: a model of the catalogue, served too where its package is installed.",
+    )
     model_name: ModelName | None = Field(
         default=None,
         description="embedded: what to call the model. Unset = the file's name without its ending.",

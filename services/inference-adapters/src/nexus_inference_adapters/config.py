@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from nexus_inference_adapters.contract import Adapter
 
 __all__ = [
+    "BUILTIN",
     "GIB",
     "MODEL_FILE",
+    "TOY",
     "AdapterSettings",
     "DeviceConfig",
     "ModelSettings",
@@ -31,7 +33,9 @@ GIB = 2**30
 """Bytes of what the settings call a gigabyte, as makers of cards do."""
 
 MODEL_FILE = "embedded"
-"""The name of the backend that serves the file given with --model."""
+"""The name of the backend that serves the file given with --model, or else the models in the box."""
+
+BUILTIN, TOY = "smollm2:135m", "nexus-demo"
 
 
 def _adapters() -> Mapping[str, type[Adapter]]:
@@ -44,6 +48,12 @@ def _adapters() -> Mapping[str, type[Adapter]]:
 
 def _kind(value: str) -> str:
     return known("adapter", value, _adapters())
+
+
+def _builtin(value: str) -> str:
+    from nexus_inference_adapters.store import catalogue  # an HTTP client, which only who sets this pays
+
+    return known("model in the box", value, (TOY, *catalogue()))
 
 
 class StaticBackend(BackendConfig):
@@ -117,7 +127,13 @@ class AdapterSettings(ServiceSettings):
         None, description="What to call that file's model. Unset = the file's name without its ending."
     )
     demo: bool = Field(
-        False, description="Serve the model that comes with NEXUS while no backend is configured or found."
+        False,
+        description="Serve what was pulled, and while no backend is configured or found a model that comes with NEXUS.",
+    )
+    builtin: Annotated[str, AfterValidator(_builtin)] = Field(
+        BUILTIN,
+        description=f"Which one that is: a model of the catalogue, where its package is installed, else {TOY!r}, the "
+        "small one that knows a dozen sentences and is there always.",
     )
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")

@@ -22,7 +22,7 @@ ONLY_ERRORS = -1
 
 
 def main() -> None:
-    """Order: {"path", "name", "context_tokens", "slots", "threads", "key", "embeds"}; report: {"url"} or
+    """Order: {"path", "name", "context_tokens", "slots", "threads", "key", "embeds", "sampling"}; report: {"url"} or
     {"problem"}."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -63,6 +63,9 @@ def _start(order: dict[str, Any]) -> Any:
     params.warmup = False
     params.ui = False
     params.use_jinja = True
+    if sampling := order.get("sampling"):
+        params.sampling.temp = sampling["temperature"]
+        params.sampling.top_p = sampling["top_p"]
     if order.get("threads"):
         params.cpuparams.n_threads = order["threads"]
     return Server(params)

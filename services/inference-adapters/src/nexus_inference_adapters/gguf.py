@@ -86,13 +86,14 @@ SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 @dataclass(frozen=True, slots=True)
 class GgufFacts:
     """`name` is the file's. `pooling` is set for embedding models; `context_tokens` is what the model was trained for,
-    0 = unsaid."""
+    0 = unsaid. `bytes_per_token`: of a context in memory, 16 bits a number; 0 = the file does not tell enough."""
 
     name: str
     architecture: str
     context_tokens: int
     pooling: int
     has_chat_template: bool
+    bytes_per_token: int = 0
 
     @property
     def embeds(self) -> bool:
@@ -117,12 +118,23 @@ def read_gguf(path: Path) -> GgufFacts:
         context_tokens=_told(values, f"{architecture}.context_length", 0),
         pooling=_told(values, f"{architecture}.pooling_type", 0),
         has_chat_template=bool(values.get("tokenizer.chat_template")),
+        bytes_per_token=_bytes_per_token(values, architecture),
     )
 
 
 def model_id(path: Path) -> str:
     """What a model file is called: by its own name, which people know and chose, not by what its metadata says."""
     return re.sub(r"\s+", "-", SHARD.sub("", path.stem).strip())
+
+
+def _bytes_per_token(values: Mapping[str, Any], architecture: str) -> int:
+    """Keys and values of all layers. Models whose layers differ give arrays, which are not read."""
+    heads = _told(values, f"{architecture}.attention.head_count", 0)
+    pairs = _told(values, f"{architecture}.attention.head_count_kv", heads)
+    wide = _told(values, f"{architecture}.embedding_length", 0) // heads if heads else 0
+    key = _told(values, f"{architecture}.attention.key_length", wide)
+    value = _told(values, f"{architecture}.attention.value_length", wide)
+    return _told(values, f"{architecture}.block_count", 0) * pairs * (key + value) * 2
 
 
 T = TypeVar("T", int, str)

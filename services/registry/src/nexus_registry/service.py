@@ -58,6 +58,8 @@ class RegistryServicer(RegistryServiceServicer):
         )
         row.address, row.server_name, row.version = address, spiffe.server_name, request.version
         row.register_time.GetCurrentTime()
+        if request.HasField("clock_time"):
+            row.clock_time.CopyFrom(request.clock_time)
         row.status.CopyFrom(self._held(request.status))
         interval = Duration()
         interval.FromNanoseconds(int(self._settings.keep_alive_interval * 1e9))

@@ -12,6 +12,7 @@ from nexus_mesh.identity import UNLIMITED, Claims, JoinToken, SpiffeId
 
 from nexus_vault.ca.issue import Issued
 from nexus_vault.identity_roll import KnownIdentity
+from nexus_vault.join_tokens import OpenToken
 from nexus_vault.journal import Synced
 from nexus_vault.key_news import KeyNews, Revoked
 from nexus_vault.keys import Key
@@ -29,6 +30,7 @@ __all__ = [
     "key",
     "key_event",
     "moment",
+    "open_token",
     "spiffe_id",
     "spiffe_of",
     "tenant",
@@ -66,6 +68,14 @@ def identity(known: KnownIdentity) -> identity_pb2.Identity:
         claims=claims(known.claims),
         denial=denial,
         alarm_time=timestamp(known.alarm_time),
+    )
+
+
+def open_token(token: OpenToken) -> identity_pb2.JoinToken:
+    return identity_pb2.JoinToken(
+        spiffe_id=token.spiffe_id,
+        create_time=timestamp(token.create_time),
+        expire_time=timestamp(token.expire_time),
     )
 
 

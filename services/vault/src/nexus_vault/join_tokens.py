@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import prometheus_client
 import sqlalchemy as sa
 from nexus_mesh.core import MeshError, Reason, telemetry
 from nexus_mesh.identity import SECRET_BYTES, UNLIMITED, Claims, SpiffeId
+from nexus_mesh.rpc import not_of_this_list, page_size, token_of, words_in
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from nexus_vault.clock import Clock, utc_now
@@ -18,7 +20,7 @@ from nexus_vault.database import Database
 from nexus_vault.pepper import Pepper
 from nexus_vault.tables import join_tokens
 
-__all__ = ["DEFAULT_TTL", "MAX_TTL", "JoinTokens"]
+__all__ = ["DEFAULT_TTL", "MAX_TTL", "JoinTokens", "OpenToken"]
 
 MAX_SECRET_CHARACTERS = 256
 DEFAULT_TTL = datetime.timedelta(minutes=10)
@@ -26,10 +28,21 @@ MAX_TTL = datetime.timedelta(hours=24)
 SUSPECT = datetime.timedelta(hours=1)  # how long after its end a second use withdraws who came first
 REMEMBERED = datetime.timedelta(days=30)  # how long a used or expired token is still recognised as one
 
+LIST = "join_tokens"
+
 log = telemetry.logger("vault")
 REDEMPTIONS = prometheus_client.Counter(
     "nexus_vault_join_redemptions_total", "Join tokens presented, by outcome.", ["outcome"]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenToken:
+    """One that may still be redeemed."""
+
+    spiffe_id: str
+    create_time: datetime.datetime
+    expire_time: datetime.datetime
 
 
 class JoinTokens:
@@ -90,6 +103,24 @@ class JoinTokens:
         REDEMPTIONS.labels("ok").inc()
         return SpiffeId.parse(found.spiffe_id), Claims.from_json(found.claims)
 
+    async def page(self, size: int, token: str) -> tuple[list[OpenToken], str]:
+        """Up to `size` (0 = 100, at most 1000) open ones by identity, and the next page's token. Raises MeshError."""
+        limit, columns = page_size(size), join_tokens.c
+        place = sa.tuple_(columns.spiffe_id, columns.digest)
+        statement = (
+            sa.select(join_tokens)
+            .where(columns.redeem_time.is_(None), columns.expire_time > self._clock())
+            .order_by(columns.spiffe_id, columns.digest)
+            .limit(limit + 1)
+        )
+        if token:
+            name, digest = _place(token)
+            statement = statement.where(place > sa.tuple_(sa.literal(name), sa.literal(digest)))
+        rows = await self._database.read(statement)
+        last = rows[limit - 1] if len(rows) > limit else None
+        more = token_of(LIST, last.spiffe_id, last.digest.hex()) if last is not None else ""
+        return [OpenToken(row.spiffe_id, row.create_time, row.expire_time) for row in rows[:limit]], more
+
     async def _find(self, digest: bytes) -> sa.Row[Any] | None:
         rows = await self._database.read(sa.select(join_tokens).where(join_tokens.c.digest == digest))
         return rows[0] if rows else None
@@ -130,3 +161,14 @@ class JoinTokens:
 
     def _digest(self, secret: str) -> bytes:
         return self._pepper.digest(b"join", secret)
+
+
+def _place(token: str) -> tuple[str, bytes]:
+    """Where a page ended. Raises INVALID_REQUEST."""
+    label, name, digest = words_in(token, 3)
+    try:
+        if label == LIST:
+            return name, bytes.fromhex(digest)
+    except ValueError:
+        pass
+    raise not_of_this_list()

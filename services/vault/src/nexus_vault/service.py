@@ -78,6 +78,14 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         text = convert.join_token(JoinToken(self._join_address, domain, root, secret))
         return identity_pb2.CreateJoinTokenResponse(token=text, expire_time=convert.timestamp(ends))
 
+    async def ListJoinTokens(
+        self, request: identity_pb2.ListJoinTokensRequest, context: Context
+    ) -> identity_pb2.ListJoinTokensResponse:
+        tokens, more = await self._tokens.page(request.page_size, request.page_token)
+        return identity_pb2.ListJoinTokensResponse(
+            join_tokens=map(convert.open_token, tokens), next_page_token=more
+        )
+
     def _of_tenant(self, spiffe: SpiffeId, claims: Claims) -> Claims:
         """With the id of the tenant they name: clients need one, and nobody else has one. Raises MeshError."""
         if spiffe.role != "client":

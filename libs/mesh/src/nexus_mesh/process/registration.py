@@ -102,6 +102,7 @@ class Registration:
         request = registry_pb2.RegisterRequest(
             port=self._port, version=self._version, status=self._board.get()
         )
+        request.clock_time.GetCurrentTime()
         response = await self._registry.unary(REGISTER, request, timeout=CALL_TIMEOUT)
         return max(0.2, response.keep_alive_interval.ToNanoseconds() / 1e9 or 3.0)
 

@@ -10,6 +10,7 @@ __all__ = [
     "DEVICES",
     "ENDPOINTS",
     "KIND",
+    "LICENSE",
     "MODELS",
     "MODEL_BYTES",
     "MODEL_ID",
@@ -20,6 +21,7 @@ __all__ = [
     "PRIORITY",
     "REASON",
     "RESERVATIONS",
+    "SOURCE",
     "STATUS_BYTES",
     "TIER",
     "VERSION",
@@ -44,6 +46,8 @@ TIER = 64
 REASON = 1024
 MODEL_ID = 256
 OWNER = 128
+LICENSE = 128
+SOURCE = 512
 VERSION = 64
 NOTE = 256
 

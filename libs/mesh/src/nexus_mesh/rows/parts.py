@@ -62,6 +62,8 @@ def _is_fitting(model: Model) -> bool:
     return (
         is_text(model.id, limits.MODEL_ID, least=1)
         and is_text(model.owner, limits.OWNER)
+        and is_text(model.license, limits.LICENSE)
+        and is_text(model.source, limits.SOURCE)
         and model.ByteSize() <= limits.MODEL_BYTES
     )
 

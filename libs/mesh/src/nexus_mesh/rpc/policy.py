@@ -41,6 +41,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.vault.v1.IdentityService/Renew": ANYONE,
     "/nexus.vault.v1.IdentityService/WatchTrust": ANYONE,
     "/nexus.vault.v1.IdentityService/CreateJoinToken": OPERATOR,
+    "/nexus.vault.v1.IdentityService/ListJoinTokens": OPERATOR,
     "/nexus.vault.v1.IdentityService/DenyIdentity": OPERATOR,
     "/nexus.vault.v1.IdentityService/AllowIdentity": OPERATOR,
     "/nexus.vault.v1.IdentityService/ListIdentities": OPERATOR,

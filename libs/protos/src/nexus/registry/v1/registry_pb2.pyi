@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from nexus.registry.v1 import instance_pb2 as _instance_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -11,14 +12,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RegisterRequest(_message.Message):
-    __slots__ = ("port", "version", "status")
+    __slots__ = ("port", "version", "status", "clock_time")
     PORT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_TIME_FIELD_NUMBER: _ClassVar[int]
     port: int
     version: str
     status: _instance_pb2.Status
-    def __init__(self, port: _Optional[int] = ..., version: _Optional[str] = ..., status: _Optional[_Union[_instance_pb2.Status, _Mapping]] = ...) -> None: ...
+    clock_time: _timestamp_pb2.Timestamp
+    def __init__(self, port: _Optional[int] = ..., version: _Optional[str] = ..., status: _Optional[_Union[_instance_pb2.Status, _Mapping]] = ..., clock_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RegisterResponse(_message.Message):
     __slots__ = ("instance", "keep_alive_interval")

@@ -51,7 +51,7 @@ CAPABILITY_TOKEN_INPUT: Capability
 CAPABILITY_PREFILL: Capability
 
 class Model(_message.Message):
-    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote")
+    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote", "license", "source")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,8 @@ class Model(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     REMOTE_FIELD_NUMBER: _ClassVar[int]
+    LICENSE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     id: str
     operations: _containers.RepeatedScalarFieldContainer[Operation]
     capabilities: _containers.RepeatedScalarFieldContainer[Capability]
@@ -68,4 +70,6 @@ class Model(_message.Message):
     owner: str
     create_time: _timestamp_pb2.Timestamp
     remote: bool
-    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ...) -> None: ...
+    license: str
+    source: str
+    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ..., license: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnexus/vault/v1/identity.proto\x12\x0enexus.vault.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\"\xc2\x01\n\x0cJoinResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32!.nexus.vault.v1.IssuedCertificate\x12\x45\n\rcontrol_plane\x18\x02 \x03(\x0b\x32..nexus.vault.v1.JoinResponse.ControlPlaneEntry\x1a\x33\n\x11\x43ontrolPlaneEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x11IssuedCertificate\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x12\n\nbundle_pem\x18\x02 \x01(\x0c\x12\x11\n\tspiffe_id\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0cRenewRequest\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"G\n\rRenewResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32!.nexus.vault.v1.IssuedCertificate\"\x13\n\x11WatchTrustRequest\"U\n\x12WatchTrustResponse\x12\x12\n\nbundle_pem\x18\x01 \x01(\x0c\x12\x19\n\x11\x64\x65nied_spiffe_ids\x18\x02 \x03(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\xa0\x01\n\x16\x43reateJoinTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12&\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x06\x63laims\x18\x06 \x01(\x0b\x32\x16.nexus.vault.v1.Claims\"S\n\x06\x43laims\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x16\n\x0epriority_floor\x18\x02 \x01(\r\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\t\"Y\n\x17\x43reateJoinTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x13\x44\x65nyIdentityRequest\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x44\x65nyIdentityResponse\")\n\x14\x41llowIdentityRequest\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\"\x17\n\x15\x41llowIdentityResponse\">\n\x15ListIdentitiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x16ListIdentitiesResponse\x12,\n\nidentities\x18\x01 \x03(\x0b\x32\x18.nexus.vault.v1.Identity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x02\n\x08Identity\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06serial\x18\x05 \x01(\t\x12\x10\n\x08renewals\x18\x06 \x01(\x03\x12&\n\x06\x63laims\x18\x07 \x01(\x0b\x32\x16.nexus.vault.v1.Claims\x12&\n\x06\x64\x65nial\x18\x08 \x01(\x0b\x32\x16.nexus.vault.v1.Denial\x12.\n\nalarm_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x06\x44\x65nial\x12/\n\x0b\x63reate_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t2\xac\x04\n\x0fIdentityService\x12\x44\n\x05Renew\x12\x1c.nexus.vault.v1.RenewRequest\x1a\x1d.nexus.vault.v1.RenewResponse\x12U\n\nWatchTrust\x12!.nexus.vault.v1.WatchTrustRequest\x1a\".nexus.vault.v1.WatchTrustResponse0\x01\x12\x62\n\x0f\x43reateJoinToken\x12&.nexus.vault.v1.CreateJoinTokenRequest\x1a\'.nexus.vault.v1.CreateJoinTokenResponse\x12Y\n\x0c\x44\x65nyIdentity\x12#.nexus.vault.v1.DenyIdentityRequest\x1a$.nexus.vault.v1.DenyIdentityResponse\x12\\\n\rAllowIdentity\x12$.nexus.vault.v1.AllowIdentityRequest\x1a%.nexus.vault.v1.AllowIdentityResponse\x12_\n\x0eListIdentities\x12%.nexus.vault.v1.ListIdentitiesRequest\x1a&.nexus.vault.v1.ListIdentitiesResponse2P\n\x0bJoinService\x12\x41\n\x04Join\x12\x1b.nexus.vault.v1.JoinRequest\x1a\x1c.nexus.vault.v1.JoinResponseBc\n\x17internal.nexus.vault.v1B\rIdentityProtoP\x01Z&nexus.internal/protos/vault/v1;vaultv1\xaa\x02\x0eNexus.Vault.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnexus/vault/v1/identity.proto\x12\x0enexus.vault.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\"\xc2\x01\n\x0cJoinResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32!.nexus.vault.v1.IssuedCertificate\x12\x45\n\rcontrol_plane\x18\x02 \x03(\x0b\x32..nexus.vault.v1.JoinResponse.ControlPlaneEntry\x1a\x33\n\x11\x43ontrolPlaneEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x11IssuedCertificate\x12\x11\n\tchain_pem\x18\x01 \x01(\x0c\x12\x12\n\nbundle_pem\x18\x02 \x01(\x0c\x12\x11\n\tspiffe_id\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x0cRenewRequest\x12\x1b\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\"G\n\rRenewResponse\x12\x36\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32!.nexus.vault.v1.IssuedCertificate\"\x13\n\x11WatchTrustRequest\"U\n\x12WatchTrustResponse\x12\x12\n\nbundle_pem\x18\x01 \x01(\x0c\x12\x19\n\x11\x64\x65nied_spiffe_ids\x18\x02 \x03(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\"\xa0\x01\n\x16\x43reateJoinTokenRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04zone\x18\x04 \x01(\t\x12&\n\x03ttl\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x06\x63laims\x18\x06 \x01(\x0b\x32\x16.nexus.vault.v1.Claims\"S\n\x06\x43laims\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\x16\n\x0epriority_floor\x18\x02 \x01(\r\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x11\n\ttenant_id\x18\x04 \x01(\t\"Y\n\x17\x43reateJoinTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x15ListJoinTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x16ListJoinTokensResponse\x12.\n\x0bjoin_tokens\x18\x01 \x03(\x0b\x32\x19.nexus.vault.v1.JoinToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x80\x01\n\tJoinToken\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"8\n\x13\x44\x65nyIdentityRequest\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x16\n\x14\x44\x65nyIdentityResponse\")\n\x14\x41llowIdentityRequest\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\"\x17\n\x15\x41llowIdentityResponse\">\n\x15ListIdentitiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x16ListIdentitiesResponse\x12,\n\nidentities\x18\x01 \x03(\x0b\x32\x18.nexus.vault.v1.Identity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd1\x02\n\x08Identity\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06serial\x18\x05 \x01(\t\x12\x10\n\x08renewals\x18\x06 \x01(\x03\x12&\n\x06\x63laims\x18\x07 \x01(\x0b\x32\x16.nexus.vault.v1.Claims\x12&\n\x06\x64\x65nial\x18\x08 \x01(\x0b\x32\x16.nexus.vault.v1.Denial\x12.\n\nalarm_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x06\x44\x65nial\x12/\n\x0b\x63reate_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t2\x8d\x05\n\x0fIdentityService\x12\x44\n\x05Renew\x12\x1c.nexus.vault.v1.RenewRequest\x1a\x1d.nexus.vault.v1.RenewResponse\x12U\n\nWatchTrust\x12!.nexus.vault.v1.WatchTrustRequest\x1a\".nexus.vault.v1.WatchTrustResponse0\x01\x12\x62\n\x0f\x43reateJoinToken\x12&.nexus.vault.v1.CreateJoinTokenRequest\x1a\'.nexus.vault.v1.CreateJoinTokenResponse\x12_\n\x0eListJoinTokens\x12%.nexus.vault.v1.ListJoinTokensRequest\x1a&.nexus.vault.v1.ListJoinTokensResponse\x12Y\n\x0c\x44\x65nyIdentity\x12#.nexus.vault.v1.DenyIdentityRequest\x1a$.nexus.vault.v1.DenyIdentityResponse\x12\\\n\rAllowIdentity\x12$.nexus.vault.v1.AllowIdentityRequest\x1a%.nexus.vault.v1.AllowIdentityResponse\x12_\n\x0eListIdentities\x12%.nexus.vault.v1.ListIdentitiesRequest\x1a&.nexus.vault.v1.ListIdentitiesResponse2P\n\x0bJoinService\x12\x41\n\x04Join\x12\x1b.nexus.vault.v1.JoinRequest\x1a\x1c.nexus.vault.v1.JoinResponseBc\n\x17internal.nexus.vault.v1B\rIdentityProtoP\x01Z&nexus.internal/protos/vault/v1;vaultv1\xaa\x02\x0eNexus.Vault.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,24 +58,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIMS']._serialized_end=971
   _globals['_CREATEJOINTOKENRESPONSE']._serialized_start=973
   _globals['_CREATEJOINTOKENRESPONSE']._serialized_end=1062
-  _globals['_DENYIDENTITYREQUEST']._serialized_start=1064
-  _globals['_DENYIDENTITYREQUEST']._serialized_end=1120
-  _globals['_DENYIDENTITYRESPONSE']._serialized_start=1122
-  _globals['_DENYIDENTITYRESPONSE']._serialized_end=1144
-  _globals['_ALLOWIDENTITYREQUEST']._serialized_start=1146
-  _globals['_ALLOWIDENTITYREQUEST']._serialized_end=1187
-  _globals['_ALLOWIDENTITYRESPONSE']._serialized_start=1189
-  _globals['_ALLOWIDENTITYRESPONSE']._serialized_end=1212
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1214
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1276
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1278
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1373
-  _globals['_IDENTITY']._serialized_start=1376
-  _globals['_IDENTITY']._serialized_end=1713
-  _globals['_DENIAL']._serialized_start=1715
-  _globals['_DENIAL']._serialized_end=1804
-  _globals['_IDENTITYSERVICE']._serialized_start=1807
-  _globals['_IDENTITYSERVICE']._serialized_end=2363
-  _globals['_JOINSERVICE']._serialized_start=2365
-  _globals['_JOINSERVICE']._serialized_end=2445
+  _globals['_LISTJOINTOKENSREQUEST']._serialized_start=1064
+  _globals['_LISTJOINTOKENSREQUEST']._serialized_end=1126
+  _globals['_LISTJOINTOKENSRESPONSE']._serialized_start=1128
+  _globals['_LISTJOINTOKENSRESPONSE']._serialized_end=1225
+  _globals['_JOINTOKEN']._serialized_start=1228
+  _globals['_JOINTOKEN']._serialized_end=1356
+  _globals['_DENYIDENTITYREQUEST']._serialized_start=1358
+  _globals['_DENYIDENTITYREQUEST']._serialized_end=1414
+  _globals['_DENYIDENTITYRESPONSE']._serialized_start=1416
+  _globals['_DENYIDENTITYRESPONSE']._serialized_end=1438
+  _globals['_ALLOWIDENTITYREQUEST']._serialized_start=1440
+  _globals['_ALLOWIDENTITYREQUEST']._serialized_end=1481
+  _globals['_ALLOWIDENTITYRESPONSE']._serialized_start=1483
+  _globals['_ALLOWIDENTITYRESPONSE']._serialized_end=1506
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1508
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1570
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1572
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1667
+  _globals['_IDENTITY']._serialized_start=1670
+  _globals['_IDENTITY']._serialized_end=2007
+  _globals['_DENIAL']._serialized_start=2009
+  _globals['_DENIAL']._serialized_end=2098
+  _globals['_IDENTITYSERVICE']._serialized_start=2101
+  _globals['_IDENTITYSERVICE']._serialized_end=2754
+  _globals['_JOINSERVICE']._serialized_start=2756
+  _globals['_JOINSERVICE']._serialized_end=2836
 # @@protoc_insertion_point(module_scope)

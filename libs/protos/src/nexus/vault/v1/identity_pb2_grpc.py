@@ -50,6 +50,11 @@ class IdentityServiceStub:
                 request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenRequest.SerializeToString,
                 response_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
+        self.ListJoinTokens = channel.unary_unary(
+                '/nexus.vault.v1.IdentityService/ListJoinTokens',
+                request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensResponse.FromString,
+                _registered_method=True)
         self.DenyIdentity = channel.unary_unary(
                 '/nexus.vault.v1.IdentityService/DenyIdentity',
                 request_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.DenyIdentityRequest.SerializeToString,
@@ -97,6 +102,14 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListJoinTokens(self, request, context):
+        """ListJoinTokens lists the tokens that may still be redeemed, without their secrets, by identity. The caller must be an
+        operator. May fail with INVALID_REQUEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DenyIdentity(self, request, context):
         """DenyIdentity withdraws an identity: its certificates are refused everywhere within seconds, nothing is sent to it,
         and it cannot renew. The caller must be an operator. May fail with INVALID_REQUEST.
@@ -138,6 +151,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.CreateJoinToken,
                     request_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenRequest.FromString,
                     response_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinTokens,
+                    request_deserializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensResponse.SerializeToString,
             ),
             'DenyIdentity': grpc.unary_unary_rpc_method_handler(
                     servicer.DenyIdentity,
@@ -237,6 +255,33 @@ class IdentityService:
             '/nexus.vault.v1.IdentityService/CreateJoinToken',
             nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenRequest.SerializeToString,
             nexus_dot_vault_dot_v1_dot_identity__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.vault.v1.IdentityService/ListJoinTokens',
+            nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensRequest.SerializeToString,
+            nexus_dot_vault_dot_v1_dot_identity__pb2.ListJoinTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,7 +29,8 @@ from nexus_inference_adapters.contract import (
 )
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.engine import SLOTS, Engine, does
-from nexus_inference_adapters.store import Store, Stored
+from nexus_inference_adapters.kinds.embedded.sizing import PART, SMALL_PART
+from nexus_inference_adapters.store import Sampling, Store, Stored
 from nexus_inference_adapters.vocabulary import capabilities_named, operations_named
 
 __all__ = ["Embedded"]
@@ -42,8 +43,8 @@ BEFORE_LOADING = ("json", "logprobs", "choices", "tool_choice", "token_input")
 class Embedded(Adapter):
     """Without a `store` one engine serves `path`, or the model that comes with NEXUS, all the time.
 
-    With one it serves what was pulled: a model is loaded by its first request and stays until it is unloaded. The
-    model that comes with NEXUS stands in for as long as there is nothing else.
+    With one it serves what was pulled, and the real model in the box where it is installed: a model is loaded by its
+    first request and stays until it is unloaded. The small trained one stands in for as long as there is nothing else.
     """
 
     kind: ClassVar[str] = "embedded"
@@ -54,7 +55,7 @@ class Embedded(Adapter):
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)
-        self._store = None if config.store is None else Store(config.store)
+        self._store = None if config.store is None else Store(config.store, builtin=config.builtin)
         self.abilities = frozenset() if self._store is None else frozenset(ABILITIES)
         self._own: Engine | None = None
         """For the file of the settings, or the model that comes with NEXUS."""
@@ -65,9 +66,12 @@ class Embedded(Adapter):
         self._changing = asyncio.Lock()
 
     async def open(self) -> None:
-        if not await self._stored():
+        stored = await self._stored()
+        if not stored:
             self._own = self._engine(self.config)
             await self._own.open()
+        elif len(stored) == 1 and not any(model.pulled for model in stored.values()):
+            await self._opened(*stored)  # what a new mesh is asked first
 
     async def close(self) -> None:
         engines = [*self._loaded.values(), *([] if self._own is None else [self._own])]
@@ -130,7 +134,8 @@ class Embedded(Adapter):
                 yield step
 
     async def delete(self, offer: Offer) -> None:
-        if self._store is None or offer.name not in await self._stored():
+        stored = (await self._stored()).get(offer.name)
+        if self._store is None or stored is None or not stored.pulled:
             raise MeshError(
                 Reason.CAPABILITY_MISSING,
                 f"Model {offer.model.id!r} was not pulled, so it is not deleted: it comes with NEXUS.",
@@ -141,8 +146,8 @@ class Embedded(Adapter):
                 await engine.close()
             await asyncio.to_thread(self._store.remove, offer.name)
 
-    def _engine(self, config: BackendConfig) -> Engine:
-        engine = Engine(config, self.http)
+    def _engine(self, config: BackendConfig, sampling: Sampling | None = None, part: int = PART) -> Engine:
+        engine = Engine(config, self.http, sampling, part)
         engine.learned = self.learned
         return engine
 
@@ -178,7 +183,9 @@ class Embedded(Adapter):
             if stored is None:
                 raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} is here no longer.")
             own = {"path": stored.weights, "model_name": name, "store": None, "models": ()}
-            engine = self._loaded[name] = self._engine(self.config.model_copy(update=own))
+            engine = self._loaded[name] = self._engine(
+                self.config.model_copy(update=own), stored.sampling, PART if stored.pulled else SMALL_PART
+            )
             await engine.open()
             return engine
 
@@ -193,6 +200,7 @@ class Embedded(Adapter):
                 for offer in (await engine.inspect()).offers:
                     if facts.embeds:
                         del offer.model.capabilities[:]  # all of them are about writing
+                    offer.model.license, offer.model.source = stored.about.license, stored.about.source
                     return Offer(offer.model, offer.name, offer.aliases, stored.about.size)
         said = config.capabilities if config.capabilities is not None else BEFORE_LOADING
         model = model_pb2.Model(
@@ -202,6 +210,8 @@ class Embedded(Adapter):
             context_tokens=config.context_tokens or facts.context_tokens,
             owner="nexus",
             loaded=engine is not None,
+            license=stored.about.license,
+            source=stored.about.source,
         )
         return Offer(model, name, size=stored.about.size)
 

@@ -19,14 +19,14 @@ from nexus_mesh.core import Backoff, telemetry
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
+from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
+from nexus_inference_adapters.store import Sampling
 
 __all__ = ["DEMO_MODEL", "SLOTS", "Engine", "child_environment", "does"]
 
 DEMO_MODEL = "models/nexus-demo.gguf"
 SLOTS = 4
-MAX_CONTEXT = 8192
-"""Context per slot unless `context_tokens` says otherwise: memory is reserved for all of it at the start."""
 START_SECONDS = 120.0
 STOP_SECONDS = 2.0
 STABLE_SECONDS = 60.0
@@ -34,15 +34,18 @@ MAX_PAUSE = 30.0
 """An engine that keeps dying young is started at most this often."""
 CHILD_VARIABLES = (
     "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
+WAITING = {"OMP_WAIT_POLICY": "passive"}
+"""Threads that wait for each other sleep. Where others use the processors too, spinning made a token cost ten times as
+much of them."""
 
 log = telemetry.logger("embedded")
 
 
 def child_environment() -> dict[str, str]:
     """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
-    return {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
+    return WAITING | {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
 
 
 class Engine(OpenAICompatible):
@@ -50,8 +53,20 @@ class Engine(OpenAICompatible):
 
     kind: ClassVar[str] = "embedded"
 
-    def __init__(self, config: BackendConfig, http: Http) -> None:
+    def __init__(
+        self,
+        config: BackendConfig,
+        http: Http,
+        sampling: Sampling | None = None,
+        part: int = PART,
+    ) -> None:
+        """`sampling`: for requests that say nothing of it; else it is llama.cpp's own.
+
+        `part`: contexts take at most one in so many bytes of the machine's memory.
+        """
         super().__init__(config, http)
+        self._sampling = sampling
+        self._part = part
         self._key = secrets.token_urlsafe(32)
         self._keeper: asyncio.Task[None] | None = None
         self._trouble: Inspection | None = _starting("The engine is starting.")
@@ -116,14 +131,17 @@ class Engine(OpenAICompatible):
     async def _give_order(self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts) -> None:
         assert child.stdin is not None  # noqa: S101 - both are pipes
         assert child.stdout is not None  # noqa: S101
-        context = self.config.context_tokens or min(facts.context_tokens or MAX_CONTEXT, MAX_CONTEXT)
+        slots = self.config.max_concurrency or SLOTS
         order = {
             "path": str(path),
             "name": self.config.model_name or facts.name,
-            "context_tokens": context,
-            "slots": self.config.max_concurrency or SLOTS,
+            "context_tokens": self.config.context_tokens
+            or context_tokens(facts, slots, memory() // self._part),
+            "slots": slots,
+            "threads": threads(),
             "key": self._key,
             "embeds": facts.embeds,
+            "sampling": None if self._sampling is None else self._sampling.model_dump(),
         }
         child.stdin.write(json.dumps(order).encode() + b"\n")
         async with asyncio.timeout(START_SECONDS):

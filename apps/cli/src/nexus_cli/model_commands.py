@@ -1,0 +1,107 @@
+"""What is done with models: `chat`, `load`, `unload`, `pull`, `rm`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nexus_cli import completing
+from nexus_cli.command import Home, Json, failures, run
+from nexus_cli.grammar import MODELS, App
+from nexus_cli.layout import Layout
+
+__all__ = ["modelling"]
+
+modelling = App(help="Use models.")
+
+
+@modelling.does(section=MODELS)
+def chat(
+    home: Home,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [PROMPT]",
+            help="A first word alone is the model. Standard input is added to the prompt.",
+            autocompletion=completing.models,
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="Whom to ask. [the first there is]", autocompletion=completing.models
+        ),
+    ] = "",
+    system: Annotated[str, typer.Option("--system", "-s", help="What it is told first.")] = "",
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the answer must come from.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell who answered, and why.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer, as OpenAI has it.")
+    ] = False,
+) -> None:
+    """Talk to a model: one question, or a conversation until Ctrl-D."""
+    import os
+
+    from nexus_cli import chat as chat_command
+
+    wanted = chat_command.Wanted(words or (), model, system, url, key_file, zone, verbose)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(wanted, os.environ.get("NEXUS_KEY", ""))
+        chat_command.chat(Layout(home), wanted, key, as_json=as_json)
+
+
+Model = Annotated[
+    str, typer.Argument(help="The model, as `nexus models` lists it.", autocompletion=completing.models)
+]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="Which backend, where several come into question.",
+        autocompletion=completing.backends,
+    ),
+]
+
+
+@modelling.does(section=MODELS)
+def load(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Bring a model into memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "load", model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def unload(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Take a model out of memory."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "unload", model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def pull(
+    model: Annotated[str, typer.Argument(help="The model, as the backend's library calls it.")],
+    home: Home,
+    backend: BackendName = "",
+    as_json: Json = False,
+) -> None:
+    """Have a backend fetch a model."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.pull(Layout(home), model, backend, as_json=as_json), as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def rm(model: Model, home: Home, backend: BackendName = "", as_json: Json = False) -> None:
+    """Delete a model's files from its backend."""
+    from nexus_cli import lifecycle
+
+    run(lifecycle.do(Layout(home), "delete", model, backend, as_json=as_json), as_json=as_json)
