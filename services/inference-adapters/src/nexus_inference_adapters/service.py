@@ -200,7 +200,9 @@ def _message(event: Event) -> inference_pb2.StreamResponse:
     if isinstance(event, list):
         return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=event))
     if isinstance(event, Progress):
-        progress = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total)
+        progress = inference_pb2.Progress(
+            phase=event.phase, done=event.done, total=event.total, unit=event.unit
+        )
         return inference_pb2.StreamResponse(progress=progress)
     if isinstance(event, Text):
         return inference_pb2.StreamResponse(

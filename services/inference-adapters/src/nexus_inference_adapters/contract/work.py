@@ -80,6 +80,7 @@ class Progress:
     phase: str
     done: int = 0
     total: int = 0
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

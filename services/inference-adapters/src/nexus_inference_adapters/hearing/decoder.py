@@ -49,7 +49,9 @@ def main(longest: int) -> Ending:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     close_doors()
     try:
-        with av.open(source, options={"format_whitelist": FORMATS, "protocol_whitelist": "none"}) as container:
+        with av.open(
+            source, options={"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+        ) as container:
             if not container.streams.audio:
                 return Ending.NO_SOUND
             stream = container.streams.audio[0]
@@ -59,7 +61,9 @@ def main(longest: int) -> Ending:
                 return Ending.UNREADABLE
             if seconds > longest:
                 return Ending.TOO_LONG
-            declared = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            declared = (
+                float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+            )
             if container.format.name in TELLS_ITS_LENGTH and seconds + 1.0 < 0.98 * declared:
                 return Ending.CUT_OFF
             return Ending.GOOD if seconds else Ending.NO_SOUND
@@ -67,7 +71,7 @@ def main(longest: int) -> Ending:
         return Ending.UNREADABLE
 
 
-def _copy(container, stream, resampler, longest: int) -> float | None:  # type: ignore[no-untyped-def] # noqa: ANN001
+def _copy(container, stream, resampler, longest: int) -> float | None:  # type: ignore[no-untyped-def]
     """Seconds that were written; None when too much of it could not be read."""
     import av
 
@@ -91,7 +95,7 @@ def _copy(container, stream, resampler, longest: int) -> float | None:  # type: 
     return written / RATE
 
 
-def _write(frame) -> int:  # type: ignore[no-untyped-def] # noqa: ANN001
+def _write(frame) -> int:  # type: ignore[no-untyped-def]
     """Samples."""
     data = memoryview(bytes(frame.planes[0])[: frame.samples * SAMPLE_BYTES])
     while data:

@@ -64,7 +64,9 @@ def main(folder: str, threads: int) -> None:
     from faster_whisper import WhisperModel
     from faster_whisper.vad import get_vad_model
 
-    model = WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True)
+    model = WhisperModel(
+        folder, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
+    )
     get_vad_model()
     close_doors(spare=2)
     answers.work(on=False)
@@ -75,7 +77,7 @@ def main(folder: str, threads: int) -> None:
         answers.work(on=True)
         try:
             _recognise(model, told, file, answers)
-        except Exception as error:  # noqa: BLE001 - whatever it is, its name is all that is told
+        except Exception as error:
             answers.say(kind="problem", name=type(error).__name__)
         finally:
             answers.work(on=False)
@@ -129,7 +131,11 @@ def _recognise(model: Any, told: dict[str, Any], file: int, answers: Answers) ->
                 compression_ratio=segment.compression_ratio,
                 no_speech_prob=segment.no_speech_prob,
                 words=[
-                    {"word": each.word, "start": round(each.start + offset, 3), "end": round(each.end + offset, 3)}
+                    {
+                        "word": each.word,
+                        "start": round(each.start + offset, 3),
+                        "end": round(each.end + offset, 3),
+                    }
                     for each in segment.words or ()
                 ],
             )

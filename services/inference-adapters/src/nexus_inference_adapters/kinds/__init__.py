@@ -6,6 +6,7 @@ from nexus_inference_adapters.contract import Adapter
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
+from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS", "KINDS"]
@@ -14,6 +15,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
     Embedded,
+    Whisper,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""
