@@ -69,13 +69,13 @@ class ScriptedUploads(InferenceServiceServicer):
             await self._hear(messages, received)
             if not received.whole and self.upload_mode != "hasty":
                 received.cancelled = True  # the library tells a call that was given up as one that has ended
-                raise MeshError(Reason.INVALID_REQUEST, "cut off")
+                raise MeshError(Reason.INVALID_REQUEST, "cut off")  # noqa: TRY301
             if self.upload_mode == "endless":
                 await asyncio.Event().wait()
             for answer in self._answers(received):
                 yield answer
             if self.upload_mode == "cut":
-                raise MeshError(Reason.BACKEND_LOST, "the test says so")
+                raise MeshError(Reason.BACKEND_LOST, "the test says so")  # noqa: TRY301
             usage = inference_pb2.Usage(input_seconds=SECONDS)
             yield _said(finish=inference_pb2.Finish(usage=usage))
         except MeshError:

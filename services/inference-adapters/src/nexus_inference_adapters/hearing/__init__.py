@@ -1,1 +1,1 @@
-"""What listens to recordings, in processes of their own: one that decodes, and one that recognises. Neither knows us."""
+"""What listens to recordings, in processes of its own: one that decodes, one that recognises. Neither knows us."""

