@@ -76,15 +76,16 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         backend, spec = self._host.named[envelope.backend], spec_of(envelope.operation)
         if spec.shape is not Shape.UPLOAD:
             raise MeshError(Reason.INVALID_REQUEST, f"{spec.title.capitalize()} does not come with files.")
-        served = self._served(envelope, backend)
+        served: inference_pb2.Served | None = self._served(envelope, backend)
         parts = Parts(messages, spec.files)
         try:
             async with aclosing(backend.upload(envelope, body, parts, stream=first.start.stream)) as events:
                 async for event in events:
                     message = _message(event)
-                    message.served.CopyFrom(served)
+                    if served is not None:
+                        message.served.CopyFrom(served)
+                        served = None
                     yield inference_pb2.UploadResponse(event=message)
-                    served.Clear()
         except MeshError:
             if not parts.are_whole:
                 yield inference_pb2.UploadResponse(event=_message(Progress(ENOUGH)))
