@@ -236,5 +236,5 @@ async def test_the_mesh_tells_what_it_can(mesh: LiveMesh) -> None:
     async with aiohttp.ClientSession() as session, session.get(f"{mesh.http}/openapi.json") as answer:
         told = await answer.json()
     body = told["paths"]["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    schema = told["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+    schema = told["components"]["schemas"][body["schema"]["allOf"][0]["$ref"].rpartition("/")[2]]
     assert schema["required"] == ["model", "file"]
