@@ -131,7 +131,7 @@ async def test_piece_by_piece(client: openai.AsyncOpenAI) -> None:
 def encoded(container: str, codec: str, rate: int) -> bytes:
     """The speech in another container."""
     file = io.BytesIO()
-    with av.open(io.BytesIO(SPEECH)) as source, av.open(file, "w", format=container) as sink:
+    with av.open(io.BytesIO(SPEECH), "r") as source, av.open(file, "w", format=container) as sink:
         stream: Any = sink.add_stream(codec, rate=rate)
         resampler = av.AudioResampler(
             format=stream.codec_context.codec.audio_formats[0].name, layout="mono", rate=rate

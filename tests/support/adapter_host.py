@@ -84,7 +84,7 @@ class Bench:
                     streamed.messages.append(len(event))
                 elif isinstance(event, Progress):
                     streamed.progress.append(event)
-                else:
+                elif isinstance(event, Finish):
                     streamed.finish = event
         return streamed
 

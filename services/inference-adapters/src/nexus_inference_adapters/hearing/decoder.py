@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import IntEnum
+from typing import Any
 
 from nexus_inference_adapters.hearing.fences import MIB, bound, close_doors
+from nexus_inference_adapters.hearing.sound import RATE, SAMPLE_BYTES, Ending
 
-__all__ = ["RATE", "SAMPLE_BYTES", "Ending"]
+__all__ = ["main"]
 
-RATE, SAMPLE_BYTES = 16_000, 2
 MEMORY = 1024 * MIB
 CPU_SECONDS = 120
 FORMATS = (
@@ -30,23 +30,15 @@ UNKNOWN_LENGTH = 0x7F000000
 """From so many bytes on a WAV's length is none: writers of streams put the largest number there."""
 
 
-class Ending(IntEnum):
-    """Exit codes."""
-
-    GOOD = 0
-    NO_SOUND = 3
-    UNREADABLE = 4
-    TOO_LONG = 5
-    CUT_OFF = 6
-
-
 def main(longest: int) -> Ending:
     """`longest`: seconds of sound at most."""
     most = (longest + 1) * RATE * SAMPLE_BYTES
     bound(cpu_seconds=CPU_SECONDS, memory=MEMORY, file_bytes=most + BLOCK)
     import av
+    from av import logging
+    from av.error import FFmpegError
 
-    av.logging.set_level(av.logging.PANIC)
+    logging.set_level(logging.PANIC)
     source = os.fdopen(0, "rb", closefd=False)
     if _is_cut_wave(source.read(12), os.fstat(0).st_size):
         return Ending.CUT_OFF
@@ -60,7 +52,7 @@ def main(longest: int) -> Ending:
             if not container.streams.audio:
                 return Ending.NO_SOUND
             stream = container.streams.audio[0]
-            stream.thread_count = 1
+            stream.codec_context.thread_count = 1
             seconds = _copy(container, stream, resampler, longest)
             if seconds is None:
                 return Ending.UNREADABLE
@@ -72,7 +64,7 @@ def main(longest: int) -> Ending:
             if container.format.name in TELLS_ITS_LENGTH and seconds + 1.0 < 0.98 * declared:
                 return Ending.CUT_OFF
             return Ending.GOOD if seconds else Ending.NO_SOUND
-    except (av.FFmpegError, ValueError, MemoryError, OSError):
+    except (FFmpegError, ValueError, MemoryError, OSError):
         return Ending.UNREADABLE
 
 
@@ -84,16 +76,16 @@ def _is_cut_wave(head: bytes, size: int) -> bool:
     return told < UNKNOWN_LENGTH and told + 8 > size
 
 
-def _copy(container, stream, resampler, longest: int) -> float | None:  # type: ignore[no-untyped-def]
+def _copy(container: Any, stream: Any, resampler: Any, longest: int) -> float | None:
     """Seconds that were written; None when too much of it could not be read."""
-    import av
+    from av.error import FFmpegError
 
     written = packets = bad = 0
     for packet in container.demux(stream):
         packets += 1
         try:
             frames = packet.decode()
-        except av.FFmpegError:
+        except FFmpegError:
             bad += 1
             if bad > BAD_PACKETS + packets // 100:
                 return None
@@ -108,7 +100,7 @@ def _copy(container, stream, resampler, longest: int) -> float | None:  # type: 
     return written / RATE
 
 
-def _write(frame) -> int:  # type: ignore[no-untyped-def]
+def _write(frame: Any) -> int:
     """Samples."""
     data = memoryview(bytes(frame.planes[0])[: frame.samples * SAMPLE_BYTES])
     while data:

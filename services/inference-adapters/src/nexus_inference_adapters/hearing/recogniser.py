@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from nexus_inference_adapters.hearing.fences import MIB, bound, close_doors
+from nexus_inference_adapters.hearing.sound import RATE
 
 __all__ = ["BLOCK_SECONDS"]
 
-RATE = 16_000
 MEMORY_BEYOND_MODEL = 12_288 * MIB
 """Of addresses, which libraries reserve in plenty."""
 BLOCK_SECONDS = 300

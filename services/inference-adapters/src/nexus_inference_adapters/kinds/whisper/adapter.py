@@ -264,7 +264,7 @@ def _heard(transcript: Transcript, told: JsonObject, work: Work) -> Event | None
     """What one line of the recogniser is to whoever asked."""
     match told["kind"]:
         case "begun":
-            transcript.language = LANGUAGES.get(told["language"], told["language"])
+            transcript.language = LANGUAGES.get(told["language"]) or told["language"]
         case "segment":
             transcript.segments.append(told)
             if work.stream:

@@ -83,7 +83,7 @@ class Engine:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "nexus_inference_adapters.hearing.recogniser",
                 str(self._folder), str(min(MOST_THREADS, os.cpu_count() or 1)),
-                stdin=theirs, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                stdin=theirs.fileno(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
                 env=child_environment() | {"HF_HUB_OFFLINE": "1"}, start_new_session=True, limit=LONGEST_LINE,
             )  # fmt: skip
         finally:

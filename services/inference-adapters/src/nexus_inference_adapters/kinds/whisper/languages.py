@@ -18,7 +18,7 @@ gu:gujarati am:amharic yi:yiddish lo:lao uz:uzbek fo:faroese ht:haitian_creole p
 mt:maltese sa:sanskrit lb:luxembourgish my:myanmar bo:tibetan tl:tagalog mg:malagasy as:assamese tt:tatar haw:hawaiian
 ln:lingala ha:hausa ba:bashkir jw:javanese su:sundanese
 """
-LANGUAGES: dict[str, str] = dict(pair.split(":", 1) for pair in TABLE.split())  # pyright: ignore[reportArgumentType]
+LANGUAGES: dict[str, str] = {code: name for code, _, name in (pair.partition(":") for pair in TABLE.split())}
 CODES = {name: code for code, name in LANGUAGES.items()}
 
 

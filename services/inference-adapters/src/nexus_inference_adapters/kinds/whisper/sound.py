@@ -13,14 +13,14 @@ from typing import IO
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.contract import Kept, Patience, child_environment
-from nexus_inference_adapters.hearing.decoder import RATE, SAMPLE_BYTES, Ending
+from nexus_inference_adapters.hearing import RATE, SAMPLE_BYTES, Ending
 
 __all__ = ["LONGEST_SECONDS", "Sound", "decoded"]
 
 LONGEST_SECONDS = 4 * 3600
 DECODE_SECONDS = 300.0
 FORMATS = "flac, mp3, mp4, mpeg, mpga, m4a, ogg, wav, webm and their like"
-TOLD = {
+TOLD: dict[int, str] = {
     Ending.NO_SOUND: "has no sound in it",
     Ending.UNREADABLE: f"is no recording that can be read. Formats: {FORMATS}",
     Ending.TOO_LONG: f"is longer than the {LONGEST_SECONDS // 3600} hours that are taken here",
