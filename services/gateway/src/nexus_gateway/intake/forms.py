@@ -26,6 +26,8 @@ LONGEST_BOUNDARY = 70
 PARTS = 64
 FIELD_BYTES, FIELDS_BYTES = 64 * 1024, 256 * 1024
 """Of one field, and of all."""
+BESIDE_BYTES = 64 * 1024
+"""Before the first part, between heads, and behind the last one: nobody means them."""
 SMALL = 8 * 1024 * 1024
 """Bytes of a body that is kept whatever order its form has."""
 
@@ -143,13 +145,17 @@ class _Reader:
     async def events(self) -> AsyncGenerator[Step, None]:
         """Files and their pieces; ends when the form has. Fields are put into `fields` as they come."""
         try:
-            parser = multipart.PushMultipartParser(self._boundary, max_segment_count=PARTS, strict=True)
+            parser = multipart.PushMultipartParser(self._boundary, max_segment_count=PARTS)
+            beside = 0
             async for piece in self._pieces:
+                silent = True
                 for event in parser.parse(piece):
+                    silent = False
                     for step in self._take(event):
                         yield step
-                if parser.closed:
-                    break
+                beside = beside + len(piece) if silent else 0
+                if beside > BESIDE_BYTES:
+                    raise _malformed("what is sent does not belong to any part of it")
             parser.close()
         except multipart.ParserLimitReached:
             raise _malformed(f"it has more than {PARTS} parts, or a part's head is too long") from None
