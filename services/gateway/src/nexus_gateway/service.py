@@ -62,6 +62,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         messages = aiter(request_iterator)
         first = await anext(messages, None)
         if first is None or not first.HasField("start"):
+            await read_out(messages)
             raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
         order = UploadOrder(_files(first.start.envelope), self._upload_bytes)
         try:

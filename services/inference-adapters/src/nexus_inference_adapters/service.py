@@ -71,6 +71,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         messages = aiter(request_iterator)
         first = await anext(messages, None)
         if first is None or not first.HasField("start"):
+            await read_out(messages)
             raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
         envelope, body = await self._opened(first.start.envelope)
         backend, spec = self._host.named[envelope.backend], spec_of(envelope.operation)
