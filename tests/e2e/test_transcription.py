@@ -19,6 +19,7 @@ import openai
 import psutil
 import pytest
 import pytest_asyncio
+from support.e2e_cli import nexus
 from support.e2e_mesh import sdk, serving
 from support.live_mesh import LiveMesh
 from support.speaking import silence, spoken, wav
@@ -238,3 +239,43 @@ async def test_the_mesh_tells_what_it_can(mesh: LiveMesh) -> None:
     body = told["paths"]["/v1/audio/transcriptions"]["post"]["requestBody"]["content"]["multipart/form-data"]
     schema = told["components"]["schemas"][body["schema"]["allOf"][0]["$ref"].rpartition("/")[2]]
     assert schema["required"] == ["model", "file"]
+
+
+async def test_by_the_command(mesh: LiveMesh, tmp_path: Path) -> None:
+    file = tmp_path / "fox.wav"
+    file.write_bytes(SPEECH)
+    home = mesh.layout.home
+    told = await nexus(home, "transcribe", str(file))
+    assert (told.code, heard(told.out) >= ENOUGH) == (0, True), told
+    subtitles = await nexus(home, "transcribe", str(file), "--format", "srt")
+    assert subtitles.out.startswith("1\n00:00:0")
+    file.write_bytes(b"hello")
+    (await nexus(home, "transcribe", str(file))).assert_refused("no recording")
+    (await nexus(home, "transcribe", str(tmp_path / "none.wav"))).assert_refused("There is no file")
+
+
+async def test_an_adapter_that_is_killed_in_the_middle_is_an_error(
+    mesh: LiveMesh, client: openai.AsyncOpenAI
+) -> None:
+    asking = asyncio.create_task(client.audio.transcriptions.create(file=("long.wav", LONG), model=MODEL))
+    await eventually(lambda: ears(mesh) and ears(mesh)[0].cpu_percent(0.1) > 20, 30, "the engine at work")
+    children = ears(mesh)
+    mesh.kill("adapter")
+    with pytest.raises(openai.APIStatusError) as failed:
+        await asking
+    assert failed.value.status_code in (502, 503)
+    await eventually(lambda: not any(map(_lives, children)), 20, "the end of what worked for it")
+    mesh.revive("adapter")
+    await eventually(lambda: _hears(client), 60, "words again")
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+async def _hears(client: openai.AsyncOpenAI) -> bool:
+    try:
+        answer = await client.audio.transcriptions.create(file=("fox.wav", SPEECH), model=MODEL)
+    except openai.APIStatusError:
+        return False
+    return heard(answer.text) >= ENOUGH

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +59,20 @@ HEEDED = frozenset({
 TASKS = {int(Operation.TRANSCRIPTION): "transcribe", int(Operation.TRANSLATION): "translate"}
 
 
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A model that is there."""
+
+    path: Path
+    license: str = ""
+    source: str = ""
+
+    @property
+    def english_only(self) -> bool:
+        """By its vocabulary: other models have words for languages in it."""
+        return _knows_english_only(self.path)
+
+
 class Whisper(Adapter):
     """With `path` it serves that folder, with a `store` all models of its kind that were pulled.
 
@@ -98,14 +113,14 @@ class Whisper(Adapter):
             return Inspection(instance_pb2.STATE_UNHEALTHY, told)
         offers = [self._offer(name, folder) for name, folder in sorted(folders.items())]
         resident = {name: offer.size for offer in offers if self._is_up(name := offer.name)}
-        capacity = self.config.max_concurrency or max(1, len(offers))
+        capacity = self.config.max_concurrency or 1  # one recording keeps every core busy
         return Inspection(instance_pb2.STATE_ACTIVE, "", offers, capacity, resident)
 
     async def complete(self, work: Work, patience: Patience) -> Completed:  # noqa: ARG002 - as every kind
         raise MeshError(Reason.INVALID_REQUEST, "A recording comes with the request: send it by Upload.")
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        order = _order(work, english_only=work.model in await asyncio.to_thread(self._english_only))
+        order = _order(work, english_only=(await self._held(work.model)).english_only)
         if work.parts is None:
             await self.complete(work, patience)
         else:
@@ -160,47 +175,51 @@ class Whisper(Adapter):
     async def _engine(self, name: str) -> Engine:
         """Raises MODEL_NOT_FOUND."""
         self._used[name] = time.monotonic()
-        engine = self._engines.get(name)
-        if engine is None:
-            folder = (await asyncio.to_thread(self._folders)).get(name)
-            if folder is None:
-                raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} is here no longer.")
-            engine = self._engines.setdefault(name, Engine(folder))
-        return engine
+        if name not in self._engines:
+            self._engines.setdefault(name, Engine((await self._held(name)).path))
+        return self._engines[name]
 
-    def _english_only(self) -> set[str]:
-        return {name for name, folder in self._folders().items() if _knows_english_only(folder)}
+    async def _held(self, name: str) -> Folder:
+        """Raises MODEL_NOT_FOUND."""
+        folder = (await asyncio.to_thread(self._folders)).get(name)
+        if folder is None:
+            raise MeshError(Reason.MODEL_NOT_FOUND, f"Model {name[:128]!r} is here no longer.")
+        return folder
 
     def _is_up(self, name: str) -> bool:
         engine = self._engines.get(name)
         return engine is not None and engine.is_up
 
-    def _folders(self) -> dict[str, Path]:
+    def _folders(self) -> dict[str, Folder]:
         if self._store is not None:
-            found = {each.about.name: each.weights.parent for each in self._store.models(FORMAT)}
+            found = {
+                each.about.name: Folder(each.weights.parent, each.about.license, each.about.source)
+                for each in self._store.models(FORMAT)
+            }
         elif self.config.path is not None and (self.config.path / WEIGHTS).is_file():
-            found = {self.config.model_name or self.config.path.name: self.config.path}
+            found = {self.config.model_name or self.config.path.name: Folder(self.config.path)}
         else:
             found = {}
         allowed = self.config.models
         return {name: folder for name, folder in found.items() if not allowed or name in allowed}
 
-    def _offer(self, name: str, folder: Path) -> Offer:
+    def _offer(self, name: str, folder: Folder) -> Offer:
+        does = self.config.operations or (DOES[:1] if folder.english_only else DOES)
         model = model_pb2.Model(
             id=name,
-            operations=operations_named(
-                self.config.operations or (DOES[:1] if _knows_english_only(folder) else DOES)
-            ),
+            operations=operations_named(does),
             owner="nexus",
             loaded=self._is_up(name),
+            license=folder.license,
+            source=folder.source,
         )
-        return Offer(model, name, size=(folder / WEIGHTS).stat().st_size)
+        return Offer(model, name, size=(folder.path / WEIGHTS).stat().st_size)
 
     async def _sweep(self) -> None:
         """Lets models go that nobody has used for a while."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            for name, engine in self._engines.items():
+            for name, engine in list(self._engines.items()):
                 idle = time.monotonic() - self._used.get(name, 0.0)
                 if engine.is_up and not engine.is_busy and idle > IDLE_SECONDS:
                     await engine.close()
@@ -208,7 +227,6 @@ class Whisper(Adapter):
 
 @cache
 def _knows_english_only(folder: Path) -> bool:
-    """By its vocabulary: other models have words for languages in it."""
     try:
         with (folder / "vocabulary.txt").open("rb") as file:
             return sum(1 for _ in file) <= ENGLISH_WORDS
