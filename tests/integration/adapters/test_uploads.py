@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.kinds.whisper import adapter
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc import Method
 from nexus_mesh.rpc.client import Peer
 from support.adapter_server import serve_adapter_process
 from support.speaking import spoken
+from support.waiting import eventually
 
 Message = inference_pb2.UploadRequest
 UPLOAD = Method("nexus.inference.v1.InferenceService", "Upload", Message, inference_pb2.UploadResponse)
@@ -89,3 +93,31 @@ async def test_what_is_refused(peer: Peer, how: str) -> None:
     with pytest.raises(MeshError) as refused:
         await asked(peer, messages)
     assert (refused.value.reason, why in refused.value.message) == (reason, True), refused.value.message
+
+
+def _recognisers() -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("hearing.recogniser" in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+async def test_a_model_leaves_when_nobody_needs_it_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(adapter, "IDLE_SECONDS", 0.5)
+    config = BackendConfig(name="ears", kind="whisper", path=FOLDER, model_name="m")
+    others = {process.pid for process in _recognisers()}
+    async with serve_adapter_process(tmp_path, config, demo=False, discovery=False) as (peer, mesh):
+
+        def here() -> bool:
+            return any(process.pid not in others for process in _recognisers())
+
+        assert not here()
+        for _ in range(2):
+            await asked(peer, [start(), FILE, *chunks(SPEECH), end(len(SPEECH))])
+            await eventually(lambda: not here(), 10, "its end")
+        await eventually(lambda: not mesh.status.get().backends[0].models[0].loaded, 20, "the mesh knowing it")
