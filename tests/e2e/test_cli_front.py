@@ -64,7 +64,9 @@ async def test_who_answered_is_told_beside_the_answer(home: Path) -> None:
 
 
 async def test_a_model_that_is_none_gets_the_one_meant(home: Path) -> None:
-    (await nexus(home, "chat", "fake-modle", "hello there")).assert_refused("Did you mean 'fake-model'?")
+    (await nexus(home, "chat", "fake-modle", "hello there")).assert_refused(
+        "No backend offers 'fake-modle'.", "Did you mean 'fake-model'?"
+    )
 
 
 async def test_nothing_to_ask_is_told(home: Path) -> None:

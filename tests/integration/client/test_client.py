@@ -165,6 +165,9 @@ async def test_a_key_lists_models_and_explains(scene: Any) -> None:
     async with scene.by_key() as client:
         assert [model.id for model in await client.models()] == ["m"]
         told = await client.explain("m", "hi")
+        nowhere = await client.explain("x", "hi")
+    assert nowhere.resolved_model == ""
+    assert [(each.rank, each.stage) for each in nowhere.candidates] == [(0, "model")]
     assert told.resolved_model == "m"
     assert [(each.rank, each.backend) for each in told.candidates] == [(1, "box")]
     assert told.count is not None

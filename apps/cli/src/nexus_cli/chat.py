@@ -105,7 +105,11 @@ def _chosen(client: Client, model: str) -> str:
         guess = f"Did you mean {near[0]!r}? " if near else ""
         hint = f'{guess}`nexus models` lists them. A prompt of one word: nexus chat --model NAME "{shown(model)}"'
         with _told_as(hint):
-            client.explain(model, "?")  # an alias is no model, and is asked all the same
+            resolved = client.explain(
+                model, "?"
+            ).resolved_model  # an alias is no model, and is asked all the same
+        if not resolved:
+            raise Failure(f"No backend offers '{shown(model)}'.", hint)
     return model or known[0]
 
 

@@ -193,6 +193,7 @@ class Explanation:
 
     model: str
     resolved_model: str
+    """Empty = nobody offers it."""
     zones: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     count: Count | None

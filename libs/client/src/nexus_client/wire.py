@@ -139,7 +139,7 @@ class _Tokens(Struct):
 
 class _Explanation(Struct):
     model: str
-    resolved_model: str
+    resolved_model: str | None
     candidates: list[_Candidate]
     zones: list[str] = []
     tokens: _Tokens | None = None
@@ -219,7 +219,7 @@ def explanation(body: bytes) -> Explanation:
         for row in told.candidates
     )
     count = told.tokens and Count(told.tokens.prompt, told.tokens.estimated, told.tokens.method)
-    return Explanation(told.model, told.resolved_model, tuple(told.zones), tuple(rows), count)
+    return Explanation(told.model, told.resolved_model or "", tuple(told.zones), tuple(rows), count)
 
 
 def decoded(body: bytes | str, kind: type[T]) -> T:

@@ -26,6 +26,8 @@ __all__ = ["VARIABLES", "Outside", "open_outside", "outside"]
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 """What pip and uv ask when nobody says anything else."""
+PUBLIC_FILES = "files.pythonhosted.org"
+"""Where that index has its files. Networks with a mirror of it give both names an address at home."""
 HUB = "https://huggingface.co"
 INDEX = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 MORE = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")
@@ -53,10 +55,10 @@ class Outside:
 
     @property
     def named(self) -> frozenset[str]:
-        """The hosts that the user named: mirrors and proxies at home are at private addresses on purpose."""
+        """The hosts that the user named, or we: mirrors and proxies at home are at private addresses on purpose."""
         proxies = [self.proxy or "", *getproxies().values()]
         urls = [*self.indexes, self.hub, *(URL(text if "//" in text else f"//{text}") for text in proxies)]
-        return frozenset(url.host.lower() for url in urls if url.host)
+        return frozenset(url.host.lower() for url in urls if url.host) | {PUBLIC_FILES}
 
 
 def outside(environment: Mapping[str, str] = os.environ) -> Outside:

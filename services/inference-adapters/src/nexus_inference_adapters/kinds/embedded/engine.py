@@ -18,6 +18,7 @@ from nexus_mesh.core import Backoff, telemetry
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import Http, Inspection, child_environment
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
+from nexus_inference_adapters.kinds.embedded.openmp import library_path
 from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
 from nexus_inference_adapters.store import Sampling
@@ -101,11 +102,17 @@ class Engine(OpenAICompatible):
         )
         facts = await asyncio.to_thread(read_gguf, path)
         self.config = self.config.model_copy(update={"operations": does(self.config, facts)})
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "nexus_inference_adapters.embedded_server",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-            env=child_environment(),
-        )  # fmt: skip
+        with library_path() as found:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "nexus_inference_adapters.embedded_server",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                env=child_environment() | found,
+            )  # fmt: skip
+            await self._attend(child, path, facts, backoff)
+
+    async def _attend(
+        self, child: asyncio.subprocess.Process, path: Path, facts: GgufFacts, backoff: Backoff
+    ) -> None:
         try:
             await self._give_order(child, path, facts)
             self._trouble, started = None, time.monotonic()
