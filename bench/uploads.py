@@ -89,7 +89,7 @@ def _record(path: Path, megabytes: int) -> None:
 def _speech() -> bytes:
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     import av
-    from support.speaking import spoken
+    from support.speaking import spoken  # pyright: ignore[reportMissingImports] - of the tests
 
     samples = bytearray()
     with av.open(io.BytesIO(spoken("Good morning. This is a very long recording.")), "r") as source:

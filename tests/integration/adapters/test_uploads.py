@@ -120,4 +120,6 @@ async def test_a_model_leaves_when_nobody_needs_it_and_comes_back(
         for _ in range(2):
             await asked(peer, [start(), FILE, *chunks(SPEECH), end(len(SPEECH))])
             await eventually(lambda: not here(), 10, "its end")
-        await eventually(lambda: not mesh.status.get().backends[0].models[0].loaded, 20, "the mesh knowing it")
+        await eventually(
+            lambda: not mesh.status.get().backends[0].models[0].loaded, 20, "the mesh knowing it"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from nexus.inference.v1 import inference_pb2
 from nexus_gateway.core import Files
 from nexus_gateway.intake import BodyBudget, Form, FormLimits, Hold, Spool, read_form
-from nexus_gateway.intake import spool as spooling
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import LARGEST_CHUNK, Operation
 from support.properties import examples, given
@@ -147,7 +147,7 @@ async def test_what_belongs_to_no_part_is_not_read_for_ever(around: tuple[bytes,
 
 
 async def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling.tempfile, "TemporaryFile", lambda **_: Full())
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(MeshError) as refused:
         await opened(CURL, [], small=False)
     assert refused.value.reason is Reason.OVERLOAD

@@ -32,9 +32,6 @@ STOP_SECONDS = 2.0
 STABLE_SECONDS = 60.0
 MAX_PAUSE = 30.0
 """An engine that keeps dying young is started at most this often."""
-WAITING = {"OMP_WAIT_POLICY": "passive"}
-"""Threads that wait for each other sleep. Where others use the processors too, spinning made a token cost ten times as
-much of them."""
 
 log = telemetry.logger("embedded")
 
