@@ -15,7 +15,7 @@ from nexus.inference.v1.inference_pb2_grpc import InferenceServiceServicer
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc import read_out
 
-__all__ = ["HEARD", "Received", "ScriptedUploads", "digest"]
+__all__ = ["HEARD", "SECONDS", "Received", "ScriptedUploads", "digest"]
 
 HEARD = "one two three"
 SECONDS = 2.5

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from nexus_mesh.core.errors import Reason
 from openai.types.audio import Transcription, TranscriptionVerbose
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import ScriptedAdapter
-from support.scripted_uploads import HEARD, digest
+from support.scripted_uploads import HEARD, SECONDS, digest
 from support.waiting import eventually
 from support.whole_gateway import Gateway, gateway
 
@@ -372,4 +373,6 @@ async def test_it_is_metered_like_any_other(served: Gateway) -> None:
         told = await answer.text()
     assert 'nexus_gateway_requests_total{operation="transcription",outcome="ok"}' in told
     assert "nexus_gateway_spool_bytes 0.0" in told
+    [heard] = re.findall(r"^nexus_gateway_input_seconds_total (\S+)", told, re.MULTILINE)
+    assert float(heard) >= SECONDS
     assert json.dumps(HEARD) not in told

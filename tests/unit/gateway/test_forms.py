@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +145,12 @@ async def test_what_belongs_to_no_part_is_not_read_for_ever(around: tuple[bytes,
     with pytest.raises(MeshError) as refused:
         await opened(around[0] + SDK + around[1], cuts, small=True)
     assert "does not belong" in refused.value.message
+
+
+async def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MeshError) as refused:
+        Spool(Hold(BodyBudget(1, 0.5, 0.0), "t"), tmp_path / "none")
+    assert (refused.value.reason, "`spool`" in refused.value.message) == (Reason.OVERLOAD, True)
 
 
 async def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,10 @@ class Spool(Files):
 
     def __init__(self, hold: Hold, folder: Path | None = None) -> None:
         self._hold = hold
-        self._file = tempfile.TemporaryFile(dir=folder, prefix="nexus-")  # noqa: SIM115 - close() ends it
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder, prefix="nexus-")  # noqa: SIM115 - close() ends it
+        except OSError:
+            raise _no_room() from None
         self._parts: list[inference_pb2.Part] = []
         self._size = 0
 
@@ -45,12 +48,7 @@ class Spool(Files):
         try:
             await asyncio.to_thread(self._file.write, piece)
         except OSError:
-            raise MeshError(
-                Reason.OVERLOAD,
-                "This gateway has no room on its disk to keep the file on its way. Put the form's fields before the "
-                "file, so that it need not be kept, or try again later.",
-                retry_after=RETRY_AFTER,
-            ) from None
+            raise _no_room() from None
         self._size += len(piece)
         self._parts[-1].size += len(piece)
 
@@ -73,3 +71,12 @@ class Spool(Files):
     def close(self) -> None:
         self._file.close()
         self._hold.release()
+
+
+def _no_room() -> MeshError:
+    return MeshError(
+        Reason.OVERLOAD,
+        "This gateway has no room on its disk to keep the file on its way. Put the form's fields before the file, so "
+        "that it need not be kept, or try again later; `spool` under [gateway] names the folder.",
+        retry_after=RETRY_AFTER,
+    )

@@ -96,6 +96,9 @@ TOKENS = prometheus_client.Counter(
     ["kind"],
 )
 PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
+HEARD = prometheus_client.Counter(
+    "nexus_gateway_input_seconds_total", "Seconds of sound and video that were read, as backends report them."
+)
 COST = prometheus_client.Counter(
     "nexus_cost_dollars",
     "US dollars by the policy's prices and the usage of answers.",
@@ -153,6 +156,7 @@ def end(context: RequestContext) -> None:
     if outcome.usage is not None:
         PROMPT_TOKENS.inc(outcome.usage.prompt_tokens)
         COMPLETION_TOKENS.inc(outcome.usage.completion_tokens)
+        HEARD.inc(outcome.usage.input_seconds)
     if context.cost and context.candidate is not None:
         _cost(context.candidate.model.id, context.candidate.target.backend).inc(context.cost)
     for kind, places in (context.scrubbed or {}).items():
@@ -185,6 +189,7 @@ def _write_line(context: RequestContext, operation: str, seconds: float) -> None
         first_content_seconds=None if first is None else round(first, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
+        input_seconds=usage.input_seconds if usage and usage.HasField("input_seconds") else None,
         estimated=outcome.estimated or None,
         cost_dollars=None if context.cost is None else round(context.cost, 8),
         principal=principal.id,
