@@ -68,7 +68,7 @@ class GatewaySettings(ServiceSettings):
     )
     spool: Path | None = Field(
         None,
-        description="Folder for these. Unset: where the system has temporary files; they never have a name.",
+        description="Folder for these. Unset: the gateway's own in its home. They never have a name there.",
     )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
