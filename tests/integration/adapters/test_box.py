@@ -7,9 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.host import Backend, Lifecycle
-from nexus_inference_adapters.kinds.embedded import Embedded
+from nexus_inference_adapters.kinds.embedded import Embedded, engine
 from nexus_inference_adapters.store import Listed, Store, catalogue, installed
 from nexus_mesh.core import MeshError, Reason
 from support.adapter_host import Bench
@@ -56,6 +57,22 @@ async def test_what_a_request_does_not_say_of_sampling_its_authors_do(bench: Ben
     seen = await adapter._loaded[NAME].http.look("GET", "/props")
     params = [seen.dig("default_generation_settings", "params", name) for name in ("temperature", "top_p")]
     assert params == pytest.approx([0.2, 0.9], abs=1e-6)
+
+
+async def test_a_machine_on_which_llama_cpp_cannot_be_loaded_is_told_before_anybody_asks(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "xllamacpp.py").write_text("raise ImportError('libsomething.so.1: no such file')\n")
+    known = engine.child_environment()
+    monkeypatch.setattr(engine, "child_environment", lambda: {**known, "PYTHONPATH": str(tmp_path)})
+    backend = bench.host.add(BackendConfig(name="box", kind="embedded", store=tmp_path, builtin=NAME))
+    await eventually(
+        lambda: (
+            backend.inspection.state == instance_pb2.STATE_UNHEALTHY
+            and "libsomething.so.1" in backend.inspection.reason
+        ),
+        what="the backend being told of as broken",
+    )
 
 
 async def test_it_is_not_ours_to_delete_and_pulled_already(bench: Bench, tmp_path: Path) -> None:

@@ -86,7 +86,11 @@ class Embedded(Adapter):
         if self._own is not None and not any(self._busy[name] for name in self._busy if name not in stored):
             own, self._own = self._own, None
             await own.close()
-        offers, problems = list[Offer](), list[str]()
+        offers = list[Offer]()
+        problems = [
+            engine.broken for name, engine in self._loaded.items() if name in stored and engine.broken
+        ]
+        all_broken = len(problems) == len(stored)
         for model in stored.values():
             try:
                 offers.append(await self._offer(model))
@@ -95,7 +99,7 @@ class Embedded(Adapter):
                 problems.append(f"{model.about.name} cannot be served: {told}.")
         resident = {name: stored[name].about.size for name in self._loaded if name in stored}
         capacity = self.config.max_concurrency or SLOTS
-        state = instance_pb2.STATE_ACTIVE if offers else instance_pb2.STATE_UNHEALTHY
+        state = instance_pb2.STATE_ACTIVE if offers and not all_broken else instance_pb2.STATE_UNHEALTHY
         return Inspection(state, " ".join(problems), offers, capacity, resident)
 
     async def count(self, work: Work) -> Count | None:

@@ -65,6 +65,12 @@ class Engine(OpenAICompatible):
         """Whether it can be asked without a look at it first."""
         return self._trouble is None and self.server is not None
 
+    @property
+    def broken(self) -> str:
+        """Why it cannot serve until somebody mends something; empty = it can, or may soon."""
+        failed = self._trouble is not None and self._trouble.state == instance_pb2.STATE_UNHEALTHY
+        return self._trouble.reason if failed and self._trouble else ""
+
     async def open(self) -> None:
         self._keeper = asyncio.create_task(self._keep_running(), name=f"embedded {self.config.name}")
 
