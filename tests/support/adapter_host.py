@@ -13,7 +13,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.contract.work import Finish, Progress
+from nexus_inference_adapters.contract.work import Finish, Media, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.host.host import Host
 from nexus_inference_adapters.vocabulary import OPERATIONS
@@ -31,6 +31,7 @@ class Streamed:
     chunks: list[dict[str, Any]] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
     progress: list[Progress] = field(default_factory=list)
+    media: list[Media] = field(default_factory=list)
     finish: Finish | None = None
 
     @property
@@ -84,6 +85,8 @@ class Bench:
                     streamed.messages.append(len(event))
                 elif isinstance(event, Progress):
                     streamed.progress.append(event)
+                elif isinstance(event, Media):
+                    streamed.media.append(event)
                 elif isinstance(event, Finish):
                     streamed.finish = event
         return streamed

@@ -262,7 +262,7 @@ OPERATION = Addition(
     {
         "number": Part(
             "protos/nexus/types/v1/model.proto",
-            "  // Texts in the order of what they have to do with a question.\n  OPERATION_RANKING = 4;\n",
+            "  // Texts in the order of what they have to do with a question.\n  OPERATION_RANKING = 90;\n",
             "}\n\n// What a model on a backend can do beyond the operation itself.",
         ),
         "generated": Part(run=PROTOS),

@@ -31,6 +31,8 @@ class Row:
     id: str
     created: int = 1_700_000_000
     owned_by: str = "nexus"
+    operations: frozenset[int] = frozenset()
+    parameters: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass

@@ -14,6 +14,7 @@ PARTS = (
     "support.fake_vllm",
     "support.llama_cpp",
     "support.mlx_server",
+    "support.postgres",
     "support.tiny_gguf",
     "support.tiny_mlx",
 )

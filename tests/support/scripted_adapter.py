@@ -19,9 +19,10 @@ from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.scripted_uploads import ScriptedUploads
 
-__all__ = ["ScriptedAdapter", "serve_adapter", "text_of"]
+__all__ = ["SOUND", "ScriptedAdapter", "serve_adapter", "text_of"]
 
 WORDS = ("one ", "two ", "three")
+SOUND = b"ID3sound"
 
 
 class ScriptedAdapter(ScriptedUploads):
@@ -48,6 +49,7 @@ class ScriptedAdapter(ScriptedUploads):
         self.counted: list[inference_pb2.Envelope] = []
         self.active = 0
         self.cancelled = 0
+        self.sent = 0
         self._leave = asyncio.Semaphore(0)
         self.identity: Identity
         self.server: MeshServer
@@ -136,7 +138,8 @@ class ScriptedAdapter(ScriptedUploads):
         self.active += 1
         try:
             await asyncio.sleep(self.delay)
-            async for message in getattr(self, f"_stream_{self.mode}")():
+            sounds = envelope.operation == model_pb2.OPERATION_SPEECH and self.mode == "ok"
+            async for message in getattr(self, "_stream_sound" if sounds else f"_stream_{self.mode}")():
                 yield message
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -236,6 +239,40 @@ class ScriptedAdapter(ScriptedUploads):
         yield _chunks({"content": WORDS[0]})
         yield _chunks({}, "stop")
 
+    async def _stream_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Two pieces of what is said to be MP3."""
+        yield _sound(SOUND[:3], mime_type="audio/mpeg")
+        yield _sound(SOUND[3:])
+        yield _sound(b"", last=True)
+        usage = inference_pb2.Usage(input_characters=2, output_seconds=1.5)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_sound_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _sound(SOUND[:3], mime_type="audio/mpeg")
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_sound_without_last(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _sound(SOUND, mime_type="audio/mpeg")
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
+    async def _stream_sound_unfinished(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _sound(SOUND, mime_type="audio/mpeg", last=True)
+
+    async def _stream_sound_stall(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _sound(SOUND, mime_type="audio/mpeg")
+        await asyncio.Event().wait()
+
+    async def _stream_other_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Not what was asked for."""
+        yield _sound(SOUND, mime_type="audio/wav", last=True)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
+    async def _stream_endless_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """As much as anybody takes; `sent` counts the messages that were taken."""
+        while True:
+            yield _sound(bytes(32_768), mime_type="" if self.sent else "audio/mpeg")
+            self.sent += 1
+
     async def _stream_garbage(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=["{half an ob"]))
 
@@ -272,6 +309,10 @@ def _body(envelope: inference_pb2.Envelope, text: str) -> dict[str, Any]:
         "model": envelope.model,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
     }
+
+
+def _sound(data: bytes, **more: Any) -> inference_pb2.StreamResponse:
+    return inference_pb2.StreamResponse(media=inference_pb2.Media(data=data, **more))
 
 
 def _chunks(delta: dict[str, str], finish_reason: str | None = None) -> inference_pb2.StreamResponse:

@@ -91,6 +91,7 @@ async def test_the_served_model_is_spelled_as_in_the_catalog(gateway: Peer) -> N
         ({"operation": 0}, Reason.INVALID_REQUEST),
         ({"operation": 99}, Reason.INVALID_REQUEST),
         ({"model": "other"}, Reason.MODEL_NOT_FOUND),
+        ({"operation": model_pb2.OPERATION_SPEECH}, Reason.INVALID_REQUEST),
     ],
 )
 async def test_envelopes_that_cannot_be_served(

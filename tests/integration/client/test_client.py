@@ -21,6 +21,7 @@ from nexus_client import (
     Usage,
 )
 from nexus_mesh.core import MeshError, Reason
+from support.scripted_adapter import SOUND
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
@@ -174,6 +175,24 @@ async def test_a_key_lists_models_and_explains(scene: Any) -> None:
     assert told.count.tokens == scene.box.counts
 
 
+async def test_a_key_has_a_text_spoken_and_hears_of_one_that_is_cut(scene: Any) -> None:
+    async with scene.by_key() as client:
+        async with client.speak("m", "hi", "de", Options(parameters={"speed": 2})) as pieces:
+            assert b"".join([piece async for piece in pieces]) == SOUND
+        sent = json.loads(scene.box.seen[-1].body)
+        assert (sent["input"], sent["voice"], sent["speed"]) == ("hi", "de", 2)
+        scene.box.mode = "sound_then_fail"
+        with pytest.raises(MeshError) as caught:
+            async with client.speak("m", "hi", "de") as pieces:
+                [piece async for piece in pieces]
+        assert caught.value.reason is Reason.BACKEND_LOST
+        scene.box.mode, scene.box.reason = "fail", Reason.INVALID_REQUEST
+        with pytest.raises(MeshError) as caught:
+            async with client.speak("m", "hi", "de"):
+                pass
+        assert caught.value.reason is Reason.INVALID_REQUEST
+
+
 async def test_what_an_identity_cannot_do_is_told_with_what_can(scene: Any) -> None:
     async with scene.by_identity() as client:
         calls = [
@@ -189,6 +208,9 @@ async def test_what_an_identity_cannot_do_is_told_with_what_can(scene: Any) -> N
             assert caught.value.reason is Reason.MESH_POLICY
         with pytest.raises(MeshError, match="Connect with an API key"):
             async with client.pull("m"):
+                pass
+        with pytest.raises(MeshError, match="Connect with an API key"):
+            async with client.speak("m", "hi", "de"):
                 pass
 
 

@@ -47,7 +47,7 @@ async def test_models_that_are_not_there(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/models", "/v1/v1/models", "/v1/audio/speech", "/V1/models",
+    ["/v2/models", "/v1/v1/models", "/v1/audio/nothing", "/V1/models",
      "/v1/healthz", "/v1/chat%2Fcompletions/x", "/docs", "/v1/openapi.json"],
 )  # fmt: skip
 async def test_urls_that_are_not_there(path: str) -> None:

@@ -373,6 +373,6 @@ async def test_it_is_metered_like_any_other(served: Gateway) -> None:
         told = await answer.text()
     assert 'nexus_gateway_requests_total{operation="transcription",outcome="ok"}' in told
     assert "nexus_gateway_spool_bytes 0.0" in told
-    [heard] = re.findall(r"^nexus_gateway_input_seconds_total (\S+)", told, re.MULTILINE)
+    [heard] = re.findall(r'^nexus_gateway_units_total{unit="input_seconds"} (\S+)', told, re.MULTILINE)
     assert float(heard) >= SECONDS
     assert json.dumps(HEARD) not in told

@@ -29,6 +29,7 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_CHAT: {"model": "m", "messages": MESSAGES},
     model_pb2.OPERATION_COMPLETION: {"model": "m", "prompt": "hi"},
     model_pb2.OPERATION_EMBEDDING: {"model": "m", "input": "hi"},
+    model_pb2.OPERATION_SPEECH: {"model": "m", "input": "hi", "voice": "de"},
 }
 FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_TRANSCRIPTION: {"model": "m"},
@@ -40,7 +41,15 @@ BODIES: list[dict[str, Any]] = [
     *({**form, **more, "file": b"sound"} for form in FORMS.values() for more in ({}, {"stream": "true"})),
 ]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
-SILENT = {"/", "/me", "/models", "/models/{model_id:path}", "/openapi.json"} | HEALTH
+SILENT = {
+    "/",
+    "/me",
+    "/audio/models",
+    "/audio/voices",
+    "/models",
+    "/models/{model_id:path}",
+    "/openapi.json",
+} | HEALTH
 """Paths that send nothing to any backend, whatever they are asked. Every other one is walked."""
 
 
@@ -50,6 +59,9 @@ async def outside(bench: GatewayBench) -> ScriptedAdapter:
     box = await bench.adapter("box", zone="open")
     target = box.target("m")
     target.models[0].operations[:] = [*SHAPES, *FORMS]
+    target.models[0].parameters.add(
+        operation=model_pb2.OPERATION_SPEECH, schema=json.dumps({"properties": {"voice": {"enum": ["de"]}}})
+    )
     vault = bench.control.vault
     vault.tenants["clinic"] = tenants_pb2.Tenant(id="t1", name="clinic", zone="restricted", weight=1)
     vault.tenants["default"] = tenants_pb2.Tenant(id="default", name="default", weight=1)
@@ -222,6 +234,11 @@ async def test_a_key_sees_only_what_it_may_use(
     )
     listed = {key: await _models(served, key) for key in (BY_KEY, BY_TENANT, FREE, MANAGER)}
     assert listed == {BY_KEY: [], BY_TENANT: [], FREE: ["m"], MANAGER: ["m"]}
+    for key, names in listed.items():
+        _, speaking = await _send(served, "GET", "/v1/audio/models", key, None)
+        _, heard = await _send(served, "GET", "/v1/audio/voices", key, None)
+        assert [row["id"] for row in speaking["models"]] == names
+        assert [row["id"] for row in heard["voices"]] == ["de"] * len(names)
     assert (await _send(served, "GET", "/v1/models/m", BY_KEY, None))[0] == 404
     assert (await _send(served, "GET", "/v1/models/m", FREE, None))[0] == 200
     body = SHAPES[model_pb2.OPERATION_CHAT]

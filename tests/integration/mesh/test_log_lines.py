@@ -19,3 +19,22 @@ def test_a_field_without_a_value_takes_no_bytes() -> None:
     told = json.loads(ran.stderr)
     assert {"detail", "resumed"}.isdisjoint(told)
     assert (told["outcome"], told["waited"], told["api_token"]) == ("ok", 0, "***")
+
+
+LEFT = """
+import logging
+from grpc import _cython
+from nexus_mesh.core import telemetry
+telemetry.setup_logging("adapter", "info")
+for kind in (_cython.cygrpc.ExecuteBatchError, _cython.cygrpc.InternalError):
+    try:
+        raise kind("of the test")
+    except Exception as error:
+        logging.getLogger("grpc._cython.cygrpc").error("raised in core", exc_info=error)
+"""
+
+
+def test_whoever_leaves_in_the_middle_of_a_message_costs_no_line() -> None:
+    ran = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=True)
+    (line,) = ran.stderr.splitlines()
+    assert "InternalError" in line

@@ -54,7 +54,9 @@ MODELS = {
     "a long owner": Model(id="m", owner="x" * 129),
     "a long licence": Model(id="m", license="x" * 129),
     "a line break in its source": Model(id="m", source="a\nb"),
-    "more capabilities than there are": Model(id="m", capabilities=[CAPABILITY_TOOLS] * 5000),
+    "more capabilities than there are": Model(
+        id="m", capabilities=[CAPABILITY_TOOLS] * (limits.MODEL_BYTES + 1)
+    ),
 }
 PARTS: dict[str, Callable[[Status], None]] = {
     **{f"a model with {name}": offering(model) for name, model in MODELS.items()},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nexus_operations
 import pytest
+from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
 from nexus_operations import (
     SPECS,
@@ -93,6 +94,17 @@ def test_a_part_that_is_left_out_fails_at_import(part: str, tmp_path: Path) -> N
     assert run.returncode == 1
     assert f"'{part}'" in run.stderr.splitlines()[-1]
     assert "CHAT = Spec(" in run.stderr
+
+
+def test_speech_is_bytes_that_nobody_goes_on_with_and_no_tokens() -> None:
+    spec = SPECS[Operation.SPEECH]
+    assert (spec.path, spec.shape, spec.form) == ("/audio/speech", Shape.MEDIA, Form.BYTES)
+    assert [spec.resumable, spec.scrubbable, spec.generates] == [False, False, False]
+    assert spec.units == {Unit.INPUT_CHARACTERS, Unit.OUTPUT_SECONDS}
+
+
+def test_every_unit_is_a_field_of_usage() -> None:
+    assert {unit.value for unit in Unit} <= {*inference_pb2.Usage.DESCRIPTOR.fields_by_name}
 
 
 def test_what_is_known_of_each() -> None:

@@ -15,7 +15,7 @@ from nexus_mesh.core import MeshError
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, advise, console, print_json, shown
 
-__all__ = ["Wanted", "chat", "key_of"]
+__all__ = ["Wanted", "chat", "key_of", "url_of"]
 
 PROMPT = "> "
 HELP = (
@@ -68,7 +68,7 @@ def chat(layout: Layout, wanted: Wanted, key: str, *, as_json: bool) -> None:
     question = "\n\n".join(part for part in (prompt, piped) if part)
     if not question and not sys.stdin.isatty():
         raise Failure("There is nothing to ask.", 'Give a prompt: nexus chat "What is a mesh?"')
-    with Client.by_key(wanted.url or _url(layout), key) as client:
+    with Client.by_key(wanted.url or url_of(layout), key) as client:
         talk = _Talk(client, _chosen(client, model), wanted)
         if wanted.system:
             talk.said.append({"role": "system", "content": wanted.system})
@@ -86,7 +86,8 @@ def _parted(wanted: Wanted) -> tuple[str, str]:
     return wanted.model, " ".join(words)
 
 
-def _url(layout: Layout) -> str:
+def url_of(layout: Layout) -> str:
+    """The endpoint of this home's mesh. Raises Failure."""
     mesh = layout.read()
     if mesh is None or not mesh.http:
         raise Failure(f"No mesh is known in {layout.home}.", "Start one with `nexus up`, or give --url.")

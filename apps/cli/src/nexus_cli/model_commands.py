@@ -1,4 +1,4 @@
-"""What is done with models: `chat`, `transcribe`, `load`, `unload`, `pull`, `rm`."""
+"""What is done with models: `chat`, `say`, `transcribe`, `load`, `unload`, `pull`, `rm`."""
 
 from __future__ import annotations
 
@@ -55,6 +55,35 @@ def chat(
     with failures(as_json=as_json):
         key = chat_command.key_of(wanted, os.environ.get("NEXUS_KEY", ""))
         chat_command.chat(Layout(home), wanted, key, as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def say(
+    home: Home,
+    text: Annotated[str, typer.Argument(help="What to say. [standard input]")] = "",
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file; its ending says the format. - = standard output.")
+    ] = "-",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Who speaks.", autocompletion=completing.models)
+    ] = "espeak-ng",
+    voice: Annotated[str, typer.Option(help="Its voice; GET /v1/audio/voices lists them.")] = "en-us",
+    form: Annotated[str, typer.Option("--format", help="wav, mp3, opus, aac, flac or pcm.")] = "",
+    speed: Annotated[float, typer.Option(help="1 = as fast as usual.")] = 1.0,
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the sound must come from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Speak a text into a file."""
+    from nexus_cli import say as say_command
+
+    speech = say_command.Speech(text, output, model, voice, form, speed, url, key_file, zone)
+    with failures(as_json=as_json):
+        say_command.say(Layout(home), speech, as_json=as_json)
 
 
 @modelling.does(section=MODELS)

@@ -46,6 +46,7 @@ class Options:
     log_level: str = "info"
     name: str | None = None
     advertise: str | None = None
+    speech: bool = True
 
     @property
     def config_path(self) -> Path | None:
@@ -110,6 +111,12 @@ def _backends(config: Path | None) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
+def _speaks(config: Path | None) -> bool:
+    """Whether the voice that comes with NEXUS is served: unless the file says no."""
+    own = _document(config).get("adapter")
+    return not isinstance(own, dict) or own.get("speech") is not False
+
+
 def _document(config: Path | None) -> dict[str, Any]:
     return {} if config is None else read_toml(config)
 
@@ -163,6 +170,8 @@ class Plan:
             flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
+                speaks = self.options.speech and _speaks(self.options.config_path)
+                flags += ["--speech", str(speaks).lower()]
                 if self.options.model is not None:
                     flags += ["--model", str(self.options.model)]
                 if self.options.name is not None:

@@ -11,6 +11,7 @@ import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import MODEL_FILE
+from nexus_inference_adapters.vocabulary import VOICE
 from nexus_mesh.core import MeshError
 
 from nexus_cli import welcome
@@ -77,7 +78,12 @@ async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progre
     except (aiohttp.ClientError, TimeoutError, ValueError):
         return False
     progress.waiting([str(one) for one in told.get("missing", ())])
-    return status == 200 and await _has_what_was_asked_for(plan)
+    return status == 200 and await _answers(session, plan) and await _has_what_was_asked_for(plan)
+
+
+async def _answers(session: aiohttp.ClientSession, plan: Plan) -> bool:
+    """Whether there is more than the voice in the box, which is there first; true where it takes a key to see."""
+    return {row["id"] for row in await welcome.models(session, plan.mesh.http)} != {VOICE}
 
 
 async def _has_what_was_asked_for(plan: Plan) -> bool:
@@ -100,7 +106,7 @@ async def _see_that_a_model_can_come(plan: Plan, supervisor: Supervisor) -> None
     not mend itself.
     """
     adapters = await _adapters(plan.layout)
-    backends = [backend for adapter in adapters for backend in adapter.status.backends]
+    backends = [each for adapter in adapters for each in adapter.status.backends if each.kind != "espeak"]
     all_here = len(adapters) >= len(supervisor.adapters) and all(adapter.connected for adapter in adapters)
     if all_here and backends and all(map(_never_serves, backends)):
         raise _unservable(plan.layout, backends)

@@ -88,6 +88,15 @@ class AsyncClient:
         body = {**options.parameters, "input": given}
         return await self._transport.embed(Request(model_pb2.OPERATION_EMBEDDING, model, body, options))
 
+    def speak(
+        self, model: str, text: str, voice: str, options: Options = USUAL
+    ) -> AbstractAsyncContextManager[AsyncGenerator[bytes, None]]:
+        """`async with client.speak(...) as pieces: async for piece in pieces`: the sound of a text as it is made. One
+        that was cut raises instead of ending. `response_format` and `speed` are parameters of `options`. By key only.
+        """
+        body = {**options.parameters, "input": text, "voice": voice}
+        return self._transport.speak(Request(model_pb2.OPERATION_SPEECH, model, body, options))
+
     async def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:
         """Tokens of a chat's prompt, without running it."""
         return await self._transport.count(_chat(model, messages, options))

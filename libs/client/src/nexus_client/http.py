@@ -117,6 +117,15 @@ class HttpTransport(Transport):
             yield events
 
     @asynccontextmanager
+    async def speak(self, request: Request) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
+        asked = (_path(request), _body(request), _headers(request), request.options.timeout)
+        async with (
+            self._begun(*asked) as (response, deadline),
+            aclosing(_bytes(response, deadline)) as pieces,
+        ):
+            yield pieces
+
+    @asynccontextmanager
     async def pull(
         self, model: str, backend: str, timeout: float
     ) -> AsyncGenerator[AsyncGenerator[Progress, None], None]:
@@ -157,7 +166,18 @@ class HttpTransport(Transport):
     async def _opened(
         self, path: str, body: Mapping[str, object], headers: Mapping[str, str], timeout: float
     ) -> AsyncGenerator[tuple[httpx2.Response, AsyncGenerator[str, None]], None]:
-        """A stream of events: the head, and what each event says. Leaving it hangs up, so that the backend stops."""
+        """A stream of events: the head, and what each event says."""
+        async with (
+            self._begun(path, body, headers, timeout) as (response, deadline),
+            aclosing(_pieces(response, deadline)) as pieces,
+        ):
+            yield response, pieces
+
+    @asynccontextmanager
+    async def _begun(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str], timeout: float
+    ) -> AsyncGenerator[tuple[httpx2.Response, float], None]:
+        """A good answer's head, and when there must be all of it. Leaving it hangs up, so that the backend stops."""
         deadline = asyncio.get_running_loop().time() + timeout
         client = self._opened_client()
         sent = {"content-type": "application/json", **headers}
@@ -173,8 +193,7 @@ class HttpTransport(Transport):
         try:
             if not response.is_success:
                 raise from_answer(response.status_code, response.headers, content)
-            async with aclosing(_pieces(response, deadline)) as pieces:
-                yield response, pieces
+            yield response, deadline
         finally:
             await response.aclose()
 
@@ -200,6 +219,22 @@ async def _pieces(response: httpx2.Response, deadline: float) -> AsyncGenerator[
         if event.data == DONE:
             return
         yield event.data
+
+
+async def _bytes(response: httpx2.Response, deadline: float) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises MeshError when it was cut."""
+    body = response.aiter_bytes()
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                piece = await anext(body, None)
+        except TimeoutError:
+            raise _late() from None
+        except httpx2.HTTPError:
+            raise _cut() from None
+        if piece is None:
+            return
+        yield piece
 
 
 async def _events(served: Served | None, pieces: AsyncIterator[str]) -> AsyncGenerator[Event, None]:

@@ -84,6 +84,14 @@ class Client:
         """One vector for each text."""
         return self._asked(self._client.embed, model, texts, options)
 
+    @contextmanager
+    def speak(
+        self, model: str, text: str, voice: str, options: Options = USUAL
+    ) -> Generator[Iterator[bytes], None, None]:
+        """`with client.speak(...) as pieces: for piece in pieces`. See AsyncClient."""
+        with self._iterated(self._client.speak(model, text, voice, options)) as pieces:
+            yield pieces
+
     def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:
         """Tokens of a chat's prompt, without running it."""
         return self._asked(self._client.count, model, messages, options)

@@ -59,6 +59,9 @@ class Transport(ABC):
     @abstractmethod
     async def count(self, request: Request) -> Count: ...
 
+    def speak(self, request: Request) -> AbstractAsyncContextManager[AsyncGenerator[bytes, None]]:
+        raise _closed("speak", request.options.timeout)
+
     async def explain(self, request: Request) -> Explanation:
         raise _closed("explain where a request would go", request.options.timeout)
 

@@ -5,6 +5,7 @@ from nexus_operations.prompts import is_text, prompts_in
 from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Unit, complete
 from nexus_operations.table import (
     ANSWER_BEGINS,
+    AUDIO,
     PER_MEDIUM,
     PER_MESSAGE,
     SPECS,
@@ -19,6 +20,7 @@ from nexus_operations.uploads import ENOUGH, LARGEST_CHUNK, UploadError, UploadO
 
 __all__ = [
     "ANSWER_BEGINS",
+    "AUDIO",
     "ENOUGH",
     "LARGEST_CHUNK",
     "PER_MEDIUM",

@@ -40,14 +40,18 @@ class Form(Enum):
     """An embedding."""
     OBJECT = "object"
     """Anything else; it is handed on as it came."""
+    BYTES = "bytes"
+    """Nothing: the answer is one output, and its bytes are all of it."""
 
 
 class Unit(Enum):
-    """What is counted of it."""
+    """What is counted of it: a field of nexus.inference.v1.Usage."""
 
     PROMPT_TOKENS = "prompt_tokens"
     COMPLETION_TOKENS = "completion_tokens"
     INPUT_SECONDS = "input_seconds"
+    INPUT_CHARACTERS = "input_characters"
+    OUTPUT_SECONDS = "output_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,11 @@ class Spec:
     shape: Shape
     form: Form
     rows: str
-    """The key of an answer whose list has one row for each that is expected."""
+    """The key of an answer whose list has one row for each that is expected; empty = the answer is no object."""
     id_prefix: str
     """Of an answer's id; empty = it has none."""
     object: str
-    """An answer's word for what it is."""
+    """An answer's word for what it is; empty = the answer is no object."""
     chunk_object: str
     """The same of a piece of it; empty = it never comes in pieces."""
     content: str
@@ -146,13 +150,15 @@ def complete(specs: Iterable[Spec], numbers: Mapping[str, int]) -> Mapping[int, 
 
 
 EMPTY_IS_SAID = frozenset({"id_prefix", "chunk_object", "files"})
+OF_OBJECTS = frozenset({"rows", "object"})
 TEXT = "some words to read"
 
 
 def _check_parts(spec: Spec) -> None:
+    may_be_empty = EMPTY_IS_SAID | OF_OBJECTS if spec.form is Form.BYTES else EMPTY_IS_SAID
     for part in fields(spec):
         value: object = getattr(spec, part.name)
-        if value is None or (value in ("", frozenset()) and part.name not in EMPTY_IS_SAID):
+        if value is None or (value in ("", frozenset()) and part.name not in may_be_empty):
             raise _incomplete(spec.name, f"its part `{part.name}` is missing")
     if spec.shape is Shape.CHUNKS and not spec.chunk_object:
         raise _incomplete(spec.name, "it comes in chunks, and its part `chunk_object` is missing")

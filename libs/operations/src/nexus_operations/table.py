@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from types import MappingProxyType
 from zlib import crc32
 
 from nexus.types.v1 import model_pb2  # pyright: ignore[reportMissingTypeStubs] - generated, with stubs beside it
@@ -30,8 +31,8 @@ from nexus_operations.prompts import (
 from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Unit, complete
 
 __all__ = [
-    "ANSWER_BEGINS", "PER_MEDIUM", "PER_MESSAGE", "SPECS", "Operation", "Size", "affinity", "estimate", "measure",
-    "spec_of",
+    "ANSWER_BEGINS", "AUDIO", "PER_MEDIUM", "PER_MESSAGE", "SPECS", "Operation", "Size", "affinity", "estimate",
+    "measure", "spec_of",
 ]  # fmt: skip
 
 PER_MESSAGE, ANSWER_BEGINS = MESSAGE, TURN
@@ -49,6 +50,7 @@ class Operation(IntEnum):
     EMBEDDING = model_pb2.OPERATION_EMBEDDING
     TRANSCRIPTION = model_pb2.OPERATION_TRANSCRIPTION
     TRANSLATION = model_pb2.OPERATION_TRANSLATION
+    SPEECH = model_pb2.OPERATION_SPEECH
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -159,8 +161,43 @@ TRANSLATION = replace(
     path="/audio/translations",
     object="translation",
 )
+SPEECH = Spec(
+    number=Operation.SPEECH,
+    name="speech",
+    title="speech",
+    path="/audio/speech",
+    shape=Shape.MEDIA,
+    form=Form.BYTES,
+    rows="",
+    id_prefix="",
+    object="",
+    chunk_object="",
+    content="input",
+    files=frozenset(),
+    inputs=frozenset({"input", "instructions"}),
+    read=read_texts("input", "instructions"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=lambda _: 1,
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.INPUT_CHARACTERS, Unit.OUTPUT_SECONDS}),
+    example=lambda text: {"input": text, "voice": "en-us"},
+)
+AUDIO: Mapping[str, str] = MappingProxyType(
+    {
+        "mp3": "audio/mpeg",
+        "opus": "audio/ogg",
+        "aac": "audio/aac",
+        "flac": "audio/flac",
+        "wav": "audio/wav",
+        "pcm": "audio/pcm",
+    }
+)
+"""Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION), dict(model_pb2.Operation.items())
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH), dict(model_pb2.Operation.items())
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""
 

@@ -140,4 +140,5 @@ def read_model(model: model_pb2.Model) -> Model:
         owner=model.owner,
         created=model.create_time.seconds,
         remote=model.remote,
+        parameters=tuple([(each.operation, each.schema) for each in model.parameters]),
     )

@@ -39,6 +39,8 @@ class Model:
     created: int = 0
     remote: bool = False
     """Whether the backend sends the prompt elsewhere: then it is in no zone but the open one, whoever lists it."""
+    parameters: tuple[tuple[int, str], ...] = ()
+    """JSON Schemas of what requests for it may say, by operation. Nothing is decided by them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class AdapterSettings(ServiceSettings):
         description=f"Which one that is: a model of the catalogue, where its package is installed, else {TOY!r}, the "
         "small one that knows a dozen sentences and is there always.",
     )
+    speech: bool = Field(False, description="Serve the voice that comes with NEXUS: eSpeak NG.")
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     mdns: Literal["off", "browse", "adopt"] = Field(

@@ -14,7 +14,7 @@ from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
 from nexus_mesh.rpc import page_size, read_out, token_of, words_in
 from nexus_operations import ENOUGH, SPECS, Shape, spec_of
 
-from nexus_inference_adapters.contract import Event, JsonObject, Parts, Progress, Text
+from nexus_inference_adapters.contract import Event, JsonObject, Media, Parts, Progress, Text
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
@@ -22,6 +22,8 @@ __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
 BODY = msgspec.json.Decoder(JsonObject)
 LARGE = 256 * 1024
 """Bytes of a request. Larger ones are read one at a time."""
+OBJECTS, STREAMED = (Shape.WHOLE, Shape.CHUNKS), (Shape.CHUNKS, Shape.MEDIA)
+"""Shapes of answers that are one object, and of those that come piece by piece."""
 BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
 
 
@@ -41,6 +43,9 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         envelope, body = await opening
         backend = self._host.named[envelope.backend]
         _check_has_no_files(envelope.operation)
+        spec = spec_of(envelope.operation)
+        if spec.shape not in OBJECTS:
+            raise MeshError(Reason.INVALID_REQUEST, f"The answer to {spec.title} comes as a stream only.")
         completed = await backend.complete(envelope, body)
         return inference_pb2.CompleteResponse(
             body=completed.body, usage=completed.usage, served=self._served(envelope, backend)
@@ -54,7 +59,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         envelope, body = await opening
         backend = self._host.named[envelope.backend]
         spec = spec_of(envelope.operation)
-        if spec.shape is not Shape.CHUNKS:
+        if spec.shape not in STREAMED:
             raise MeshError(Reason.INVALID_REQUEST, f"The answer to {spec.title} does not come as a stream.")
         served: inference_pb2.Served | None = self._served(envelope, backend)
         async with aclosing(backend.stream(envelope, body)) as events:
@@ -202,14 +207,23 @@ def _message(event: Event) -> inference_pb2.StreamResponse:
     if isinstance(event, list):
         return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=event))
     if isinstance(event, Progress):
-        progress = inference_pb2.Progress(
-            phase=event.phase, done=event.done, total=event.total, unit=event.unit
-        )
-        return inference_pb2.StreamResponse(progress=progress)
+        told = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total, unit=event.unit)
+        return inference_pb2.StreamResponse(progress=told)
     if isinstance(event, Text):
         return inference_pb2.StreamResponse(
             answer=inference_pb2.Answer(body=event.body, mime_type=event.mime_type)
         )
+    if isinstance(event, Media):
+        media = inference_pb2.Media(
+            data=event.data,
+            index=event.index,
+            preview=event.preview,
+            mime_type=event.mime_type,
+            size=event.size,
+            last=event.last,
+            json=event.json,
+        )
+        return inference_pb2.StreamResponse(media=media)
     return inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=event.usage))
 
 

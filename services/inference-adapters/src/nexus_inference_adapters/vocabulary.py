@@ -14,6 +14,8 @@ __all__ = [
     "COMPLETION",
     "EMBEDDING",
     "OPERATIONS",
+    "SPEECH",
+    "VOICE",
     "capabilities_named",
     "operations_named",
 ]
@@ -21,6 +23,10 @@ __all__ = [
 CHAT = model_pb2.OPERATION_CHAT
 COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
+SPEECH = model_pb2.OPERATION_SPEECH
+
+VOICE = "espeak-ng"
+"""The model that speaks without anything being set up."""
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
     spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()

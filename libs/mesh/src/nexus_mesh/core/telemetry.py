@@ -83,7 +83,14 @@ def setup_logging(service: str, level: str) -> None:
             foreign_pre_chain=[structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name],
         )
     )
+    handler.addFilter(_is_a_fault)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Whoever leaves while a message is on its way to them is none; gRPC writes a traceback for each."""
+    raised = record.exc_info[0] if record.exc_info else None
+    return raised is None or raised.__name__ != "ExecuteBatchError"
 
 
 def start_tracing(service: str, endpoint: str | None, options: Sequence[tuple[str, int | str]]) -> None:

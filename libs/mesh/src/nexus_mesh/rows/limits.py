@@ -32,7 +32,8 @@ STATUS_BYTES = 256 << 10
 BACKENDS = 500
 MODELS = 2000
 """Of one backend."""
-MODEL_BYTES = 4096
+MODEL_BYTES = 16 << 10
+"""With what it says of its parameters: a hundred voices with their names are 8 KiB."""
 ENDPOINTS = 32
 DEVICES = 32
 RESERVATIONS = 500

@@ -22,6 +22,7 @@ from nexus_gateway.fleet import FAILURES, GONE_PAUSE, JITTER, TRANSPORT, Kind, M
 __all__ = [
     "COUNT",
     "STREAM",
+    "STREAM_ALONE",
     "Asking",
     "Race",
     "RetryBudget",
@@ -43,6 +44,8 @@ COMPLETE = Method(
 COMPLETE_ALONE = Method(SERVICE, "Complete", inference_pb2.CompleteRequest, inference_pb2.CompleteResponse)
 """For answers of many parts, which are large: in the tunnel the small ones would wait for them."""
 STREAM = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse, tunnelled=True)
+STREAM_ALONE = Method(SERVICE, "Stream", inference_pb2.StreamRequest, inference_pb2.StreamResponse)
+"""For answers that are bytes: a reader that is slow holds back its own backend, and nobody else's tokens."""
 COUNT = Method(
     SERVICE,
     "CountTokens",

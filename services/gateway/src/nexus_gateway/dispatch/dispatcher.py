@@ -9,12 +9,14 @@ from typing import TypeVar
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import UNREACHED, MeshError, Reason
+from nexus_operations import Shape
 from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import (
     COUNT,
     STREAM,
+    STREAM_ALONE,
     Asking,
     Race,
     RetryBudget,
@@ -58,7 +60,9 @@ class Dispatcher:
 
     async def open_stream(self, context: RequestContext) -> BackendStream:
         """The stream of the first candidate that has content. The caller must close it. Raises MeshError."""
-        asking = Asking(self._open_at, Kind.FIRST_CONTENT, BackendStream.close, _beginning)
+        # Bytes are dear to make: nobody makes them beside another.
+        kind = None if context.request.spec.shape is Shape.MEDIA else Kind.FIRST_CONTENT
+        asking = Asking(self._open_at, kind, BackendStream.close, _beginning)
         return await self._walk(context, asking)
 
     async def open_upload(self, context: RequestContext) -> BackendStream:
@@ -183,9 +187,9 @@ class Dispatcher:
     async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
         peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         request = message(inference_pb2.StreamRequest, context, candidate)
-        stream = BackendStream(
-            peer, candidate, attempt, peer.stream(STREAM, request, timeout=context.left), context
-        )
+        alone = context.request.spec.shape is Shape.MEDIA
+        call = peer.stream(STREAM_ALONE if alone else STREAM, request, timeout=context.left)
+        stream = BackendStream(peer, candidate, attempt, call, context)
         del request
         return await self._opened(stream, context, candidate, attempt, race)
 

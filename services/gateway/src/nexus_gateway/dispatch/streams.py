@@ -76,11 +76,11 @@ DECODE = msgspec.json.Decoder().decode
 
 
 def has_content(message: inference_pb2.StreamResponse, spec: Spec) -> bool:
-    """Text, a tool call, reasoning, a finish reason, or the end itself. Raises UPSTREAM_MALFORMED."""
+    """Text, a tool call, reasoning, a finish reason, bytes, or the end itself. Raises UPSTREAM_MALFORMED."""
     event = message.WhichOneof("event")
     if event == "chunks":
         return any(_is_real(chunk, spec) for chunk in message.chunks.json)
-    return event in ("finish", "answer")
+    return event in ("finish", "answer") or (event == "media" and bool(message.media.data))
 
 
 def _is_real(chunk: str, spec: Spec) -> bool:

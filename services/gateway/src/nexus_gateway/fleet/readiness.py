@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nexus_operations import SPECS, Shape
 from nexus_routing import Endpoint, State, Table
 
 from nexus_gateway.fleet.routing_table import RoutingTable
@@ -19,16 +20,27 @@ class ModelRow:
     id: str
     created: int
     owned_by: str
+    operations: frozenset[int] = frozenset()
+    parameters: tuple[tuple[int, str], ...] = ()
+    """Every JSON Schema that a backend has for an operation's requests, each once."""
 
 
 def list_models(table: Table) -> list[ModelRow]:
-    """Every name a request can use right now, aliases included, by id."""
+    """Every name a request can use right now, aliases included, by id; those that answer in bytes alone come last.
+
+    Many a program asks the first one a question.
+    """
     rows = {name: _row(table, name, name) for name in table.offers if table.operations(name)}
     for alias in table.aliases:
         model = table.resolve(alias)
         if model is not None and model in rows:
             rows[alias] = _row(table, alias, model)
-    return [rows[name] for name in sorted(rows)]
+    return sorted(rows.values(), key=lambda row: (all(map(_is_media, row.operations)), row.id))
+
+
+def _is_media(operation: int) -> bool:
+    spec = SPECS.get(operation)
+    return spec is not None and spec.shape is Shape.MEDIA
 
 
 def find_model(table: Table, name: str) -> ModelRow | None:
@@ -41,9 +53,9 @@ def _row(table: Table, name: str, model: str) -> ModelRow:
     """The same whichever backends come and go, as far as can be: the oldest known date, the first owner by id."""
     offers = table.offers[model]
     created = min((offer.created for _, offer in offers if offer.created), default=0)
-    return ModelRow(
-        name, created, next((offer.owner for _, offer in offers if offer.owner), offers[0][0].kind)
-    )
+    owner = next((offer.owner for _, offer in offers if offer.owner), offers[0][0].kind)
+    told = dict.fromkeys(each for _, offer in offers for each in offer.parameters)
+    return ModelRow(name, created, owner, table.operations(model), tuple(told))
 
 
 @dataclass(frozen=True, slots=True)

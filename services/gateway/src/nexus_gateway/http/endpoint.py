@@ -23,6 +23,7 @@ from nexus_gateway.intake import BodyBudget, Hold
 
 __all__ = [
     "CLIENT_LEFT",
+    "CUT",
     "DONE",
     "JSON",
     "OPENAI_VERSION",
@@ -41,6 +42,8 @@ DONE = b"data: [DONE]\n\n"
 """The last event of a good stream, to whoever speaks as OpenAI does."""
 CLIENT_LEFT = "nexus.client_left"
 """Key the server sets in the scope when the connection is gone before the answer was complete."""
+CUT = "nexus.cut"
+"""Key in the scope of what breaks an answer off, so that no client takes it for a whole one."""
 
 
 class Exchange:
@@ -50,6 +53,7 @@ class Exchange:
         "_receive",
         "_send",
         "always",
+        "breakable",
         "fields",
         "handed_on",
         "hold",
@@ -80,6 +84,8 @@ class Exchange:
         """When the last byte of a stream was written, on the loop's clock."""
         self.status = 0
         """0 until the answer's head is sent."""
+        self.breakable = False
+        """Whether bytes are under way whose end only the end of the answer tells."""
         self.tail: Tail | None = None
         """Set while a stream is under way: makes the bytes that end it after a failure."""
 
@@ -167,12 +173,22 @@ class Exchange:
         self.written_at = _loop_time()
         await self._start(200, [*_EVENT_STREAM, *headers])
 
+    async def start_bytes(self, content_type: bytes, headers: Sequence[Header]) -> None:
+        """The head of an answer whose length nobody knows yet; from here on a failure breaks it off."""
+        self.breakable = True
+        await self._start(200, [(b"content-type", content_type), *_UNKEPT, *headers])
+
+    def cut(self) -> None:
+        """Ends the connection in the middle of an answer."""
+        if (cut := self.scope.get(CUT)) is not None:
+            cut()
+
     async def write(self, data: bytes) -> None:
         self.written_at = _loop_time()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes) -> None:
-        self.tail = None
+        self.tail, self.breakable = None, False
         await self._send({"type": "http.response.body", "body": data})
 
     async def _start(self, status: int, headers: list[Header]) -> None:
@@ -186,10 +202,10 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 
+_UNKEPT: tuple[Header, ...] = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 _EVENT_STREAM: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
+    *_UNKEPT,
 )
 
 
@@ -224,7 +240,9 @@ _SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
 )
 _FAILED_STREAMS = Counter(
-    "nexus_gateway_http_streams_failed_total", "Event streams that ended with an error event.", ["code"]
+    "nexus_gateway_http_streams_failed_total",
+    "Answers that failed after their beginning: with an error event, or cut off.",
+    ["code"],
 )
 
 # Looking a child up costs more than counting in it; routes and statuses are few.
@@ -319,6 +337,9 @@ class Endpoint:
         elif exchange.tail is not None:
             _FAILED_STREAMS.labels(code_of(error, mid_stream=True)).inc()
             await exchange.end(exchange.tail(error))
+        elif exchange.breakable:
+            _FAILED_STREAMS.labels(code_of(error, mid_stream=True)).inc()
+            exchange.cut()
 
 
 class SlashRouter(Router):

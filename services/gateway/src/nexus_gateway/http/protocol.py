@@ -7,6 +7,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 from typing import cast
 
 import httptools
@@ -17,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from nexus_gateway.http.connections import EVICTED, REFUSED, Idle, Slots
-from nexus_gateway.http.endpoint import CLIENT_LEFT
+from nexus_gateway.http.endpoint import CLIENT_LEFT, CUT
 from nexus_gateway.http.heads import body_too_large, check_head, is_form
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import explain, refusal_bytes
@@ -171,6 +172,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._idle.pop(self, None)
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Door(self.transport, self._hang_up))
+        self.cycle.scope[CUT] = partial(self._cut, self.cycle)  # type: ignore[typeddict-unknown-key]
         self._phase, self._new = Phase.BODY, True
         if len(self.pipeline) > MAX_PIPELINED:
             raise _too_much_ahead()
@@ -222,6 +224,11 @@ class EdgeProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.transport.write_eof()
         self._arm(Phase.IDLE, LINGER_SECONDS, self.transport.abort)
+
+    def _cut(self, cycle: RequestResponseCycle) -> None:
+        """Breaks an answer off. Without chunks only a reset tells a client that there should have been more."""
+        cycle.disconnected = True
+        (self.transport.close if cycle.chunked_encoding else self.transport.abort)()
 
     def _abandon(self) -> None:
         """Stops the work for a request whose client cannot be answered any more."""

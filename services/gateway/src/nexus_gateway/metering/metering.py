@@ -9,7 +9,7 @@ from functools import lru_cache
 import prometheus_client
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, telemetry
-from nexus_operations import spec_of
+from nexus_operations import Spec, Unit, spec_of
 from nexus_routing import FREE, Candidate
 
 from nexus_gateway.core import InferenceRequest, RequestContext
@@ -60,8 +60,8 @@ class Costs:
         self._means[model] = mean + SHARE * (usage.completion_tokens - mean)
 
     def _cost(self, context: RequestContext, candidate: Candidate) -> float:
-        if candidate.price == FREE:
-            return 0.0
+        if candidate.price == FREE or Unit.PROMPT_TOKENS not in context.request.spec.units:
+            return 0.0  # prices are for tokens
         if context.cost is not None:
             return context.cost
         prompt = context.counted or context.request.prompt.tokens
@@ -95,10 +95,10 @@ TOKENS = prometheus_client.Counter(
     "Tokens as backends report them; of cut and abandoned streams by their chunks.",
     ["kind"],
 )
-PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
-HEARD = prometheus_client.Counter(
-    "nexus_gateway_input_seconds_total", "Seconds of sound and video that were read, as backends report them."
+UNITS = prometheus_client.Counter(
+    "nexus_gateway_units_total", "What work is counted in beside tokens, as backends report it.", ["unit"]
 )
+PROMPT_TOKENS, COMPLETION_TOKENS = TOKENS.labels("prompt"), TOKENS.labels("completion")
 COST = prometheus_client.Counter(
     "nexus_cost_dollars",
     "US dollars by the policy's prices and the usage of answers.",
@@ -123,6 +123,8 @@ BREAKERS_OPEN = prometheus_client.Gauge(
 SNAPSHOT_AGE = prometheus_client.Gauge(
     "nexus_gateway_snapshot_age_seconds", "Since the router was last heard; 0 while its watch is open."
 )
+
+TOKENS_ALONE = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
 
 # Looking a child up costs more than counting in it; operations and outcomes are few.
 _requests = lru_cache(maxsize=256)(REQUESTS.labels)
@@ -156,12 +158,21 @@ def end(context: RequestContext) -> None:
     if outcome.usage is not None:
         PROMPT_TOKENS.inc(outcome.usage.prompt_tokens)
         COMPLETION_TOKENS.inc(outcome.usage.completion_tokens)
-        HEARD.inc(outcome.usage.input_seconds)
+        for unit, used in _units(context.request.spec, outcome.usage).items():
+            UNITS.labels(unit).inc(used)
     if context.cost and context.candidate is not None:
         _cost(context.candidate.model.id, context.candidate.target.backend).inc(context.cost)
     for kind, places in (context.scrubbed or {}).items():
         SCRUBBED.labels(kind).inc(places)
     _write_line(context, operation, seconds)
+
+
+def _units(spec: Spec, usage: inference_pb2.Usage) -> dict[str, float]:
+    """What was used of the units that are no tokens."""
+    if spec.units <= TOKENS_ALONE:
+        return {}
+    units = (unit.value for unit in spec.units - TOKENS_ALONE)
+    return {unit: getattr(usage, unit) for unit in units if usage.HasField(unit)}  # type: ignore[arg-type]
 
 
 def refused(operation: int, error: MeshError) -> None:
@@ -189,7 +200,7 @@ def _write_line(context: RequestContext, operation: str, seconds: float) -> None
         first_content_seconds=None if first is None else round(first, 4),
         prompt=usage.prompt_tokens if usage else None,
         completion=usage.completion_tokens if usage else None,
-        input_seconds=usage.input_seconds if usage and usage.HasField("input_seconds") else None,
+        units=(_units(context.request.spec, usage) or None) if usage else None,
         estimated=outcome.estimated or None,
         cost_dollars=None if context.cost is None else round(context.cost, 8),
         principal=principal.id,

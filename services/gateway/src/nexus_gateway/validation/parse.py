@@ -23,6 +23,7 @@ from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys
 from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
 from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
 from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported, wrong_type
+from nexus_gateway.validation.speech import OF_SPEECH, check_speech, takes_events
 
 __all__ = ["CHECKS", "check_request", "decode_object", "decoding", "granted"]
 
@@ -140,6 +141,7 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.EMBEDDING: (check_embedding, OF_EMBEDDING),
     Operation.TRANSCRIPTION: (check_transcription, OF_TRANSCRIPTION),
     Operation.TRANSLATION: (check_translation, OF_TRANSLATION),
+    Operation.SPEECH: (check_speech, OF_SPEECH),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 
@@ -203,7 +205,9 @@ def check_request(
     _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
     spec = spec_of(operation)
-    if stream and spec.shape not in STREAMED:
+    if spec.shape is Shape.MEDIA:
+        stream = takes_events(parsed)
+    elif stream and spec.shape not in STREAMED:
         raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")
 
     return InferenceRequest(

@@ -7,6 +7,7 @@ from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Htt
 from nexus_inference_adapters.contract.parts import Kept, Parts
 from nexus_inference_adapters.contract.waiting import Gate, Patience
 from nexus_inference_adapters.contract.work import (
+    MEDIA_BYTES,
     Completed,
     Count,
     Event,
@@ -14,6 +15,7 @@ from nexus_inference_adapters.contract.work import (
     Inspection,
     Json,
     JsonObject,
+    Media,
     Offer,
     Progress,
     Seen,
@@ -24,6 +26,7 @@ from nexus_inference_adapters.contract.work import (
 __all__ = [
     "ABILITIES",
     "MAX_ANSWER_BYTES",
+    "MEDIA_BYTES",
     "Adapter",
     "Answer",
     "Broken",
@@ -37,6 +40,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "Kept",
+    "Media",
     "Need",
     "Offer",
     "Parts",

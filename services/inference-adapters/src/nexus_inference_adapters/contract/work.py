@@ -13,6 +13,7 @@ from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.contract.parts import Parts
 
 __all__ = [
+    "MEDIA_BYTES",
     "Completed",
     "Count",
     "Event",
@@ -20,6 +21,7 @@ __all__ = [
     "Inspection",
     "Json",
     "JsonObject",
+    "Media",
     "Offer",
     "Progress",
     "Seen",
@@ -81,6 +83,26 @@ class Progress:
     done: int = 0
     total: int = 0
     unit: str = ""
+    """What they count: "characters", "steps", ...; empty = it is plain."""
+
+
+MEDIA_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Bytes of one output, or of a preview of it, in order; MEDIA_BYTES at most. As inference.proto's Media."""
+
+    data: bytes
+    index: int = 0
+    preview: int | None = None
+    mime_type: str = ""
+    """On the first of an output or preview."""
+    size: int | None = None
+    """Bytes of the whole, on its first; None = it is still being made."""
+    last: bool = False
+    json: str = ""
+    """With `last`: what else is known of it, as an object with OpenAI's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,7 @@ class Text:
     mime_type: str = ""
 
 
-Event = list[str] | Progress | Text | Finish
+Event = list[str] | Progress | Media | Text | Finish
 """A list holds chunks that arrived together, each a JSON text as inference.proto's Chunks describes."""
 
 

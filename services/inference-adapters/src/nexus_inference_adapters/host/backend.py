@@ -24,6 +24,7 @@ from nexus_inference_adapters.contract import (
     Event,
     Finish,
     JsonObject,
+    Media,
     Offer,
     Parts,
     Patience,
@@ -32,6 +33,8 @@ from nexus_inference_adapters.contract import (
 )
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.memory.residency import Residency
+from nexus_inference_adapters.host.outputs import Outputs
+from nexus_inference_adapters.host.parameters import check_parameters
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.watching import Watched
 
@@ -41,6 +44,8 @@ COUNT_SECONDS = 1.0
 MEMORY_SHARE = 0.9
 """Of the time for the first token, so much at most goes by in waiting for memory: who waits hears of it from us."""
 UNANSWERED = frozenset({Reason.BACKEND_DOWN, Reason.BACKEND_LOST})
+CONTENT = (list, Media)
+"""Types of events that are part of an answer."""
 PREFILL = model_pb2.CAPABILITY_PREFILL
 
 log = telemetry.logger("backend")
@@ -82,11 +87,12 @@ class Backend(Watched):
                 if waited:
                     yield Progress("loaded")
                 with Patience(limits, silence=limits.first_token) as patience:
-                    promises = Promises(work, self._context(work))
+                    promises, outputs = Promises(work, self._context(work)), Outputs(work)
                     async with aclosing(self.adapter.stream(work, patience)) as events:
                         async for event in events:
+                            outputs.hear(event)
                             promises.hear(event)
-                            if not begun and type(event) is list:
+                            if not begun and type(event) in CONTENT:
                                 begun = True
                                 metrics.first_content(self.config.name).observe(time.monotonic() - started)
                             elif type(event) is Finish:
@@ -171,6 +177,7 @@ class Backend(Watched):
         """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
         offer = self.offer(envelope.model)
         work, limits = self._work(offer, envelope, body), self.limits(offer)
+        check_parameters(offer.model, envelope.operation, body)
         return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
 
     def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: JsonObject) -> Work:

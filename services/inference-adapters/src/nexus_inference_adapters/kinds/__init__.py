@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
 from nexus_inference_adapters.kinds.embedded import Embedded
+from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.whisper import Whisper
@@ -15,6 +16,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
     Embedded,
+    Espeak,
     Whisper,
     OpenAICompatible,
 )

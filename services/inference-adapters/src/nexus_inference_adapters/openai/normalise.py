@@ -44,7 +44,7 @@ def whole_answer(work: Work, raw: bytes) -> Completed:
             answer = decoded(EMBEDDINGS, raw)
             _refuse_error(answer.error, answer.data, raw)
             return embedded_rows(work, answer)
-        case Form.OBJECT:
+        case _:
             return _as_it_came(work, decoded(OBJECT, raw), raw)
 
 

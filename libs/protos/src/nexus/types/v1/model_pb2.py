@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anexus/types/v1/model.proto\x12\x0enexus.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\noperations\x18\x02 \x03(\x0e\x32\x19.nexus.types.v1.Operation\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1a.nexus.types.v1.Capability\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x0e\n\x06loaded\x18\x05 \x01(\x08\x12\r\n\x05owner\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remote\x18\x08 \x01(\x08\x12\x0f\n\x07license\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t*\xa5\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eOPERATION_CHAT\x10\x01\x12\x18\n\x14OPERATION_COMPLETION\x10\x02\x12\x17\n\x13OPERATION_EMBEDDING\x10\x03\x12\x1b\n\x17OPERATION_TRANSCRIPTION\x10\x06\x12\x19\n\x15OPERATION_TRANSLATION\x10\x07*\x9b\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x01\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x02\x12\x14\n\x10\x43\x41PABILITY_AUDIO\x10\x03\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x04\x12\x13\n\x0f\x43\x41PABILITY_JSON\x10\x05\x12\x17\n\x13\x43\x41PABILITY_LOGPROBS\x10\x06\x12\x16\n\x12\x43\x41PABILITY_CHOICES\x10\x07\x12\x1a\n\x16\x43\x41PABILITY_TOOL_CHOICE\x10\x08\x12\x1a\n\x16\x43\x41PABILITY_TOKEN_INPUT\x10\t\x12\x16\n\x12\x43\x41PABILITY_PREFILL\x10\nB`\n\x17internal.nexus.types.v1B\nModelProtoP\x01Z&nexus.internal/protos/types/v1;typesv1\xaa\x02\x0eNexus.Types.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anexus/types/v1/model.proto\x12\x0enexus.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x02\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\noperations\x18\x02 \x03(\x0e\x32\x19.nexus.types.v1.Operation\x12\x30\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0e\x32\x1a.nexus.types.v1.Capability\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x0e\n\x06loaded\x18\x05 \x01(\x08\x12\r\n\x05owner\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remote\x18\x08 \x01(\x08\x12\x0f\n\x07license\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x37\n\nparameters\x18\x14 \x03(\x0b\x32#.nexus.types.v1.OperationParameters\"S\n\x13OperationParameters\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.nexus.types.v1.Operation\x12\x0e\n\x06schema\x18\x02 \x01(\t*\xbb\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eOPERATION_CHAT\x10\x01\x12\x18\n\x14OPERATION_COMPLETION\x10\x02\x12\x17\n\x13OPERATION_EMBEDDING\x10\x03\x12\x14\n\x10OPERATION_SPEECH\x10\x04\x12\x1b\n\x17OPERATION_TRANSCRIPTION\x10\x06\x12\x19\n\x15OPERATION_TRANSLATION\x10\x07*\x9b\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41PABILITY_TOOLS\x10\x01\x12\x15\n\x11\x43\x41PABILITY_VISION\x10\x02\x12\x14\n\x10\x43\x41PABILITY_AUDIO\x10\x03\x12\x18\n\x14\x43\x41PABILITY_REASONING\x10\x04\x12\x13\n\x0f\x43\x41PABILITY_JSON\x10\x05\x12\x17\n\x13\x43\x41PABILITY_LOGPROBS\x10\x06\x12\x16\n\x12\x43\x41PABILITY_CHOICES\x10\x07\x12\x1a\n\x16\x43\x41PABILITY_TOOL_CHOICE\x10\x08\x12\x1a\n\x16\x43\x41PABILITY_TOKEN_INPUT\x10\t\x12\x16\n\x12\x43\x41PABILITY_PREFILL\x10\nB`\n\x17internal.nexus.types.v1B\nModelProtoP\x01Z&nexus.internal/protos/types/v1;typesv1\xaa\x02\x0eNexus.Types.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.types.v1.model_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027internal.nexus.types.v1B\nModelProtoP\001Z&nexus.internal/protos/types/v1;typesv1\252\002\016Nexus.Types.V1'
-  _globals['_OPERATION']._serialized_start=352
-  _globals['_OPERATION']._serialized_end=517
-  _globals['_CAPABILITY']._serialized_start=520
-  _globals['_CAPABILITY']._serialized_end=803
+  _globals['_OPERATION']._serialized_start=494
+  _globals['_OPERATION']._serialized_end=681
+  _globals['_CAPABILITY']._serialized_start=684
+  _globals['_CAPABILITY']._serialized_end=967
   _globals['_MODEL']._serialized_start=80
-  _globals['_MODEL']._serialized_end=349
+  _globals['_MODEL']._serialized_end=406
+  _globals['_OPERATIONPARAMETERS']._serialized_start=408
+  _globals['_OPERATIONPARAMETERS']._serialized_end=491
 # @@protoc_insertion_point(module_scope)

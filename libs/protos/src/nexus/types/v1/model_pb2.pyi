@@ -16,6 +16,7 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_CHAT: _ClassVar[Operation]
     OPERATION_COMPLETION: _ClassVar[Operation]
     OPERATION_EMBEDDING: _ClassVar[Operation]
+    OPERATION_SPEECH: _ClassVar[Operation]
     OPERATION_TRANSCRIPTION: _ClassVar[Operation]
     OPERATION_TRANSLATION: _ClassVar[Operation]
 
@@ -36,6 +37,7 @@ OPERATION_UNSPECIFIED: Operation
 OPERATION_CHAT: Operation
 OPERATION_COMPLETION: Operation
 OPERATION_EMBEDDING: Operation
+OPERATION_SPEECH: Operation
 OPERATION_TRANSCRIPTION: Operation
 OPERATION_TRANSLATION: Operation
 CAPABILITY_UNSPECIFIED: Capability
@@ -51,7 +53,7 @@ CAPABILITY_TOKEN_INPUT: Capability
 CAPABILITY_PREFILL: Capability
 
 class Model(_message.Message):
-    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote", "license", "source")
+    __slots__ = ("id", "operations", "capabilities", "context_tokens", "loaded", "owner", "create_time", "remote", "license", "source", "parameters")
     ID_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +64,7 @@ class Model(_message.Message):
     REMOTE_FIELD_NUMBER: _ClassVar[int]
     LICENSE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     id: str
     operations: _containers.RepeatedScalarFieldContainer[Operation]
     capabilities: _containers.RepeatedScalarFieldContainer[Capability]
@@ -72,4 +75,13 @@ class Model(_message.Message):
     remote: bool
     license: str
     source: str
-    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ..., license: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[OperationParameters]
+    def __init__(self, id: _Optional[str] = ..., operations: _Optional[_Iterable[_Union[Operation, str]]] = ..., capabilities: _Optional[_Iterable[_Union[Capability, str]]] = ..., context_tokens: _Optional[int] = ..., loaded: _Optional[bool] = ..., owner: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., remote: _Optional[bool] = ..., license: _Optional[str] = ..., source: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[OperationParameters, _Mapping]]] = ...) -> None: ...
+
+class OperationParameters(_message.Message):
+    __slots__ = ("operation", "schema")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    operation: Operation
+    schema: str
+    def __init__(self, operation: _Optional[_Union[Operation, str]] = ..., schema: _Optional[str] = ...) -> None: ...

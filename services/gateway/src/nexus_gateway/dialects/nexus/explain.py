@@ -20,8 +20,10 @@ from nexus_gateway.validation import CHECKS, check_request
 
 __all__ = ["Candidate", "Explains", "PromptTokens", "RouteExplanation", "explain_handler"]
 
-SHAPES = tuple(SPECS[number] for number in CHECKS if not SPECS[number].files)
-"""Kinds of work that a body may be meant for; what holds its prompt tells which."""
+SHAPES = sorted(
+    (SPECS[number] for number in CHECKS if not SPECS[number].files), key=lambda spec: -len(spec.example(""))
+)
+"""Kinds of work that a body may be meant for: what the least body of one has tells which, the fuller ones first."""
 
 
 class Explains(Protocol):
@@ -110,9 +112,10 @@ def _tokens(counted: inference_pb2.CountTokensResponse | None) -> PromptTokens |
 
 def _operation(given: JsonObject) -> int:
     for spec in SHAPES:
-        if spec.content in given:
+        if given.keys() >= spec.example("").keys():
             return spec.number
-    titles, keys = _or(spec.title for spec in SHAPES), _or(spec.content for spec in SHAPES)
+    titles = _or(spec.title for spec in SHAPES)
+    keys = _or(dict.fromkeys(" and ".join(spec.example("")) for spec in reversed(SHAPES)))
     raise MeshError(Reason.INVALID_REQUEST, f"Send the body of {titles}: with {keys}.")
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's API: chat completions, completions, embeddings and models."""
+"""OpenAI's API: chat completions, completions, embeddings, speech and models."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from nexus_operations import SPECS, Shape
 
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
-from nexus_gateway.dialects.openai.described import MODEL, MODELS, inference_call
+from nexus_gateway.dialects.openai.described import (
+    MODEL,
+    MODELS,
+    SPEECH_MODELS,
+    VOICES,
+    inference_call,
+)
 from nexus_gateway.dialects.openai.inference import Inference, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
+from nexus_gateway.dialects.openai.speech import SpeechRoutes
 from nexus_gateway.dialects.openai.uploads import upload_handler
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
@@ -26,6 +33,7 @@ class OpenAIPipeline(Inference, Catalog, Protocol):
 
 def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOptions) -> Dialect:
     models, pause = ModelRoutes(pipeline), options.keep_alive_comment_seconds
+    speech = SpeechRoutes(pipeline)
     rows = [
         Row(
             spec.path[1:].replace("/", "_"),
@@ -44,5 +52,7 @@ def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOption
     rows += [
         Row("models", "/models", reading(models.list), calls=(MODELS,)),
         Row("model", "/models/{model_id:path}", reading(models.retrieve), calls=(MODEL,)),
+        Row("audio_voices", "/audio/voices", reading(speech.voices), calls=(VOICES,)),
+        Row("audio_models", "/audio/models", reading(speech.models), calls=(SPEECH_MODELS,)),
     ]
     return Dialect(rows, error_body)

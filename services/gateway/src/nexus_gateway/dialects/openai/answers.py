@@ -59,7 +59,7 @@ def answer_body(request: InferenceRequest, body: str) -> bytes:
                 return _embedding_body(request, body)
             case Form.MESSAGE | Form.TEXT:
                 found = len(_completion.decode(body).choices)
-            case Form.OBJECT:
+            case _:
                 found = len(_rows.decode(_object.decode(body).get(request.spec.rows, b"[]")))
     except (ValueError, OverflowError, RecursionError):
         raise _malformed() from None

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from nexus_mesh.core import JsonObject
-from nexus_operations import SPECS, Form, Shape
+from nexus_operations import AUDIO, SPECS, Form, Shape
 
+from nexus_gateway.dialects.openai import speech
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
 from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
@@ -16,7 +17,7 @@ from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import body_shape
 
-__all__ = ["MODEL", "MODELS", "inference_call"]
+__all__ = ["MODEL", "MODELS", "SPEECH_MODELS", "VOICES", "inference_call"]
 
 
 class Usage(Struct):
@@ -97,6 +98,17 @@ MODELS = Call(
     "The models that this key can ask for now.",
     (Content(ModelList, ModelList([Model(NAME, 0, "library")])),),
 )
+VOICE = speech.Voice("en-us", "English (America)", ["en-us", "en"], ["espeak-ng"])
+VOICES = Call(
+    "GET",
+    "The voices that this key can ask for now, and whose they are.",
+    (Content(speech.VoiceList, speech.VoiceList([VOICE])),),
+)
+SPEECH_MODELS = Call(
+    "GET",
+    "The models that speak.",
+    (Content(speech.SpeechModelList, speech.SpeechModelList([speech.SpeechModel("espeak-ng")])),),
+)
 MODEL = Call("GET", "One model.", (Content(Model, Model(NAME, 0, "library")),))
 
 
@@ -106,6 +118,10 @@ def inference_call(operation: int) -> Call:
     if spec.shape is Shape.UPLOAD:
         return _upload_call(operation)
     answers = (Content(*ANSWERS[spec.form]),) if spec.form in ANSWERS else (Content({"type": "object"}),)
+    name = NAME
+    if spec.form is Form.BYTES:
+        name, answers = "espeak-ng", tuple(Content(None, media=media) for media in AUDIO.values())
+        answers += (Content(None, f'{speech.DELTA.decode()}UklGRg=="}}\n\n', EVENTS),)
     if spec.shape is Shape.CHUNKS:
         chunk = {"id": f"{spec.id_prefix}1", "object": spec.chunk_object, "choices": []}
         events = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
@@ -114,7 +130,7 @@ def inference_call(operation: int) -> Call:
         "POST",
         f"Make {spec.title}.",
         answers,
-        body=Content(body_shape(operation), {"model": NAME, **spec.example("Hello")}),
+        body=Content(body_shape(operation), {"model": name, **spec.example("Hello")}),
         asked=ASKED,
         told={told.name: told.about for told in TOLD},
     )

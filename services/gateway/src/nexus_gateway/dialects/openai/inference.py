@@ -1,4 +1,4 @@
-"""POST chat/completions, completions, embeddings: parse, ask the pipeline, answer whole or as a stream of events.
+"""POST chat/completions, completions, embeddings, audio/speech: parse, ask the pipeline, answer whole or as it is made.
 
 The events are whole ones of our own making, with comments while nothing comes.
 """
@@ -15,12 +15,13 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
-from nexus_operations import Form, spec_of
+from nexus_operations import Form, Shape, spec_of
 from prometheus_client import Gauge
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.answers import answer_body
+from nexus_gateway.dialects.openai.speech import send_speech
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
     demanded_zone,
@@ -86,6 +87,10 @@ def inference_handler(
             request.let_go()
 
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
+        if request.spec.shape is Shape.MEDIA:
+            async with pipeline.stream(request) as messages:
+                await send_speech(exchange, request, messages, keep_alive_seconds)
+            return
         if request.stream:
             async with pipeline.stream(request) as messages:
                 await send_events(exchange, request, messages, keep_alive_seconds)

@@ -14,7 +14,7 @@ from nexus_gateway.http import Exchange
 
 
 class ModelRow(Protocol):
-    """A routable model. `created` is in Unix seconds."""
+    """A routable model. `created` is in Unix seconds; `parameters` has JSON Schemas by operation."""
 
     @property
     def id(self) -> str: ...
@@ -22,6 +22,10 @@ class ModelRow(Protocol):
     def created(self) -> int: ...
     @property
     def owned_by(self) -> str: ...
+    @property
+    def operations(self) -> frozenset[int]: ...
+    @property
+    def parameters(self) -> tuple[tuple[int, str], ...]: ...
 
 
 class Model(Struct):

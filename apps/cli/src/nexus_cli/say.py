@@ -1,0 +1,104 @@
+"""`nexus say`: a text, spoken into a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from nexus_client import Client, Options
+from nexus_operations import AUDIO
+
+from nexus_cli.chat import Wanted, key_of, url_of
+from nexus_cli.layout import Layout
+from nexus_cli.output import Failure, console, on_terminal, print_json
+
+__all__ = ["Speech", "say"]
+
+STANDARD = "-"
+"""A file name that stands for standard output."""
+HALF = ".part"
+Show = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What to say, and into what. `form` empty = by the file's ending."""
+
+    text: str
+    output: str
+    model: str
+    voice: str
+    form: str = ""
+    speed: float = 1.0
+    url: str = ""
+    key_file: Path | None = None
+    zone: str = ""
+
+
+def say(layout: Layout, speech: Speech, *, as_json: bool) -> None:
+    """Writes the sound as it is made. Raises Failure, MeshError; a file that is there is whole."""
+    text, form = speech.text or sys.stdin.read(), _format(speech)
+    if not text.strip():
+        raise Failure("There is nothing to say.", 'Give a text: nexus say "Hello" -o hello.wav')
+    key = key_of(Wanted(key_file=speech.key_file), os.environ.get("NEXUS_KEY", ""))
+    options = Options(zone=speech.zone, parameters={"response_format": form, "speed": speech.speed})
+    size = 0
+    with (
+        Client.by_key(speech.url or url_of(layout), key) as client,
+        client.speak(speech.model, text, speech.voice, options) as pieces,
+        _opened(speech.output) as file,
+        _shown() as show,
+    ):
+        for piece in pieces:
+            file.write(piece)
+            size += len(piece)
+            show(size)
+    if as_json and speech.output != STANDARD:
+        print_json({"file": speech.output, "bytes": size, "format": form})
+    elif speech.output != STANDARD:
+        console.print(f"{speech.output}: {size:,} bytes of {form}")
+
+
+def _format(speech: Speech) -> str:
+    form = speech.form or ("wav" if speech.output == STANDARD else Path(speech.output).suffix[1:].lower())
+    form = {"ogg": "opus", "oga": "opus", "raw": "pcm"}.get(form, form)
+    if form not in AUDIO:
+        known = ", ".join(AUDIO)
+        raise Failure(f"The format {form or 'of a file without an ending'!r} is none.", f"There are {known}.")
+    return form
+
+
+@contextlib.contextmanager
+def _opened(output: str) -> Iterator[BinaryIO]:
+    """The file, under another name until it is whole."""
+    if output == STANDARD:
+        if sys.stdout.isatty():
+            raise Failure("A terminal shows no sound.", "Give a file: -o out.wav; or a pipe that plays it.")
+        yield sys.stdout.buffer
+        return
+    half = Path(f"{output}{HALF}")
+    try:
+        with half.open("wb") as file:
+            yield file
+        half.replace(output)
+    except OSError as error:
+        raise Failure(
+            f"{output} cannot be written: {error.strerror}.", "Give another file with -o."
+        ) from None
+    finally:
+        half.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Show]:
+    """Says how much there is, on a terminal."""
+    if not on_terminal():
+        yield lambda _: None
+        return
+    with console.status("Waiting for the first sound") as status:
+        yield lambda size: status.update(f"{size / 1024:,.0f} KiB")

@@ -1,0 +1,151 @@
+"""The processes that work on media, as their parent sees them: started when there is a job, gone when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from nexus_inference_adapters.media.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
+
+__all__ = ["Job", "Workers", "child_environment"]
+
+IDLE_SECONDS = 60.0
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)
+
+
+def child_environment() -> dict[str, str]:
+    """What a worker may know of ours: where programs and libraries are, and no secret."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    process: asyncio.subprocess.Process
+    leaving: asyncio.TimerHandle | None = None
+
+    async def end(self) -> None:
+        """Kills it, and reads what it had still said: a pipe that is not read to its end is never closed."""
+        if self.leaving is not None:
+            self.leaving.cancel()
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.communicate()
+
+
+class Job:
+    """One order at one worker."""
+
+    def __init__(self, worker: _Worker) -> None:
+        self._worker = worker
+        self.ended = False
+
+    async def read(self) -> Frame:
+        """What comes next, to the one that ends the job. Raises EOFError when the worker is gone."""
+        out = self._worker.process.stdout
+        assert out is not None  # noqa: S101 - it was started with one
+        try:
+            kind, length = HEAD.unpack(await out.readexactly(HEAD.size))
+            if length > FRAME_BYTES and kind != DONE:
+                raise EOFError
+            data = await out.readexactly(length)
+        except asyncio.IncompleteReadError:
+            raise EOFError from None
+        self.ended = kind in (DONE, FAILED)
+        return Frame(kind, data)
+
+
+class Workers:
+    """Of one program. Each has one job at a time; `idle`: seconds one stays without any."""
+
+    def __init__(self, command: Sequence[str], *, idle: float = IDLE_SECONDS) -> None:
+        """`command`: what the interpreter is told to run."""
+        self._command = tuple(command)
+        self._idle_seconds = idle
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> list[int]:
+        """Their process ids."""
+        return [one.process.pid for one in (*self._idle, *self._busy)]
+
+    @asynccontextmanager
+    async def job(self, order: dict[str, object]) -> AsyncIterator[Job]:
+        """An order that is being worked on. Whoever leaves before its end ends the worker with it."""
+        worker = self._take() or await self._start()
+        self._busy.add(worker)
+        job = Job(worker)
+        try:
+            stdin = worker.process.stdin
+            assert stdin is not None  # noqa: S101 - it was started with one
+            with suppress(ConnectionError):  # it is gone: reading tells
+                stdin.write(json.dumps(order).encode() + b"\n")
+                await stdin.drain()
+            yield job
+        finally:
+            self._busy.discard(worker)
+            if job.ended and worker.process.returncode is None:
+                self._keep(worker)
+            else:
+                self._end(worker)
+
+    async def close(self) -> None:
+        """From now on nobody stays without a job."""
+        self._idle_seconds = 0.0
+        await self.rest()
+
+    async def rest(self) -> None:
+        """Ends those without a job, and waits for all that have been ended."""
+        while self._idle:
+            self._end(self._idle.pop())
+        await asyncio.gather(*self._ending)
+
+    def _take(self) -> _Worker | None:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.leaving is not None:
+                worker.leaving.cancel()
+            if worker.process.returncode is None:
+                return worker
+        return None
+
+    def _keep(self, worker: _Worker) -> None:
+        if not self._idle_seconds:
+            self._end(worker)
+            return
+        worker.leaving = asyncio.get_running_loop().call_later(self._idle_seconds, self._leave, worker)
+        self._idle.append(worker)
+
+    def _leave(self, worker: _Worker) -> None:
+        if worker in self._idle:
+            self._idle.remove(worker)
+            self._end(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        ending = asyncio.get_running_loop().create_task(worker.end(), name="end of a worker")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _start(self) -> _Worker:
+        return _Worker(
+            await asyncio.create_subprocess_exec(
+                sys.executable, "-P", *self._command,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+                env=child_environment(), limit=FRAME_BYTES,
+            )
+        )  # fmt: skip
