@@ -46,4 +46,4 @@ def name_of(requirement: str) -> str:
 def least_versions(*wheels: Path) -> dict[str, str]:
     """The lowest version they take of each package that is not ours."""
     found = [REQUIREMENT.match(one) for wheel in wheels for one in requirements(wheel)]
-    return {one[1].lower(): one[2] or "1.0" for one in found if one and one[1] not in NAMES}
+    return {one[1].lower(): (one[2] or "1.0").rstrip(".") for one in found if one and one[1] not in NAMES}
