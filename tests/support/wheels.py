@@ -32,8 +32,8 @@ def metadata(wheel: Path) -> Message:
 
 
 def requirements(wheel: Path) -> list[str]:
-    """As they stand in it, with versions and markers."""
-    return metadata(wheel).get_all("Requires-Dist", [])
+    """As they stand in it, with versions and markers; what only an extra asks for is left out."""
+    return [one for one in metadata(wheel).get_all("Requires-Dist", []) if "extra ==" not in one]
 
 
 def name_of(requirement: str) -> str:

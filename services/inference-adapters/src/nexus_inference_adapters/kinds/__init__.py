@@ -7,6 +7,7 @@ from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
+from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS", "KINDS"]
@@ -16,6 +17,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Mlx,
     Embedded,
     Espeak,
+    Whisper,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""

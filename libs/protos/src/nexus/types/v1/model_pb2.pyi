@@ -17,6 +17,8 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_COMPLETION: _ClassVar[Operation]
     OPERATION_EMBEDDING: _ClassVar[Operation]
     OPERATION_SPEECH: _ClassVar[Operation]
+    OPERATION_TRANSCRIPTION: _ClassVar[Operation]
+    OPERATION_TRANSLATION: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +38,8 @@ OPERATION_CHAT: Operation
 OPERATION_COMPLETION: Operation
 OPERATION_EMBEDDING: Operation
 OPERATION_SPEECH: Operation
+OPERATION_TRANSCRIPTION: Operation
+OPERATION_TRANSLATION: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability
 CAPABILITY_VISION: Capability
