@@ -24,7 +24,9 @@ def test_what_more_is_granted_at_one_role_is_granted_of_methods_there_are_and_to
         assert all(roles and roles <= set(ROLES) for roles in rows.values())
 
 
-INFERENCE = {f"/nexus.inference.v1.InferenceService/{name}" for name in ("Complete", "Stream", "CountTokens")}
+INFERENCE = {
+    f"/nexus.inference.v1.InferenceService/{name}" for name in ("Complete", "Stream", "CountTokens", "Upload")
+}
 OWN = {"/nexus.vault.v1.IdentityService/Renew", "/nexus.vault.v1.IdentityService/WatchTrust"}
 
 

@@ -87,7 +87,7 @@ class Bench:
                     streamed.progress.append(event)
                 elif isinstance(event, Media):
                     streamed.media.append(event)
-                else:
+                elif isinstance(event, Finish):
                     streamed.finish = event
         return streamed
 

@@ -10,16 +10,14 @@ from typing import Any
 
 import grpc
 from nexus.inference.v1 import inference_pb2
-from nexus.inference.v1.inference_pb2_grpc import (
-    InferenceServiceServicer,
-    add_InferenceServiceServicer_to_server,
-)
+from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
 from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
+from support.scripted_uploads import ScriptedUploads
 
 __all__ = ["PICTURE", "SOUND", "ScriptedAdapter", "serve_adapter", "text_of"]
 
@@ -28,7 +26,7 @@ SOUND = b"ID3sound"
 PICTURE = b"\x89PNG picture"
 
 
-class ScriptedAdapter(InferenceServiceServicer):
+class ScriptedAdapter(ScriptedUploads):
     """`mode` is one of the `_stream_*` methods below, or "fail" (with `reason`); it may change at any time.
 
     `seen` has every envelope that arrived, `cancelled` how many calls the caller gave up, `active` what runs now.
@@ -38,6 +36,7 @@ class ScriptedAdapter(InferenceServiceServicer):
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.mode = "ok"
         self.reason = Reason.UPSTREAM_ERROR

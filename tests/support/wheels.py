@@ -32,8 +32,8 @@ def metadata(wheel: Path) -> Message:
 
 
 def requirements(wheel: Path) -> list[str]:
-    """As they stand in it, with versions and markers."""
-    return metadata(wheel).get_all("Requires-Dist", [])
+    """As they stand in it, with versions and markers; what only an extra asks for is left out."""
+    return [one for one in metadata(wheel).get_all("Requires-Dist", []) if "extra ==" not in one]
 
 
 def name_of(requirement: str) -> str:
@@ -46,4 +46,4 @@ def name_of(requirement: str) -> str:
 def least_versions(*wheels: Path) -> dict[str, str]:
     """The lowest version they take of each package that is not ours."""
     found = [REQUIREMENT.match(one) for wheel in wheels for one in requirements(wheel)]
-    return {one[1].lower(): one[2] or "1.0" for one in found if one and one[1] not in NAMES}
+    return {one[1].lower(): (one[2] or "1.0").rstrip(".") for one in found if one and one[1] not in NAMES}

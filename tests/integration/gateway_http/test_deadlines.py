@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from nexus_gateway.http.options import EdgeOptions, Limits
-from support.edge_pipeline import chunks, delta
+from support.edge_pipeline import HANG, chunks, delta
 from support.edge_server import running_edge
 from support.raw_http import RawConnection, assert_envelope, assert_serves, chat, request
 from support.waiting import eventually
@@ -33,6 +34,25 @@ async def test_a_body_that_trickles_gets_408() -> None:
         assert_envelope(await connection.answer(), 408, "request_timeout")
         assert await connection.closed()
         assert not edge.pipeline.requests
+        await assert_serves(edge.port)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["kept", "passed on"])
+async def test_a_file_that_stops_coming_gets_408(before: bool) -> None:
+    """B-82: whatever of it is kept meanwhile goes."""
+    model = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n'
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(10_000)
+    head = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 99999999\r\n"
+    form = file if before else model + file
+    async with running_edge(SHORT) as edge, RawConnection(edge.port) as connection:
+        edge.pipeline.steps, usual = [HANG], edge.pipeline.steps
+        connection.send(
+            b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n" + form
+        )
+        assert_envelope(await connection.answer(), 408, "request_timeout")
+        assert await connection.closed()
+        await eventually(lambda: edge.pipeline.running == 0, what="the end of it")
+        edge.pipeline.steps = usual
         await assert_serves(edge.port)
 
 

@@ -58,16 +58,21 @@ async def test_the_endpoint_is_announced_until_the_gateway_drains() -> None:
 
 
 async def test_two_gateways_of_one_name_are_both_announced() -> None:
+    """One after the other: two that look for their name in the same moment hear nothing of each other yet."""
     port = free_port()
     settings = GatewaySettings.model_construct(node="studio")
+    ours = f"nexus-studio-{port}"
+    drainings = [asyncio.Event(), asyncio.Event()]
+    running = list[asyncio.Task[None]]()
     async with announced() as found:
-        drainings = [asyncio.Event(), asyncio.Event()]
-        running = [
-            asyncio.create_task(announce(settings, "0.0.0.0", port, draining, lambda _: LOOPBACK))
-            for draining in drainings
-        ]
-        ours = f"nexus-studio-{port}"
-        await eventually(lambda: sum(name.startswith(ours) for name in found) == 2, BOUND, "both")
+
+        def heard() -> int:
+            return sum(name.startswith(ours) for name in found)
+
+        for number, draining in enumerate(drainings, 1):
+            announcing = announce(settings, "0.0.0.0", port, draining, lambda _: LOOPBACK)
+            running.append(asyncio.create_task(announcing))
+            await eventually(lambda wanted=number: heard() == wanted, BOUND, f"{number} of them")
         for draining in drainings:
             draining.set()
         await asyncio.gather(*running)

@@ -165,7 +165,7 @@ async def test_members_of_the_mesh_may_have_their_prompts_counted(bench: Gateway
     await bench.start(box.target())
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline, open_intake(Limits()), Members()),
+        InferenceServicer(bench.pipeline, open_intake(Limits()), Members(), Limits().upload_bytes),
         inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())
@@ -190,7 +190,7 @@ async def test_bodies_of_members_have_the_same_budget(bench: GatewayBench) -> No
     intake = open_intake(Limits(bodies_bytes=100_000, body_wait_seconds=0))
     identity = bench.ca.identity("gateway")
     servicer = Servicer(
-        InferenceServicer(bench.pipeline, intake, Members()),
+        InferenceServicer(bench.pipeline, intake, Members(), Limits().upload_bytes),
         inference_pb2_grpc.add_InferenceServiceServicer_to_server,
     )
     server = await start_server([servicer], host="127.0.0.1", port=0, identity=identity, denied=set())

@@ -32,7 +32,15 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_SPEECH: {"model": "m", "input": "hi", "voice": "de"},
     model_pb2.OPERATION_IMAGE: {"model": "m", "prompt": "hi", "size": "auto"},
 }
-BODIES = [{**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})]
+FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
+    model_pb2.OPERATION_TRANSCRIPTION: {"model": "m"},
+    model_pb2.OPERATION_TRANSLATION: {"model": "m"},
+}
+"""The same of work that comes with a file."""
+BODIES: list[dict[str, Any]] = [
+    *({**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})),
+    *({**form, **more, "file": b"sound"} for form in FORMS.values() for more in ({}, {"stream": "true"})),
+]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
 SILENT = {
     "/",
@@ -51,7 +59,7 @@ async def outside(bench: GatewayBench) -> ScriptedAdapter:
     """The only backend: it can do everything, and is in no zone but the open one."""
     box = await bench.adapter("box", zone="open")
     target = box.target("m")
-    target.models[0].operations[:] = list(SHAPES)
+    target.models[0].operations[:] = [*SHAPES, *FORMS]
     target.models[0].parameters.add(
         operation=model_pb2.OPERATION_SPEECH, schema=json.dumps({"properties": {"voice": {"enum": ["de"]}}})
     )
@@ -78,14 +86,22 @@ async def _status(served: Gateway, method: str, path: str, key: str) -> bool:
 
 
 async def _send(served: Gateway, method: str, path: str, key: str, body: Any) -> tuple[int, Any]:
-    """Status and decoded answer; what is no JSON object is answered as text."""
+    """Status and decoded answer; what is no JSON object is answered as text. A body with a file is sent as a form."""
     headers = {"Authorization": f"Bearer {key}"}
+    sent: dict[str, Any] = {"data": _form(body)} if body and "file" in body else {"json": body}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.request(method, f"http://{served.http}{path}", json=body) as answer,
+        session.request(method, f"http://{served.http}{path}", **sent) as answer,
     ):
         is_json = answer.content_type == "application/json" and method != "HEAD"
         return answer.status, (await answer.json() if is_json else await answer.text())
+
+
+def _form(body: dict[str, Any]) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    for name, value in body.items():
+        form.add_field(name, value, filename="a.wav" if name == "file" else None)
+    return form
 
 
 def _walked() -> Iterator[str]:
@@ -139,7 +155,7 @@ async def test_no_rpc_leads_outside_either(
     walked = [rpc for rpc in rpcs() if rpc.service == "nexus.inference.v1.InferenceService"]
     assert walked
     for rpc in walked:
-        for operation, shape in SHAPES.items():
+        for operation, shape in (SHAPES | FORMS).items():
             envelope = inference_pb2.Envelope(
                 operation=operation, model="m", body=json.dumps(shape), zone=zone, request_id="req_test"
             )
@@ -147,8 +163,12 @@ async def test_no_rpc_leads_outside_either(
                 asked = outside.reached
                 reason = await _refusal(peer, rpc, envelope, tunnelled=tunnelled)
                 wanted = (reached, None if reached else Reason.PRIVACY_ZONE)
-                if rpc.client_streaming:  # not served yet: it leads nowhere, whatever is demanded
-                    wanted = (False, Reason.MESH_POLICY if tunnelled else Reason.CAPABILITY_MISSING)
+                if rpc.client_streaming and tunnelled:  # a tunnel carries no such call
+                    wanted = (False, Reason.MESH_POLICY)
+                elif rpc.client_streaming is not (operation in FORMS):
+                    wanted = (False, Reason.INVALID_REQUEST)
+                elif rpc.client_streaming and reached:  # there is no file in it
+                    wanted = (True, Reason.INVALID_REQUEST)
                 assert (outside.reached > asked, reason) == wanted
     await peer.close()
 

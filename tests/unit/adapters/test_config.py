@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from nexus_inference_adapters.config import AdapterSettings
+from nexus_inference_adapters.contract import child_environment
 from nexus_inference_adapters.contract.adapter import Adapter
 from nexus_inference_adapters.contract.http import key_in
 from nexus_inference_adapters.kinds import KINDS
-from nexus_inference_adapters.kinds.embedded.engine import child_environment
 from nexus_mesh.core.errors import ConfigError
 from nexus_mesh.rows.limits import BACKENDS, DEVICES, MODEL_ID, PRIORITY, TIER
 from nexus_mesh.settings.service import load

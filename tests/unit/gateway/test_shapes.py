@@ -57,9 +57,10 @@ def test_a_schema_says_something(name: str) -> None:
 @pytest.mark.parametrize("number", CHECKS)
 def test_the_example_of_an_operation_holds_and_one_without_its_prompt_does_not(number: int) -> None:
     spec, validator = SPECS[number], Draft202012Validator(body_shape(number))
-    assert validator.is_valid({"model": "m", **spec.example("Hello")})
+    files = dict.fromkeys(spec.files, "bytes")
+    assert validator.is_valid({"model": "m", **files, **spec.example("Hello")})
     assert not validator.is_valid({"model": "m"})
-    assert not validator.is_valid({"model": "m", spec.content: 5})
+    assert not validator.is_valid({"model": "m", **files, spec.content: 5})
 
 
 def test_a_rule_that_was_made_for_one_request_is_forgotten_with_it() -> None:

@@ -42,7 +42,9 @@ async def command(_: Layout) -> list[Finding]:
     """Whether `nexus` in a shell is this one."""
     own, found = Path(sysconfig.get_path("scripts")) / "nexus", shutil.which("nexus")
     if found is None:
-        return [Finding("command", True, f"{own} is not on the PATH", f"Put {own.parent} there.")]
+        run = Path(sys.argv[0])  # an installer's link to it, where there is one
+        shown = run.absolute() if run.exists() and run.resolve() == own.resolve() else own
+        return [Finding("command", True, f"{shown} is not on the PATH", f"Put {shown.parent} there.")]
     if own.exists() and Path(found).resolve() != own.resolve():
         return [
             Finding(

@@ -47,6 +47,7 @@ MEANT = MappingProxyType(
         **dict.fromkeys(("start", "serve", "server", "launch"), "up"),
         **dict.fromkeys(("down", "kill", "quit", "exit", "halt", "shutdown"), "stop"),
         **dict.fromkeys(("ask", "prompt", "generate", "talk", "repl"), "chat"),
+        **dict.fromkeys(("hear", "listen", "stt", "whisper"), "transcribe"),
         **dict.fromkeys(("remove", "delete", "del"), "rm"),
         **dict.fromkeys(("download", "fetch", "get", "install"), "pull"),
         **dict.fromkeys(("log", "tail"), "logs"),

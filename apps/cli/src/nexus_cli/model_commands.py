@@ -1,4 +1,4 @@
-"""What is done with models: `chat`, `say`, `image`, `load`, `unload`, `pull`, `rm`."""
+"""What is done with models: `chat`, `say`, `transcribe`, `image`, `load`, `unload`, `pull`, `rm`."""
 
 from __future__ import annotations
 
@@ -84,6 +84,41 @@ def say(
     speech = say_command.Speech(text, output, model, voice, form, speed, url, key_file, zone)
     with failures(as_json=as_json):
         say_command.say(Layout(home), speech, as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def transcribe(
+    file: Annotated[Path, typer.Argument(help="A recording: wav, mp3, m4a, flac, ogg, webm and their like.")],
+    home: Home,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Which. [the first that hears]", autocompletion=completing.models),
+    ] = "",
+    language: Annotated[
+        str, typer.Option("--language", "-l", help="Its language. [what it sounds like]")
+    ] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="text, json, verbose_json, srt or vtt.", metavar="FORMAT")
+    ] = "text",
+    translate: Annotated[bool, typer.Option("--translate", help="Into English.")] = False,
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+) -> None:
+    """Write down what is said in a recording."""
+    import os
+
+    from nexus_cli import chat as chat_command
+    from nexus_cli import transcribe as transcribe_command
+
+    asked = transcribe_command.Recording(
+        file, model, language, form, url.rstrip("/").removesuffix("/v1"), translate
+    )
+    with failures(as_json=False):
+        key = chat_command.key_of(chat_command.Wanted(key_file=key_file), os.environ.get("NEXUS_KEY", ""))
+    run(transcribe_command.transcribe(Layout(home), asked, key), as_json=False)
 
 
 @modelling.does(section=MODELS)

@@ -7,6 +7,7 @@ import importlib
 from nexus_mesh.core import ConfigError
 from nexus_mesh.identity import ROLE_TABLE
 from nexus_mesh.settings import ServiceSettings, load
+from pydantic_settings import EnvSettingsSource
 
 from nexus_cli.plan import Plan, misnamed_tables, misshapen_tables, own_variables
 from nexus_cli.unit import UnitSpec
@@ -42,9 +43,18 @@ def _problems(spec: UnitSpec) -> list[str]:
     except ConfigError as error:
         return error.problems
     except ValueError:  # pydantic's word for it when a setting is a list or a table
-        given = " or ".join(name for name, _ in own_variables(role)) or "a list or a table given as a flag"
+        given = " or ".join(_holding_json(role)) or "a list or a table given as a flag"
         return [f"{given} must hold JSON, and does not"]
     return []
+
+
+def _holding_json(role: str) -> list[str]:
+    """Those of its variables that stand for a list or a table."""
+    settings = _settings_of(role)
+    source, known = EnvSettingsSource(settings), settings.model_fields
+    prefix = f"NEXUS_{role.upper()}_"
+    fields = {name: known.get(name.removeprefix(prefix).lower()) for name, _ in own_variables(role)}
+    return [name for name, field in fields.items() if field is not None and source.field_is_complex(field)]
 
 
 def _settings_of(role: str) -> type[ServiceSettings]:

@@ -17,10 +17,13 @@ from nexus_operations.table import (
     measure,
     spec_of,
 )
+from nexus_operations.uploads import ENOUGH, LARGEST_CHUNK, UploadError, UploadOrder
 
 __all__ = [
     "ANSWER_BEGINS",
     "AUDIO",
+    "ENOUGH",
+    "LARGEST_CHUNK",
     "PER_MEDIUM",
     "PER_MESSAGE",
     "PICTURES",
@@ -35,6 +38,8 @@ __all__ = [
     "Size",
     "Spec",
     "Unit",
+    "UploadError",
+    "UploadOrder",
     "affinity",
     "complete",
     "estimate",

@@ -51,6 +51,7 @@ class Unit(Enum):
 
     PROMPT_TOKENS = "prompt_tokens"
     COMPLETION_TOKENS = "completion_tokens"
+    INPUT_SECONDS = "input_seconds"
     INPUT_CHARACTERS = "input_characters"
     OUTPUT_SECONDS = "output_seconds"
     OUTPUT_IMAGES = "output_images"
@@ -95,6 +96,8 @@ class Spec:
     """The same of a piece of it; empty = it never comes in pieces."""
     content: str
     """The parameter that holds the prompt, and by which a body without a URL is known."""
+    files: frozenset[str]
+    """Names of the files that come with it: each once, and none may be missing."""
     inputs: frozenset[str]
     """All parameters that hold what is to be worked on; engines are sent them, and no others that are on no list."""
     read: Callable[[Body], Prompt]
@@ -149,7 +152,7 @@ def complete(specs: Iterable[Spec], numbers: Mapping[str, int]) -> Mapping[int, 
     return MappingProxyType(table)
 
 
-EMPTY_IS_SAID = frozenset({"id_prefix", "chunk_object"})
+EMPTY_IS_SAID = frozenset({"id_prefix", "chunk_object", "files"})
 MAY_BE_EMPTY = {Form.BYTES: frozenset({"rows", "object"}), Form.FILE: frozenset({"object"})}
 TEXT = "some words to read"
 
@@ -162,6 +165,8 @@ def _check_parts(spec: Spec) -> None:
             raise _incomplete(spec.name, f"its part `{part.name}` is missing")
     if spec.shape is Shape.CHUNKS and not spec.chunk_object:
         raise _incomplete(spec.name, "it comes in chunks, and its part `chunk_object` is missing")
+    if spec.shape is Shape.UPLOAD and not spec.files:
+        raise _incomplete(spec.name, "it comes with bytes, and its part `files` is missing")
 
 
 def _check_reading(spec: Spec) -> None:

@@ -4,7 +4,7 @@ and its spec here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from types import MappingProxyType
 from zlib import crc32
@@ -58,6 +58,8 @@ class Operation(IntEnum):
     CHAT = model_pb2.OPERATION_CHAT
     COMPLETION = model_pb2.OPERATION_COMPLETION
     EMBEDDING = model_pb2.OPERATION_EMBEDDING
+    TRANSCRIPTION = model_pb2.OPERATION_TRANSCRIPTION
+    TRANSLATION = model_pb2.OPERATION_TRANSLATION
     SPEECH = model_pb2.OPERATION_SPEECH
     IMAGE = model_pb2.OPERATION_IMAGE
 
@@ -78,6 +80,7 @@ CHAT = Spec(
     object="chat.completion",
     chunk_object="chat.completion.chunk",
     content="messages",
+    files=frozenset(),
     inputs=frozenset({"messages", "tools", "functions"}),
     read=read_chat,
     head=begins_chat,
@@ -101,6 +104,7 @@ COMPLETION = Spec(
     object="text_completion",
     chunk_object="text_completion",
     content="prompt",
+    files=frozenset(),
     inputs=frozenset({"prompt", "suffix"}),
     read=read_texts("prompt", "suffix"),
     head=begins_with("prompt"),
@@ -124,6 +128,7 @@ EMBEDDING = Spec(
     object="list",
     chunk_object="",
     content="input",
+    files=frozenset(),
     inputs=frozenset({"input"}),
     read=read_texts("input"),
     head=lambda _: "",
@@ -134,6 +139,38 @@ EMBEDDING = Spec(
     scrubbable=True,
     units=frozenset({Unit.PROMPT_TOKENS}),
     example=lambda text: {"input": text},
+)
+TRANSCRIPTION = Spec(
+    number=Operation.TRANSCRIPTION,
+    name="transcription",
+    title="a transcription",
+    path="/audio/transcriptions",
+    shape=Shape.UPLOAD,
+    form=Form.OBJECT,
+    rows="segments",
+    id_prefix="",
+    object="transcription",
+    chunk_object="",
+    content="prompt",
+    files=frozenset({"file"}),
+    inputs=frozenset({"prompt"}),
+    read=read_texts("prompt"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=lambda _: 1,
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.INPUT_SECONDS}),
+    example=lambda text: {"prompt": text},
+)
+TRANSLATION = replace(
+    TRANSCRIPTION,
+    number=Operation.TRANSLATION,
+    name="translation",
+    title="a translation",
+    path="/audio/translations",
+    object="translation",
 )
 SPEECH = Spec(
     number=Operation.SPEECH,
@@ -147,6 +184,7 @@ SPEECH = Spec(
     object="",
     chunk_object="",
     content="input",
+    files=frozenset(),
     inputs=frozenset({"input", "instructions"}),
     read=read_texts("input", "instructions"),
     head=lambda _: "",
@@ -170,6 +208,7 @@ IMAGE = Spec(
     object="",
     chunk_object="",
     content="prompt",
+    files=frozenset(),
     inputs=frozenset({"prompt"}),
     read=read_texts("prompt"),
     head=lambda _: "",
@@ -197,7 +236,8 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, SPEECH, IMAGE), dict(model_pb2.Operation.items())
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE),
+    dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
@@ -59,7 +60,10 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
             if settings.body_memory is not None
             else body_bytes(memory_limit()),
             tenant_share=settings.body_share,
+            upload_bytes=settings.upload_size * MIB,
+            spool_bytes=settings.spool_size * MIB,
         ),
+        spool=_spool(settings),
     )
     intake = open_intake(options.limits)
     http = await serve_http(
@@ -77,7 +81,8 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     members = Members()
     mesh.spawn(members.follow(mesh.control("vault")), name="tenant watch")
     try:
-        yield [Servicer(InferenceServicer(pipeline, intake, members), add_InferenceServiceServicer_to_server)]
+        servicer = InferenceServicer(pipeline, intake, members, options.limits.upload_bytes)
+        yield [Servicer(servicer, add_InferenceServiceServicer_to_server)]
     finally:
         if mesh.draining.is_set():
             await asyncio.gather(*ending)
@@ -85,6 +90,14 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
             for task in ending:
                 task.cancel()
             await http.close(0)
+
+
+def _spool(settings: GatewaySettings) -> Path:
+    """Where files are kept on their way: on disk, as temporary folders often are not."""
+    folder = settings.spool or settings.home / "gateway"
+    with suppress(OSError):  # who needs it is told
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
 
 
 def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:

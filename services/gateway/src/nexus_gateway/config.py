@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal, Self
 
 from nexus_mesh.core import is_loopback
@@ -55,6 +56,19 @@ class GatewaySettings(ServiceSettings):
     )
     body_share: float = Field(
         0.5, gt=0, lt=1, description="Of `body_memory`, for one tenant while no other has any under way."
+    )
+    upload_size: int = Field(
+        512, ge=1, le=65536, description="Megabytes of a request with files, at most; OpenAI itself takes 25."
+    )
+    spool_size: int = Field(
+        4096,
+        ge=1,
+        description="Megabytes of uploaded files kept on disk on their way, of all requests; of them `body_share` for "
+        "one tenant.",
+    )
+    spool: Path | None = Field(
+        None,
+        description="Folder for these. Unset: the gateway's own in its home. They never have a name there.",
     )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."

@@ -32,7 +32,7 @@ from nexus_gateway.http import (
     SlashRouter,
     Strangers,
 )
-from nexus_gateway.intake import BodyBudget, Intake
+from nexus_gateway.intake import SPOOL_BYTES, BodyBudget, Intake
 
 __all__ = ["METHODS", "EdgePipeline", "build_app", "open_intake"]
 
@@ -47,7 +47,10 @@ class EdgePipeline(OpenAIPipeline, NexusPipeline, Protocol):
 
 def open_intake(limits: Limits) -> Intake:
     """Room for bodies, as the limits have it."""
-    return Intake(BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds))
+    return Intake(
+        BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds),
+        BodyBudget(limits.spool_bytes, limits.tenant_share, limits.body_wait_seconds, SPOOL_BYTES),
+    )
 
 
 def build_app(

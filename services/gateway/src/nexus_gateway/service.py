@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -10,10 +10,11 @@ import grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_mesh.identity import Caller, caller
-from nexus_mesh.rpc import accounted
+from nexus_mesh.rpc import accounted, read_out
+from nexus_operations import ENOUGH, SPECS, UploadError, UploadOrder, spec_of
 
 from nexus_gateway.access import Members, Principal
-from nexus_gateway.core import InferenceRequest, Priority
+from nexus_gateway.core import InferenceRequest, OnTheirWay, Priority, Step
 from nexus_gateway.intake import Hold, Intake
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.validation import CHECKS, check_request, check_zone
@@ -21,16 +22,23 @@ from nexus_gateway.validation import CHECKS, check_request, check_zone
 __all__ = ["InferenceServicer"]
 
 BESIDE = tuple(name for name in inference_pb2.Envelope.DESCRIPTOR.fields_by_name if name != "body")
-Asked = inference_pb2.CompleteRequest | inference_pb2.StreamRequest | inference_pb2.CountTokensRequest
+Asked = (
+    inference_pb2.CompleteRequest
+    | inference_pb2.StreamRequest
+    | inference_pb2.CountTokensRequest
+    | inference_pb2.UploadStart
+)
 
 
 class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
     """nexus.inference.v1.InferenceService at a gateway."""
 
-    def __init__(self, pipeline: Pipeline, intake: Intake, members: Members) -> None:
+    def __init__(self, pipeline: Pipeline, intake: Intake, members: Members, upload_bytes: int) -> None:
+        """`upload_bytes`: of the files of one request, at most."""
         self._pipeline = pipeline
         self._intake = intake
         self._members = members
+        self._upload_bytes = upload_bytes
 
     async def Complete(
         self, request: inference_pb2.CompleteRequest, context: grpc.aio.ServicerContext
@@ -47,6 +55,28 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
             async with self._pipeline.stream(asked) as messages:
                 async for message in messages:
                     yield message
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[inference_pb2.UploadRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.UploadResponse]:
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        if first is None or not first.HasField("start"):
+            await read_out(messages)
+            raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
+        order = UploadOrder(_files(first.start.envelope), self._upload_bytes)
+        try:
+            async with self._read(_taken(first.start, uploads=True), stream=first.start.stream) as asked:
+                asked.files = OnTheirWay(_steps(messages, order))
+                async with self._pipeline.stream(asked) as answers:
+                    async for answer in answers:
+                        yield inference_pb2.UploadResponse(event=answer)
+        except MeshError:
+            if not order.whole:
+                enough = inference_pb2.Progress(phase=ENOUGH)
+                yield inference_pb2.UploadResponse(event=inference_pb2.StreamResponse(progress=enough))
+                await read_out(messages)
+            raise
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
@@ -89,13 +119,45 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 hold.release()
 
 
-def _taken(request: Asked) -> tuple[inference_pb2.Envelope, bytes]:
-    """The envelope without its body, and that."""
+async def _steps(
+    messages: AsyncIterator[inference_pb2.UploadRequest], order: UploadOrder
+) -> AsyncGenerator[Step, None]:
+    """The files of an upload. Raises INVALID_REQUEST, REQUEST_TOO_LARGE."""
+    try:
+        async for message in messages:
+            order.hear(message)
+            match message.WhichOneof("step"):
+                case "chunk":
+                    yield message.chunk
+                case "part":
+                    yield message.part
+                case _:
+                    break
+        order.closed()
+    except UploadError as error:
+        reason = Reason.REQUEST_TOO_LARGE if order.too_large else Reason.INVALID_REQUEST
+        raise MeshError(reason, str(error), metadata={"param": "file"}) from None
+
+
+def _files(envelope: inference_pb2.Envelope) -> frozenset[str]:
+    """The names of those that must come with it."""
+    return spec_of(envelope.operation).files if envelope.operation in SPECS else frozenset()
+
+
+def _taken(request: Asked, *, uploads: bool = False) -> tuple[inference_pb2.Envelope, bytes]:
+    """The envelope without its body, and that. `uploads`: whether it came with files, as some work must."""
     envelope = request.envelope
     if envelope.operation not in CHECKS:
         raise MeshError(
             Reason.INVALID_REQUEST,
             "envelope.operation must name a kind of work.",
+            metadata={"param": "operation"},
+        )
+    if bool(spec_of(envelope.operation).files) is not uploads:
+        way = "does not come with files" if uploads else "comes with files: send it by Upload"
+        raise MeshError(
+            Reason.INVALID_REQUEST,
+            f"{spec_of(envelope.operation).title.capitalize()} {way}.",
             metadata={"param": "operation"},
         )
     beside = inference_pb2.Envelope(**{name: getattr(envelope, name) for name in BESIDE})

@@ -25,6 +25,7 @@ __all__ = ["open_adapter"]
 OTHERWISE = "embedded-models"
 """The name of the backend of the models in the box, where MODEL_FILE is another's."""
 STAND_IN_PRIORITY = 1000  # an engine is preferred, until the stand-in has left
+HEARING = "whisper"
 SPEECH, PAINTER = "speech", "painter"
 MEDIA_PRIORITY = 900
 """One of the same name that somebody has set up is preferred."""
@@ -49,6 +50,7 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
         async with _discovery(mesh, host):
             if mesh.settings.demo:
                 _serve_the_box(mesh, host, pulled)
+                mesh.spawn(_hear_by_what_was_pulled(host, pulled), name="hearing")
             if mesh.settings.speech and SPEECH not in host.named:
                 host.add(BackendConfig(name=SPEECH, kind="espeak", priority=MEDIA_PRIORITY))
             if mesh.settings.painter and PAINTER not in host.named:
@@ -94,11 +96,20 @@ def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> Non
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
     """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
-    while (names := {one.config.name for one in host.backends} - {SPEECH, PAINTER}) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
+    beside = {HEARING, SPEECH, PAINTER}
+    while (names := {one.config.name for one in host.backends} - beside) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(LOOK_SECONDS)
     if MODEL_FILE in names and not pulled.models():
         log.info("model in the box leaves: there is an engine now")
         await host.drop(MODEL_FILE)
+
+
+async def _hear_by_what_was_pulled(host: Host, pulled: Path) -> None:
+    """Serves models that hear from the first of them on: a backend without any would be one that does nothing."""
+    while not await asyncio.to_thread(Store(pulled).models, "ctranslate2"):  # noqa: ASYNC110 - others pull
+        await asyncio.sleep(LOOK_SECONDS)
+    if all(one.config.name != HEARING for one in host.backends):
+        host.add(BackendConfig(name=HEARING, kind="whisper", store=pulled))
 
 
 def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:

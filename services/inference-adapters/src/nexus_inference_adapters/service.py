@@ -11,10 +11,10 @@ from nexus.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus.lifecycle.v1 import lifecycle_pb2, lifecycle_pb2_grpc
 from nexus_mesh.core import MeshError, Reason, Turns, give_small_blocks_back
-from nexus_mesh.rpc import page_size, token_of, words_in
-from nexus_operations import SPECS, Shape, spec_of
+from nexus_mesh.rpc import page_size, read_out, token_of, words_in
+from nexus_operations import ENOUGH, SPECS, Shape, spec_of
 
-from nexus_inference_adapters.contract import Event, JsonObject, Media, Progress
+from nexus_inference_adapters.contract import Event, JsonObject, Media, Parts, Progress, Text
 from nexus_inference_adapters.host import Backend, Host, Lifecycle
 
 __all__ = ["CatalogServicer", "InferenceServicer", "LifecycleServicer"]
@@ -42,6 +42,7 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
         del request  # and with it the body's text
         envelope, body = await opening
         backend = self._host.named[envelope.backend]
+        _check_has_no_files(envelope.operation)
         spec = spec_of(envelope.operation)
         if spec.shape not in OBJECTS:
             raise MeshError(Reason.INVALID_REQUEST, f"The answer to {spec.title} comes as a stream only.")
@@ -68,6 +69,34 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                     message.served.CopyFrom(served)
                     served = None
                 yield message
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[inference_pb2.UploadRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[inference_pb2.UploadResponse]:
+        messages = aiter(request_iterator)
+        first = await anext(messages, None)
+        if first is None or not first.HasField("start"):
+            await read_out(messages)
+            raise MeshError(Reason.INVALID_REQUEST, "An upload begins with `start`.")
+        envelope, body = await self._opened(first.start.envelope)
+        backend, spec = self._host.named[envelope.backend], spec_of(envelope.operation)
+        if spec.shape is not Shape.UPLOAD:
+            raise MeshError(Reason.INVALID_REQUEST, f"{spec.title.capitalize()} does not come with files.")
+        served: inference_pb2.Served | None = self._served(envelope, backend)
+        parts = Parts(messages, spec.files)
+        try:
+            async with aclosing(backend.upload(envelope, body, parts, stream=first.start.stream)) as events:
+                async for event in events:
+                    message = _message(event)
+                    if served is not None:
+                        message.served.CopyFrom(served)
+                        served = None
+                    yield inference_pb2.UploadResponse(event=message)
+        except MeshError:
+            if not parts.are_whole:
+                yield inference_pb2.UploadResponse(event=_message(Progress(ENOUGH)))
+                await read_out(messages)
+            raise
 
     async def CountTokens(
         self, request: inference_pb2.CountTokensRequest, context: grpc.aio.ServicerContext
@@ -167,12 +196,23 @@ def _body(text: str) -> JsonObject:
         raise MeshError(Reason.INVALID_REQUEST, "The envelope's body is not a JSON object.") from None
 
 
+def _check_has_no_files(operation: int) -> None:
+    if (spec := spec_of(operation)).files:
+        raise MeshError(
+            Reason.INVALID_REQUEST, f"{spec.title.capitalize()} comes with files: send it by Upload."
+        )
+
+
 def _message(event: Event) -> inference_pb2.StreamResponse:
     if isinstance(event, list):
         return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=event))
     if isinstance(event, Progress):
         told = inference_pb2.Progress(phase=event.phase, done=event.done, total=event.total, unit=event.unit)
         return inference_pb2.StreamResponse(progress=told)
+    if isinstance(event, Text):
+        return inference_pb2.StreamResponse(
+            answer=inference_pb2.Answer(body=event.body, mime_type=event.mime_type)
+        )
     if isinstance(event, Media):
         media = inference_pb2.Media(
             data=event.data,

@@ -8,12 +8,13 @@ from nexus_mesh.rpc.middleware import Call
 from nexus_mesh.rpc.pages import not_of_this_list, number_in, page_size, token_of, words_in
 from nexus_mesh.rpc.server import MeshServer, Servicer, serve_public, start_server
 from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.rpc.streams import StreamCall
+from nexus_mesh.rpc.streams import DuplexStream, StreamCall, read_out
 
 __all__ = [
     "DIRECT",
     "Call",
     "Duplex",
+    "DuplexStream",
     "Link",
     "MeshServer",
     "Method",
@@ -30,6 +31,7 @@ __all__ = [
     "not_of_this_list",
     "number_in",
     "page_size",
+    "read_out",
     "serve_public",
     "start_server",
     "token_of",

@@ -16,7 +16,7 @@ from nexus_mesh.identity import Identity
 from nexus_mesh.rpc.channels import KEPT_UP, Duplex, Metadata, Method, Req, Res, channel, merged
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
 from nexus_mesh.rpc.status import from_rpc_error
-from nexus_mesh.rpc.streams import RpcStream, StreamCall, Uploads, UploadStream
+from nexus_mesh.rpc.streams import DuplexStream, RpcStream, StreamCall, Uploads, UploadStream
 from nexus_mesh.rpc.tunnel.client import OPEN, Tunnel, TunnelStream, in_tunnel
 
 __all__ = ["Link", "Method", "Peer", "Req", "StreamCall"]
@@ -160,6 +160,11 @@ class Peer:
         if method.tunnelled and len(packed) <= LARGEST_IN_TUNNEL:
             return TunnelStream(link, method, packed, limit, metadata)
         return UploadStream(link, link.uploads, method, packed, limit, metadata)
+
+    def duplex(self, method: Method[Req, Res], *, timeout: float | None) -> DuplexStream[Req, Res]:
+        """Opens a call that goes on sending: `async with peer.duplex(...) as call`, then `send` beside iteration."""
+        link = self._link
+        return DuplexStream(link, link.uploads, method, _limit(timeout), _correlated(()))
 
     @asynccontextmanager
     async def bidi(self, method: Method[Req, Res]) -> AsyncGenerator[tuple[Duplex[Req, Res], Link], None]:

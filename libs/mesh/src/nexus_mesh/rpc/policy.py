@@ -71,6 +71,7 @@ AT: dict[str, dict[str, frozenset[str]]] = {
         "/nexus.inference.v1.InferenceService/Complete": frozenset({"client"}),
         "/nexus.inference.v1.InferenceService/Stream": frozenset({"client"}),
         "/nexus.inference.v1.InferenceService/CountTokens": frozenset({"client"}),
+        "/nexus.inference.v1.InferenceService/Upload": frozenset({"client"}),
     }
 }
 

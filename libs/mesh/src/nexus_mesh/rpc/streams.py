@@ -22,7 +22,7 @@ from nexus_mesh.rpc.channels import (
 )
 from nexus_mesh.rpc.status import from_rpc_error
 
-__all__ = ["Counted", "RpcStream", "StreamCall", "UploadStream", "Uploads"]
+__all__ = ["Counted", "DuplexStream", "RpcStream", "StreamCall", "UploadStream", "Uploads", "read_out"]
 
 
 class _Receiving(Protocol[Res_co]):
@@ -149,6 +149,15 @@ class Uploads:
         )
         return opening(timeout=timeout, metadata=metadata)
 
+    def duplex(
+        self, method: Method[Req, Res], timeout: float | None, metadata: Metadata
+    ) -> grpc.aio.StreamStreamCall[Req, Res]:
+        """A call that goes on sending: its messages are small, so that others' pass between them."""
+        opening: grpc.aio.StreamStreamMultiCallable[Req, Res] = self._connection().stream_stream(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        return opening(timeout=timeout, metadata=metadata)
+
     async def send(self, call: _Sending, message: list[bytes]) -> None:
         """Sends the one message, which is taken out of its list. What fails is told by the call itself.
 
@@ -198,3 +207,50 @@ class UploadStream(_OwnRpc[Res]):
     async def __aexit__(self, *_: object) -> None:
         self._sending.cancel()
         await super().__aexit__()
+
+
+class DuplexStream(_OwnRpc[Res], Generic[Req, Res]):
+    """A call whose caller goes on sending while the answer comes."""
+
+    def __init__(
+        self,
+        link: Counted,
+        uploads: Uploads,
+        method: Method[Req, Res],
+        timeout: float | None,
+        metadata: Metadata,
+    ) -> None:
+        super().__init__(link, timeout, metadata)
+        self._uploads = uploads
+        self._method = method
+
+    async def __aenter__(self) -> DuplexStream[Req, Res]:
+        self._link.enter()
+        self._call = self._sending = self._uploads.duplex(self._method, self._timeout, self._metadata)
+        return self
+
+    async def send(self, message: Req) -> bool:
+        """Returns once there is room for the next; False when the call has ended, which its iteration tells of."""
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            await self._sending.write(message)
+            return True
+        return False
+
+    async def close_sending(self) -> None:
+        """Nothing more will be sent."""
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            await self._sending.done_writing()
+
+
+READ_OUT_SECONDS = 2.0
+
+
+async def read_out(messages: AsyncIterator[object]) -> None:
+    """Takes what its caller still sends, for a moment: it loses the status of a call that ends while it writes.
+
+    See grpc/grpc#36066.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_OUT_SECONDS):
+            async for _ in messages:
+                pass

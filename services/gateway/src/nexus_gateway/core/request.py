@@ -16,6 +16,7 @@ from nexus_operations import Size, Spec, affinity, measure, spec_of
 from nexus_routing import Candidate, Plan, Requirements, Table
 
 from nexus_gateway.access import Principal, Share
+from nexus_gateway.core.files import Files
 from nexus_gateway.core.packed import LARGE, Packed
 from nexus_gateway.core.priority import Priority
 
@@ -55,6 +56,9 @@ class InferenceRequest:
     size: int = 0
     """Bytes of JSON it came in, never fewer than its text has; 0 = not known."""
 
+    files: Files | None = None
+    """What comes beside the body."""
+
     packed: Packed | None = field(default=None, init=False, repr=False)
 
     def pack(self) -> None:
@@ -64,7 +68,9 @@ class InferenceRequest:
             del self.body
 
     def let_go(self) -> None:
-        """A large body is not needed any more. An error's traceback may keep the rest for a while."""
+        """A large body is not needed any more, nor files. An error's traceback may keep the rest for a while."""
+        if self.files is not None:
+            self.files.close()
         if self.packed is not None:
             self.packed, self.body = None, {}
 
@@ -224,6 +230,11 @@ class RequestContext:
         if self.served is not None:
             self.served.model = answer.served.model or self.served.model
             answer.served.CopyFrom(self.served)
+
+    @property
+    def may_be_asked_again(self) -> bool:
+        """Whether all of it is still here, should whoever was asked fail."""
+        return self.request.files is None or self.request.files.can_be_sent_again
 
     @property
     def cost(self) -> float | None:

@@ -27,6 +27,7 @@ __all__ = [
     "Race",
     "RetryBudget",
     "describe",
+    "envelope",
     "equals",
     "message",
     "method",
@@ -131,11 +132,11 @@ def message(kind: type[Req], context: RequestContext, candidate: Candidate) -> R
     """The message that asks a candidate; a large one is serialised."""
     request = context.request
     if request.packed is None or context.continued is not None or not request.is_packed:
-        return kind(envelope=_envelope(context, candidate, context.body_for(candidate.model.id)))
-    return request.packed.message(kind, _envelope(context, candidate))
+        return kind(envelope=envelope(context, candidate, context.body_for(candidate.model.id)))
+    return request.packed.message(kind, envelope(context, candidate))
 
 
-def _envelope(context: RequestContext, candidate: Candidate, body: str = "") -> inference_pb2.Envelope:
+def envelope(context: RequestContext, candidate: Candidate, body: str = "") -> inference_pb2.Envelope:
     return inference_pb2.Envelope(
         operation=context.request.operation,  # type: ignore[arg-type]
         model=candidate.model.id,

@@ -15,6 +15,8 @@ from nexus_routing import Candidate
 from nexus_gateway.core import RequestContext
 from nexus_gateway.dispatch.attempts import (
     COUNT,
+    STREAM,
+    STREAM_ALONE,
     Asking,
     Race,
     RetryBudget,
@@ -27,6 +29,7 @@ from nexus_gateway.dispatch.attempts import (
 )
 from nexus_gateway.dispatch.hedging import Hedger
 from nexus_gateway.dispatch.streams import BackendStream
+from nexus_gateway.dispatch.uploads import UploadedStream
 from nexus_gateway.fleet import CONNECTED, Attempt, Kind, Measure, Peers, Traffic, connecting, is_final
 from nexus_gateway.metering import RETRIES
 
@@ -61,6 +64,10 @@ class Dispatcher:
         kind = None if context.request.spec.shape is Shape.MEDIA else Kind.FIRST_CONTENT
         asking = Asking(self._open_at, kind, BackendStream.close, _beginning)
         return await self._walk(context, asking)
+
+    async def open_upload(self, context: RequestContext) -> BackendStream:
+        """The same of a request with files. They are sent to one at a time, so nobody is asked beside it."""
+        return await self._walk(context, Asking(self._upload_at, None, BackendStream.close, _beginning))
 
     async def go_on(self, context: RequestContext) -> BackendStream:
         """The stream that goes on with a cut answer, by the plan made for that. Raises MeshError."""
@@ -129,6 +136,8 @@ class Dispatcher:
                     outgrown[candidate.model.id] = candidate.model.context_tokens
                 elif is_final(error):
                     break
+                if not context.may_be_asked_again:
+                    break
         raise failed or unavailable(context.request.model)
 
     def _admits(self, context: RequestContext, candidate: Candidate) -> bool:
@@ -178,8 +187,25 @@ class Dispatcher:
     async def _open_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
         peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
         request = message(inference_pb2.StreamRequest, context, candidate)
-        stream = BackendStream(peer, candidate, attempt, request, context)
+        alone = context.request.spec.shape is Shape.MEDIA
+        call = peer.stream(STREAM_ALONE if alone else STREAM, request, timeout=context.left)
+        stream = BackendStream(peer, candidate, attempt, call, context)
         del request
+        return await self._opened(stream, context, candidate, attempt, race)
+
+    async def _upload_at(self, context: RequestContext, candidate: Candidate, race: Race) -> BackendStream:
+        peer, attempt = self._peers[candidate.endpoint], Attempt(self._traffic, candidate, context.tenant)
+        stream = UploadedStream(peer, candidate, attempt, context)
+        return await self._opened(stream, context, candidate, attempt, race)
+
+    async def _opened(
+        self,
+        stream: BackendStream,
+        context: RequestContext,
+        candidate: Candidate,
+        attempt: Attempt,
+        race: Race,
+    ) -> BackendStream:
         started = time.monotonic()
         try:
             await stream.open()

@@ -15,11 +15,11 @@ import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.rpc import Peer, StreamCall
-from nexus_operations import Shape, Spec
+from nexus_operations import Form, Spec
 from nexus_routing import Candidate
 
 from nexus_gateway.core import RequestContext
-from nexus_gateway.dispatch.attempts import STREAM, STREAM_ALONE, describe
+from nexus_gateway.dispatch.attempts import describe
 from nexus_gateway.dispatch.partial import Partial, is_repeatable
 from nexus_gateway.fleet import CONNECTED, Attempt, connecting
 from nexus_gateway.metering import Costs
@@ -49,6 +49,11 @@ class Watchdog:
         """The wait is over. The timer stays: the next wait will use it."""
         self._due = math.inf
 
+    @property
+    def waits(self) -> bool:
+        """Whether a wait is on."""
+        return self._due < math.inf
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -75,11 +80,13 @@ def has_content(message: inference_pb2.StreamResponse, spec: Spec) -> bool:
     event = message.WhichOneof("event")
     if event == "chunks":
         return any(_is_real(chunk, spec) for chunk in message.chunks.json)
-    return event == "finish" or (event == "media" and bool(message.media.data))
+    return event in ("finish", "answer") or (event == "media" and bool(message.media.data))
 
 
 def _is_real(chunk: str, spec: Spec) -> bool:
     try:
+        if spec.form is Form.OBJECT:
+            return isinstance(DECODE(chunk)["type"], str)
         return any(spec.has_content(choice) for choice in DECODE(chunk)["choices"])
     except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
         raise MeshError(
@@ -99,7 +106,7 @@ class BackendStream:
         peer: Peer,
         candidate: Candidate,
         attempt: Attempt,
-        request: inference_pb2.StreamRequest | bytes,
+        call: StreamCall[inference_pb2.StreamResponse],
         context: RequestContext,
     ) -> None:
         self.early: deque[inference_pb2.StreamResponse] = deque()
@@ -110,26 +117,37 @@ class BackendStream:
         self._limits = context.limits
         self._limit = context.limits.first_token
         self._begun = False
-        asked = STREAM_ALONE if self._spec.shape is Shape.MEDIA else STREAM
-        self._call: StreamCall[inference_pb2.StreamResponse] = peer.stream(
-            asked, request, timeout=context.left
-        )
+        self._call = call
         self._messages: Messages | None = None
         self._watchdog = Watchdog(self._call.cancel)
         self._finished = False
 
     async def open(self) -> None:
         """Reads up to the first content. Raises MeshError."""
+        message = await self._first()
+        while message is not None and not self._keep(message):
+            message = await self.read()
+        self._begin()
+
+    async def _first(self) -> inference_pb2.StreamResponse | None:
+        """Connects, and reads the first message."""
         await self._call.__aenter__()
         self._messages = cast(Messages, self._call.__aiter__())
         try:
             async with CONNECTED if self._peer.is_ready else connecting(self._peer, self._limits.connect):
-                message = await self.read()
+                return await self.read()
         except MeshError as error:
             raise self._judged(error) from None
-        while message is not None and not self._keep(message):
-            message = await self.read()
+
+    def _begin(self) -> None:
+        """The answer has begun: from now on its pauses are short."""
         self._limit, self._begun = self._limits.stall, True
+
+    def _allow(self, limit: float) -> None:
+        """The wait that is on, and all that follow, may last so long."""
+        self._limit = limit
+        if self._watchdog.waits:
+            self._watchdog.wait(limit)
 
     async def read(self) -> inference_pb2.StreamResponse | None:
         """The next message; None after `finish`. Raises MeshError."""

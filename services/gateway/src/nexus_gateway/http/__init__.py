@@ -1,7 +1,15 @@
 """HTTP as transport: connections, framing, limits, who may call, one request and its answer. It knows no dialect."""
 
-from nexus_gateway.http.endpoint import DONE, Endpoint, Exchange, SlashRouter, beat
-from nexus_gateway.http.heads import ORIGIN, HostGuard, Origins, check_media_type, is_too_wide, local_names
+from nexus_gateway.http.endpoint import DONE, JSON, Endpoint, Exchange, SlashRouter, beat
+from nexus_gateway.http.heads import (
+    ORIGIN,
+    HostGuard,
+    Origins,
+    check_form,
+    check_media_type,
+    is_too_wide,
+    local_names,
+)
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
 from nexus_gateway.http.rows import ALWAYS, EVENTS, ON_FAILURE, Call, Content, Handler, Row
 from nexus_gateway.http.server import HttpServer, serve_http
@@ -25,6 +33,7 @@ __all__ = [
     "DONE",
     "EDGE",
     "EVENTS",
+    "JSON",
     "MIB",
     "ON_FAILURE",
     "ORIGIN",
@@ -49,6 +58,7 @@ __all__ = [
     "Strangers",
     "answer_to",
     "beat",
+    "check_form",
     "check_media_type",
     "code_of",
     "is_too_wide",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from nexus_mesh.core import MeshError, Reason, logger, new_request_id, set_request_id
@@ -15,7 +15,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
-from nexus_gateway.http.heads import HostGuard, Origins
+from nexus_gateway.http.heads import HostGuard, Origins, is_form
 from nexus_gateway.http.rows import Handler, Row
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
 from nexus_gateway.http.strangers import Strangers
@@ -106,6 +106,12 @@ class Exchange:
         return self.principal
 
     @property
+    def held(self) -> Hold:
+        """What its body takes of the room for bodies."""
+        assert self.hold is not None  # noqa: S101 - the endpoint has opened it
+        return self.hold
+
+    @property
     def may_see_all(self) -> bool:
         """Whether who asks may know of what it cannot use: backends, hosts, zones and rules. Default deny."""
         return self.principal is not None and self.principal.manage
@@ -117,7 +123,12 @@ class Exchange:
         return client[0] if client else ""
 
     async def body(self) -> bytes | bytearray:
-        """The whole body; the server has bounded its size and time. MeshError when there is no room for it."""
+        """The whole body; the server has bounded its size and time. MeshError when there is no room for it.
+
+        EdgeError for a form: those may be larger than what is read whole.
+        """
+        if is_form(self.fields.get(b"content-type", b"")):
+            raise EdgeError("unsupported_media_type", "This URL takes no form.")
         hold, read = self.hold, bytearray()
         if hold is not None:
             await hold.reach(int(self.fields.get(b"content-length", b"0")))
@@ -133,6 +144,15 @@ class Exchange:
             return piece
         read += piece
         return read
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes; who is slow to take it holds its sender back."""
+        while True:
+            message = await self._receive()
+            if piece := message.get("body", b""):
+                yield piece
+            if not message.get("more_body"):
+                return
 
     async def respond(
         self, status: int, body: bytes, headers: Sequence[Header] = (), content_type: bytes = JSON

@@ -20,8 +20,10 @@ __all__ = [
     "HostGuard",
     "Origins",
     "body_too_large",
+    "check_form",
     "check_head",
     "check_media_type",
+    "is_form",
     "is_loopback_origin",
     "is_too_wide",
     "local_names",
@@ -29,6 +31,7 @@ __all__ = [
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH = re.compile(rb"/[!-~]*")
+FORM = b"multipart/form-data"
 FRAMING = "The length of the body is not told in one valid way."
 _SINGLE = frozenset(
     {
@@ -124,6 +127,21 @@ def check_media_type(fields: dict[bytes, bytes]) -> None:
         raise EdgeError(
             "unsupported_media_type", "Send the body as Content-Type: application/json, in UTF-8."
         )
+
+
+def is_form(content_type: bytes) -> bool:
+    """Whether a body is one with files."""
+    return content_type[: len(FORM)].lower() == FORM
+
+
+def check_form(fields: dict[bytes, bytes]) -> bytes:
+    """The Content-Type of a form. EdgeError unless the body is one, uncompressed."""
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise EdgeError("unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    given = fields.get(b"content-type", b"")
+    if not is_form(given):
+        raise EdgeError("unsupported_media_type", "Send the body as Content-Type: multipart/form-data.")
+    return given
 
 
 LOCAL_NAMES = ("localhost", "*.localhost", "*.local", "*.internal")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MIB = 1024 * 1024
 
@@ -15,6 +16,10 @@ class Limits:
     header_fields: int = 100
     url_bytes: int = 8 * 1024
     body_bytes: int = 16 * MIB
+    upload_bytes: int = 512 * MIB
+    """Of a body with files."""
+    spool_bytes: int = 4096 * MIB
+    """Of files that are kept on disk on their way, of all requests."""
     head_seconds: float = 10
     body_seconds: float = 30
     """After these a body must have come at `body_rate` on average, or be complete."""
@@ -45,4 +50,6 @@ class EdgeOptions:
     needs_key: bool = False
     keep_alive_comment_seconds: float = 15
     expose_metrics: bool = True
+    spool: Path | None = None
+    """Where files are kept on their way; None = where temporary files are."""
     limits: Limits = field(default_factory=Limits)

@@ -19,10 +19,10 @@ from uvicorn.server import ServerState
 
 from nexus_gateway.http.connections import EVICTED, REFUSED, Idle, Slots
 from nexus_gateway.http.endpoint import CLIENT_LEFT, CUT
-from nexus_gateway.http.heads import body_too_large, check_head
+from nexus_gateway.http.heads import body_too_large, check_head, is_form
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import explain, refusal_bytes
-from nexus_gateway.http.status import EdgeError, SayError
+from nexus_gateway.http.status import EdgeError, Header, SayError
 
 LINGER_SECONDS = 2
 """After a refusal input is thrown away for so long: closing at once would reset the connection, and the client
@@ -79,6 +79,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_fields = 0
         self._body_bytes = 0
+        self._most = limits.body_bytes
+        """Bytes of the body that is being received, at most."""
         self._body_since = 0.0
         self._ahead_bytes = 0
         self._new = False
@@ -165,7 +167,8 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser is not None:
             method, version = self.parser.get_method(), self.parser.get_http_version()
-            check_head(method, self.url, version, self.headers, self._limits.body_bytes)
+            self._most = self._limits.upload_bytes if _has_form(self.headers) else self._limits.body_bytes
+            check_head(method, self.url, version, self.headers, self._most)
         self._idle.pop(self, None)
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _Door(self.transport, self._hang_up))
@@ -176,8 +179,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > self._limits.body_bytes:
-            raise body_too_large(self._limits.body_bytes)
+        if self._body_bytes > self._most:
+            raise body_too_large(self._most)
         if self.pipeline:
             self._ahead_bytes += len(body)
             if self._ahead_bytes > MAX_AHEAD_BYTES:
@@ -320,6 +323,10 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+def _has_form(headers: list[Header]) -> bool:
+    return any(name == b"content-type" and is_form(value) for name, value in headers)
 
 
 def _too_much_ahead() -> EdgeError:

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from nexus_gateway.core import LARGE, InferenceRequest
 from nexus_gateway.validation import decode_object, decoding
 
-__all__ = ["BodyBudget", "Check", "Hold", "Intake", "body_bytes", "memory_limit"]
+__all__ = ["SPOOL_BYTES", "BodyBudget", "Check", "Hold", "Intake", "body_bytes", "memory_limit"]
 
 MIB = 1024 * 1024
 QUARTER = 4
@@ -47,6 +47,9 @@ BODY_REFUSALS = Counter(
     "Bodies there was no room for, by whose requests took it.",
     ["whose"],
 )
+SPOOL_BYTES = Gauge(
+    "nexus_gateway_spool_bytes", "Bytes of uploaded files that are kept on disk on their way."
+)
 MOST_WAITING = 256
 RETRY_AFTER = 2.0
 
@@ -65,14 +68,14 @@ class BodyBudget:
     room for one more owner, however many have taken what they may.
     """
 
-    def __init__(self, total: int, share: float, wait_seconds: float) -> None:
+    def __init__(self, total: int, share: float, wait_seconds: float, gauge: Gauge = BODY_BYTES) -> None:
         self._total = total
         self._weight = share / (1 - share)
         self._wait_seconds = wait_seconds
         self._used = 0
         self._held: dict[str, int] = {}
         self._waiting: deque[_Waiter] = deque()
-        BODY_BYTES.set_function(lambda: self._used)
+        gauge.set_function(lambda: self._used)
 
     @property
     def used(self) -> int:
@@ -178,6 +181,10 @@ class Hold:
         self._size = 0
 
     @property
+    def owner(self) -> str:
+        return self._owner
+
+    @property
     def left(self) -> int:
         """Bytes its owner may take beside all that it holds, as far as its own share goes."""
         return self._budget.left(self._owner)
@@ -201,9 +208,10 @@ Check = Callable[[JsonObject, int], InferenceRequest]
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """One for all doors of a gateway."""
+    """One for all doors of a gateway. `disk`: for files that are kept there on their way."""
 
     bodies: BodyBudget
+    disk: BodyBudget
     turns: Turns = field(default_factory=Turns)
 
     async def read(self, body: bytes | bytearray, check: Check) -> InferenceRequest:

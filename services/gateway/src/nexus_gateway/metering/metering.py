@@ -22,7 +22,7 @@ def estimate_usage(context: RequestContext) -> None:
 
     Backends send about a token a chunk, besides a first chunk and a last one without any.
     """
-    if context.outcome.usage is None and context.outcome.chunks:
+    if context.outcome.usage is None and context.outcome.chunks and context.request.spec.generates:
         tokens = max(1, context.outcome.chunks - 1 - context.outcome.finished)
         prompt = context.counted or context.request.prompt.tokens
         context.outcome.usage = inference_pb2.Usage(prompt_tokens=prompt, completion_tokens=tokens)

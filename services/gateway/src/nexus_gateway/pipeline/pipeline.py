@@ -197,6 +197,8 @@ class Pipeline:
 
     async def _opened(self, context: RequestContext) -> BackendStream:
         await self._late(context, Way.STREAM)
+        if context.request.files is not None:
+            return await self._dispatcher.open_upload(context)
         return await self._dispatcher.open_stream(context)
 
     async def _again(self, context: RequestContext) -> None:

@@ -1,8 +1,9 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
+from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
-from nexus_gateway.validation.refusals import REQUEST_CODES
+from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
 
@@ -17,4 +18,7 @@ __all__ = [
     "decoding",
     "engine_shape",
     "granted",
+    "invalid",
+    "shape_of_form",
+    "value_of_field",
 ]

@@ -11,6 +11,12 @@ from nexus_operations import Form, Operation, Shape, spec_of
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.validation.audio import (
+    OF_TRANSCRIPTION,
+    OF_TRANSLATION,
+    check_transcription,
+    check_translation,
+)
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys, check_shape, explain
@@ -134,11 +140,16 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.CHAT: (check_chat, OF_CHAT),
     Operation.COMPLETION: (check_completion, OF_COMPLETION),
     Operation.EMBEDDING: (check_embedding, OF_EMBEDDING),
+    Operation.TRANSCRIPTION: (check_transcription, OF_TRANSCRIPTION),
+    Operation.TRANSLATION: (check_translation, OF_TRANSLATION),
     Operation.SPEECH: (check_speech, OF_SPEECH),
     Operation.IMAGE: (check_pictures, OF_PICTURES),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 
+
+STREAMED = frozenset({Shape.CHUNKS, Shape.UPLOAD})
+"""Shapes of work whose answer may come as it is made."""
 
 ANYWHERE: dict[str, Rule] = {
     name: rule for _, rules in reversed(CHECKS.values()) for name, rule in rules.items()
@@ -200,7 +211,7 @@ def check_request(
         stream = takes_events(parsed)
     elif spec.shape is Shape.MEDIA:
         parsed.pop("stream", None)
-    elif stream and spec.shape is not Shape.CHUNKS:
+    elif stream and spec.shape not in STREAMED:
         raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")
 
     return InferenceRequest(

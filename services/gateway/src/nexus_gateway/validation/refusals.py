@@ -7,9 +7,11 @@ from typing import Literal, get_args
 from nexus_mesh.core import MeshError, Reason
 
 RequestCode = Literal[
+    "invalid_file",
     "invalid_image",
     "invalid_image_url",
     "invalid_json",
+    "invalid_multipart",
     "invalid_number",
     "invalid_schema",
     "invalid_type",

@@ -15,13 +15,15 @@ __all__ = ["body_shape", "engine_shape"]
 def body_shape(operation: int) -> JsonObject:
     """Of the parameters of one operation. Others may stand beside them: engine_shape() has those that are known."""
     _, rules = CHECKS[operation]
-    required = ("model", spec_of(operation).content)
+    files = spec_of(operation).files
+    required = ("model", *(sorted(files) or [spec_of(operation).content]))
     return {
         "title": f"{spec_of(operation).name.title()}Request",
         "type": "object",
         "required": list(required),
         "properties": {
-            name: shape_of(rule) if name in required else _or_null(rule) for name, rule in rules.items()
+            **{name: {"type": "string", "format": "binary"} for name in sorted(files)},
+            **{name: shape_of(rule) if name in required else _or_null(rule) for name, rule in rules.items()},
         },
     }
 

@@ -1,8 +1,10 @@
 """What every kind of backend keeps to: the adapter, its waits, its requests over HTTP, its errors."""
 
 from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
+from nexus_inference_adapters.contract.children import child_environment
 from nexus_inference_adapters.contract.errors import from_event, malformed, too_large
 from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Http, key_in, open_session
+from nexus_inference_adapters.contract.parts import Kept, Parts
 from nexus_inference_adapters.contract.waiting import Gate, Patience
 from nexus_inference_adapters.contract.work import (
     MEDIA_BYTES,
@@ -17,6 +19,7 @@ from nexus_inference_adapters.contract.work import (
     Offer,
     Progress,
     Seen,
+    Text,
     Work,
 )
 
@@ -36,13 +39,17 @@ __all__ = [
     "Inspection",
     "Json",
     "JsonObject",
+    "Kept",
     "Media",
     "Need",
     "Offer",
+    "Parts",
     "Patience",
     "Progress",
     "Seen",
+    "Text",
     "Work",
+    "child_environment",
     "from_event",
     "key_in",
     "malformed",

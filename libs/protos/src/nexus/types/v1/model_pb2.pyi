@@ -18,6 +18,8 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_EMBEDDING: _ClassVar[Operation]
     OPERATION_SPEECH: _ClassVar[Operation]
     OPERATION_IMAGE: _ClassVar[Operation]
+    OPERATION_TRANSCRIPTION: _ClassVar[Operation]
+    OPERATION_TRANSLATION: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -38,6 +40,8 @@ OPERATION_COMPLETION: Operation
 OPERATION_EMBEDDING: Operation
 OPERATION_SPEECH: Operation
 OPERATION_IMAGE: Operation
+OPERATION_TRANSCRIPTION: Operation
+OPERATION_TRANSLATION: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability
 CAPABILITY_VISION: Capability

@@ -20,7 +20,9 @@ from nexus_gateway.validation import CHECKS, check_request
 
 __all__ = ["Candidate", "Explains", "PromptTokens", "RouteExplanation", "explain_handler"]
 
-SHAPES = sorted((SPECS[number] for number in CHECKS), key=lambda spec: -len(spec.example("")))
+SHAPES = sorted(
+    (SPECS[number] for number in CHECKS if not SPECS[number].files), key=lambda spec: -len(spec.example(""))
+)
 """Kinds of work that a body may be meant for: what the least body of one has tells which, the fuller ones first."""
 
 

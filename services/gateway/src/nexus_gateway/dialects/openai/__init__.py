@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from nexus_operations import SPECS
+from nexus_operations import SPECS, Shape
 
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
@@ -19,6 +19,7 @@ from nexus_gateway.dialects.openai.described import (
 from nexus_gateway.dialects.openai.inference import Inference, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
 from nexus_gateway.dialects.openai.speech import SpeechRoutes
+from nexus_gateway.dialects.openai.uploads import upload_handler
 from nexus_gateway.http import EdgeOptions, Row
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import CHECKS
@@ -37,7 +38,11 @@ def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOption
         Row(
             spec.path[1:].replace("/", "_"),
             spec.path,
-            {"POST": inference_handler(pipeline, number, intake, pause)},
+            {
+                "POST": upload_handler(pipeline, number, intake, options)
+                if spec.shape is Shape.UPLOAD
+                else inference_handler(pipeline, number, intake, pause)
+            },
             refused=partial(pipeline.refused, number),
             calls=(inference_call(number),),
         )

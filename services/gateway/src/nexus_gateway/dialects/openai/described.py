@@ -12,6 +12,7 @@ from nexus_operations import AUDIO, SPECS, Form, Shape
 from nexus_gateway.dialects.openai import pictures, speech
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
+from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
 from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import body_shape
@@ -126,6 +127,8 @@ MODEL = Call("GET", "One model.", (Content(Model, Model(NAME, 0, "library")),))
 def inference_call(operation: int) -> Call:
     """Of one operation's route."""
     spec = SPECS[operation]
+    if spec.shape is Shape.UPLOAD:
+        return _upload_call(operation)
     answers = (Content(*ANSWERS[spec.form]),) if spec.form in ANSWERS else (Content({"type": "object"}),)
     name = NAME
     if spec.form is Form.BYTES:
@@ -143,6 +146,34 @@ def inference_call(operation: int) -> Call:
         f"Make {spec.title}.",
         answers,
         body=Content(body_shape(operation), {"model": name, **spec.example("Hello")}),
+        asked=ASKED,
+        told={told.name: told.about for told in TOLD},
+    )
+
+
+HEARD = Transcription("Hello there!")
+TIMED = VerboseTranscription("english", 1.5, "Hello there!", words=[Word("Hello", 0.2, 0.6)])
+SUBTITLES = "1\n00:00:00,200 --> 00:00:01,400\nHello there!\n"
+
+
+def _upload_call(operation: int) -> Call:
+    """Of one that takes a form with files."""
+    spec, shape = SPECS[operation], body_shape(operation)
+    answers = (
+        Content(Transcription, HEARD),
+        Content(VerboseTranscription, TIMED),
+        Content(None, SUBTITLES, "text/plain"),
+    )
+    if "stream" in shape["properties"]:
+        delta = {"type": "transcript.text.delta", "delta": "Hello there!"}
+        done = {"type": "transcript.text.done", "text": "Hello there!"}
+        told = b"".join(b"data: " + msgspec.json.encode(each) + b"\n\n" for each in (delta, done))
+        answers += (Content(None, f"{told.decode()}data: [DONE]\n\n", EVENTS),)
+    return Call(
+        "POST",
+        f"Make {spec.title} of a recording.",
+        answers,
+        body=Content(shape, None, "multipart/form-data"),
         asked=ASKED,
         told={told.name: told.about for told in TOLD},
     )

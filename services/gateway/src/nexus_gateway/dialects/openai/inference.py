@@ -35,9 +35,19 @@ from nexus_gateway.http import DONE, Exchange, Failure, Handler, beat, check_med
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
 
-__all__ = ["EventWriter", "FinishReason", "Inference", "inference_handler", "usage_object"]
+__all__ = ["EventWriter", "FinishReason", "Inference", "inference_handler", "send_events", "usage_object"]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
+
+
+class Writer(Protocol):
+    """Makes the events of one stream of what a backend sends. Each raises UPSTREAM_MALFORMED for what breaks a rule."""
+
+    def chunks(self, texts: Iterable[str]) -> bytes: ...
+
+    def finish(self, usage: inference_pb2.Usage | None) -> bytes: ...
+
+    def error(self, error: Failure) -> bytes: ...
 
 
 class Inference(Protocol):
@@ -111,13 +121,7 @@ async def send_events(
     first = await anext(messages, None)
     if first is None:
         raise _unfinished()
-    writer = EventWriter(
-        request.operation,
-        request.request_id,
-        first.served.model or request.model,
-        choices=request.answers,
-        usage=request.include_usage,
-    )
+    writer = _writer(request, first.served.model or request.model)
     data, ended = _events(writer, first)
     with STREAMS_ACTIVE.track_inprogress():
         await exchange.start_events(served_headers(first.served), writer.error)
@@ -126,8 +130,16 @@ async def send_events(
         await exchange.end(data)
 
 
+def _writer(request: InferenceRequest, model: str) -> Writer:
+    if request.spec.form is Form.OBJECT:
+        return TypedWriter()
+    return EventWriter(
+        request.operation, request.request_id, model, choices=request.answers, usage=request.include_usage
+    )
+
+
 async def _pump(
-    exchange: Exchange, messages: Messages, writer: EventWriter, data: bytes, keep_alive_seconds: float
+    exchange: Exchange, messages: Messages, writer: Writer, data: bytes, keep_alive_seconds: float
 ) -> bytes:
     """One write per message, for a task or timer per chunk would cost more than the chunk. Returns the last events."""
     heart = asyncio.create_task(beat(exchange, keep_alive_seconds), name="sse keep-alive")
@@ -145,7 +157,7 @@ async def _pump(
     raise _unfinished()
 
 
-def _events(writer: EventWriter, message: inference_pb2.StreamResponse) -> tuple[bytes, bool]:
+def _events(writer: Writer, message: inference_pb2.StreamResponse) -> tuple[bytes, bool]:
     """What one message is to the client, and whether it is the last."""
     kind = message.WhichOneof("event")
     if kind == "chunks":
@@ -189,12 +201,42 @@ class _TextChunk(Struct):
     choices: list[TextChoice]
 
 
+class _Typed(Struct):
+    type: str
+
+
 _encoder = msgspec.json.Encoder()
+_typed = msgspec.json.Decoder(_Typed)
 _decoders: dict[Form, msgspec.json.Decoder[_ChatChunk] | msgspec.json.Decoder[_TextChunk]] = {
     Form.MESSAGE: msgspec.json.Decoder(_ChatChunk),
     Form.TEXT: msgspec.json.Decoder(_TextChunk),
 }
 """Of what comes in pieces."""
+
+
+class TypedWriter:
+    """Writes a stream of events that say themselves what they are; the last one is of a type that ends in `.done`."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def chunks(self, texts: Iterable[str]) -> bytes:
+        events: list[bytes] = []
+        for text in texts:
+            try:
+                self._last = _typed.decode(text).type
+            except (ValueError, RecursionError):
+                raise _malformed("The backend sent an event that breaks the OpenAI format.") from None
+            events += (b"data: ", text.encode().replace(b"\n", b" ").replace(b"\r", b" "), b"\n\n")
+        return b"".join(events)
+
+    def finish(self, usage: inference_pb2.Usage | None) -> bytes:  # noqa: ARG002 - it stands in the last event
+        if not self._last.endswith(".done"):
+            raise _malformed("The backend ended its answer without saying that it was whole.")
+        return DONE
+
+    def error(self, error: Failure) -> bytes:
+        return b'data: {"error":' + _encoder.encode(error_object(error, mid_stream=True)) + b"}\n\n"
 
 
 class EventWriter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import sys
 import time
@@ -17,14 +16,14 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import Backoff, telemetry
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract import Http, Inspection
+from nexus_inference_adapters.contract import Http, Inspection, child_environment
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.openmp import library_path
 from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads
 from nexus_inference_adapters.openai import OpenAICompatible
 from nexus_inference_adapters.store import Sampling
 
-__all__ = ["DEMO_MODEL", "SLOTS", "Engine", "child_environment", "does"]
+__all__ = ["DEMO_MODEL", "SLOTS", "Engine", "does"]
 
 DEMO_MODEL = "models/nexus-demo.gguf"
 SLOTS = 4
@@ -33,20 +32,8 @@ STOP_SECONDS = 2.0
 STABLE_SECONDS = 60.0
 MAX_PAUSE = 30.0
 """An engine that keeps dying young is started at most this often."""
-CHILD_VARIABLES = (
-    "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
-)  # fmt: skip
-WAITING = {"OMP_WAIT_POLICY": "passive"}
-"""Threads that wait for each other sleep. Where others use the processors too, spinning made a token cost ten times as
-much of them."""
 
 log = telemetry.logger("embedded")
-
-
-def child_environment() -> dict[str, str]:
-    """What an engine's process may know of ours: where programs, libraries and devices are, and no secret."""
-    return WAITING | {name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ}
 
 
 class Engine(OpenAICompatible):
