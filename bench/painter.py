@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from nexus_inference_adapters.kinds.painter import prompt, sample
-from nexus_inference_adapters.kinds.painter.model import WEIGHTS, Model, load
-from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS, NOUNS
+from nexus_inference_adapters.painter import prompt, sample
+from nexus_inference_adapters.painter.model import WEIGHTS, Model, load
+from nexus_inference_adapters.painter.vocabulary import COLOURS, NOUNS
 
 from tests.support.pictures import Verdict, judged
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from nexus_inference_adapters.kinds.painter.scene import ANY, Group, Scene
+from nexus_inference_adapters.painter.scene import ANY, Group, Scene
 from numpy.typing import NDArray
 
 from tools.image_model.outlines import OUTLINES

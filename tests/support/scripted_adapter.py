@@ -19,10 +19,11 @@ from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.scripted_uploads import ScriptedUploads
 
-__all__ = ["SOUND", "ScriptedAdapter", "serve_adapter", "text_of"]
+__all__ = ["PICTURE", "SOUND", "ScriptedAdapter", "serve_adapter", "text_of"]
 
 WORDS = ("one ", "two ", "three")
 SOUND = b"ID3sound"
+PICTURE = b"\x89PNG picture"
 
 
 class ScriptedAdapter(ScriptedUploads):
@@ -138,8 +139,8 @@ class ScriptedAdapter(ScriptedUploads):
         self.active += 1
         try:
             await asyncio.sleep(self.delay)
-            sounds = envelope.operation == model_pb2.OPERATION_SPEECH and self.mode == "ok"
-            async for message in getattr(self, "_stream_sound" if sounds else f"_stream_{self.mode}")():
+            mode = OF_MEDIA.get(envelope.operation, self.mode) if self.mode == "ok" else self.mode
+            async for message in getattr(self, f"_stream_{mode}")():
                 yield message
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -241,40 +242,90 @@ class ScriptedAdapter(ScriptedUploads):
 
     async def _stream_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         """Two pieces of what is said to be MP3."""
-        yield _sound(SOUND[:3], mime_type="audio/mpeg")
-        yield _sound(SOUND[3:])
-        yield _sound(b"", last=True)
+        yield _media(SOUND[:3], mime_type="audio/mpeg")
+        yield _media(SOUND[3:])
+        yield _media(b"", last=True)
         usage = inference_pb2.Usage(input_characters=2, output_seconds=1.5)
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
     async def _stream_sound_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        yield _sound(SOUND[:3], mime_type="audio/mpeg")
+        yield _media(SOUND[:3], mime_type="audio/mpeg")
         raise MeshError(self.reason, "the test says so")
 
     async def _stream_sound_without_last(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        yield _sound(SOUND, mime_type="audio/mpeg")
+        yield _media(SOUND, mime_type="audio/mpeg")
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
 
     async def _stream_sound_unfinished(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        yield _sound(SOUND, mime_type="audio/mpeg", last=True)
+        yield _media(SOUND, mime_type="audio/mpeg", last=True)
 
     async def _stream_sound_stall(self) -> AsyncIterator[inference_pb2.StreamResponse]:
-        yield _sound(SOUND, mime_type="audio/mpeg")
+        yield _media(SOUND, mime_type="audio/mpeg")
         await asyncio.Event().wait()
 
     async def _stream_other_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         """Not what was asked for."""
-        yield _sound(SOUND, mime_type="audio/wav", last=True)
+        yield _media(SOUND, mime_type="audio/wav", last=True)
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
 
     async def _stream_endless_sound(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         """As much as anybody takes; `sent` counts the messages that were taken."""
         while True:
-            yield _sound(bytes(32_768), mime_type="" if self.sent else "audio/mpeg")
+            yield _media(bytes(32_768), mime_type="" if self.sent else "audio/mpeg")
             self.sent += 1
+
+    async def _stream_picture(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """As many as were asked for, each in two pieces after its previews."""
+        body = json.loads(self.seen[-1].body)
+        kind = f"image/{body.get('output_format', 'png')}"
+        yield inference_pb2.StreamResponse(
+            progress=inference_pb2.Progress(phase="painting", done=1, total=4, unit="steps")
+        )
+        for index in range(body.get("n", 1)):
+            for preview in range(body.get("partial_images", 0)):
+                look = PICTURE + b"look%d" % preview
+                yield _media(look, index=index, preview=preview, mime_type=kind, last=True, json=FACTS)
+            yield _media(PICTURE[:5], index=index, mime_type=kind)
+            yield _media(PICTURE[5:] + b"%d" % index, index=index, last=True, json=FACTS)
+        usage = inference_pb2.Usage(output_images=body.get("n", 1))
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_mixed_pictures(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Two beside each other, the second of which is ready first."""
+        for index in (1, 0):
+            yield _media(PICTURE[:5], index=index, mime_type="image/png")
+        for index in (1, 0):
+            yield _media(PICTURE[5:] + b"%d" % index, index=index, last=True, json=FACTS)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
+    async def _stream_picture_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(PICTURE[:5], mime_type="image/png")
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_picture_without_last(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(PICTURE, mime_type="image/png")
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
+    async def _stream_picture_unfinished(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(PICTURE, mime_type="image/png", last=True)
+
+    async def _stream_look_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """Between a whole preview and the picture."""
+        yield _media(PICTURE, preview=0, mime_type="image/png", last=True)
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_odd_picture(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """What is known of it is no object of OpenAI's."""
+        yield _media(PICTURE, mime_type="image/png", last=True, json='{"size": 7}')
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
 
     async def _stream_garbage(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=["{half an ob"]))
+
+
+OF_MEDIA = {model_pb2.OPERATION_SPEECH: "sound", model_pb2.OPERATION_IMAGE: "picture"}
+"""What "ok" is where the answer is bytes."""
+FACTS = '{"size": "64x64", "background": "opaque", "quality": "hd", "seed": 7}'
 
 
 @asynccontextmanager
@@ -311,7 +362,7 @@ def _body(envelope: inference_pb2.Envelope, text: str) -> dict[str, Any]:
     }
 
 
-def _sound(data: bytes, **more: Any) -> inference_pb2.StreamResponse:
+def _media(data: bytes, **more: Any) -> inference_pb2.StreamResponse:
     return inference_pb2.StreamResponse(media=inference_pb2.Media(data=data, **more))
 
 

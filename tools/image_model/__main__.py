@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nexus_inference_adapters.kinds.painter.model import WEIGHTS
+from nexus_inference_adapters.painter.model import WEIGHTS
 
 from tools.image_model.enlarging import train_enlarger
 from tools.image_model.export import export

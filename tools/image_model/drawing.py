@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from nexus_inference_adapters.kinds.painter.layout import Spot
-from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS
+from nexus_inference_adapters.painter.layout import Spot
+from nexus_inference_adapters.painter.vocabulary import COLOURS
 from PIL import Image, ImageDraw
 
 from tools.image_model.outlines import OUTLINES

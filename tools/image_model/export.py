@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nexus_inference_adapters.kinds.painter.layout import coordinates, laid_out
-from nexus_inference_adapters.kinds.painter.model import load
-from nexus_inference_adapters.kinds.painter.scene import Group, Scene, encoded
+from nexus_inference_adapters.painter.layout import coordinates, laid_out
+from nexus_inference_adapters.painter.model import load
+from nexus_inference_adapters.painter.scene import Group, Scene, encoded
 from safetensors.torch import save_file
 from torch import Tensor
 

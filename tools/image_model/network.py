@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 
 import torch
-from nexus_inference_adapters.kinds.painter.layout import BOXES, COORDINATES
-from nexus_inference_adapters.kinds.painter.scene import FIELDS, GROUPS
+from nexus_inference_adapters.painter.layout import BOXES, COORDINATES
+from nexus_inference_adapters.painter.scene import FIELDS, GROUPS
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from nexus_inference_adapters.kinds.painter.layout import Layout, laid_out
-from nexus_inference_adapters.kinds.painter.scene import ANY, Group, Scene, settled
-from nexus_inference_adapters.kinds.painter.vocabulary import APART, COLOURS, NOUNS
+from nexus_inference_adapters.painter.layout import Layout, laid_out
+from nexus_inference_adapters.painter.scene import ANY, Group, Scene, settled
+from nexus_inference_adapters.painter.vocabulary import APART, COLOURS, NOUNS
 
 from tools.image_model.drawing import RGB, Placed, draw
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from nexus_inference_adapters.kinds.painter.layout import coordinates
-from nexus_inference_adapters.kinds.painter.scene import encoded
+from nexus_inference_adapters.painter.layout import coordinates
+from nexus_inference_adapters.painter.scene import encoded
 from torch import Tensor
 
 from tools.image_model.network import SIDE, Painter

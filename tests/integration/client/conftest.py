@@ -45,7 +45,12 @@ WAYS: dict[str, Callable[[Scene], AsyncClient]] = {"key": Scene.by_key, "identit
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     async with open_bench(tmp_path) as bench:
         box = await bench.adapter("box")
-        operations = (model_pb2.OPERATION_CHAT, model_pb2.OPERATION_EMBEDDING, model_pb2.OPERATION_SPEECH)
+        operations = (
+            model_pb2.OPERATION_CHAT,
+            model_pb2.OPERATION_EMBEDDING,
+            model_pb2.OPERATION_SPEECH,
+            model_pb2.OPERATION_IMAGE,
+        )
         async with gateway(bench) as running:
             bench.control.vault.show_tenants(tenants_pb2.Tenant(id="t1", name="acme", weight=1))
             bench.control.router.show(box.target(operations=operations))

@@ -16,12 +16,14 @@ from nexus_client import (
     Event,
     Finished,
     Options,
+    Picture,
+    Progress,
     Started,
     Text,
     Usage,
 )
 from nexus_mesh.core import MeshError, Reason
-from support.scripted_adapter import SOUND
+from support.scripted_adapter import PICTURE, SOUND
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
@@ -193,6 +195,24 @@ async def test_a_key_has_a_text_spoken_and_hears_of_one_that_is_cut(scene: Any) 
         assert caught.value.reason is Reason.INVALID_REQUEST
 
 
+async def test_a_key_has_a_picture_drawn_sees_it_come_and_hears_of_one_that_is_cut(scene: Any) -> None:
+    async with scene.by_key() as client:
+        looks = Options(parameters={"partial_images": 1, "seed": 7})
+        async with client.draw("m", "a red circle", looks) as steps:
+            assert [step async for step in steps] == [
+                Progress("painting", 1, 4),
+                Picture(PICTURE + b"look0", "64x64", 0, 7),
+                Picture(PICTURE + b"0", "64x64", None, 7),
+            ]
+        assert json.loads(scene.box.seen[-1].body)["prompt"] == "a red circle"
+        for mode in ("picture_then_fail", "picture_without_last", "look_then_fail"):
+            scene.box.mode = mode
+            with pytest.raises(MeshError) as caught:
+                async with client.draw("m", "a red circle") as steps:
+                    [step async for step in steps]
+            assert caught.value.reason in (Reason.BACKEND_LOST, Reason.UPSTREAM_ERROR), mode
+
+
 async def test_what_an_identity_cannot_do_is_told_with_what_can(scene: Any) -> None:
     async with scene.by_identity() as client:
         calls = [
@@ -211,6 +231,9 @@ async def test_what_an_identity_cannot_do_is_told_with_what_can(scene: Any) -> N
                 pass
         with pytest.raises(MeshError, match="Connect with an API key"):
             async with client.speak("m", "hi", "de"):
+                pass
+        with pytest.raises(MeshError, match="Connect with an API key"):
+            async with client.draw("m", "hi"):
                 pass
 
 

@@ -30,6 +30,7 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_COMPLETION: {"model": "m", "prompt": "hi"},
     model_pb2.OPERATION_EMBEDDING: {"model": "m", "input": "hi"},
     model_pb2.OPERATION_SPEECH: {"model": "m", "input": "hi", "voice": "de"},
+    model_pb2.OPERATION_IMAGE: {"model": "m", "prompt": "hi", "size": "auto"},
 }
 FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_TRANSCRIPTION: {"model": "m"},

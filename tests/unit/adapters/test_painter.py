@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nexus_inference_adapters.kinds.painter import (
+from nexus_inference_adapters.painter import (
     SMALLEST,
     Group,
     Model,
@@ -18,10 +18,10 @@ from nexus_inference_adapters.kinds.painter import (
     painted,
     read,
 )
-from nexus_inference_adapters.kinds.painter.layout import BOXES, laid_out
-from nexus_inference_adapters.kinds.painter.sample import resized
-from nexus_inference_adapters.kinds.painter.scene import settled
-from nexus_inference_adapters.kinds.painter.vocabulary import NOUNS, PLACES
+from nexus_inference_adapters.painter.layout import BOXES, laid_out
+from nexus_inference_adapters.painter.sample import resized
+from nexus_inference_adapters.painter.scene import settled
+from nexus_inference_adapters.painter.vocabulary import NOUNS, PLACES
 from numpy.typing import NDArray
 from support.pictures import judged
 

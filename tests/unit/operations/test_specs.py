@@ -103,6 +103,14 @@ def test_speech_is_bytes_that_nobody_goes_on_with_and_no_tokens() -> None:
     assert spec.units == {Unit.INPUT_CHARACTERS, Unit.OUTPUT_SECONDS}
 
 
+def test_a_picture_is_one_of_n_files_and_no_tokens() -> None:
+    spec = SPECS[Operation.IMAGE]
+    assert (spec.path, spec.shape, spec.form) == ("/images/generations", Shape.MEDIA, Form.FILE)
+    assert [spec.resumable, spec.scrubbable, spec.generates] == [False, False, False]
+    assert [spec.expected(body) for body in ({}, {"n": 3}, {"n": "x"})] == [1, 3, 1]
+    assert spec.units == {Unit.OUTPUT_IMAGES}
+
+
 def test_every_unit_is_a_field_of_usage() -> None:
     assert {unit.value for unit in Unit} <= {*inference_pb2.Usage.DESCRIPTOR.fields_by_name}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from nexus_inference_adapters.kinds.painter.scene import Group, Scene
-from nexus_inference_adapters.kinds.painter.vocabulary import COLOURS, NOUNS
+from nexus_inference_adapters.painter.scene import Group, Scene
+from nexus_inference_adapters.painter.vocabulary import COLOURS, NOUNS
 from support.pictures import Verdict, colour_of, judged, outline
 
 from tools.image_model.outlines import OUTLINES

@@ -1,4 +1,4 @@
-"""What is done with models: `chat`, `say`, `transcribe`, `load`, `unload`, `pull`, `rm`."""
+"""What is done with models: `chat`, `say`, `transcribe`, `image`, `load`, `unload`, `pull`, `rm`."""
 
 from __future__ import annotations
 
@@ -119,6 +119,37 @@ def transcribe(
     with failures(as_json=False):
         key = chat_command.key_of(chat_command.Wanted(key_file=key_file), os.environ.get("NEXUS_KEY", ""))
     run(transcribe_command.transcribe(Layout(home), asked, key), as_json=False)
+
+
+@modelling.does(section=MODELS)
+def image(
+    home: Home,
+    prompt: Annotated[str, typer.Argument(help="What to paint.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file; its ending says the format. - = standard output.")
+    ] = "-",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Who paints.", autocompletion=completing.models)
+    ] = "nexus-painter",
+    size: Annotated[str, typer.Option(help="As 256x256. [the model's own]")] = "auto",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same one paints the same again. [by chance]")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="png, jpeg or webp.")] = "",
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the picture must come from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Paint a picture into a file."""
+    from nexus_cli import image as image_command
+
+    painting = image_command.Painting(prompt, output, model, size, seed, form, url, key_file, zone)
+    with failures(as_json=as_json):
+        image_command.image(Layout(home), painting, as_json=as_json)
 
 
 Model = Annotated[

@@ -47,6 +47,7 @@ class Options:
     name: str | None = None
     advertise: str | None = None
     speech: bool = True
+    painter: bool = True
 
     @property
     def config_path(self) -> Path | None:
@@ -111,10 +112,10 @@ def _backends(config: Path | None) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def _speaks(config: Path | None) -> bool:
-    """Whether the voice that comes with NEXUS is served: unless the file says no."""
+def _is_served(config: Path | None, name: str) -> bool:
+    """Whether what comes with NEXUS, "speech" or "painter", is served: unless the file says no."""
     own = _document(config).get("adapter")
-    return not isinstance(own, dict) or own.get("speech") is not False
+    return not isinstance(own, dict) or own.get(name) is not False
 
 
 def _document(config: Path | None) -> dict[str, Any]:
@@ -170,8 +171,9 @@ class Plan:
             flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
-                speaks = self.options.speech and _speaks(self.options.config_path)
-                flags += ["--speech", str(speaks).lower()]
+                for name, wanted in (("speech", self.options.speech), ("painter", self.options.painter)):
+                    served = wanted and _is_served(self.options.config_path, name)
+                    flags += [f"--{name}", str(served).lower()]
                 if self.options.model is not None:
                     flags += ["--model", str(self.options.model)]
                 if self.options.name is not None:

@@ -11,7 +11,7 @@ import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import MODEL_FILE
-from nexus_inference_adapters.vocabulary import VOICE
+from nexus_inference_adapters.vocabulary import PAINTER, VOICE
 from nexus_mesh.core import MeshError
 
 from nexus_cli import welcome
@@ -82,8 +82,9 @@ async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progre
 
 
 async def _answers(session: aiohttp.ClientSession, plan: Plan) -> bool:
-    """Whether there is more than the voice in the box, which is there first; true where it takes a key to see."""
-    return {row["id"] for row in await welcome.models(session, plan.mesh.http)} != {VOICE}
+    """Whether there is more than voice and painter in the box, which come first; true where it takes a key to see."""
+    listed = {row["id"] for row in await welcome.models(session, plan.mesh.http)}
+    return not listed or bool(listed - {VOICE, PAINTER})
 
 
 async def _has_what_was_asked_for(plan: Plan) -> bool:
@@ -106,7 +107,12 @@ async def _see_that_a_model_can_come(plan: Plan, supervisor: Supervisor) -> None
     not mend itself.
     """
     adapters = await _adapters(plan.layout)
-    backends = [each for adapter in adapters for each in adapter.status.backends if each.kind != "espeak"]
+    backends = [
+        each
+        for adapter in adapters
+        for each in adapter.status.backends
+        if each.kind not in ("espeak", "painter")
+    ]
     all_here = len(adapters) >= len(supervisor.adapters) and all(adapter.connected for adapter in adapters)
     if all_here and backends and all(map(_never_serves, backends)):
         raise _unservable(plan.layout, backends)

@@ -17,7 +17,7 @@ from nexus_cli.chat import Wanted, key_of, url_of
 from nexus_cli.layout import Layout
 from nexus_cli.output import Failure, console, on_terminal, print_json
 
-__all__ = ["Speech", "say"]
+__all__ = ["STANDARD", "Speech", "opened", "say"]
 
 STANDARD = "-"
 """A file name that stands for standard output."""
@@ -51,7 +51,7 @@ def say(layout: Layout, speech: Speech, *, as_json: bool) -> None:
     with (
         Client.by_key(speech.url or url_of(layout), key) as client,
         client.speak(speech.model, text, speech.voice, options) as pieces,
-        _opened(speech.output) as file,
+        opened(speech.output, "sound") as file,
         _shown() as show,
     ):
         for piece in pieces:
@@ -74,11 +74,11 @@ def _format(speech: Speech) -> str:
 
 
 @contextlib.contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
+def opened(output: str, what: str) -> Iterator[BinaryIO]:
     """The file, under another name until it is whole."""
     if output == STANDARD:
         if sys.stdout.isatty():
-            raise Failure("A terminal shows no sound.", "Give a file: -o out.wav; or a pipe that plays it.")
+            raise Failure(f"A terminal shows no {what}.", "Give a file with -o, or a pipe that takes it.")
         yield sys.stdout.buffer
         return
     half = Path(f"{output}{HALF}")

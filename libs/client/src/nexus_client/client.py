@@ -22,6 +22,7 @@ from nexus_client.types import (
     Model,
     ModelState,
     Options,
+    Picture,
     Progress,
 )
 
@@ -96,6 +97,16 @@ class AsyncClient:
         """
         body = {**options.parameters, "input": text, "voice": voice}
         return self._transport.speak(Request(model_pb2.OPERATION_SPEECH, model, body, options))
+
+    def draw(
+        self, model: str, prompt: str, options: Options = USUAL
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Progress | Picture, None]]:
+        """`async with client.draw(...) as steps: async for step in steps`: how far a picture is, and at last the
+        picture; one that was cut raises instead. `size`, `seed` and `partial_images` are parameters of `options`.
+        By key only.
+        """
+        body = {**options.parameters, "prompt": prompt}
+        return self._transport.draw(Request(model_pb2.OPERATION_IMAGE, model, body, options))
 
     async def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:
         """Tokens of a chat's prompt, without running it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Literal
@@ -24,6 +26,7 @@ from nexus_client.types import (
     Explanation,
     Model,
     ModelState,
+    Picture,
     Progress,
     Served,
     Started,
@@ -33,6 +36,9 @@ __all__ = ["HttpTransport"]
 
 CONNECT_SECONDS = 5.0
 DONE = "[DONE]"
+DATA = b"data: "
+STEPS = re.compile(rb": (\d+)/(\d+)( [a-z]+)?")
+"""A comment that tells how far something is."""
 STATES: dict[Action, Literal["loaded", "unloaded", "deleted"]] = {
     "load": "loaded",
     "unload": "unloaded",
@@ -124,6 +130,21 @@ class HttpTransport(Transport):
             aclosing(_bytes(response, deadline)) as pieces,
         ):
             yield pieces
+
+    @asynccontextmanager
+    async def draw(self, request: Request) -> AsyncGenerator[AsyncGenerator[Progress | Picture, None], None]:
+        asked = (
+            _path(request),
+            {**_body(request), "stream": True},
+            _headers(request),
+            request.options.timeout,
+        )
+        async with (
+            self._begun(*asked) as (response, deadline),
+            aclosing(_bytes(response, deadline)) as pieces,
+            aclosing(_drawn(pieces)) as steps,
+        ):
+            yield steps
 
     @asynccontextmanager
     async def pull(
@@ -256,6 +277,43 @@ async def _steps(pieces: AsyncIterator[str]) -> AsyncGenerator[Progress, None]:
             raise from_failure(step.error)
         if step.object == "model.pull.progress":
             yield Progress(step.phase, step.done_bytes, step.total_bytes)
+
+
+class _Drawn(Struct):
+    """An event of a picture's stream."""
+
+    type: str = ""
+    b64_json: str = ""
+    size: str = ""
+    partial_image_index: int | None = None
+    seed: int | None = None
+    error: wire.Failure | None = None
+
+
+async def _drawn(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Progress | Picture, None]:
+    """Progress comes in comments, which other clients pass by; so this is no reader of events alone."""
+    read = bytearray()
+    async for piece in pieces:
+        read += piece
+        *whole, rest = read.split(b"\n\n")
+        read = rest
+        for event in whole:
+            if done := STEPS.fullmatch(event):
+                yield Progress("painting", int(done[1]), int(done[2]))
+            elif (begin := event.find(DATA)) >= 0:
+                told = wire.decoded(bytes(event[begin + len(DATA) :]), _Drawn)
+                if told.error is not None:
+                    raise from_failure(told.error)
+                try:
+                    data = binascii.a2b_base64(told.b64_json)
+                except binascii.Error:
+                    raise MeshError(
+                        Reason.UPSTREAM_MALFORMED, "The answer has a picture that is no base64."
+                    ) from None
+                yield Picture(data, told.size, told.partial_image_index, told.seed)
+                if told.type.endswith(".completed"):
+                    return
+    raise _cut()
 
 
 def _path(request: Request) -> str:

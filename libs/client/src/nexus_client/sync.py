@@ -25,6 +25,7 @@ from nexus_client.types import (
     Model,
     ModelState,
     Options,
+    Picture,
     Progress,
 )
 
@@ -91,6 +92,14 @@ class Client:
         """`with client.speak(...) as pieces: for piece in pieces`. See AsyncClient."""
         with self._iterated(self._client.speak(model, text, voice, options)) as pieces:
             yield pieces
+
+    @contextmanager
+    def draw(
+        self, model: str, prompt: str, options: Options = USUAL
+    ) -> Generator[Iterator[Progress | Picture], None, None]:
+        """`with client.draw(...) as steps: for step in steps`. See AsyncClient."""
+        with self._iterated(self._client.draw(model, prompt, options)) as steps:
+            yield steps
 
     def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:
         """Tokens of a chat's prompt, without running it."""

@@ -20,6 +20,7 @@ from nexus_client.types import (
     Model,
     ModelState,
     Options,
+    Picture,
     Progress,
 )
 
@@ -61,6 +62,9 @@ class Transport(ABC):
 
     def speak(self, request: Request) -> AbstractAsyncContextManager[AsyncGenerator[bytes, None]]:
         raise _closed("speak", request.options.timeout)
+
+    def draw(self, request: Request) -> AbstractAsyncContextManager[AsyncGenerator[Progress | Picture, None]]:
+        raise _closed("draw", request.options.timeout)
 
     async def explain(self, request: Request) -> Explanation:
         raise _closed("explain where a request would go", request.options.timeout)

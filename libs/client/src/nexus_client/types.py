@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "ModelState",
     "Options",
+    "Picture",
     "Progress",
     "Reasoning",
     "Served",
@@ -141,6 +142,17 @@ class Progress:
     phase: str
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A file's bytes. `preview`: which look at it on its way this is, None = it is done. `size` as "256x256"; `seed`
+    makes the same one again, None = its backend does not say."""
+
+    data: bytes
+    size: str
+    preview: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

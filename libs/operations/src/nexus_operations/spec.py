@@ -40,6 +40,8 @@ class Form(Enum):
     """An embedding."""
     OBJECT = "object"
     """Anything else; it is handed on as it came."""
+    FILE = "file"
+    """An output, and what is known of it: the edge writes the object that holds them all."""
     BYTES = "bytes"
     """Nothing: the answer is one output, and its bytes are all of it."""
 
@@ -52,6 +54,7 @@ class Unit(Enum):
     INPUT_SECONDS = "input_seconds"
     INPUT_CHARACTERS = "input_characters"
     OUTPUT_SECONDS = "output_seconds"
+    OUTPUT_IMAGES = "output_images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +153,12 @@ def complete(specs: Iterable[Spec], numbers: Mapping[str, int]) -> Mapping[int, 
 
 
 EMPTY_IS_SAID = frozenset({"id_prefix", "chunk_object", "files"})
-OF_OBJECTS = frozenset({"rows", "object"})
+MAY_BE_EMPTY = {Form.BYTES: frozenset({"rows", "object"}), Form.FILE: frozenset({"object"})}
 TEXT = "some words to read"
 
 
 def _check_parts(spec: Spec) -> None:
-    may_be_empty = EMPTY_IS_SAID | OF_OBJECTS if spec.form is Form.BYTES else EMPTY_IS_SAID
+    may_be_empty = EMPTY_IS_SAID | MAY_BE_EMPTY.get(spec.form, frozenset())
     for part in fields(spec):
         value: object = getattr(spec, part.name)
         if value is None or (value in ("", frozenset()) and part.name not in may_be_empty):

@@ -31,8 +31,18 @@ from nexus_operations.prompts import (
 from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Unit, complete
 
 __all__ = [
-    "ANSWER_BEGINS", "AUDIO", "PER_MEDIUM", "PER_MESSAGE", "SPECS", "Operation", "Size", "affinity", "estimate",
-    "measure", "spec_of",
+    "ANSWER_BEGINS",
+    "AUDIO",
+    "PER_MEDIUM",
+    "PER_MESSAGE",
+    "PICTURES",
+    "SPECS",
+    "Operation",
+    "Size",
+    "affinity",
+    "estimate",
+    "measure",
+    "spec_of",
 ]  # fmt: skip
 
 PER_MESSAGE, ANSWER_BEGINS = MESSAGE, TURN
@@ -51,6 +61,7 @@ class Operation(IntEnum):
     TRANSCRIPTION = model_pb2.OPERATION_TRANSCRIPTION
     TRANSLATION = model_pb2.OPERATION_TRANSLATION
     SPEECH = model_pb2.OPERATION_SPEECH
+    IMAGE = model_pb2.OPERATION_IMAGE
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -185,6 +196,34 @@ SPEECH = Spec(
     units=frozenset({Unit.INPUT_CHARACTERS, Unit.OUTPUT_SECONDS}),
     example=lambda text: {"input": text, "voice": "en-us"},
 )
+IMAGE = Spec(
+    number=Operation.IMAGE,
+    name="image",
+    title="a picture",
+    path="/images/generations",
+    shape=Shape.MEDIA,
+    form=Form.FILE,
+    rows="data",
+    id_prefix="",
+    object="",
+    chunk_object="",
+    content="prompt",
+    files=frozenset(),
+    inputs=frozenset({"prompt"}),
+    read=read_texts("prompt"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=choices_of(),
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.OUTPUT_IMAGES}),
+    example=lambda text: {"prompt": text, "size": "auto"},
+)
+PICTURES: Mapping[str, str] = MappingProxyType(
+    {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+)
+"""Media types of pictures by OpenAI's `output_format`."""
 AUDIO: Mapping[str, str] = MappingProxyType(
     {
         "mp3": "audio/mpeg",
@@ -197,7 +236,8 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH), dict(model_pb2.Operation.items())
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE),
+    dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""
 

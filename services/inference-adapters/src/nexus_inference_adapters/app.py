@@ -26,9 +26,9 @@ OTHERWISE = "embedded-models"
 """The name of the backend of the models in the box, where MODEL_FILE is another's."""
 STAND_IN_PRIORITY = 1000  # an engine is preferred, until the stand-in has left
 HEARING = "whisper"
-SPEECH = "speech"
-SPEECH_PRIORITY = 900
-"""A voice of the same name that somebody has set up is preferred."""
+SPEECH, PAINTER = "speech", "painter"
+MEDIA_PRIORITY = 900
+"""One of the same name that somebody has set up is preferred."""
 LOOK_SECONDS = 0.5
 FIRST_LOOK_SECONDS = 5.0  # as long as one look may take
 
@@ -52,7 +52,9 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
                 _serve_the_box(mesh, host, pulled)
                 mesh.spawn(_hear_by_what_was_pulled(host, pulled), name="hearing")
             if mesh.settings.speech and SPEECH not in host.named:
-                host.add(BackendConfig(name=SPEECH, kind="espeak", priority=SPEECH_PRIORITY))
+                host.add(BackendConfig(name=SPEECH, kind="espeak", priority=MEDIA_PRIORITY))
+            if mesh.settings.painter and PAINTER not in host.named:
+                host.add(BackendConfig(name=PAINTER, kind="painter", priority=MEDIA_PRIORITY))
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -94,7 +96,7 @@ def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> Non
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
     """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
-    beside = {HEARING, SPEECH}
+    beside = {HEARING, SPEECH, PAINTER}
     while (names := {one.config.name for one in host.backends} - beside) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(LOOK_SECONDS)
     if MODEL_FILE in names and not pulled.models():

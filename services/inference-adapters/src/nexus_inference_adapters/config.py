@@ -136,6 +136,9 @@ class AdapterSettings(ServiceSettings):
         "small one that knows a dozen sentences and is there always.",
     )
     speech: bool = Field(False, description="Serve the voice that comes with NEXUS: eSpeak NG.")
+    painter: bool = Field(
+        False, description="Serve the painter that comes with NEXUS, which knows two dozen things."
+    )
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     mdns: Literal["off", "browse", "adopt"] = Field(

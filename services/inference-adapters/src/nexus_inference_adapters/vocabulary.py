@@ -13,7 +13,9 @@ __all__ = [
     "CHAT",
     "COMPLETION",
     "EMBEDDING",
+    "IMAGE",
     "OPERATIONS",
+    "PAINTER",
     "SPEECH",
     "VOICE",
     "capabilities_named",
@@ -24,9 +26,12 @@ CHAT = model_pb2.OPERATION_CHAT
 COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
 SPEECH = model_pb2.OPERATION_SPEECH
+IMAGE = model_pb2.OPERATION_IMAGE
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""
+PAINTER = "nexus-painter"
+"""The one that paints so."""
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
     spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()

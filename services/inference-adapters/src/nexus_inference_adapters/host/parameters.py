@@ -19,8 +19,8 @@ from nexus_inference_adapters.contract import Json, JsonObject
 
 __all__ = ["check_parameters"]
 
-NAMED_ELSEWHERE = frozenset({"model"})
-"""Of the envelope: it is checked by whoever looks for the model."""
+NAMED_ELSEWHERE = frozenset({"model", "user"})
+"""Of the envelope: the one is checked by whoever looks for the model, the other changes no answer."""
 SHOWN = 4000
 """Characters of a list of what there is."""
 

@@ -8,11 +8,12 @@ import struct
 import time
 from dataclasses import dataclass
 
-__all__ = ["DONE", "FAILED", "FRAME_BYTES", "HEAD", "MEDIA", "PROGRESS", "Frame", "Frames"]
+__all__ = ["DONE", "FAILED", "FRAME_BYTES", "HEAD", "MEDIA", "OUTPUT", "PROGRESS", "Frame", "Frames"]
 
 HEAD = struct.Struct(">cI")
-MEDIA, PROGRESS, DONE, FAILED = b"M", b"P", b"D", b"F"
-"""Bytes of the output; {"done", "total"}; the end, with facts; the end, with {"problem"}."""
+MEDIA, OUTPUT, PROGRESS, DONE, FAILED = b"M", b"O", b"P", b"D", b"F"
+"""Bytes of the output; what the bytes that follow are, where there are several outputs; {"done", "total"}; the end,
+with facts; the end, with {"problem"}."""
 FRAME_BYTES = 64 * 1024
 GATHERED = 16 * 1024
 """Bytes that go together, once the first ones are gone."""
@@ -48,6 +49,12 @@ class Frames:
         self._gathered += data
         if len(self._gathered) >= GATHERED or time.monotonic() - self._sent_at >= SOON:
             self._flush()
+
+    def output(self, data: bytes, **facts: object) -> None:
+        """One of several outputs, whole. Its bytes are told as `size` beside the facts."""
+        self._send(OUTPUT, json.dumps({**facts, "size": len(data)}).encode())
+        self._gathered += data
+        self._flush()
 
     def progress(self, done: int, total: int) -> None:
         self._send(PROGRESS, json.dumps({"done": done, "total": total}).encode())

@@ -17,6 +17,7 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_COMPLETION: _ClassVar[Operation]
     OPERATION_EMBEDDING: _ClassVar[Operation]
     OPERATION_SPEECH: _ClassVar[Operation]
+    OPERATION_IMAGE: _ClassVar[Operation]
     OPERATION_TRANSCRIPTION: _ClassVar[Operation]
     OPERATION_TRANSLATION: _ClassVar[Operation]
 
@@ -38,6 +39,7 @@ OPERATION_CHAT: Operation
 OPERATION_COMPLETION: Operation
 OPERATION_EMBEDDING: Operation
 OPERATION_SPEECH: Operation
+OPERATION_IMAGE: Operation
 OPERATION_TRANSCRIPTION: Operation
 OPERATION_TRANSLATION: Operation
 CAPABILITY_UNSPECIFIED: Capability

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from nexus_mesh.core import JsonObject
 from nexus_operations import AUDIO, SPECS, Form, Shape
 
-from nexus_gateway.dialects.openai import speech
+from nexus_gateway.dialects.openai import pictures, speech
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
 from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
@@ -87,10 +87,22 @@ CHAT = ChatCompletion(
 )
 TEXT = Completion("cmpl-1", 1_764_000_000, NAME, [TextAnswer(0, " there!", "stop")], usage=USED)
 VECTOR = EmbeddingList([Embedding(0, [0.5, -0.25])], NAME, Usage(2, 2))
+PICTURE = pictures.PictureList(
+    1_764_000_000,
+    [pictures.Picture("iVBORw0KGgo=", seed=7)],
+    "png",
+    pictures.Usage(2, 0, 2, pictures.InputDetails(2)),
+    "256x256",
+)
+PICTURE_EVENTS = (
+    f"event: {pictures.COMPLETED}\n"
+    f'data: {{"type":"{pictures.COMPLETED}","b64_json":"iVBORw0KGgo=","size":"256x256"}}\n\n'
+)
 ANSWERS: dict[Form, tuple[type[Struct], Struct]] = {
     Form.MESSAGE: (ChatCompletion, CHAT),
     Form.TEXT: (Completion, TEXT),
     Form.VECTOR: (EmbeddingList, VECTOR),
+    Form.FILE: (pictures.PictureList, PICTURE),
 }
 
 MODELS = Call(
@@ -122,6 +134,9 @@ def inference_call(operation: int) -> Call:
     if spec.form is Form.BYTES:
         name, answers = "espeak-ng", tuple(Content(None, media=media) for media in AUDIO.values())
         answers += (Content(None, f'{speech.DELTA.decode()}UklGRg=="}}\n\n', EVENTS),)
+    if spec.form is Form.FILE:
+        name = "nexus-painter"
+        answers += (Content(None, PICTURE_EVENTS, EVENTS),)
     if spec.shape is Shape.CHUNKS:
         chunk = {"id": f"{spec.id_prefix}1", "object": spec.chunk_object, "choices": []}
         events = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"

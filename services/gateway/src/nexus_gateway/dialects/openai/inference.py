@@ -1,4 +1,5 @@
-"""POST chat/completions, completions, embeddings, audio/speech: parse, ask the pipeline, answer whole or as it is made.
+"""POST chat/completions, completions, embeddings, audio/speech, images/generations: parse, ask the pipeline, answer
+whole or as it is made.
 
 The events are whole ones of our own making, with comments while nothing comes.
 """
@@ -21,6 +22,7 @@ from prometheus_client import Gauge
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.answers import answer_body
+from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.openai.speech import send_speech
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
@@ -89,7 +91,7 @@ def inference_handler(
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         if request.spec.shape is Shape.MEDIA:
             async with pipeline.stream(request) as messages:
-                await send_speech(exchange, request, messages, keep_alive_seconds)
+                await SENDERS[request.spec.form](exchange, request, messages, keep_alive_seconds)
             return
         if request.stream:
             async with pipeline.stream(request) as messages:
@@ -102,6 +104,8 @@ def inference_handler(
     return handle
 
 
+SENDERS = {Form.BYTES: send_speech, Form.FILE: send_pictures}
+"""Who writes an answer of bytes."""
 STREAMS_ACTIVE = Gauge("nexus_gateway_http_streams_active", "Event streams being sent now.")
 
 RESUMED = b": resumed on another backend of the same model\n\n"

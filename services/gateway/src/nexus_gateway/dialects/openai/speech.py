@@ -11,12 +11,11 @@ from typing import Any, Literal, cast
 import msgspec
 from msgspec import Struct, field
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason
 from nexus_operations import AUDIO, Operation
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
-from nexus_gateway.dialects.openai.media import Output
+from nexus_gateway.dialects.openai.media import Outputs, malformed, unended
 from nexus_gateway.dialects.openai.models import Catalog, ModelRow
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.http import Exchange, Failure, Header, beat
@@ -41,57 +40,60 @@ async def send_speech(
     exchange: Exchange, request: InferenceRequest, messages: Messages, keep_alive_seconds: float
 ) -> None:
     """Returns when the sound was sent whole. MeshError, whether or not a part of it was sent already."""
-    output = Output(AUDIO[request.body["response_format"]])
+    output = Outputs(AUDIO[request.body["response_format"]])
     if request.stream:
         await _send_events(exchange, request, messages, output, keep_alive_seconds)
     else:
         await _send_sound(exchange, messages, output)
 
 
-async def _send_sound(exchange: Exchange, messages: Messages, output: Output) -> None:
+async def _send_sound(exchange: Exchange, messages: Messages, output: Outputs) -> None:
     """The head waits for the first sound, so that what fails before is a true status."""
     headers: list[Header] = []
     async for message in messages:
         if message.HasField("served"):
             headers = served_headers(message.served)
         event = message.WhichOneof("event")
-        if event == "media" and (data := output.take(message.media)):
-            if not exchange.status:
-                await exchange.start_bytes(output.media_type.encode(), headers)
-            await exchange.write(data)
+        if event == "media":
+            for data in _sound_of(output, message.media):
+                if not exchange.status:
+                    await exchange.start_bytes(output.media_type.encode(), headers)
+                await exchange.write(data)
         elif event == "finish":
             output.finish()
             if not exchange.status:
-                raise _malformed("The backend's answer has no sound in it.")
+                raise malformed("The backend's answer has no sound in it.")
             await exchange.end(b"")
             return
-    raise _malformed("The backend's stream ended without its end mark.")
+    raise unended()
 
 
 async def _send_events(
     exchange: Exchange,
     request: InferenceRequest,
     messages: Messages,
-    output: Output,
+    output: Outputs,
     keep_alive_seconds: float,
 ) -> None:
     first = await anext(messages, None)
     if first is None:
-        raise _malformed("The backend's stream ended without its end mark.")
+        raise unended()
     await exchange.start_events(served_headers(first.served), _failed)
     heart = asyncio.create_task(beat(exchange, keep_alive_seconds), name="sse keep-alive")
     try:
         async for message in _with(first, messages):
             event = message.WhichOneof("event")
-            if event == "media" and (data := output.take(message.media)):
-                await exchange.write(b"".join((DELTA, binascii.b2a_base64(data, newline=False), b'"}\n\n')))
+            if event == "media":
+                for data in _sound_of(output, message.media):
+                    encoded = binascii.b2a_base64(data, newline=False)
+                    await exchange.write(b"".join((DELTA, encoded, b'"}\n\n')))
             elif event == "finish":
                 output.finish()
                 await exchange.end(_done(request, message.finish))
                 return
     finally:
         heart.cancel()
-    raise _malformed("The backend's stream ended without its end mark.")
+    raise unended()
 
 
 async def _with(first: inference_pb2.StreamResponse, rest: Messages) -> Messages:
@@ -116,8 +118,9 @@ def _failed(error: Failure) -> bytes:
     return b"data: " + _encode({"error": error_object(error, mid_stream=True)}) + b"\n\n"
 
 
-def _malformed(message: str) -> MeshError:
-    return MeshError(Reason.UPSTREAM_MALFORMED, message)
+def _sound_of(output: Outputs, media: inference_pb2.Media) -> Iterator[bytes]:
+    """Bytes of the sound itself: a preview of it is nothing to hear."""
+    return (each.data for each in output.take(media) if each.data and not each.HasField("preview"))
 
 
 class Voice(Struct):

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from nexus_inference_adapters.kinds.painter.scene import ANY, GROUPS, Group, Scene
-from nexus_inference_adapters.kinds.painter.vocabulary import (
+from nexus_inference_adapters.painter.scene import ANY, GROUPS, Group, Scene
+from nexus_inference_adapters.painter.vocabulary import (
     APART,
     COLOURS,
     COUNTS,

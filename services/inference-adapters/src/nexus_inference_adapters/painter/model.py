@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from nexus_inference_adapters.kinds.painter.scene import FIELDS
+from nexus_inference_adapters.painter.scene import FIELDS
 
 __all__ = ["SIDE", "WEIGHTS", "Floats", "Model", "Told", "load"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_inference_adapters.kinds.painter.layout import coordinates, laid_out
-from nexus_inference_adapters.kinds.painter.model import SIDE, Floats, Model
-from nexus_inference_adapters.kinds.painter.scene import Scene, encoded, settled
+from nexus_inference_adapters.painter.layout import coordinates, laid_out
+from nexus_inference_adapters.painter.model import SIDE, Floats, Model
+from nexus_inference_adapters.painter.scene import Scene, encoded, settled
 
 __all__ = ["GUIDANCE", "LARGEST", "SMALLEST", "STEPS", "Start", "Step", "finished", "painted", "resized"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nexus_inference_adapters.kinds.painter.vocabulary import APART, BESIDE, COLOURS, NATURAL, NOUNS, PLACES
+from nexus_inference_adapters.painter.vocabulary import APART, BESIDE, COLOURS, NATURAL, NOUNS, PLACES
 
 __all__ = ["ANY", "FIELDS", "GROUPS", "Group", "Scene", "encoded", "settled"]
 

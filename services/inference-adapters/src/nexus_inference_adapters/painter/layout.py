@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nexus_inference_adapters.kinds.painter.scene import ANY, GROUPS, Group, Scene
+from nexus_inference_adapters.painter.scene import ANY, GROUPS, Group, Scene
 
 __all__ = ["BOXES", "COORDINATES", "GRID", "Layout", "Spot", "coordinates", "laid_out"]
 
