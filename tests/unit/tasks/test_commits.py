@@ -13,10 +13,10 @@ from nexus_database.commits import WAITING, Commits
 from nexus_database.session import CollisionError, Driver, Session
 from nexus_database.sqlite import Sqlite
 from nexus_mesh.core import MeshError, Reason
+from nexus_tasks.schema import SCHEMA
 from support.task_tables import Clock
 
 INSERT = "INSERT INTO task_payloads (id, payload) VALUES (?, ?)"
-from nexus_tasks.schema import SCHEMA
 
 
 class Counting(Sqlite):

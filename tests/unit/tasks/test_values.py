@@ -10,11 +10,11 @@ from nexus_database.sqlite import Sqlite
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import Claim, NewTask, TaskTable
 from nexus_tasks.accepting import MAX_PAYLOAD
+from nexus_tasks.schema import SCHEMA
 from support.task_tables import KIND, Clock, new, opened
 
 FULL = 2
 SECRET = b"a secret of the tenant"
-from nexus_tasks.schema import SCHEMA
 
 
 @pytest.mark.parametrize(

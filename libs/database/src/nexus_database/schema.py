@@ -27,7 +27,7 @@ class Schema:
     newest: str = ""
 
     def upgrade(self, driver: Driver, types: Mapping[str, str]) -> None:
-        """Runs what is missing, in the driver's open transaction. Raises MeshError for the tables of a newer version."""
+        """Runs what is missing, in the driver's open transaction. Raises MeshError for a newer version's tables."""
         known = len(self.migrations)
         driver.run(f"CREATE TABLE IF NOT EXISTS {self.name}_schema (version INTEGER NOT NULL)")
         found = driver.rows(f"SELECT version FROM {self.name}_schema")

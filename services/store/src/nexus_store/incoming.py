@@ -89,7 +89,7 @@ class Incoming:
     async def close(self) -> None:
         """Forgets what was not kept, once the disk has let go of it."""
         if self._running is not None:
-            await asyncio.wait({self._running})
+            await asyncio.gather(self._running, return_exceptions=True)  # its caller has heard, or has left
         self._room.leave(self._size)
         await asyncio.to_thread(self._part.drop)
 

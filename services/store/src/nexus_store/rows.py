@@ -91,10 +91,11 @@ def over_quota(used: Usage, size: int, limits: Limits) -> MeshError:
     )
 
 
-def find(driver: Driver, tenant: str, id: str, now: float) -> Object:
+def find(driver: Driver, tenant: str, object_id: str, now: float) -> Object:
     """Raises OBJECT_NOT_FOUND, also for another tenant's."""
     found = driver.rows(
-        f"SELECT {COLUMNS} FROM store_objects WHERE id = ? AND tenant = ? AND {THERE}", (id, tenant, now)
+        f"SELECT {COLUMNS} FROM store_objects WHERE id = ? AND tenant = ? AND {THERE}",
+        (object_id, tenant, now),
     )
     if not found:
         raise MeshError(Reason.OBJECT_NOT_FOUND, "There is no such file: it was deleted, or never was there.")
@@ -119,11 +120,11 @@ def usage(driver: Driver, tenant: str) -> Usage:
     return Usage(int(found[0][0]), int(found[0][1])) if found else Usage()
 
 
-def delete(session: Session, tenant: str, id: str) -> Address:
+def delete(session: Session, tenant: str, object_id: str) -> Address:
     """What it stood for, which another may still need. Raises OBJECT_NOT_FOUND."""
     gone = session.driver.rows(
         f"DELETE FROM store_objects WHERE id = ? AND tenant = ? AND {THERE} RETURNING size, sha256",
-        (id, tenant, session.now),
+        (object_id, tenant, session.now),
     )
     if not gone:
         raise MeshError(Reason.OBJECT_NOT_FOUND, "There is no such file: it was deleted, or never was there.")
@@ -186,9 +187,9 @@ def _remove(session: Session, tenant: str, numbers: Sequence[int]) -> list[Addre
 
 
 def _object(row: Row) -> Object:
-    id, tenant, purpose, filename, mime_type, size, sha256, create_time, expire_time = row
+    object_id, tenant, purpose, filename, mime_type, size, sha256, create_time, expire_time = row
     return Object(
-        id=id,
+        id=object_id,
         tenant=tenant,
         purpose=purpose,
         filename=filename,

@@ -63,12 +63,12 @@ class Signer:
         except ValueError:
             raise _refused() from None
         fields = dict(query)
-        expires, id = fields.get("expires", ""), parts.path.removeprefix(PREFIX)
-        if len(query) != len(FIELDS) or set(fields) != set(FIELDS) or id == parts.path:
+        expires, object_id = fields.get("expires", ""), parts.path.removeprefix(PREFIX)
+        if len(query) != len(FIELDS) or set(fields) != set(FIELDS) or object_id == parts.path:
             raise _refused()
         if not (expires.isascii() and expires.isdecimal() and len(expires) <= 12):
             raise _refused()
-        link = Link(fields["tenant"], id)
+        link = Link(fields["tenant"], object_id)
         good = hmac.compare_digest(self._signature(link, int(expires)).encode(), fields["signature"].encode())
         if not good or int(expires) <= now:
             raise _refused()

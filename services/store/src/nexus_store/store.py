@@ -122,10 +122,10 @@ class Store:
 
     # Out.
 
-    async def get(self, tenant: str, id: str, offset: int = 0, length: int | None = None) -> Outgoing:
+    async def get(self, tenant: str, object_id: str, offset: int = 0, length: int | None = None) -> Outgoing:
         """Raises OBJECT_NOT_FOUND, INVALID_REQUEST for a range outside the file, INTERNAL when its bytes are lost."""
         erased = self._erased(tenant)
-        one = await self.describe(tenant, id)
+        one = await self.describe(tenant, object_id)
         if offset > one.size:
             raise MeshError(
                 Reason.INVALID_REQUEST,
@@ -137,7 +137,7 @@ class Store:
             with told():
                 reader = await asyncio.to_thread(self._open, Address(tenant, one.sha256), offset)
         except LookupError:
-            await self.describe(tenant, id)  # unless it was deleted at this moment
+            await self.describe(tenant, object_id)  # unless it was deleted at this moment
             raise damaged() from None
 
         def check() -> None:
@@ -152,9 +152,11 @@ class Store:
         except FileNotFoundError:
             raise LookupError from None
 
-    async def describe(self, tenant: str, id: str) -> Object:
+    async def describe(self, tenant: str, object_id: str) -> Object:
         """Raises OBJECT_NOT_FOUND, also for another tenant's."""
-        return await self._commits.read(partial(rows.find, tenant=tenant, id=id, now=self._clock()))
+        return await self._commits.read(
+            partial(rows.find, tenant=tenant, object_id=object_id, now=self._clock())
+        )
 
     async def page(
         self, tenant: str, purpose: str = "", before: int = rows.LAST, limit: int = 100
@@ -170,13 +172,15 @@ class Store:
 
     # Away.
 
-    async def delete(self, tenant: str, id: str) -> None:
+    async def delete(self, tenant: str, object_id: str) -> None:
         """Raises OBJECT_NOT_FOUND."""
-        await asyncio.shield(self._delete(tenant, id))
+        await asyncio.shield(self._delete(tenant, object_id))
 
-    async def _delete(self, tenant: str, id: str) -> None:
+    async def _delete(self, tenant: str, object_id: str) -> None:
         async with self._lock(tenant):
-            await self._discard([await self._commits.write(partial(rows.delete, tenant=tenant, id=id))])
+            await self._discard(
+                [await self._commits.write(partial(rows.delete, tenant=tenant, object_id=object_id))]
+            )
 
     async def erase(self, tenant: str) -> int:
         """How many files. Raises STORE_UNAVAILABLE, after which it may be called again."""
