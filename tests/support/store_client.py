@@ -11,7 +11,9 @@ from pathlib import Path
 import grpc
 from nexus.store.v1 import store_pb2 as pb
 from nexus_database import open_database
+from nexus_mesh.identity import Identity
 from nexus_mesh.rpc.client import Method, Peer
+from nexus_mesh.rpc.status import from_rpc_error
 from nexus_store.folder import Folder
 from nexus_store.rows import SCHEMA
 from nexus_store.store import Store
@@ -47,25 +49,27 @@ def steps(data: bytes, **start: object) -> list[pb.PutRequest]:
 class StoreClient:
     """Calls raise MeshError."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, identity: Identity) -> None:
         self.peer = peer
+        self._identity = identity
 
     async def put(self, data: bytes, **start: object) -> pb.Object:
         return await self.send(steps(data, **start))
 
     async def send(self, requests: Iterable[pb.PutRequest]) -> pb.Object:
-        async with self.peer.bidi(PUT) as (call, _):
+        return (await asyncio.to_thread(self._send, requests)).object
+
+    def _send(self, requests: Iterable[pb.PutRequest]) -> pb.PutResponse:
+        """By the blocking client: that for asyncio loses why a call was refused while it was writing
+        (grpc/grpc#36066).
+        """
+        options = (("grpc.ssl_target_name_override", self.peer.server_name),)
+        with grpc.secure_channel(self.peer.address, self._identity.channel_credentials(), options) as channel:
+            put = channel.stream_unary(PUT.path, PUT.request.SerializeToString, PUT.response.FromString)
             try:
-                for request in requests:
-                    await call.write(request)
-                await call.done_writing()
-            except asyncio.InvalidStateError:
-                pass  # it has ended already: the answer says why
-            answer = await call.read()
-            if isinstance(answer, pb.PutResponse):
-                return answer.object
-            assert answer is grpc.aio.EOF
-            raise AssertionError("no answer")
+                return put(iter(requests), timeout=TIMEOUT)
+            except grpc.RpcError as error:
+                raise from_rpc_error(error) from None  # pyright: ignore[reportArgumentType]
 
     async def get(self, object_id: str, tenant: str = TENANT, **what: int) -> tuple[pb.GetBegin, bytes]:
         request = pb.GetRequest(tenant=tenant, id=object_id, **what)

@@ -39,9 +39,10 @@ class Behind:
         self._stack = stack
 
     def client(self, role: str = "gateway") -> StoreClient:
-        peer = Peer(self._address, role_server_name("store", "nexus.internal"), self._ca.identity(role))
+        identity = self._ca.identity(role)
+        peer = Peer(self._address, role_server_name("store", "nexus.internal"), identity)
         self._stack.push_async_callback(peer.close)
-        return StoreClient(peer)
+        return StoreClient(peer, identity)
 
 
 @pytest_asyncio.fixture
