@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from nexus_mesh.core import MeshError, Reason, create_private
 
@@ -63,8 +63,8 @@ class Signer:
         except ValueError:
             raise _refused() from None
         fields = dict(query)
-        expires, object_id = fields.get("expires", ""), parts.path.removeprefix(PREFIX)
-        if len(query) != len(FIELDS) or set(fields) != set(FIELDS) or object_id == parts.path:
+        expires, object_id = fields.get("expires", ""), unquote(parts.path.removeprefix(PREFIX))
+        if len(query) != len(FIELDS) or set(fields) != set(FIELDS) or not parts.path.startswith(PREFIX):
             raise _refused()
         if not (expires.isascii() and expires.isdecimal() and len(expires) <= 12):
             raise _refused()
