@@ -6,10 +6,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_mesh.core import MeshError, Reason
 from nexus_store.signing import LONGEST, Link, Signer
+from support.properties import given
 
 KEY, NOW = bytes(range(32)), 1_800_000_000.0
 LINK = Link("t 1/ä&=", "0123abcd")
