@@ -71,8 +71,10 @@ class StoreClient:
             except grpc.RpcError as error:
                 raise from_rpc_error(error) from None  # pyright: ignore[reportArgumentType]
 
-    async def get(self, object_id: str, tenant: str = TENANT, **what: int) -> tuple[pb.GetBegin, bytes]:
-        request = pb.GetRequest(tenant=tenant, id=object_id, **what)
+    async def get(
+        self, object_id: str, tenant: str = TENANT, *, offset: int = 0, length: int | None = None
+    ) -> tuple[pb.GetBegin, bytes]:
+        request = pb.GetRequest(tenant=tenant, id=object_id, offset=offset, length=length)
         begin, came = pb.GetBegin(), list[bytes]()
         async with self.peer.stream(GET, request, timeout=TIMEOUT) as call:
             async for message in call:

@@ -109,8 +109,8 @@ async def test_a_range_that_is_none(client: StoreClient, what: dict[str, int]) -
     assert refused.value.metadata["param"] == next(iter(what))
 
 
-def start(**about: Any) -> pb.PutRequest:
-    return pb.PutRequest(start=pb.PutStart(**({"tenant": "t1", "purpose": "image"} | about)))
+def start(**about: object) -> pb.PutRequest:
+    return steps(b"", **about)[0]
 
 
 def chunk(data: bytes) -> pb.PutRequest:
