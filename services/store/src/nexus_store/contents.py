@@ -36,7 +36,9 @@ class Reader(Protocol):
         """The next bytes, fewer only at the end."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Safe to call twice."""
+        ...
 
 
 class ObjectStore(Protocol):

@@ -26,6 +26,8 @@ class Folder:
         for folder in (self._contents, self._parts):
             private_folder(folder)
         _sync(root)
+        self._durable: dict[Path, set[Path]] = {}
+        """By tenant, folders certainly on the disk: one that is merely there may have been made just before a crash."""
 
     def part(self) -> _Part:
         return _Part(self)
@@ -47,10 +49,13 @@ class Folder:
 
     def make_way(self, path: Path) -> None:
         """The folders above it, durable."""
-        for folder in (path.parent.parent, path.parent):
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+        home = path.parent.parent
+        durable = self._durable.setdefault(home, set())
+        for folder in (home, path.parent):
+            if folder not in durable:
+                folder.mkdir(mode=0o700, exist_ok=True)
                 _sync(folder.parent)
+                durable.add(folder)
 
     def remove(self, address: Address) -> None:
         path = self.path(address)
@@ -59,8 +64,10 @@ class Folder:
             _sync(path.parent)
 
     def remove_tenant(self, tenant: str) -> None:
+        home = self.of(tenant)
+        self._durable.pop(home, None)
         with suppress(FileNotFoundError):
-            shutil.rmtree(self.of(tenant))
+            shutil.rmtree(home)
         _sync(self._contents)
 
     def keep_only(self, known: Iterable[Address]) -> int:

@@ -47,9 +47,11 @@ class Room:
         if self._limits.bytes and self._used.bytes + self.bytes + size > self._limits.bytes:
             raise over_quota(Usage(0, self._used.bytes + self.bytes), size, self._limits)
 
-    def leave(self, size: int) -> None:
+    def leave(self, size: int, *, kept: bool = False) -> None:
         self.coming -= 1
         self.bytes -= size
+        if kept:
+            self._used = Usage(self._used.objects + 1, self._used.bytes + size)
 
 
 class Incoming:
@@ -65,6 +67,7 @@ class Incoming:
         self._block = bytearray()
         self._size = 0
         self._running: asyncio.Task[object] | None = None
+        self._left = False
 
     async def write(self, data: bytes) -> None:
         """Raises REQUEST_TOO_LARGE, STORAGE_QUOTA, STORE_UNAVAILABLE."""
@@ -84,14 +87,22 @@ class Incoming:
         digest = self._hash.digest()
         if sha256 and sha256 != digest:
             raise _lost("sha256", "is not that of the bytes that came")
-        return await self._uncut(self._kept(digest))
+        one = await self._uncut(self._kept(digest))
+        self._leave(kept=True)
+        return one
 
     async def close(self) -> None:
         """Forgets what was not kept, once the disk has let go of it."""
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)  # its caller has heard, or has left
-        self._room.leave(self._size)
+        self._leave()
         await asyncio.to_thread(self._part.drop)
+
+    def _leave(self, *, kept: bool = False) -> None:
+        """At once, so that nobody counts it twice."""
+        if not self._left:
+            self._room.leave(self._size, kept=kept)
+            self._left = True
 
     async def _kept(self, digest: bytes) -> Object:
         return await self._keep(self._part, self._new, self._size, digest)

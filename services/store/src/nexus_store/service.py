@@ -55,12 +55,15 @@ class StoreServicer(StoreServiceServicer):
     async def Get(self, request: pb.GetRequest, context: Context) -> AsyncIterator[pb.GetResponse]:
         tenant, length = convert.tenant(request.tenant), convert.length(request)
         outgoing = await self._store.get(tenant, request.id, request.offset, length)
-        async with aclosing(outgoing.blocks()) as blocks:
-            begin = pb.GetBegin(object=convert.object_of(outgoing.object), length=outgoing.length)
+        begin = pb.GetBegin(object=convert.object_of(outgoing.object), length=outgoing.length)
+        try:
             yield pb.GetResponse(begin=begin)
-            async for block in blocks:
-                for at in range(0, len(block), convert.MAX_CHUNK):
-                    yield pb.GetResponse(chunk=block[at : at + convert.MAX_CHUNK])
+            async with aclosing(outgoing.blocks()) as blocks:
+                async for block in blocks:
+                    for at in range(0, len(block), convert.MAX_CHUNK):
+                        yield pb.GetResponse(chunk=block[at : at + convert.MAX_CHUNK])
+        finally:
+            outgoing.reader.close()
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
         one = await self._store.describe(convert.tenant(request.tenant), request.id)

@@ -66,7 +66,11 @@ class Store:
                 Reason.OVERLOAD, f"{COMING} files are on their way in: try later.", retry_after=1.0
             )
         room = self._rooms.setdefault(new.tenant, Room(used, self.limits))
-        room.enter(used)
+        try:
+            room.enter(used)
+        except MeshError:
+            self._forget(new.tenant, room)
+            raise
         try:
             room.check(size)
             with told():
@@ -93,10 +97,10 @@ class Store:
                     Reason.CONFLICT, "The tenant was erased while this file came: nothing of it was kept."
                 )
             address = Address(new.tenant, digest)
-            with told():
-                await asyncio.to_thread(part.keep, address)
             one = self._made(new, size, digest)
             try:
+                with told():
+                    await asyncio.to_thread(part.keep, address)
                 await self._commits.write(partial(rows.insert, one=one, limits=self.limits))
             except MeshError:
                 await self._discard([address])
