@@ -45,4 +45,5 @@ def test_endless_streams_are_streams() -> None:
         "/nexus.inference.v1.InferenceService/Upload",
         "/nexus.lifecycle.v1.LifecycleService/Pull",
         "/nexus.mesh.v1.TunnelService/Open",
+        "/nexus.store.v1.StoreService/Get",
     }

@@ -66,7 +66,7 @@ class Running:
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """One mesh for all tests, since none of them changes it."""
     async with FakeOpenAI() as fake:
-        home, config = tmp_path_factory.mktemp("policy"), backend("box", fake.url)
+        home, config = tmp_path_factory.mktemp("policy"), backend("box", fake.url) + "[store]\n"
         async with live_mesh(home, config) as mesh:
             await eventually(lambda: _is_complete(mesh), timeout=30, what="every service in the registry")
             members = {role: await _member(mesh, role) for role in ROLES}

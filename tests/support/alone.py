@@ -40,6 +40,7 @@ ALONE: dict[str, str] = {
     "integration/registry/test_registry_restart.py": "leases that end in seconds",
     "integration/router/test_policy_crash.py": "processes that are killed",
     "integration/support/test_mlx_server.py": "an engine that takes every processor",
+    "integration/store/test_kill.py": "processes that are killed",
     "integration/tasks/test_kill.py": "processes that are killed",
     "integration/test_demo_model.py": "training takes every processor",
     "integration/vault/test_crash.py": "processes that are killed",

@@ -19,7 +19,7 @@ __all__ = ["CHECKS", "CheckFailed", "ChecksOf"]
 ChecksOf = Callable[[ContainerMesh], Iterator[tuple[str, str]]]
 MODEL = "nexus-demo"
 QUESTION: Any = [{"role": "user", "content": "What is NEXUS?"}]
-JOINED = {"adapter", "gateway", "registry", "router", "vault"}
+JOINED = {"adapter", "gateway", "registry", "router", "store", "vault"}
 JOIN_TOKEN = "/var/lib/nexus-join/{}/token"  # noqa: S105 - its place
 CERTIFICATES = "/var/lib/nexus-etcd/certificates"
 # Its exit code counts what only a host has, such as a supervisor.

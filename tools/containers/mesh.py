@@ -17,7 +17,7 @@ from tools.containers.podman import CommandFailed, Podman
 
 __all__ = ["SERVICES", "ContainerMesh", "eventually", "running_mesh"]
 
-SERVICES = ("vault", "bootstrap", "etcd", "registry", "router", "adapter", "gateway")
+SERVICES = ("vault", "bootstrap", "etcd", "registry", "router", "store", "adapter", "gateway")
 READY_SECONDS = 240.0
 POLL = 0.5
 

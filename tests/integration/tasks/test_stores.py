@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import State, TaskTable
-from nexus_tasks.schema import MIGRATIONS
+from nexus_tasks.schema import SCHEMA
 from support.task_tables import KIND, TENANT, Clock, new, opened
 
 
@@ -107,7 +107,7 @@ async def test_it_is_opened_again_as_it_was(where: Path | str, clock: Clock) -> 
 async def test_a_newer_form_is_left_alone(where: Path | str, clock: Clock) -> None:
     async with opened(where, clock):
         pass
-    assert len(MIGRATIONS) < 99
+    assert len(SCHEMA.migrations) < 99
     run(where, "UPDATE task_schema SET version = 99")
     with pytest.raises(MeshError, match="newer NEXUS"):
         async with opened(where, clock):

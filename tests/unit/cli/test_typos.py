@@ -45,6 +45,7 @@ TYPOS: list[tuple[str, str, int, str]] = [
     ("[adapter]\nprewarn = []\n", "prewarn", 2, "prewarm"),
     ('[adapter]\nmdsn = "off"\n', "mdsn", 2, "mdns"),
     ("[registry]\nleas_ttl = 4\n", "leas_ttl", 2, "lease_ttl"),
+    ("[store]\nquota_byte = 4\n", "quota_byte", 2, "quota_bytes"),
     ("[vault]\ncertificat_ttl = 4\n", "certificat_ttl", 2, "certificate_ttl"),
     ("[router]\nresync_grce = 4\n", "resync_grce", 2, "resync_grace"),
     ("[routing]\nalias = {}\n", "routing.alias", 2, "aliases"),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from nexus_database.commits import WAITING, Commits
+from nexus_database.session import CollisionError, Driver, Session
+from nexus_database.sqlite import Sqlite
 from nexus_mesh.core import MeshError, Reason
-from nexus_tasks.commits import WAITING, Commits
-from nexus_tasks.session import CollisionError, Driver, Session
-from nexus_tasks.sqlite import Sqlite
+from nexus_tasks.schema import SCHEMA
 from support.task_tables import Clock
 
 INSERT = "INSERT INTO task_payloads (id, payload) VALUES (?, ?)"
@@ -28,12 +29,12 @@ class Counting(Sqlite):
 
 @pytest.fixture
 def writer(tmp_path: Path) -> Counting:
-    return Counting(tmp_path / "tasks.db")
+    return Counting(tmp_path / "tasks.db", SCHEMA)
 
 
 @pytest_asyncio.fixture
 async def commits(writer: Counting, tmp_path: Path) -> AsyncIterator[Commits]:
-    commits = Commits(writer, Sqlite(tmp_path / "tasks.db"), Clock(), lambda: None)
+    commits = Commits(writer, Sqlite(tmp_path / "tasks.db", SCHEMA), SCHEMA, Clock(), lambda: None)
     await commits.open()
     yield commits
     await commits.close()

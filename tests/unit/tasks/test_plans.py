@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nexus_database.sqlite import Sqlite
 from nexus_tasks import reading
 from nexus_tasks.claiming import CANDIDATES, DUE, LATE, LOST, STALE
-from nexus_tasks.sqlite import Sqlite
+from nexus_tasks.schema import SCHEMA
 
 CHANGES = (
     f"SELECT {reading.COLUMNS} FROM tasks WHERE (revision, id) > (?, ?) AND revision < ? "  # noqa: S608
@@ -21,7 +22,7 @@ CHANGES = (
     ids=["stale", "due", "lost", "late", "candidates", "changes"],
 )
 def test_it_walks_along_an_index(tmp_path: Path, statement: str, values: int) -> None:
-    driver = Sqlite(tmp_path / "tasks.db")
+    driver = Sqlite(tmp_path / "tasks.db", SCHEMA)
     driver.upgrade()
     plan = [row[-1] for row in driver.rows(f"EXPLAIN QUERY PLAN {statement}", [1] * values)]
     driver.close()

@@ -6,10 +6,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from nexus_database.sqlite import Sqlite
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import Claim, NewTask, TaskTable
 from nexus_tasks.accepting import MAX_PAYLOAD
-from nexus_tasks.sqlite import Sqlite
+from nexus_tasks.schema import SCHEMA
 from support.task_tables import KIND, Clock, new, opened
 
 FULL = 2
@@ -94,7 +95,7 @@ async def test_payloads_do_not_print(tmp_path: Path) -> None:
 
 
 def test_each_commit_is_synced(tmp_path: Path) -> None:
-    driver = Sqlite(tmp_path / "tasks.db")
+    driver = Sqlite(tmp_path / "tasks.db", SCHEMA)
     driver.begin()
     driver.commit()
     said = [driver.rows(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous", "secure_delete")]

@@ -27,7 +27,7 @@ CREATE_TOKEN = Method(
     identity_pb2.CreateJoinTokenRequest,
     identity_pb2.CreateJoinTokenResponse,
 )
-MEMBERS = ("registry", "router", "adapter", "gateway")
+MEMBERS = ("registry", "router", "store", "adapter", "gateway")
 START_SECONDS = 60.0
 POLL = 0.05
 

@@ -132,7 +132,7 @@ class Plan:
 
     def services(self) -> list[UnitSpec]:
         """Every process of ours."""
-        return [self.vault(), self.registry(), self.router(), *self.adapters(), self.gateway()]
+        return [self.vault(), self.registry(), self.router(), *self.store(), *self.adapters(), self.gateway()]
 
     def variables(self) -> list[str]:
         """The names of what this start has taken from the environment, for any process."""
@@ -159,6 +159,10 @@ class Plan:
 
     def router(self) -> UnitSpec:
         return self._service("router")
+
+    def store(self) -> list[UnitSpec]:
+        """None unless the file has a table for it: a mesh that keeps no files does not pay for the process."""
+        return [self._service("store")] if "store" in _document(self.options.config_path) else []
 
     def gateway(self) -> UnitSpec:
         http = ("--http-host", self.options.listen, "--http-port", str(self.mesh.ports["http"]))

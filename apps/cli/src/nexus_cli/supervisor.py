@@ -40,7 +40,7 @@ class Supervisor:
         """Starts every unit. Raises Failure when the vault is needed and cannot be brought to answer."""
         self._launch(self.plan.vault())
         await self._prepare()
-        for spec in (self.plan.etcd(), self.plan.registry(), self.plan.router()):
+        for spec in (self.plan.etcd(), self.plan.registry(), self.plan.router(), *self.plan.store()):
             self._launch(spec)
         for spec in (*self.plan.adapters(), self.plan.gateway()):
             self._launch(spec)
@@ -49,7 +49,7 @@ class Supervisor:
         """The edge first, so that nothing new comes in; etcd last, so that everybody can sign off."""
         if self._renewal is not None:
             self._renewal.cancel()
-        for wave in (["gateway"], self.adapters, ["router", "registry", "vault"], ["etcd"]):
+        for wave in (["gateway"], self.adapters, ["store", "router", "registry", "vault"], ["etcd"]):
             await asyncio.gather(*(self.units[name].stop() for name in wave if name in self.units))
 
     @property
@@ -78,6 +78,7 @@ class Supervisor:
         """Sees that every member has an identity or a join token. After the first start that takes no waiting."""
         members = [("etcd", "main", "default")]
         members += [(role, "main", "default") for role in ("registry", "router", "gateway")]
+        members += [("store", "main", "default") for _ in self.plan.store()]
         members += [
             ("adapter", _flag(spec, "--name"), _flag(spec, "--zone")) for spec in self.plan.adapters()
         ]

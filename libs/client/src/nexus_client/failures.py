@@ -25,6 +25,7 @@ CODES: dict[str, Reason] = {
     "model_not_found": Reason.MODEL_NOT_FOUND,
     "not_found": Reason.OBJECT_NOT_FOUND,
     "already_exists": Reason.ALREADY_EXISTS,
+    "storage_quota_exceeded": Reason.STORAGE_QUOTA,
     "conflict": Reason.CONFLICT,
     "request_too_large": Reason.REQUEST_TOO_LARGE,
     "rate_limit_exceeded": Reason.RATE_LIMIT,

@@ -7,9 +7,9 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from nexus_database import CollisionError, Session
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_tasks.session import CollisionError, Session
 from nexus_tasks.types import NewTask, State
 
 __all__ = ["MAX_PAYLOAD", "MAX_TEXT", "Prepared", "check", "check_text", "prepare"]

@@ -6,8 +6,9 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from nexus_database import Session
+
 from nexus_tasks.retries import DEADLINE, WORKER_LOST, Retries, delay
-from nexus_tasks.session import Session
 from nexus_tasks.types import Claim, State
 
 __all__ = ["Sweeper", "claim", "release", "renew"]

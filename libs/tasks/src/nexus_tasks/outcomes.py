@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nexus_database import Session
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_tasks import accepting
 from nexus_tasks.claiming import Sweeper
-from nexus_tasks.session import Session
 from nexus_tasks.types import Claim, NewTask, State
 
 __all__ = ["cancel", "complete", "fail", "progress", "redrive"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nexus_database import Driver, Row, Session
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_tasks.session import Driver, Row, Session
 from nexus_tasks.types import Changes, State, Task
 
 __all__ = ["changes", "counts", "erase", "get", "listed", "payload", "prune", "result"]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from nexus_database import Schema
 
-from nexus_mesh.core import MeshError, Reason
-
-from nexus_tasks.session import Driver
-
-__all__ = ["MIGRATIONS", "upgrade"]
+__all__ = ["SCHEMA"]
 
 FIRST = (
     "CREATE TABLE task_counter (revision {int64} NOT NULL)",
@@ -48,24 +44,4 @@ FIRST = (
     "CREATE INDEX tasks_revision ON tasks (revision, id)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST,)
-"""The first makes version 1, and so on."""
-
-
-def upgrade(driver: Driver, types: Mapping[str, str]) -> None:
-    """Runs what is missing, in the driver's open transaction. Raises MeshError for the tables of a newer version."""
-    driver.run("CREATE TABLE IF NOT EXISTS task_schema (version INTEGER NOT NULL)")
-    found = driver.rows("SELECT version FROM task_schema")
-    version = int(found[0][0]) if found else 0
-    if version > len(MIGRATIONS):
-        raise MeshError(
-            Reason.STORE_UNAVAILABLE,
-            f"The task table has the form {version} of a newer NEXUS; this one knows {len(MIGRATIONS)}. Update it.",
-        )
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            driver.run(statement.format_map(types))
-    if version == 0:
-        driver.run("INSERT INTO task_schema (version) VALUES (?)", (len(MIGRATIONS),))
-    elif version < len(MIGRATIONS):
-        driver.run("UPDATE task_schema SET version = ?", (len(MIGRATIONS),))
+SCHEMA = Schema("task", "task table", (FIRST,), "SELECT coalesce(max(revision), 0) FROM tasks")

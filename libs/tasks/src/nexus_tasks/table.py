@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
@@ -10,14 +9,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from nexus_database import Commits, Session, open_database
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_tasks import accepting, claiming, outcomes, reading
 from nexus_tasks.bell import Bell, heard
 from nexus_tasks.claiming import Sweeper
-from nexus_tasks.commits import Commits
 from nexus_tasks.retries import RETRIES, Retries
-from nexus_tasks.session import Driver, Session
+from nexus_tasks.schema import SCHEMA
 from nexus_tasks.types import FINAL, Changes, Claim, Counts, NewTask, State, Task
 
 __all__ = ["TaskTable", "open_tasks"]
@@ -27,7 +26,6 @@ MOST = 1000
 LONGEST_LEASE = 86_400.0
 POLL = 1.0
 """Seconds between looks for what other processes made."""
-POSTGRES = ("postgresql://", "postgres://")
 
 
 @asynccontextmanager
@@ -44,30 +42,9 @@ async def open_tasks(
     Several processes may have it open: those of one machine with SQLite, of any with PostgreSQL (whose clocks may
     differ by less than a lease). `clock` gives seconds since 1970. Raises STORE_UNAVAILABLE.
     """
-    writer, reader = _driver(where), _driver(where)
     bell = Bell()
-    commits = Commits(writer, reader, clock, bell.ring)
-    await commits.open()
-    try:
+    async with open_database(where, SCHEMA, clock=clock, committed=bell.ring) as commits:
         yield TaskTable(commits, Sweeper(retries, jitter), bell)
-    finally:
-        await asyncio.shield(commits.close())
-
-
-def _driver(where: Path | str) -> Driver:
-    if isinstance(where, str) and where.startswith(POSTGRES):
-        try:
-            from nexus_tasks.postgres import Postgres
-        except ImportError:
-            raise MeshError(
-                Reason.STORE_UNAVAILABLE,
-                "A task table in PostgreSQL needs psycopg, which is not installed: "
-                "install it (pip install 'psycopg[binary]'), or give a file for SQLite.",
-            ) from None
-        return Postgres(where)
-    from nexus_tasks.sqlite import Sqlite
-
-    return Sqlite(Path(where))
 
 
 class TaskTable:

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     PRIVACY_ZONE = auto()
     ROUTING_RULE = auto()
     CONFLICT = auto()
+    STORAGE_QUOTA = auto()
 
 
 class MeshError(Exception):

@@ -55,6 +55,7 @@ CODES: dict[Reason, StatusCode] = {
     Reason.PRIVACY_ZONE: StatusCode.PERMISSION_DENIED,
     Reason.ROUTING_RULE: StatusCode.PERMISSION_DENIED,
     Reason.CONFLICT: StatusCode.ABORTED,
+    Reason.STORAGE_QUOTA: StatusCode.RESOURCE_EXHAUSTED,
 }
 
 # What a bare code means when the peer gave no ErrorInfo: the library spoke, not a service of ours.

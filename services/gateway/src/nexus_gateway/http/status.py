@@ -46,6 +46,7 @@ REASONS: dict[Reason, Answer] = {
     Reason.ALREADY_EXISTS: Answer(409, "conflict", "already_exists"),
     Reason.CONFLICT: Answer(409, "conflict", "conflict"),
     Reason.REQUEST_TOO_LARGE: Answer(413, _BAD, "request_too_large"),
+    Reason.STORAGE_QUOTA: Answer(429, "insufficient_quota", "storage_quota_exceeded"),
     Reason.RATE_LIMIT: Answer(429, "rate_limit_error", "rate_limit_exceeded", retry=True, wait=1),
     Reason.MESH_POLICY: Answer(500, _SERVER, "internal_policy_error"),
     Reason.REVISION_EXPIRED: Answer(500, _SERVER, "internal_error"),

@@ -39,6 +39,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PRIVACY_ZONE: _ClassVar[ErrorReason]
     ERROR_REASON_ROUTING_RULE: _ClassVar[ErrorReason]
     ERROR_REASON_CONFLICT: _ClassVar[ErrorReason]
+    ERROR_REASON_STORAGE_QUOTA: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_REQUEST: ErrorReason
 ERROR_REASON_UNSUPPORTED_PARAMETER: ErrorReason
@@ -72,3 +73,4 @@ ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_PRIVACY_ZONE: ErrorReason
 ERROR_REASON_ROUTING_RULE: ErrorReason
 ERROR_REASON_CONFLICT: ErrorReason
+ERROR_REASON_STORAGE_QUOTA: ErrorReason

@@ -8,8 +8,8 @@ from functools import cache
 import psycopg
 from psycopg import errors
 
-from nexus_tasks import schema
-from nexus_tasks.session import CollisionError, Fault, Row
+from nexus_database.schema import Schema
+from nexus_database.session import CollisionError, Fault, Row
 
 __all__ = ["Postgres"]
 
@@ -42,8 +42,10 @@ class Postgres:
 
     locking = " FOR UPDATE SKIP LOCKED"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: Schema) -> None:
         self._url = url
+        self._schema = schema
+        self._counter = f"{schema.name}_counter"
         self._opened: psycopg.Connection[Row] | None = None
         self._base = 0
 
@@ -54,8 +56,8 @@ class Postgres:
     def _connect(self) -> psycopg.Connection[Row]:
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5, options=OPTIONS)
         self._opened = connection
-        if self.rows("SELECT to_regclass('task_counter')")[0][0] is not None:
-            self._base = int(self.rows("SELECT revision FROM task_counter")[0][0])
+        if self.rows("SELECT to_regclass(?)", (self._counter,))[0][0] is not None:
+            self._base = int(self.rows(f"SELECT revision FROM {self._counter}")[0][0])
         return connection
 
     def begin(self) -> None:
@@ -105,14 +107,18 @@ class Postgres:
         """A dump that was restored into a younger server has revisions ahead of its transactions: these are raised."""
         self.begin()
         self.run("SELECT pg_advisory_xact_lock(?)", (LOCK,))
-        schema.upgrade(self, TYPES)
-        self._base = int(self.rows("SELECT revision FROM task_counter")[0][0])
-        newest = int(self.rows("SELECT coalesce(max(revision), 0) FROM tasks")[0][0])
+        self._schema.upgrade(self, TYPES)
+        if self._schema.newest:
+            self._catch_up()
+        self.commit()
+
+    def _catch_up(self) -> None:
+        self._base = int(self.rows(f"SELECT revision FROM {self._counter}")[0][0])
+        newest = int(self.rows(self._schema.newest)[0][0])
         behind = newest - self.next_revision()
         if behind > 0:
-            self.run("UPDATE task_counter SET revision = revision + ?", (behind,))
+            self.run(f"UPDATE {self._counter} SET revision = revision + ?", (behind,))
             self._base += behind
-        self.commit()
 
     def scrub(self) -> None:
         """Its vacuum frees what was deleted, in its own time."""

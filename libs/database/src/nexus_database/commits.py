@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 
-from nexus_tasks.session import Driver, Fault, Session
+from nexus_database.schema import Schema
+from nexus_database.session import Driver, Fault, Session
 
 __all__ = ["Commits"]
 
@@ -31,20 +32,20 @@ QUIET = 10.0
 """Seconds until the same failure is logged again: a full disk is no reason to fill it further."""
 
 TOLD = {
-    Fault.FULL: "The task table's disk is full. Nothing of this request was kept, and what was accepted before "
+    Fault.FULL: "The {title}'s disk is full. Nothing of this request was kept, and what was accepted before "
     "is still there: make room, then send it again.",
-    Fault.DISK: "The task table's disk did not take the request: it may be full (a quota and a limit on the size of "
+    Fault.DISK: "The {title}'s disk did not take the request: it may be full (a quota and a limit on the size of "
     "files count too) or failing. Whether it was kept is not known, what was accepted before is still there: "
     "make room, then send it again with its idempotency key.",
-    Fault.STORE: "The task table's database did not take the request; whether it kept it is not known. "
+    Fault.STORE: "The {title}'s database did not take the request; whether it kept it is not known. "
     "The log names the cause. Sent again with its idempotency key it counts once.",
-    Fault.BUSY: "The task table is held by another process. Nothing of this request was kept: send it again.",
-    Fault.AGAIN: "The task table is too busy: this request met others again and again. "
+    Fault.BUSY: "The {title} is held by another process. Nothing of this request was kept: send it again.",
+    Fault.AGAIN: "The {title} is too busy: this request met others again and again. "
     "Nothing of it was kept: send it again.",
 }
 RETRY_AFTER = {Fault.FULL: 30.0, Fault.DISK: 30.0, Fault.STORE: 1.0, Fault.BUSY: 1.0, Fault.AGAIN: 1.0}
 
-log = telemetry.logger("tasks")
+log = telemetry.logger("database")
 
 
 @dataclass(slots=True, eq=False)
@@ -66,16 +67,22 @@ class Commits:
     """
 
     def __init__(
-        self, writer: Driver, reader: Driver, clock: Callable[[], float], committed: Callable[[], None]
+        self,
+        writer: Driver,
+        reader: Driver,
+        schema: Schema,
+        clock: Callable[[], float],
+        committed: Callable[[], None],
     ) -> None:
+        self._title = schema.title
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._calls: queue.SimpleQueue[_Call[Any] | None] = queue.SimpleQueue()
-        self._reading = ThreadPoolExecutor(1, "tasks-reader")
-        self._thread = threading.Thread(target=self._serve, name="tasks-writer", daemon=True)
+        self._reading = ThreadPoolExecutor(1, f"{schema.name}-reader")
+        self._thread = threading.Thread(target=self._serve, name=f"{schema.name}-writer", daemon=True)
         self._closed = False
         self._logged: tuple[str, float] | None = None
 
@@ -95,11 +102,11 @@ class Commits:
         except MeshError:
             raise
         except Exception as error:
-            log.error("the task table can't be opened", cause=self._writer.cause(error))
+            log.error("tables can't be opened", tables=self._title, cause=self._writer.cause(error))
             raise MeshError(
                 Reason.STORE_UNAVAILABLE,
-                f"The task table can't be opened ({self._writer.cause(error)}): its database must be there, "
-                "readable and writable by this account, and be a task table or empty.",
+                f"The {self._title} can't be opened ({self._writer.cause(error)}): its database must be there, "
+                f"readable and writable by this account, and be a {self._title} or empty.",
             ) from None
         finally:
             self._writer.rollback()
@@ -118,7 +125,7 @@ class Commits:
         if self._calls.qsize() >= WAITING:
             raise MeshError(
                 Reason.OVERLOAD,
-                f"{WAITING} calls wait for the task table already: try later.",
+                f"{WAITING} calls wait for the {self._title} already: try later.",
                 retry_after=1.0,
             )
         call = _Call(work, self._loop.create_future(), undo)
@@ -147,7 +154,7 @@ class Commits:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise MeshError(Reason.DRAINING, "The task table is closed.")
+            raise MeshError(Reason.DRAINING, f"The {self._title} is closed.")
 
     def _serve(self) -> None:
         ended = False
@@ -217,11 +224,13 @@ class Commits:
         fault, cause = driver.fault(error), driver.cause(error)
         now = time.monotonic()
         if self._logged is None or self._logged[0] != cause or now > self._logged[1] + QUIET:
-            log.error("task table failed", cause=cause)
+            log.error("tables failed", tables=self._title, cause=cause)
             self._logged = cause, now
         if fault not in TOLD:
-            return MeshError(Reason.INTERNAL, f"The task table failed ({cause}): a fault of NEXUS.")
-        return MeshError(Reason.STORE_UNAVAILABLE, TOLD[fault], retry_after=RETRY_AFTER[fault])
+            return MeshError(Reason.INTERNAL, f"The {self._title} failed ({cause}): a fault of NEXUS.")
+        return MeshError(
+            Reason.STORE_UNAVAILABLE, TOLD[fault].format(title=self._title), retry_after=RETRY_AFTER[fault]
+        )
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         self._loop_soon(lambda: self._answer(outcomes))
@@ -245,7 +254,7 @@ class Commits:
         try:
             self._loop.call_soon_threadsafe(then)
         except RuntimeError:
-            log.warning("the event loop ended before the task table was closed")
+            log.warning("the event loop ended before tables were closed")
 
     async def close(self) -> None:
         """Lets what was asked end; what is asked later is refused."""

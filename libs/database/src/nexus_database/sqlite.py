@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nexus_tasks import schema
-from nexus_tasks.session import CollisionError, Fault, Row
+from nexus_database.schema import Schema
+from nexus_database.session import CollisionError, Fault, Row
 
 __all__ = ["Sqlite"]
 
@@ -19,7 +19,7 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 TYPES = {
-    "number": "INTEGER PRIMARY KEY AUTOINCREMENT",  # an erased task's number never becomes another's
+    "number": "INTEGER PRIMARY KEY AUTOINCREMENT",  # an erased row's number never becomes another's
     "int64": "INTEGER",
     "float64": "REAL",
     "text": "TEXT",
@@ -41,8 +41,10 @@ class Sqlite:
 
     locking = ""  # a transaction that writes is alone
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self._path = path
+        self._schema = schema
+        self._next = f"UPDATE {schema.name}_counter SET revision = revision + 1 RETURNING revision"
         self._opened: sqlite3.Connection | None = None
 
     @property
@@ -65,7 +67,7 @@ class Sqlite:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def next_revision(self) -> int:
-        return int(self.rows("UPDATE task_counter SET revision = revision + 1 RETURNING revision")[0][0])
+        return int(self.rows(self._next)[0][0])
 
     def horizon(self) -> int:
         return LAST
@@ -102,7 +104,7 @@ class Sqlite:
 
     def upgrade(self) -> None:
         self.begin()
-        schema.upgrade(self, TYPES)
+        self._schema.upgrade(self, TYPES)
         self.commit()
 
     def scrub(self) -> None:

@@ -1,0 +1,1 @@
+"""Keeps the files of tenants: what the stateless gateway must not."""

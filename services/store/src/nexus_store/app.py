@@ -1,0 +1,45 @@
+"""Puts the store together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from nexus.store.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
+from nexus_database import open_database
+from nexus_mesh.core import exclusive, private_folder
+from nexus_mesh.process import Mesh, Servicer
+
+from nexus_store.config import StoreSettings
+from nexus_store.folder import Folder
+from nexus_store.rows import SCHEMA
+from nexus_store.service import StoreServicer
+from nexus_store.store import Store
+from nexus_store.types import Limits
+
+__all__ = ["open_store"]
+
+
+@asynccontextmanager
+async def open_store(mesh: Mesh[StoreSettings]) -> AsyncIterator[Sequence[Servicer]]:
+    """Raises MeshError, OSError."""
+    settings = mesh.settings
+    limits = Limits(
+        object_bytes=settings.max_object_bytes,
+        bytes=settings.quota_bytes,
+        objects=settings.quota_objects,
+        retention=settings.retention,
+    )
+    private_folder(settings.folder)
+    with exclusive(settings.folder, "store"):
+        async with open_database(settings.rows, SCHEMA) as commits:
+            store = Store(commits, Folder(settings.folder), limits)
+            await store.open()
+            sweeping = mesh.spawn(store.sweeping(settings.sweep_interval), name="sweep")
+            try:
+                servicer = StoreServicer(store, mesh.identity.spiffe.zone)
+                yield [Servicer(servicer, add_StoreServiceServicer_to_server)]
+            finally:
+                sweeping.cancel()
+                await asyncio.wait({sweeping})
