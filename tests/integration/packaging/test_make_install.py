@@ -40,7 +40,7 @@ def say(*command: str | Path, cwd: Path, **environment: str) -> str:
     kept = {
         key: value
         for key, value in os.environ.items()
-        if key not in ("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS")
+        if key not in ("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL")
     }
     ran = subprocess.run(
         command, cwd=cwd, env=kept | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

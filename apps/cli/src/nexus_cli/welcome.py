@@ -30,9 +30,7 @@ def show(console: Console, http: str, found: list[dict[str, Any]]) -> None:
     console.print(Text.assemble("  Endpoint  ", (f"{http}/v1", "bold")))
     for number, row in enumerate(found[:MOST_SHOWN]):
         first = "Models" if not number else ""
-        console.print(
-            Text.assemble(f"  {first:8}  {shown(row['id'])}  ", (shown(row.get("owned_by", "")), "dim"))
-        )
+        console.print(Text(f"  {first:8}  {shown(row['id'])}"))
     if len(found) > MOST_SHOWN:
         console.print(f"            and {len(found) - MOST_SHOWN} more: nexus models")
     model = found[0]["id"] if found else "MODEL"
