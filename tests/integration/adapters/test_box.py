@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.contract import child_environment
 from nexus_inference_adapters.host import Backend, Lifecycle
 from nexus_inference_adapters.kinds.embedded import Embedded, engine
 from nexus_inference_adapters.store import Listed, Store, catalogue, installed
@@ -63,7 +64,7 @@ async def test_a_machine_on_which_llama_cpp_cannot_be_loaded_is_told_before_anyb
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "xllamacpp.py").write_text("raise ImportError('libsomething.so.1: no such file')\n")
-    known = engine.child_environment()
+    known = child_environment()
     monkeypatch.setattr(engine, "child_environment", lambda: {**known, "PYTHONPATH": str(tmp_path)})
     backend = bench.host.add(BackendConfig(name="box", kind="embedded", store=tmp_path, builtin=NAME))
     await eventually(
