@@ -127,7 +127,9 @@ async def test_what_is_spoken_costs_by_its_own_units(
     dollars: float,
 ) -> None:
     """Two characters and a second and a half of sound. What it costs is not known when its head goes out."""
-    price = snapshot_pb2.Price(scope=snapshot_pb2.Scope(backends=["one"]), **rates)
+    price = snapshot_pb2.Price(scope=snapshot_pb2.Scope(backends=["one"]))
+    for rate, amount in rates.items():
+        setattr(price, rate, amount)
     bench.control.router.show(boxes[0].target("m", operations=[SPEECH]), prices=[price])
 
     async def is_known() -> bool:
