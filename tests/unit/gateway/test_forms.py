@@ -16,7 +16,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_gateway.core import Files
 from nexus_gateway.intake import BodyBudget, Form, FormLimits, Hold, Spool, read_form
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import LARGEST_CHUNK, Operation
+from nexus_operations import LARGEST_CHUNK, Operation, Times
 from support.properties import examples, given
 
 BOUNDARY = "a1b2"
@@ -51,7 +51,7 @@ async def opened(body: bytes, cuts: list[int], *, small: bool, budget: BodyBudge
         Operation.TRANSCRIPTION,
         pieces(body, cuts),
         BOUNDARY,
-        frozenset({"file"}),
+        {"file": Times()},
         FormLimits(10**7, len(body) if small else None),
         lambda: Spool(Hold(room, "t")),
     )

@@ -87,11 +87,8 @@ class UploadOrder:
     def _open_part(self, part: inference_pb2.Part) -> None:
         times = self._wanted.get(part.name)
         if times is None or self._seen[part.name] >= times.most:
-            told = (
-                f"{each} ({'' if most.most == 1 else 'up to '}{most.most})"
-                for each, most in self._wanted.items()
-            )
-            raise UploadError(f"The files of this work are {', '.join(told)}.")
+            told = (f"{name}, up to {times.most}" for name, times in self._wanted.items())
+            raise UploadError(f"The files of this work are {', and '.join(told)}.")
         self._seen[part.name] += 1
         self._part, self._of_part = part, 0
 
