@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus_operations import LARGEST_CHUNK, Times, UploadError, UploadOrder
 
+ONE = {"file": Times()}
 Message = inference_pb2.UploadRequest
 FILE = Message(part=inference_pb2.Part(name="file"))
 START = Message(start=inference_pb2.UploadStart())
@@ -19,8 +22,8 @@ def end(size: int) -> Message:
     return Message(end=inference_pb2.UploadEnd(size=size))
 
 
-def told(*messages: Message, most: int = 0) -> UploadOrder:
-    order = UploadOrder({"file": Times()}, most)
+def told(*messages: Message, wanted: Mapping[str, Times] = ONE) -> UploadOrder:
+    order = UploadOrder(wanted)
     for message in messages:
         order.hear(message)
     order.closed()
@@ -59,7 +62,7 @@ def test_one_that_breaks_the_contract(messages: tuple[Message, ...], why: str) -
 
 
 def test_one_that_is_too_large_is_so_by_its_bytes() -> None:
-    order = UploadOrder({"file": Times()}, 4)
+    order = UploadOrder(ONE, 4)
     order.hear(FILE)
     order.hear(Message(chunk=b"abcd"))
     assert not order.too_large
@@ -79,10 +82,7 @@ def named(*names: str) -> list[Message]:
     "names", [("image",), ("image", "image"), ("mask", "image"), ("image", "mask", "image")]
 )
 def test_files_of_one_name_come_as_often_as_they_may(names: tuple[str, ...]) -> None:
-    order = UploadOrder(EDIT)
-    for message in (*named(*names), end(0)):
-        order.hear(message)
-    assert order.whole
+    assert told(*named(*names), end(0), wanted=EDIT).whole
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,5 @@ def test_files_of_one_name_come_as_often_as_they_may(names: tuple[str, ...]) -> 
     ],
 )
 def test_and_not_more_or_less_often(names: tuple[str, ...], why: str) -> None:
-    order = UploadOrder(EDIT)
     with pytest.raises(UploadError, match=why):
-        for message in (*named(*names), end(0)):
-            order.hear(message)
+        told(*named(*names), end(0), wanted=EDIT)

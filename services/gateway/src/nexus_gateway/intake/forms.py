@@ -196,6 +196,10 @@ class _Reader:
                     "all fields of the form before it.",
                     name[:64],
                 )
+            if name in self._wanted:
+                raise invalid(
+                    "invalid_file", f"'{name}' must be a file: its part of the form needs a filename.", name
+                )
             self._field = _Field(name)
             return []
         if name not in self._wanted:
