@@ -84,7 +84,7 @@ REFUSED = {
     "jpeg without a size": (b"\xff\xd8\xff\xe0\x00\x10" + bytes(40), "is no picture"),
     "jpeg whose segments lead nowhere": (b"\xff\xd8" + b"\xff\xe0\x00\x00" * 1000, "is no picture"),
     "png bomb by its head": (png_of(50_000, 50_000, 2, b""), "has 50000x50000 pixels"),
-    "png that lacks pixels": (png_of(90, 70, 2, zlib.compress(bytes(70 * 271 - 1))), "is damaged"),
+    "png without pixels": (png_of(90, 70, 2, zlib.compress(b"")), "is damaged"),
     "png of two thousand million": (png_of(2**31 - 1, 1, 2, b""), "pixels a side"),
     "jpeg bomb": (larger(65_500, 65_500), "has 65500x65500 pixels"),
     "webp bomb": (webp(b"VP8X", canvas(0, 2**24, 2**24)), "has 16777216x16777216 pixels"),
