@@ -1,0 +1,60 @@
+"""A model that speaks, as its catalogue shows it: what stands there is held against every request by the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from nexus.types.v1 import model_pb2
+from nexus_operations import AUDIO
+
+from nexus_inference_adapters.contract import JsonObject
+from nexus_inference_adapters.vocabulary import SPEECH
+
+__all__ = ["Voice", "speech_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """`languages`: BCP 47 tags, the best first; empty = nobody says."""
+
+    id: str
+    title: str = ""
+    languages: Sequence[str] = ()
+
+
+def speech_model(
+    model: model_pb2.Model,
+    voices: Iterable[Voice],
+    *,
+    speeds: tuple[float, float] = (1, 1),
+    formats: Sequence[str] = tuple(AUDIO),
+    instructions: bool = False,
+) -> model_pb2.Model:
+    """The same model with what it takes. `speeds`: the slowest and the fastest; alike = it has one alone."""
+    listed = [_choice(voice) for voice in voices]
+    slowest, fastest = speeds
+    properties: JsonObject = {
+        "input": {"type": "string", "minLength": 1},
+        "voice": {"oneOf": listed} if listed else {"type": "string", "minLength": 1},
+        "response_format": {"enum": [*formats], "default": "mp3" if "mp3" in formats else formats[0]},
+        "speed": {"enum": [1], "default": 1}
+        if slowest == fastest
+        else {"type": "number", "minimum": slowest, "maximum": fastest, "default": 1},
+    }
+    if instructions:
+        properties["instructions"] = {"type": "string", "maxLength": 4096}
+    schema = {
+        "type": "object",
+        "required": ["input", "voice"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    model.parameters.add(operation=SPEECH, schema=msgspec.json.encode(schema).decode())
+    return model
+
+
+def _choice(voice: Voice) -> JsonObject:
+    told: JsonObject = {"const": voice.id, "title": voice.title or voice.id}
+    return told | ({"languages": list(voice.languages)} if voice.languages else {})
