@@ -1,18 +1,22 @@
 """What kinds that speak and kinds that hear have in common: how a voice is offered, how sound comes, what was heard."""
 
+from nexus_inference_adapters.audio.catalogue import Voice, hearing_model, speech_model
 from nexus_inference_adapters.audio.decoding import Sound, decoded
+from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
 from nexus_inference_adapters.audio.spoken import pcm_type, spoken
 from nexus_inference_adapters.audio.transcripts import Transcript, text_of
-from nexus_inference_adapters.audio.voices import Voice, speech_model
 
 __all__ = [
     "LANGUAGES",
+    "Ending",
     "Sound",
     "Transcript",
     "Voice",
+    "Wave",
     "code_of",
     "decoded",
+    "hearing_model",
     "pcm_type",
     "speech_model",
     "spoken",

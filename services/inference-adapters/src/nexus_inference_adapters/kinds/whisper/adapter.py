@@ -163,7 +163,7 @@ class Whisper(Adapter):
         self._used[work.model] = time.monotonic()
         usage = inference_pb2.Usage(input_seconds=transcript.duration)
         if work.stream:
-            done = {"type": "transcript.text.done", "text": transcript.text, "usage": transcript.usage}
+            done = {"type": "transcript.text.done", "text": transcript.text, **transcript.used}
             yield [msgspec.json.encode(done).decode()]
         else:
             wanted = work.body.get("response_format") or "json"

@@ -1,4 +1,4 @@
-"""A model that speaks, as its catalogue shows it: what stands there is held against every request by the host."""
+"""Models that speak or hear, as their catalogue shows them: what stands there is held against requests by the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from nexus_operations import AUDIO
 from nexus_inference_adapters.contract import JsonObject
 from nexus_inference_adapters.vocabulary import SPEECH
 
-__all__ = ["Voice", "speech_model"]
+__all__ = ["Voice", "hearing_model", "speech_model"]
+
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,37 @@ def speech_model(
     }
     model.parameters.add(operation=SPEECH, schema=msgspec.json.encode(schema).decode())
     return model
+
+
+def hearing_model(
+    model: model_pb2.Model,
+    *,
+    formats: Sequence[str] = FORMATS,
+    languages: Iterable[str] = (),
+    more: Sequence[str] = (),
+) -> model_pb2.Model:
+    """The same model with what it takes. `languages`: codes, empty = it does not say. `more`: parameters it heeds
+    besides its model, file, format and language, of those in OTHERS."""
+    codes = sorted(languages)
+    properties: JsonObject = {
+        "response_format": {"enum": [*formats], "default": "json"},
+        "stream": {"type": "boolean", "default": False},
+        "language": {"enum": codes} if codes else {"type": "string"},
+        **{name: OTHERS[name] for name in more},
+    }
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    text = msgspec.json.encode(schema).decode()
+    for operation in model.operations:
+        model.parameters.add(operation=operation, schema=text)
+    return model
+
+
+OTHERS: dict[str, JsonObject] = {
+    "prompt": {"type": "string"},
+    "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
+    "timestamp_granularities": {"type": "array", "items": {"enum": ["word", "segment"]}},
+    "chunking_strategy": {"enum": ["auto"], "default": "auto"},
+}
 
 
 def _choice(voice: Voice) -> JsonObject:
