@@ -1,4 +1,4 @@
-"""The base of fakes that hear by HTTP: what they got of a form, and every way in which a transcript can end too early."""
+"""The base of fakes that hear by HTTP: what they got of a form, and every way in which a transcript ends too early."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from support.fake_server import RECORD, FakeServer
 __all__ = ["SECONDS", "SEGMENTS", "TEXT", "WORDS", "FakeHearing", "Heard", "Way"]
 
 Way = Literal["whole", "reset", "short", "stall", "error", "nonsense"]
-"""whole: as it should be. reset: the connection breaks in the middle. short: a stream without its end mark. stall: nothing
-comes. error: what the server says when it fails. nonsense: JSON that is none."""
+"""whole: as it should be. reset: the connection breaks in the middle. short: a stream without its end mark. stall:
+nothing comes. error: what the server says when it fails. nonsense: JSON that is none."""
 TEXTS = (" Good morning.", " How are you?")
 TEXT = "".join(TEXTS).strip()
 SEGMENTS: list[dict[str, Any]] = [
@@ -40,7 +40,7 @@ class Heard:
 class FakeHearing(FakeServer):
     def __init__(self) -> None:
         super().__init__()
-        self.way: Way = "whole"
+        self.hearing: Way = "whole"
         self.heard: list[Heard] = []
 
     def form(self, request: web.Request) -> Heard:
@@ -51,7 +51,7 @@ class FakeHearing(FakeServer):
             if part.filename:
                 heard.filename, heard.file = part.filename, part.raw
             else:
-                heard.fields.setdefault(part.name, []).append(part.value)
+                heard.fields.setdefault(str(part.name), []).append(part.value)
             part.close()
         if not heard.filename:
             raise web.HTTPUnprocessableEntity
@@ -62,12 +62,12 @@ class FakeHearing(FakeServer):
         """A stream; the last row is its end mark."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for row in rows[:-1] if self.way in ("short", "reset") else rows:
+        for row in rows[:-1] if self.hearing in ("short", "reset") else rows:
             text = row if isinstance(row, str) else json.dumps(row)
             await response.write(f"data: {text}\n\n".encode())
-            if self.way == "stall":
+            if self.hearing == "stall":
                 await asyncio.sleep(3600)
-        if self.way == "reset":
+        if self.hearing == "reset":
             assert request.transport is not None
             request.transport.close()
         else:
@@ -76,14 +76,14 @@ class FakeHearing(FakeServer):
 
     async def trouble(self, request: web.Request) -> web.StreamResponse | None:
         """What goes wrong with a whole answer."""
-        if self.way == "stall":
+        if self.hearing == "stall":
             await asyncio.sleep(3600)
-        if self.way == "reset":
+        if self.hearing == "reset":
             assert request.transport is not None
             request.transport.close()
             return web.Response()
         return (
             web.Response(text='{"text": ', content_type="application/json")
-            if self.way == "nonsense"
+            if self.hearing == "nonsense"
             else None
         )

@@ -4,6 +4,7 @@ models, and `stream` true unless told otherwise."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from aiohttp import web
 from support.fake_server import RECORD
@@ -19,8 +20,14 @@ VOICES = ("af_heart", "af_bella", "am_adam", "bf_emma")
 class FakeKokoro(FakeSpeech):
     """Its WAV is streamed, so its length is told as unknown."""
 
-    types = {"mp3": "audio/mpeg", "opus": "audio/opus", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav",
-             "pcm": "audio/pcm"}  # fmt: skip
+    types: ClassVar[dict[str, str]] = {
+        "mp3": "audio/mpeg",
+        "opus": "audio/opus",
+        "aac": "audio/aac",
+        "flac": "audio/flac",
+        "wav": "audio/wav",
+        "pcm": "audio/pcm",
+    }
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [

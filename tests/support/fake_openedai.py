@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from aiohttp import web
 from support.fake_server import RECORD
@@ -14,8 +15,14 @@ __all__ = ["FakeOpenedai"]
 class FakeOpenedai(FakeSpeech):
     """Whatever voice it does not know is an error of its own making, after the fact."""
 
-    types = {"mp3": "audio/mpeg", "opus": "audio/ogg;codec=opus", "aac": "audio/aac", "flac": "audio/x-flac",
-             "wav": "audio/wav", "pcm": "audio/pcm;rate=22050"}  # fmt: skip
+    types: ClassVar[dict[str, str]] = {
+        "mp3": "audio/mpeg",
+        "opus": "audio/ogg;codec=opus",
+        "aac": "audio/aac",
+        "flac": "audio/x-flac",
+        "wav": "audio/wav",
+        "pcm": "audio/pcm;rate=22050",
+    }
     rate = 22_050
 
     def sound(self, form: str) -> bytes:

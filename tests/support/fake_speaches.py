@@ -4,6 +4,7 @@ OpenAI's events. It speaks too, and tells MP3 as audio/mp3."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from aiohttp import web
 from support.fake_hearing import SECONDS, SEGMENTS, TEXT, WORDS, FakeHearing
@@ -18,8 +19,14 @@ HEARS, SPEAKS = "Systran/faster-whisper-small", "speaches-ai/Kokoro-82M-v1.0-ONN
 class FakeSpeaches(FakeHearing, FakeSpeech):
     """Voices are of models, each with its language."""
 
-    types = {"mp3": "audio/mp3", "opus": "audio/opus", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav",
-             "pcm": "audio/pcm"}  # fmt: skip
+    types: ClassVar[dict[str, str]] = {
+        "mp3": "audio/mp3",
+        "opus": "audio/opus",
+        "aac": "audio/aac",
+        "flac": "audio/flac",
+        "wav": "audio/wav",
+        "pcm": "audio/pcm",
+    }
 
     def routes(self) -> Iterable[web.RouteDef]:
         return [
@@ -58,7 +65,7 @@ class FakeSpeaches(FakeHearing, FakeSpeech):
         if heard.fields["model"] != [HEARS]:
             told = f"Model '{heard.fields['model'][0]}' is not installed locally."
             return web.json_response({"detail": told}, status=404)
-        if self.way == "error":
+        if self.hearing == "error":
             return web.json_response(
                 {"detail": "Failed to decode audio. The provided file is not valid."}, status=415
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import ClassVar, Literal
 
 from aiohttp import web
 from support.fake_server import FakeServer
@@ -12,16 +12,16 @@ from support.sound_files import tone, unknown_length
 __all__ = ["FakeSpeech", "Way"]
 
 Way = Literal["whole", "reset", "short", "stall", "endless", "unended", "other", "silent"]
-"""whole: as it should be. reset: the connection breaks in the middle. short: half, and a good end of the body. stall: half,
-then nothing more. endless: it never ends. unended: neither a length nor chunks. other: sound of another format. silent:
-no sound at all."""
+"""whole: as it should be. reset: the connection breaks in the middle. short: half, and a good end of the body. stall:
+half, then nothing more. endless: it never ends. unended: neither a length nor chunks. other: sound of another format.
+silent: no sound at all."""
 PIECE = 4096
 
 
 class FakeSpeech(FakeServer):
     """`types` are the media types it tells, by format."""
 
-    types: dict[str, str]
+    types: ClassVar[dict[str, str]]
     rate = 24_000
 
     def __init__(self) -> None:

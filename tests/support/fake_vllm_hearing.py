@@ -34,7 +34,7 @@ class FakeVllmHearing(FakeHearing):
         heard = self.form(request)
         if heard.fields.get("stream") == ["true"]:
             rows: list[dict[str, Any] | str] = [_chunk(one["text"]) for one in SEGMENTS]
-            if self.way == "error":
+            if self.hearing == "error":
                 rows = [rows[0], {"error": {"message": "boom", "type": "InternalServerError", "code": 500}}]
             return await self.events(request, [*rows, "[DONE]"])
         if trouble := await self.trouble(request):

@@ -28,7 +28,7 @@ class FakeWhisperCpp(FakeHearing):
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         heard = self.form(request)
-        if self.way == "error" or not heard.file.startswith(b"RIFF"):
+        if self.hearing == "error" or not heard.file.startswith(b"RIFF"):
             return web.json_response({"error": "failed to read audio data"})
         if trouble := await self.trouble(request):
             return trouble

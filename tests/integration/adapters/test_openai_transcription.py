@@ -132,7 +132,7 @@ async def test_vllm_streams_chunks_and_counts_in_text(bench: Bench) -> None:
         *deltas, done = streamed(await asked(backend, stream=True))
         assert "".join(one["delta"] for one in deltas).strip() == done["text"] == TEXT
         assert json.loads(answer(await asked(backend)))["usage"] == {"type": "duration", "seconds": 3}
-        fake.way = "error"
+        fake.hearing = "error"
         with pytest.raises(MeshError) as caught:
             await asked(backend, stream=True)
         assert caught.value.reason is Reason.UPSTREAM_ERROR
@@ -166,7 +166,7 @@ async def test_whisper_cpp_tells_of_errors_with_a_good_status(
     bench: Bench, whisper_cpp: FakeWhisperCpp
 ) -> None:
     backend = await bench.serve("openai_transcription", whisper_cpp.url)
-    whisper_cpp.way = "error"
+    whisper_cpp.hearing = "error"
     with pytest.raises(MeshError) as caught:
         await asked(backend)
     assert caught.value.reason is Reason.UPSTREAM_ERROR
@@ -195,7 +195,7 @@ EARLY: list[tuple[Way, bool, Reason]] = [
 async def test_half_a_transcript_is_never_a_whole_one(
     bench: Bench, speaches: FakeSpeaches, way: Way, stream: bool, reason: Reason
 ) -> None:
-    speaches.way = way
+    speaches.hearing = way
     backend = await bench.serve("openai_transcription", speaches.url)
     with pytest.raises(MeshError) as caught:
         await asked(backend, stream=stream)
@@ -211,7 +211,7 @@ async def test_half_a_recording_is_never_heard(bench: Bench, speaches: FakeSpeac
 
 
 async def test_who_leaves_frees_the_server(bench: Bench, speaches: FakeSpeaches) -> None:
-    speaches.way = "stall"
+    speaches.hearing = "stall"
     backend = await bench.serve("openai_transcription", speaches.url)
     body: dict[str, Any] = {}
     parts = Parts(sent(SPEECH), frozenset({"file"}))

@@ -62,7 +62,7 @@ DONE = "[DONE]"
 
 
 class OpenAITranscription(Adapter):
-    """A recording passes on as it comes. Whatever form its transcript is wanted in is made here, from what was heard."""
+    """A recording passes on as it comes. Whatever form its transcript is wanted in is made here, of what was heard."""
 
     kind: ClassVar[str] = "openai_transcription"
     instead: ClassVar[str] = "OpenAI's API has no way to: use the server's own."
@@ -100,10 +100,12 @@ class OpenAITranscription(Adapter):
         # A whole answer is silent for as long as it takes, and sending it for as long as its sender takes.
         with Patience(patience.limits, silence=patience.limits.total) as leisure:
             yield Progress("hearing")
-            async with self._asked(work, work.parts, language, leisure) as (answer, seconds):
-                async with aclosing(_events(work, answer, seconds, leisure)) as events:
-                    async for event in events:
-                        yield event
+            async with (
+                self._asked(work, work.parts, language, leisure) as (answer, seconds),
+                aclosing(_events(work, answer, seconds, leisure)) as events,
+            ):
+                async for event in events:
+                    yield event
 
     @asynccontextmanager
     async def _asked(
@@ -278,15 +280,13 @@ def _take(work: Work, raw: bytes, transcript: Transcript) -> None:
     transcript.segments.extend(_segments(work, told))
     if not transcript.segments and told["text"].strip():
         raise malformed("The backend did not say when anything was said.")
-    if "word" in (work.body.get("timestamp_granularities") or ()) and not any(
-        segment["words"] for segment in transcript.segments
-    ):
-        if told["text"].strip():
-            raise MeshError(
-                Reason.CAPABILITY_MISSING,
-                "The model does not say when each word was said on its backend: ask for segments.",
-                metadata={"param": "timestamp_granularities"},
-            )
+    wants_words = "word" in (work.body.get("timestamp_granularities") or ())
+    if wants_words and told["text"].strip() and not any(each["words"] for each in transcript.segments):
+        raise MeshError(
+            Reason.CAPABILITY_MISSING,
+            "The model does not say when each word was said on its backend: ask for segments.",
+            metadata={"param": "timestamp_granularities"},
+        )
 
 
 def _count(told: JsonObject, transcript: Transcript) -> None:
@@ -302,9 +302,10 @@ def _count(told: JsonObject, transcript: Transcript) -> None:
 
 def _segments(work: Work, told: JsonObject) -> Iterator[JsonObject]:
     """As OpenAI has them: whisper.cpp leaves out what can be worked out."""
-    rows = told.get("segments")
+    rows: object = told.get("segments")
     words = _times(told.get("words"))
     for number, row in enumerate(rows if isinstance(rows, list) else ()):
+        tokens: object = row.get("tokens") if isinstance(row, dict) else None
         text, start, end = _text(row, "text"), _number(row, "start"), _number(row, "end")
         yield {
             "id": number,
@@ -312,7 +313,7 @@ def _segments(work: Work, told: JsonObject) -> Iterator[JsonObject]:
             "start": start,
             "end": end,
             "text": text,
-            "tokens": [one for one in row.get("tokens") or () if type(one) is int],
+            "tokens": [one for one in tokens if type(one) is int] if isinstance(tokens, list) else [],
             "temperature": _number(row, "temperature", float(work.body.get("temperature") or 0)),
             "avg_logprob": _number(row, "avg_logprob"),
             "compression_ratio": _number(row, "compression_ratio", _ratio(text)),
@@ -322,7 +323,7 @@ def _segments(work: Work, told: JsonObject) -> Iterator[JsonObject]:
 
 
 def _times(words: object) -> list[JsonObject]:
-    rows = words if isinstance(words, list) else []
+    rows: list[object] = words if isinstance(words, list) else []
     return [
         {"word": _text(row, "word"), "start": _number(row, "start"), "end": _number(row, "end")}
         for row in rows
