@@ -4,11 +4,13 @@ from nexus_inference_adapters.audio.catalogue import Voice, hearing_model, speec
 from nexus_inference_adapters.audio.decoding import Sound, decoded
 from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
-from nexus_inference_adapters.audio.spoken import pcm_type, spoken
+from nexus_inference_adapters.audio.spoken import pcm_type, spoken, stretch_of
+from nexus_inference_adapters.audio.transcoding import TRANSCODER, encoded
 from nexus_inference_adapters.audio.transcripts import Transcript, text_of
 
 __all__ = [
     "LANGUAGES",
+    "TRANSCODER",
     "Ending",
     "Sound",
     "Transcript",
@@ -16,9 +18,11 @@ __all__ = [
     "Wave",
     "code_of",
     "decoded",
+    "encoded",
     "hearing_model",
     "pcm_type",
     "speech_model",
     "spoken",
+    "stretch_of",
     "text_of",
 ]

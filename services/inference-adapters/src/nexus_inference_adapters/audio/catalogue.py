@@ -14,6 +14,8 @@ from nexus_inference_adapters.vocabulary import SPEECH
 
 __all__ = ["Voice", "hearing_model", "speech_model"]
 
+TITLED = 60
+"""Voices that are told with their titles and languages: a model's row has room for so much and no more."""
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 
 
@@ -35,11 +37,14 @@ def speech_model(
     instructions: bool = False,
 ) -> model_pb2.Model:
     """The same model with what it takes. `speeds`: the slowest and the fastest; alike = it has one alone."""
-    listed = [_choice(voice) for voice in voices]
+    given = list(voices)
+    listed: JsonObject = {"oneOf": [_choice(voice) for voice in given]}
+    if len(given) > TITLED:
+        listed = {"enum": [voice.id for voice in given]}
     slowest, fastest = speeds
     properties: JsonObject = {
         "input": {"type": "string", "minLength": 1},
-        "voice": {"oneOf": listed} if listed else {"type": "string", "minLength": 1},
+        "voice": listed if given else {"type": "string", "minLength": 1},
         "response_format": {"enum": [*formats], "default": "mp3" if "mp3" in formats else formats[0]},
         "speed": {"enum": [1], "default": 1}
         if slowest == fastest

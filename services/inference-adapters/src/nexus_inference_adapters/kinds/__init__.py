@@ -11,7 +11,9 @@ from nexus_inference_adapters.kinds.openai_speech import OpenAISpeech
 from nexus_inference_adapters.kinds.openai_transcription import OpenAITranscription
 from nexus_inference_adapters.kinds.painter import Painter
 from nexus_inference_adapters.kinds.piper import Piper
+from nexus_inference_adapters.kinds.piper_http import PiperHttp
 from nexus_inference_adapters.kinds.whisper import Whisper
+from nexus_inference_adapters.kinds.wyoming import Wyoming
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS", "KINDS"]
@@ -24,6 +26,8 @@ KINDS: tuple[type[Adapter], ...] = (
     Painter,
     Piper,
     Whisper,
+    Wyoming,
+    PiperHttp,
     OpenAISpeech,
     OpenAITranscription,
     OpenAICompatible,

@@ -15,7 +15,7 @@ from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.audio import Voice, speech_model, spoken
+from nexus_inference_adapters.audio import Voice, speech_model, spoken, stretch_of
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.children import Workers
 from nexus_inference_adapters.contract import (
@@ -116,7 +116,8 @@ class Piper(Adapter):
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
         workers = await self._of(work.model)
-        async with aclosing(spoken(workers, work.body, patience, "Piper")) as events:
+        stretch = stretch_of(work.body.get("speed", 1.0))
+        async with aclosing(spoken(workers, work.body, patience, "Piper", stretch=stretch)) as events:
             async for event in events:
                 yield event
 

@@ -1,6 +1,6 @@
 """The process that speaks by one Piper voice: run as a file, with the voice's two files as its arguments.
 
-Orders come on standard input, one JSON object a line: {} to be ready, or {"text", "voice", "speed", "format"}.
+Orders come on standard input, one JSON object a line: {} to be ready, or {"text", "voice", "stretch", "format"}.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ MOST_PHONEMES = 600
 GAP = " "
 QUIET = 1e-8
 LOUDEST = 32_767
-ROUNDED = 0.24
-"""Of the time a voice takes at its own speed, what stays however fast it speaks: every phoneme is rounded up to a
-frame. Without it twice the speed would be one and a half."""
 
 
 class Voice:
@@ -71,7 +68,7 @@ class Voice:
         about = self._piper.config
         how = SynthesisConfig(
             speaker_id=about.speaker_id_map.get(order["voice"]),
-            length_scale=about.length_scale * (1 / order["speed"] - ROUNDED) / (1 - ROUNDED),
+            length_scale=about.length_scale * order["stretch"],
         )
         sound = self._piper.phoneme_ids_to_audio(self._piper.phonemes_to_ids(list(phonemes)), how)
         peak = float(np.max(np.abs(sound), initial=QUIET))
