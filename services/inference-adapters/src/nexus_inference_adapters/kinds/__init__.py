@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
+from nexus_inference_adapters.kinds.comfyui import ComfyUI
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
@@ -16,6 +17,7 @@ __all__ = ["ADAPTERS", "KINDS"]
 KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
+    ComfyUI,
     Embedded,
     Espeak,
     Painter,
