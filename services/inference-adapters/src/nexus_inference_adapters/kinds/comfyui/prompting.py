@@ -34,6 +34,8 @@ __all__ = ["Client", "Made"]
 TRIES = 20
 TRY_SECONDS = 0.1
 AGAIN_SECONDS = (0.1, 0.4, 1.0)
+LOOK_SECONDS = 1.0
+"""Between looks at a prompt where events cannot be relied on."""
 FORGET_SECONDS = 120.0
 MEMORY = re.compile(r"OutOfMemory|MemoryError")
 LOST = "ComfyUI ended, or started anew, in the middle of this prompt. Retry the request."
@@ -62,6 +64,8 @@ class Client:
         self._http = http
         self._patience = patience
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._again = False
+        """Whether the socket is not its first: the end of the one before can have made the server deaf to it."""
 
     async def open(self) -> None:
         """Before the first prompt: events that nobody hears are gone."""
@@ -149,7 +153,10 @@ class Client:
     async def _next(self, prompt: str) -> Frame | None:
         assert self._socket is not None  # noqa: S101 - open() was called
         try:
-            message = await self._patience.wait(self._socket.receive())
+            async with asyncio.timeout(LOOK_SECONDS if self._again else None):
+                message = await self._patience.wait(self._socket.receive())
+        except TimeoutError:
+            return await self._seen(prompt)
         except (aiohttp.ClientError, OSError):
             return await self._connect_again(prompt)
         match message.type:
@@ -173,13 +180,19 @@ class Client:
             await self._patience.wait(asyncio.sleep(pause))
             try:
                 await self.open()
-                if await self._history_now(prompt):
-                    return Ended()
-                if prompt in (item for part in await self._ours() for item in part):
-                    return QueueMoved()
             except MeshError:
                 continue
-            break
+            self._again = True
+            return await self._seen(prompt)
+        raise MeshError(Reason.BACKEND_LOST, LOST)
+
+    async def _seen(self, prompt: str) -> Frame:
+        """What a look shows of it. Raises BACKEND_LOST where it is not known there any more."""
+        for _ in range(2):  # between the two looks it can go from the one to the other
+            if await self._history_now(prompt):
+                return Ended()
+            if prompt in (item for part in await self._ours() for item in part):
+                return QueueMoved()
         raise MeshError(Reason.BACKEND_LOST, LOST)
 
     async def _ahead(self, prompt: str) -> int:
