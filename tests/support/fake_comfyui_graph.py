@@ -6,8 +6,7 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from nexus_inference_adapters.media import as_file
+from support.painted import picture_file
 
 if TYPE_CHECKING:
     from support.fake_comfyui import FakeComfyUI
@@ -137,7 +136,7 @@ class Run:
             if self._preview:
                 told = {name: key for name in ("node_id", "display_node_id", "real_node_id")}
                 about = {**told, "prompt_id": self._prompt, "parent_node_id": None}
-                await server.show(self._client, about, _picture(step, LOOK_SIDE, LOOK_SIDE, "jpeg"))
+                await server.show(self._client, about, picture_file(step, LOOK_SIDE, LOOK_SIDE, "jpeg"))
             told = {"value": step, "max": steps, "prompt_id": self._prompt, "node": key}
             await server.tell(self._client, "progress", told)
 
@@ -171,7 +170,7 @@ class Run:
         number = sum(place[0] == folder for place in files) + 1
         name = form.format(prefix=inputs.get("filename_prefix", ""), number=number)
         seed = zlib.crc32(repr(sorted(self._graph.items())).encode())
-        files[folder, "", name] = _picture(seed, min(width, 256), min(height, 256), "png")
+        files[folder, "", name] = picture_file(seed, min(width, 256), min(height, 256), "png")
         return [{"filename": name, "subfolder": "", "type": folder}]
 
     def _sign(self, key: str) -> str:
@@ -222,9 +221,3 @@ def _wrong(nodes: Json, node: Json) -> list[Json]:
 
 def _error(kind: str, message: str, details: str = "", extra: Json | None = None) -> Json:
     return {"type": kind, "message": message, "details": details, "extra_info": extra or {}}
-
-
-def _picture(seed: int, width: int, height: int, form: str) -> bytes:
-    colours = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), np.uint8)
-    pixels = np.repeat(np.repeat(colours, -(-height // 4), 0), -(-width // 4), 1)[:height, :width]
-    return as_file(np.ascontiguousarray(pixels), form)

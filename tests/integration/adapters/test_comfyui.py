@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.contract import Event, Finish, Media, Progress
+from nexus_inference_adapters.contract import Event, Media, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.comfyui.workflow import SHIPPED
 from nexus_mesh.core import MeshError, Reason
-from support.adapter_host import Bench, adapter_bench, envelope
+from support import painted as painting
+from support.adapter_host import Bench, adapter_bench
 from support.comfyui_recordings import object_info_of, recording
 from support.fake_comfyui import FakeComfyUI
 from support.seen import seen
@@ -45,28 +45,11 @@ async def backend(bench: Bench, server: FakeComfyUI) -> Backend:
 
 
 def asked(backend: Backend, **more: Any) -> AsyncIterator[Event]:
-    body = {**BODY, **more}
-    return backend.stream(envelope(backend, body, "image"), body)
+    return painting.asked(backend, {**BODY, **more})
 
 
 async def painted(backend: Backend, **more: Any) -> tuple[list[Media], list[Progress]]:
-    """Each output and preview as one, and what was told beside."""
-    wholes: list[Media] = []
-    progress: list[Progress] = []
-    pieces, kind = b"", ""
-    async for event in asked(backend, **more):
-        if isinstance(event, Media):
-            kind, pieces = event.mime_type or kind, pieces + event.data
-            if event.last:
-                wholes.append(Media(pieces, event.index, event.preview, kind, json=event.json))
-                pieces = b""
-        elif isinstance(event, Progress):
-            progress.append(event)
-        else:
-            assert isinstance(event, Finish)
-            assert event.usage is not None
-            assert event.usage.output_images == more.get("n", 1)
-    return wholes, progress
+    return await painting.painted(backend, {**BODY, **more})
 
 
 def sent(server: FakeComfyUI) -> list[dict[str, Any]]:
@@ -329,13 +312,8 @@ async def test_every_shipped_workflow_fits_the_recorded_server(
 ) -> None:
     """Whatever it is for: those for other operations wait for who answers them."""
     file = json.loads((SHIPPED / name).read_text())
-    shutil.copy(SHIPPED / name, tmp_path / name)
-    (tmp_path / name).write_text(
-        json.dumps(
-            file
-            | {"operation": "image", "inputs": {"prompt": [*file["inputs"].values()][0], **file["inputs"]}}
-        )
-    )
+    inputs = {"prompt": next(iter(file["inputs"].values())), **file["inputs"]}
+    (tmp_path / name).write_text(json.dumps(file | {"operation": "image", "inputs": inputs}))
     backend = await bench.serve("comfyui", server.url, workflows=tmp_path)
     assert backend.inspection.reason == ""
 

@@ -8,6 +8,7 @@ from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
+from nexus_inference_adapters.kinds.openai_images import OpenAIImages
 from nexus_inference_adapters.kinds.painter import Painter
 from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
@@ -18,6 +19,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
     ComfyUI,
+    OpenAIImages,
     Embedded,
     Espeak,
     Painter,

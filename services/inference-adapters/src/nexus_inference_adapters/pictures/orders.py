@@ -88,19 +88,17 @@ def offered(
     sizes: Sequence[str] = SIZES,
     previews: bool = True,
     efforts: bool = True,
+    seeds: int = MOST_SEED,
     operation: model_pb2.Operation = IMAGE,
 ) -> model_pb2.OperationParameters:
-    """What a model takes: what all servers have, and `more` of its own. It is checked before anything reaches one."""
+    """What a model takes: what all servers have, and `more` of its own. It is checked before anything reaches one.
+
+    `seeds`: the largest; 0 = it takes none.
+    """
     properties: JsonObject = {
         "prompt": {"type": "string", "minLength": 1, "description": "What to paint."},
         "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
         "size": {"enum": ["auto", *sizes], "default": "auto"},
-        "seed": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": MOST_SEED,
-            "description": "The same one makes the same picture again.",
-        },
         "output_format": {"enum": [*PICTURES], "default": "png"},
         "output_compression": {"type": "integer", "minimum": 0, "maximum": 100, "default": 100},
         "background": {"enum": ["auto", "opaque"], "default": "auto"},
@@ -108,6 +106,9 @@ def offered(
         "quality": {"enum": [*EFFORT] if efforts else ["auto"], "default": "auto"},
         **more,
     }
+    if seeds:
+        told = "The same one makes the same picture again."
+        properties["seed"] = {"type": "integer", "minimum": 0, "maximum": seeds, "description": told}
     schema = {
         "type": "object",
         "required": ["prompt"],
