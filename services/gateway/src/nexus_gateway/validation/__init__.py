@@ -3,6 +3,7 @@
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.references import InBody, reference_shape, take_references
 from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
@@ -10,6 +11,7 @@ from nexus_gateway.validation.zone import check_zone
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "InBody",
     "body_shape",
     "check_priority",
     "check_request",
@@ -19,6 +21,8 @@ __all__ = [
     "engine_shape",
     "granted",
     "invalid",
+    "reference_shape",
     "shape_of_form",
+    "take_references",
     "value_of_field",
 ]
