@@ -59,11 +59,7 @@ class OpenAIImages(Adapter):
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)
-        self._converter = Converter()
         self._asks_for_bytes = True
-
-    async def close(self) -> None:
-        await self._converter.close()
 
     async def inspect(self) -> Inspection:
         seen = await self.http.look("GET", "/v1/models")
@@ -86,17 +82,18 @@ class OpenAIImages(Adapter):
         order = order_of(work.body)
         yield Progress("working")
         pictures = await self._asked(work, order, patience)
-        for index in range(order.n):
-            data = pictures[index]
-            pictures[index] = b""
-            picture = await self._converter.convert(data, order.form, order.compression, patience)
-            if order.size not in (None, (picture.width, picture.height)):
-                raise malformed(
-                    f"The backend made a picture of {picture.size}, which is not the size that was asked."
-                )
-            patience.content_came()
-            for piece in handed_on(picture, order, index=index):
-                yield piece
+        async with Converter(order, patience) as converter:
+            for index in range(order.n):
+                picture = await converter.convert(pictures[index])
+                pictures[index] = b""
+                if order.size not in (None, (picture.width, picture.height)):
+                    told = (
+                        f"The backend made a picture of {picture.size}, which is not the size that was asked."
+                    )
+                    raise malformed(told)
+                patience.content_came()
+                for piece in handed_on(picture, order, index=index):
+                    yield piece
         yield Finish(inference_pb2.Usage(output_images=order.n))
 
     async def _asked(self, work: Work, order: Order, patience: Patience) -> list[bytes]:

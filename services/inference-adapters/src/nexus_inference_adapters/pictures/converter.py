@@ -5,10 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from types import TracebackType
+from typing import Literal, Self, cast
 
+from nexus_inference_adapters.children import MEDIA, Workers
 from nexus_inference_adapters.contract import Patience, malformed
-from nexus_inference_adapters.media import MEDIA, OUTPUT, Workers
+from nexus_inference_adapters.pictures.orders import Order
 
 __all__ = ["Converter", "Picture"]
 
@@ -28,35 +30,41 @@ class Picture:
 
 
 class Converter:
-    """For as long as nobody asks there is no process."""
+    """Of one request, as an async context manager: its process works for no other, and ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order, patience: Patience) -> None:
+        self._order = order
+        self._patience = patience
         self._workers = Workers([str(Path(__file__).with_name("converting.py"))])
 
-    @property
-    def processes(self) -> list[int]:
-        """Ids of those that run now."""
-        return self._workers.running
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def close(self) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         await self._workers.close()
 
-    async def convert(self, data: bytes, form: str, compression: int, patience: Patience) -> Picture:
+    async def convert(self, data: bytes) -> Picture:
         """`data`: PNG, JPEG or WebP. Raises UPSTREAM_MALFORMED for what is none, is cut, or is too large to decode."""
-        order = {"picture": b64encode(data).decode(), "format": form, "quality": compression}
+        order = {
+            "picture": b64encode(data).decode(),
+            "format": self._order.form,
+            "quality": self._order.compression,
+        }
         made = bytearray()
         facts: dict[str, object] = {}
         try:
             async with self._workers.job(order) as job:
                 while not job.ended:
-                    frame = await patience.wait(job.read())
+                    frame = await self._patience.wait(job.read())
                     if frame.kind == MEDIA:
                         made += frame.data
-                    elif frame.kind == OUTPUT or job.ended:
+                    else:
                         facts |= frame.facts
         except EOFError:
             raise malformed("The backend's picture cannot be decoded within the limits there are.") from None
         if "problem" in facts:
-            raise malformed(f"The backend's picture is not whole: {facts['problem']}.")
+            raise malformed(f"The backend's picture {facts['problem']}.")
         background: Literal["opaque", "transparent"] = "transparent" if facts["transparent"] else "opaque"
         return Picture(bytes(made), cast("int", facts["width"]), cast("int", facts["height"]), background)

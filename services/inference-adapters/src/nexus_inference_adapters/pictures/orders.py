@@ -1,20 +1,19 @@
-"""A request for pictures as servers understand it, the schema of what one takes, and its pictures as events."""
+"""A request for pictures as servers understand it, and the schema of what one takes."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 from nexus.types.v1 import model_pb2
 from nexus_operations import PICTURES
 
-from nexus_inference_adapters.contract import MEDIA_BYTES, JsonObject, Media
-from nexus_inference_adapters.pictures.converter import Picture
+from nexus_inference_adapters.contract import JsonObject
 from nexus_inference_adapters.vocabulary import IMAGE
 
-__all__ = ["MOST_SEED", "SIZES", "Order", "handed_on", "offered", "order_of", "size_of"]
+__all__ = ["MOST_SEED", "SIZES", "Order", "offered", "order_of", "size_of"]
 
 MOST_SEED = 2**53
 """What JSON numbers keep everywhere."""
@@ -116,24 +115,3 @@ def offered(
         "additionalProperties": False,
     }
     return model_pb2.OperationParameters(operation=operation, schema=msgspec.json.encode(schema).decode())
-
-
-def handed_on(
-    picture: Picture, order: Order, *, index: int, preview: int | None = None, seed: int | None = None
-) -> Iterator[Media]:
-    """A picture as the pieces of an output, or of a preview of it."""
-    told: JsonObject = {"size": picture.size, "background": picture.background, "quality": order.quality}
-    if seed is not None:
-        told["seed"] = seed
-    size = len(picture.data)
-    for at in range(0, size, MEDIA_BYTES):
-        last = at + MEDIA_BYTES >= size
-        yield Media(
-            picture.data[at : at + MEDIA_BYTES],
-            index=index,
-            preview=preview,
-            mime_type="" if at else PICTURES[order.form],
-            size=None if at else size,
-            last=last,
-            json=msgspec.json.encode(told).decode() if last else "",
-        )

@@ -49,12 +49,12 @@ class ComfyUI(Adapter):
     """One prompt a picture, so that each has its seed; ComfyUI runs one at a time."""
 
     kind: ClassVar[str] = "comfyui"
+    ports: ClassVar[tuple[int, ...]] = (8188,)
     abilities = frozenset({memory_pb2.ABILITY_UNLOAD})
     instead: ClassVar[str] = "ComfyUI loads a model with the first prompt that needs it."
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
         super().__init__(config, http)
-        self._converter = Converter()
         self._catalogue = Catalogue([], {}, [])
         self._refreshed: float | None = None
         self._previews = ""
@@ -72,7 +72,6 @@ class ComfyUI(Adapter):
         for task in self._ending:
             task.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
-        await self._converter.close()
 
     async def inspect(self) -> Inspection:
         seen = await self.http.look("GET", "/system_stats")
@@ -110,11 +109,13 @@ class ComfyUI(Adapter):
         ended = False
         try:
             await client.open()
-            for index in range(order.n):
-                async with aclosing(self._paint(client, way, order, index, prompts, patience)) as events:
-                    async for event in events:
-                        yield event
-                self._last = work.model
+            async with Converter(order, patience) as converter:
+                for index in range(order.n):
+                    painting = self._paint(client, way, order, index, prompts, converter)
+                    async with aclosing(painting) as events:
+                        async for event in events:
+                            yield event
+                    self._last = work.model
             ended = True
         finally:
             await self._leave(client, prompts, ended=ended)
@@ -135,7 +136,7 @@ class ComfyUI(Adapter):
         self._last = ""
 
     async def _paint(
-        self, client: Client, way: Way, order: Order, index: int, prompts: list[str], patience: Patience
+        self, client: Client, way: Way, order: Order, index: int, prompts: list[str], converter: Converter
     ) -> AsyncGenerator[Event, None]:
         """One picture, after looks at it on its way."""
         graph = way.workflow.filled(_given(way, order, index))
@@ -160,9 +161,7 @@ class ComfyUI(Adapter):
                             "painting", index * frame.total + frame.done, order.n * frame.total, "steps"
                         )
                         if look and shown < order.previews and frame.done == _due(shown, order, frame.total):
-                            seen = await self._converter.convert(
-                                look, order.form, order.compression, patience
-                            )
+                            seen = await converter.convert(look)
                             for piece in handed_on(seen, order, index=index, preview=shown):
                                 yield piece
                             shown += 1
@@ -170,10 +169,7 @@ class ComfyUI(Adapter):
                     case _:
                         pass
         made = await client.made(prompt, way.workflow.output)
-        async with self.http.get(made.path, patience) as answer:
-            data = await answer.read()
-        picture = await self._converter.convert(data, order.form, order.compression, patience)
-        patience.content_came()
+        picture = await converter.convert(await client.fetch(made))
         seed = order.seed_of(index) if "seed" in way.workflow.parameters else None
         for piece in handed_on(picture, order, index=index, seed=seed):
             yield piece

@@ -31,6 +31,7 @@ from nexus_inference_adapters.kinds.comfyui.workflow import Graph, Workflow, as_
 
 __all__ = ["Client", "Made"]
 
+MOST_FILE_BYTES = 128 * 1024 * 1024
 TRIES = 20
 TRY_SECONDS = 0.1
 AGAIN_SECONDS = (0.1, 0.4, 1.0)
@@ -127,6 +128,11 @@ class Client:
             )
         file: JsonObject = found[0] if isinstance(found[0], dict) else {}
         return Made(*(str(file.get(key, "")) for key in ("filename", "subfolder", "type")))
+
+    async def fetch(self, made: Made) -> bytes:
+        """Its bytes. Raises BACKEND_LOST where they end too soon."""
+        async with self._http.get(made.path, self._patience) as answer:
+            return await answer.read(MOST_FILE_BYTES)
 
     async def take_back(self) -> None:
         """Whatever of ours waits or runs, and no more of it. Raises what looks raise."""
