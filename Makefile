@@ -34,7 +34,7 @@ help: ## Print this help
 up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
 	@exec $(RUN)/nexus up $(ARGS)
 
-speech: .venv/.run ## Add what hears recordings to what `make up` runs, for `nexus pull whisper:base`
+speech: .venv/.run ## Add what hears and speaks to what `make up` runs, for `nexus pull whisper:base` and `voice:joe`
 	@$(UV) sync --quiet --frozen --inexact --only-group speech
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions

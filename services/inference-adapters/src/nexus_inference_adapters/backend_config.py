@@ -43,7 +43,7 @@ def _text(longest: int) -> AfterValidator:
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError('must look like "http://127.0.0.1:8000", with no query')
     if parts.username or parts.password:
         raise ValueError("must not contain a password: name a variable with api_key_env")
@@ -113,6 +113,9 @@ class BackendConfig(BaseModel):
     )
     operations: tuple[Annotated[str, _one_of("operation", OPERATIONS)], ...] | None = Field(
         default=None, description="The kinds of work its models do, where it does not tell."
+    )
+    voices: tuple[Annotated[str, _text(256)], ...] = Field(
+        default=(), description="Its voices, where a server that speaks does not tell them."
     )
     remote: bool = Field(
         default=False, description="It sends prompts elsewhere: its models are in no zone but `open`."

@@ -9,8 +9,13 @@ from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.openai_images import OpenAIImages
+from nexus_inference_adapters.kinds.openai_speech import OpenAISpeech
+from nexus_inference_adapters.kinds.openai_transcription import OpenAITranscription
 from nexus_inference_adapters.kinds.painter import Painter
+from nexus_inference_adapters.kinds.piper import Piper
+from nexus_inference_adapters.kinds.piper_http import PiperHttp
 from nexus_inference_adapters.kinds.whisper import Whisper
+from nexus_inference_adapters.kinds.wyoming import Wyoming
 from nexus_inference_adapters.openai import OpenAICompatible
 
 __all__ = ["ADAPTERS", "KINDS"]
@@ -23,7 +28,12 @@ KINDS: tuple[type[Adapter], ...] = (
     Embedded,
     Espeak,
     Painter,
+    Piper,
     Whisper,
+    Wyoming,
+    PiperHttp,
+    OpenAISpeech,
+    OpenAITranscription,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""

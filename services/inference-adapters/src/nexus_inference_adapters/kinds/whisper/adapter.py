@@ -19,6 +19,7 @@ from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Operation
 
+from nexus_inference_adapters.audio import LANGUAGES, Transcript, code_of, decoded, text_of
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
@@ -36,9 +37,6 @@ from nexus_inference_adapters.contract import (
     Work,
 )
 from nexus_inference_adapters.kinds.whisper.engine import Engine
-from nexus_inference_adapters.kinds.whisper.formats import Transcript, text_of
-from nexus_inference_adapters.kinds.whisper.languages import LANGUAGES, code_of
-from nexus_inference_adapters.kinds.whisper.sound import decoded
 from nexus_inference_adapters.store import RUN_BY, Store
 from nexus_inference_adapters.vocabulary import operations_named
 
@@ -165,7 +163,7 @@ class Whisper(Adapter):
         self._used[work.model] = time.monotonic()
         usage = inference_pb2.Usage(input_seconds=transcript.duration)
         if work.stream:
-            done = {"type": "transcript.text.done", "text": transcript.text, "usage": transcript.usage}
+            done = {"type": "transcript.text.done", "text": transcript.text, **transcript.used}
             yield [msgspec.json.encode(done).decode()]
         else:
             wanted = work.body.get("response_format") or "json"
