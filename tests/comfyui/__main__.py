@@ -1,7 +1,7 @@
 """`make comfyui`: the adapter at a real ComfyUI, on a CPU, with a tiny checkpoint of random weights.
 
-It wants the folder of ComfyUI's public source and an interpreter with its requirements; 0.8.0 was tried. Its frontend and
-templates need not be there.
+It wants the folder of ComfyUI's public source and an interpreter with its requirements; 0.8.0 was tried. Its frontend
+and templates need not be there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from comfyui.recording import record
 from comfyui.server import ComfyUIServer, comfyui
 from nexus_inference_adapters.contract import Event, Media, Progress
@@ -24,6 +25,7 @@ from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
 from support.adapter_host import adapter_bench, envelope
 from support.comfyui_recordings import of_prompts, recording
+from support.painted import edited, gathered, mask_file, picture_file
 from support.seen import seen
 from support.waiting import eventually
 
@@ -75,7 +77,7 @@ async def takes_back_one_of_three(backend: Backend, server: ComfyUIServer) -> st
     for seed in range(3):
         more = SLOW if not seed else {"steps": 1}
         tasks.append(asyncio.create_task(_drained(_asked(backend, **{**more, "seed": 100 + seed}))))
-        await eventually(lambda: _is(server, len(tasks)), 20)  # noqa: B023
+        await eventually(lambda: _is(server, len(tasks)), 20)
     await asyncio.sleep(3)
     first = (await _queue(server))["queue_running"][0][1]
     begun = time.monotonic()
@@ -103,15 +105,24 @@ async def _drained(events: AsyncIterator[Event]) -> int:
     return sum([isinstance(event, Media) and event.last async for event in events])
 
 
+async def edits(backend: Backend, _: ComfyUIServer) -> str:
+    """A picture changed as a whole, and where a mask shows."""
+    picture, mask = picture_file(1, 64, 64), mask_file(64, 64)
+    body: Json = {"model": "tiny", "prompt": "a fox", "steps": 2, "seed": 1}
+    sizes = []
+    for files in ([("image", picture)], [("image", picture), ("mask", mask)]):
+        ((made,), _) = await gathered(edited(backend, body, files))
+        sizes.append(json.loads(made.json)["size"])
+    assert sizes == ["64x64"] * 2
+    return "with a mask and without"
+
+
 async def refuses(backend: Backend, _: ComfyUIServer) -> str:
     """A sampler there is not, with those there are."""
-    try:
+    with pytest.raises(MeshError, match="euler") as caught:
         await _drained(_asked(backend, sampler="best"))
-    except MeshError as error:
-        assert error.reason is Reason.INVALID_REQUEST
-        assert "euler" in error.message
-        return error.message[:60]
-    raise AssertionError("it was taken")
+    assert caught.value.reason is Reason.INVALID_REQUEST
+    return caught.value.message[:60]
 
 
 async def frees(backend: Backend, _: ComfyUIServer) -> str:
@@ -129,12 +140,9 @@ async def survives_a_kill(backend: Backend, server: ComfyUIServer) -> str:
             break
     begun = time.monotonic()
     server.kill()
-    try:
+    with pytest.raises(MeshError) as caught:
         await _drained(events)
-    except MeshError as error:
-        assert error.reason in (Reason.BACKEND_LOST, Reason.BACKEND_DOWN), error.reason
-    else:
-        raise AssertionError("it ended as if nothing had been")
+    assert caught.value.reason in (Reason.BACKEND_LOST, Reason.BACKEND_DOWN), caught.value.reason
     told = time.monotonic() - begun
     await asyncio.to_thread(server.start)
     backend.look_now.set()
@@ -154,7 +162,7 @@ async def records(_: Backend, server: ComfyUIServer) -> str:
     return f"{len(made)} lines"
 
 
-STEPS: tuple[Step, ...] = (paints, takes_back_one_of_three, refuses, frees, survives_a_kill, records)
+STEPS: tuple[Step, ...] = (paints, edits, takes_back_one_of_three, refuses, frees, survives_a_kill, records)
 
 
 async def _run(server: ComfyUIServer) -> int:
@@ -179,12 +187,14 @@ def main() -> int:
         "--record", type=Path, help="only write a recording there, of a server that was just started"
     )
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="nexus-comfyui-") as work:
-        with comfyui(args.source, args.python, Path(work)) as server:
-            if args.record is not None:
-                asyncio.run(record(server.url, args.record))
-                return 0
+    with (
+        tempfile.TemporaryDirectory(prefix="nexus-comfyui-") as work,
+        comfyui(args.source, args.python, Path(work)) as server,
+    ):
+        if args.record is None:
             return asyncio.run(_run(server))
+        asyncio.run(record(server.url, args.record))
+        return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 sys.argv = [sys.argv[0], "--cpu"]
 sys.path.insert(0, ".")
 
-import comfy.options  # pyright: ignore[reportMissingImports]
+import comfy.options  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 comfy.options.enable_args_parsing()
 

@@ -1,12 +1,13 @@
 """A fake ComfyUI 0.8.0: its routes, its queue and its WebSocket, with the habits that recordings of a real one show.
 
-Events of a prompt go to the client that sent it and to nobody else, success is told before history is written, nodes that
-ran before are not run again, and an interrupt takes effect at the next node or step.
+Events of a prompt go to the client that sent it and to nobody else, success is told before history is written, nodes
+that ran before are not run again, and an interrupt takes effect at the next node or step.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email
 import json
 import struct
 import uuid
@@ -37,8 +38,8 @@ STATS: Json = {
 class FakeComfyUI(FakeServer):
     """Attributes may be changed at any time.
 
-    nodes: what object_info tells, by class; pace: seconds a node takes, by its class and inputs; step_seconds: a step of a
-    sampler; old: a build that takes no id for a prompt and interrupts whatever runs; cut: bytes of pictures that are
+    nodes: what object_info tells, by class; pace: seconds a node takes by class and inputs; step_seconds: a step of
+    a sampler; old: a build that takes no id for a prompt and interrupts whatever runs; cut: bytes of pictures that are
     sent, of those that are told; fails: class of a node that raises, and what.
     """
 
@@ -80,6 +81,7 @@ class FakeComfyUI(FakeServer):
             web.get("/view", self._view),
             web.post("/interrupt", self._interrupt),
             web.post("/free", self._free),
+            web.post("/upload/image", self._upload),
         ]
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
@@ -155,7 +157,7 @@ class FakeComfyUI(FakeServer):
 
     async def _prompt(self, request: web.Request) -> web.Response:
         body = await request.json()
-        error, wrong, outputs = faults_of(self.nodes, body)
+        error, wrong, outputs = faults_of(self.nodes, body, self.files)
         if error is not None:
             return web.json_response({"error": error, "node_errors": wrong}, status=400)
         prompt = str(uuid.uuid4()) if self.old else body.get("prompt_id") or str(uuid.uuid4())
@@ -225,6 +227,19 @@ class FakeComfyUI(FakeServer):
         self.stats["devices"][0] |= {"torch_vram_total": 0, "torch_vram_free": 0}
         return web.Response()
 
+    async def _upload(self, request: web.Request) -> web.Response:
+        head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+        parts = {
+            str(part.get_param("name", header="content-disposition")): part
+            for part in email.message_from_bytes(head + await request.read()).walk()
+            if not part.is_multipart()
+        }
+        image = parts["image"]
+        folder = bytes(parts["type"].get_payload(decode=True)).decode() if "type" in parts else "input"
+        name = str(image.get_filename())
+        self.files[folder, "", name] = bytes(image.get_payload(decode=True))
+        return web.json_response({"name": name, "subfolder": "", "type": folder})
+
     async def _work(self) -> None:
         while True:
             while not self.pending:
@@ -264,7 +279,7 @@ class FakeComfyUI(FakeServer):
             "prompt": item,
             "outputs": made,
             "status": {"status_str": "success" if success else "error", "completed": success, "messages": told},
-            "meta": {node: {"node_id": node, "display_node": node, "parent_node": None, "real_node_id": node} for node in made},
+            "meta": {node: dict.fromkeys(("node_id", "display_node", "real_node_id"), node) for node in made},
         }  # fmt: skip
         await self._status()
         await self.tell(client, "executing", {"node": None, "prompt_id": prompt})

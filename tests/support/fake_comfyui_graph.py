@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from support.painted import picture_file
@@ -18,6 +19,8 @@ OUTPUTS = {
 }
 """Where their files go, and how these are called: temporary ones by chance, of which this is one recorded."""
 SAMPLERS = {"KSampler"}
+LOADERS = {"LoadImage", "LoadImageMask"}
+"""They look for a file themselves, whatever their list says; "NAME [temp]" is one of the temporary ones."""
 LOOK_SIDE = 512
 
 
@@ -33,7 +36,9 @@ class Broken(Interrupted):
     """A node raised."""
 
 
-def faults_of(nodes: Json, body: Json) -> tuple[Json | None, Json, list[str]]:
+def faults_of(
+    nodes: Json, body: Json, files: Collection[tuple[str, str, str]]
+) -> tuple[Json | None, Json, list[str]]:
     """The error that refuses all, or None; what is wrong by node; and the outputs that can be made."""
     graph = body.get("prompt")
     if graph is None:
@@ -48,7 +53,7 @@ def faults_of(nodes: Json, body: Json) -> tuple[Json | None, Json, list[str]]:
     wrong: Json = {}
     good = []
     for output in outputs:
-        bad = {key: found for key in _needs(graph, output) if (found := _wrong(nodes, graph[key]))}
+        bad = {key: found for key in _needs(graph, output) if (found := _wrong(nodes, graph[key], files))}
         for key, found in bad.items():
             about = {"errors": found, "dependent_outputs": [], "class_type": graph[key]["class_type"]}
             wrong.setdefault(key, about)["dependent_outputs"].append(output)
@@ -134,7 +139,7 @@ class Run:
             self._states[key] = (step, steps, "running")
             await self._tell_states()
             if self._preview:
-                told = {name: key for name in ("node_id", "display_node_id", "real_node_id")}
+                told = dict.fromkeys(("node_id", "display_node_id", "real_node_id"), key)
                 about = {**told, "prompt_id": self._prompt, "parent_node_id": None}
                 await server.show(self._client, about, picture_file(step, LOOK_SIDE, LOOK_SIDE, "jpeg"))
             told = {"value": step, "max": steps, "prompt_id": self._prompt, "node": key}
@@ -200,7 +205,7 @@ def _is_link(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2
 
 
-def _wrong(nodes: Json, node: Json) -> list[Json]:
+def _wrong(nodes: Json, node: Json, files: Collection[tuple[str, str, str]]) -> list[Json]:
     found: list[Json] = []
     for name, spec in nodes[node["class_type"]]["input"].get("required", {}).items():
         value = node["inputs"].get(name)
@@ -208,6 +213,12 @@ def _wrong(nodes: Json, node: Json) -> list[Json]:
         least = spec[1].get("min") if len(spec) > 1 else None
         if value is None:
             found.append(_error("required_input_missing", "Required input is missing", name, told))
+        elif node["class_type"] in LOADERS and name == "image":
+            file, _, folder = value.removesuffix("]").partition(" [")
+            if (folder or "input", "", file) not in files:
+                found.append(
+                    _error("custom_validation_failed", "Custom validation failed for node", name, told)
+                )
         elif isinstance(spec[0], list) and value not in spec[0]:
             found.append(
                 _error("value_not_in_list", "Value not in list", f"{name}: {value!r} not in {spec[0]}", told)

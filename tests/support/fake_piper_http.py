@@ -51,7 +51,7 @@ class FakePiperHttp(FakeServer):
     async def _voices(self, _: web.Request) -> web.Response:
         return web.json_response(
             {f"{name}.onnx.json".rstrip(".onnx.json"): one for name, one in FILES.items()}
-        )  # noqa: B005 - as it does
+        )
 
     async def _info(self, _: web.Request) -> web.Response:
         name = f"{next(iter(FILES))}.onnx".rstrip(".onnx")  # noqa: B005 - as it does

@@ -1,4 +1,4 @@
-"""Servers with OpenAI's endpoint for pictures behind the adapter: nothing half, and nothing other than what was asked."""
+"""Servers with OpenAI's endpoint for pictures: nothing half, and nothing other than what was asked."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Servers that paint over OpenAI's API: LocalAI, stable-diffusion.cpp's server, vLLM-Omni.
 
-They tell nobody what else their models take, and pass over what they do not know: no more is sent than all of them heed.
+They tell nobody what else their models take, and pass over what they do not know: only what all heed is sent.
 """
 
 from __future__ import annotations

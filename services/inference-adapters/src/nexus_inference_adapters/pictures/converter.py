@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, cast
 
+from nexus_mesh.core import MeshError, Reason
+
 from nexus_inference_adapters.children import MEDIA, Workers
-from nexus_inference_adapters.contract import Patience, malformed
+from nexus_inference_adapters.contract import Kept, Patience, malformed
 from nexus_inference_adapters.pictures.orders import Order
 
 __all__ = ["Converter", "Picture"]
@@ -45,11 +48,22 @@ class Converter:
     ) -> None:
         await self._workers.close()
 
-    async def convert(self, data: bytes) -> Picture:
-        """`data`: PNG, JPEG or WebP. Raises UPSTREAM_MALFORMED for what is none, is cut, or is too large to decode."""
+    async def read(self, file: Kept) -> Picture:
+        """What came with the request, as PNG. Raises INVALID_REQUEST for what `convert` does not take."""
+        data = await asyncio.to_thread(file.file.read)
+        try:
+            return await self.convert(data, "png")
+        except MeshError as error:
+            told = error.message.replace("The backend's picture", f"'{file.part.name}'", 1)
+            facts = {"param": file.part.name, "code": "invalid_image"}
+            raise MeshError(Reason.INVALID_REQUEST, told, metadata=facts) from None
+
+    async def convert(self, data: bytes, form: str = "") -> Picture:
+        """`data`: PNG, JPEG or WebP; `form`: another than was asked for. Raises UPSTREAM_MALFORMED for what is none, is
+        cut, or is too large to decode."""
         order = {
             "picture": b64encode(data).decode(),
-            "format": self._order.form,
+            "format": form or self._order.form,
             "quality": self._order.compression,
         }
         made = bytearray()

@@ -24,6 +24,7 @@ SIZES = (
 """What models of pictures were taught at, and what OpenAI's clients ask for."""
 EFFORT = {"low": 0.5, "standard": 1, "medium": 1, "auto": 1, "high": 2, "hd": 2}
 """How many of its usual steps each quality takes."""
+FILE: JsonObject = {"type": "string", "format": "binary", "contentMediaType": ", ".join(PICTURES.values())}
 BETWEEN = ("n", "size", "quality", "output_format", "output_compression", "background", "partial_images")
 
 
@@ -89,10 +90,12 @@ def offered(
     efforts: bool = True,
     seeds: int = MOST_SEED,
     operation: model_pb2.Operation = IMAGE,
+    prompts: bool = True,
+    files: Sequence[str] = (),
 ) -> model_pb2.OperationParameters:
     """What a model takes: what all servers have, and `more` of its own. It is checked before anything reaches one.
 
-    `seeds`: the largest; 0 = it takes none.
+    `seeds`: the largest; 0 = it takes none. `files`: names of those that come with it, the first one always.
     """
     properties: JsonObject = {
         "prompt": {"type": "string", "minLength": 1, "description": "What to paint."},
@@ -103,14 +106,17 @@ def offered(
         "background": {"enum": ["auto", "opaque"], "default": "auto"},
         "partial_images": {"type": "integer", "minimum": 0, "maximum": 3 if previews else 0, "default": 0},
         "quality": {"enum": [*EFFORT] if efforts else ["auto"], "default": "auto"},
+        **dict.fromkeys(files, FILE),
         **more,
     }
+    if not prompts:
+        del properties["prompt"]
     if seeds:
         told = "The same one makes the same picture again."
         properties["seed"] = {"type": "integer", "minimum": 0, "maximum": seeds, "description": told}
     schema = {
         "type": "object",
-        "required": ["prompt"],
+        "required": [*files[:1], *(["prompt"] if prompts else [])],
         "properties": properties,
         "additionalProperties": False,
     }

@@ -38,6 +38,8 @@ from nexus_inference_adapters.pictures import Converter, Order, handed_on, order
 __all__ = ["ComfyUI"]
 
 REFRESH_SECONDS = 30.0
+MOST_BYTES = 64 * 1024 * 1024
+"""Of the files of a request."""
 TAKE_BACK_SECONDS = 5.0
 FREE_SECONDS = 10.0
 POLL_SECONDS = 0.2
@@ -100,9 +102,6 @@ class ComfyUI(Adapter):
         raise MeshError(Reason.INVALID_REQUEST, "Pictures come as a stream only.")
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        way = self._catalogue.ways.get((work.model, work.operation))
-        if way is None:
-            raise MeshError(Reason.MODEL_NOT_FOUND, "ComfyUI does not have this model any more.")
         order = order_of(work.body)
         client = Client(self.http, patience)
         prompts: list[str] = []
@@ -110,8 +109,10 @@ class ComfyUI(Adapter):
         try:
             await client.open()
             async with Converter(order, patience) as converter:
+                files = await _sent(work, client, converter)
+                way = self._way(work, masked="mask" in files)
                 for index in range(order.n):
-                    painting = self._paint(client, way, order, index, prompts, converter)
+                    painting = self._paint(client, way, order, files, index, prompts, converter)
                     async with aclosing(painting) as events:
                         async for event in events:
                             yield event
@@ -120,6 +121,19 @@ class ComfyUI(Adapter):
         finally:
             await self._leave(client, prompts, ended=ended)
         yield Finish(inference_pb2.Usage(output_images=order.n))
+
+    def _way(self, work: Work, *, masked: bool) -> Way:
+        """Raises MODEL_NOT_FOUND, or CAPABILITY_MISSING where it can do it only with a mask, or without."""
+        ways = self._catalogue.ways
+        if (way := ways.get((work.model, work.operation, masked))) is not None:
+            return way
+        if (work.model, work.operation, not masked) not in ways:
+            raise MeshError(Reason.MODEL_NOT_FOUND, "ComfyUI does not have this model any more.")
+        raise MeshError(
+            Reason.CAPABILITY_MISSING,
+            f"Model {work.offered} does this {'without a mask only' if masked else 'only with a mask'}.",
+            metadata={"param": "mask"},
+        )
 
     async def unload(self, offer: Offer, patience: Patience) -> None:  # noqa: ARG002 - it has no name for one
         """All models: it knows no difference. It does so when it has nothing to do."""
@@ -136,10 +150,17 @@ class ComfyUI(Adapter):
         self._last = ""
 
     async def _paint(
-        self, client: Client, way: Way, order: Order, index: int, prompts: list[str], converter: Converter
+        self,
+        client: Client,
+        way: Way,
+        order: Order,
+        files: dict[str, Json],
+        index: int,
+        prompts: list[str],
+        converter: Converter,
     ) -> AsyncGenerator[Event, None]:
         """One picture, after looks at it on its way."""
-        graph = way.workflow.filled(_given(way, order, index))
+        graph = way.workflow.filled(_given(way, order, index) | files)
         preview = (self._previews if order.previews else "none") if self._previews else ""
         prompt = await client.send(way.workflow, graph, preview=preview)
         prompts.append(prompt)
@@ -213,6 +234,30 @@ class ComfyUI(Adapter):
         if held is None:
             return None
         return {self._last: held} if held and self._last else {}
+
+
+async def _sent(work: Work, client: Client, converter: Converter) -> dict[str, Json]:
+    """The files of a request, decoded once and then at the server: how its nodes call them. Raises INVALID_REQUEST."""
+    if work.parts is None:
+        return {}
+    names: dict[str, Json] = {}
+    sizes: set[str] = set()
+    async with work.parts.kept(MOST_BYTES) as files:
+        if len(files["image"]) > 1:
+            told = {"param": "image", "code": "invalid_value"}
+            raise MeshError(Reason.INVALID_REQUEST, "This model takes one 'image'.", metadata=told)
+        for name, (file,) in files.items():
+            picture = await converter.read(file)
+            sizes.add(picture.size)
+            if name == "mask" and picture.background == "opaque":
+                told = {"param": "mask", "code": "invalid_value"}
+                why = "'mask' is transparent nowhere: what is to be painted anew must be."
+                raise MeshError(Reason.INVALID_REQUEST, why, metadata=told)
+            names[name] = await client.upload(picture.data)
+    if len(sizes) > 1:
+        told = {"param": "mask", "code": "invalid_value"}
+        raise MeshError(Reason.INVALID_REQUEST, "'mask' must be as large as 'image'.", metadata=told)
+    return names
 
 
 def _given(way: Way, order: Order, index: int) -> dict[str, Json]:

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import cast
 
 from nexus.types.v1 import model_pb2
 
 from nexus_inference_adapters.contract import JsonObject, Offer
 from nexus_inference_adapters.kinds.comfyui.nodes import Nodes
 from nexus_inference_adapters.kinds.comfyui.workflow import BadWorkflow, Workflow
-from nexus_inference_adapters.pictures import SIZES, offered, size_of
+from nexus_inference_adapters.pictures import MOST_SEED, SIZES, offered, size_of
 from nexus_inference_adapters.vocabulary import OPERATIONS
 
 __all__ = ["DOES", "Catalogue", "Way", "catalogue_of"]
 
-DOES = ("image",)
+DOES = ("image", "image_edit", "image_variation")
 """Operations whose answers this adapter can make; workflows for others are kept for those who can."""
-OF_ORDERS = frozenset({"prompt", "seed", "width", "height"})
+FILES = ("image", "mask")
+OF_ORDERS = frozenset({"prompt", "seed", "width", "height", *FILES})
 """Parameters that every model of pictures has, whatever a node says of them."""
 MOST_STEPS = 1000
 
@@ -34,17 +36,18 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """`ways`: by the name of the offer and the operation. `wrong`: what keeps workflows from being offered."""
+    """`ways`: by the name of the offer, the operation, and whether there is a mask. `wrong`: what keeps workflows from
+    being offered."""
 
     offers: list[Offer]
-    ways: dict[tuple[str, int], Way]
+    ways: dict[tuple[str, int, bool], Way]
     wrong: list[str]
 
 
 def catalogue_of(workflows: list[Workflow], nodes: Nodes, allowed: tuple[str, ...]) -> Catalogue:
     """What can be offered of them at a server with these nodes. `allowed`: ids; empty = all."""
     models: dict[str, model_pb2.Model] = {}
-    ways: dict[tuple[str, int], Way] = {}
+    ways: dict[tuple[str, int, bool], Way] = {}
     wrong: list[str] = []
     for workflow in workflows:
         if workflow.operation not in DOES:
@@ -54,14 +57,18 @@ def catalogue_of(workflows: list[Workflow], nodes: Nodes, allowed: tuple[str, ..
         except BadWorkflow as error:
             wrong.append(str(error))
             continue
-        operation = OPERATIONS[workflow.operation]
+        operation, masked = OPERATIONS[workflow.operation], "mask" in workflow.parameters
         for name, choice in _models(workflow, nodes):
-            if (allowed and name not in allowed) or (name, operation) in ways:
-                continue
-            model = models.setdefault(name, model_pb2.Model(id=name, owner="comfyui"))
-            model.operations.append(operation)
-            model.parameters.append(_parameters(workflow, nodes, operation))
-            ways[name, operation] = Way(workflow, choice)
+            if not allowed or name in allowed:
+                models.setdefault(name, model_pb2.Model(id=name, owner="comfyui"))
+                ways.setdefault((name, operation, masked), Way(workflow, choice))
+    for (name, operation, masked), way in ways.items():
+        both = (name, operation, not masked) in ways
+        if not (both and masked):  # one that can do with and without is told once
+            operation = cast("model_pb2.Operation", operation)
+            models[name].operations.append(operation)
+            files = FILES[: 1 + (both or masked)] if "image" in way.workflow.parameters else ()
+            models[name].parameters.append(_parameters(way.workflow, nodes, operation, files))
     return Catalogue([Offer(model, name) for name, model in models.items()], ways, wrong)
 
 
@@ -84,7 +91,7 @@ def _short(file: str) -> str:
 
 
 def _parameters(
-    workflow: Workflow, nodes: Nodes, operation: model_pb2.Operation
+    workflow: Workflow, nodes: Nodes, operation: model_pb2.Operation, files: tuple[str, ...]
 ) -> model_pb2.OperationParameters:
     more: JsonObject = {}
     for name, place in workflow.parameters.items():
@@ -97,7 +104,16 @@ def _parameters(
         more["steps"]["maximum"] = min(more["steps"].get("maximum", MOST_STEPS), MOST_STEPS)
     if "lora" not in more:
         more.pop("lora_strength", None)
-    return offered(more, sizes=_sizes(workflow, nodes), efforts="steps" in more, operation=operation)
+    return offered(
+        more,
+        sizes=_sizes(workflow, nodes),
+        efforts="steps" in more,
+        previews="steps" in more,
+        seeds=MOST_SEED if "seed" in workflow.parameters else 0,
+        operation=operation,
+        prompts="prompt" in workflow.parameters,
+        files=files,
+    )
 
 
 def _sizes(workflow: Workflow, nodes: Nodes) -> list[str]:

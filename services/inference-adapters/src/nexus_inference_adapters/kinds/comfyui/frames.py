@@ -46,7 +46,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`node`: the class of the node at which; `interrupted`: by somebody's wish. `kind`: the name of what was raised."""
+    """`node`: the class of the node; `interrupted`: by somebody's wish. `kind`: the name of what was raised."""
 
     node: str
     interrupted: bool

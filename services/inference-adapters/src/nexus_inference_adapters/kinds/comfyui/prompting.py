@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import aiohttp
+import msgspec
 from nexus_mesh.core import MeshError, Reason
 
 from nexus_inference_adapters.contract import Http, Json, JsonObject, Patience, Progress, malformed
@@ -133,6 +134,30 @@ class Client:
         """Its bytes. Raises BACKEND_LOST where they end too soon."""
         async with self._http.get(made.path, self._patience) as answer:
             return await answer.read(MOST_FILE_BYTES)
+
+    async def upload(self, data: bytes) -> str:
+        """A PNG among its temporary files; the name by which nodes load it."""
+        boundary, name = uuid4().hex, f"{uuid4().hex}.png"
+        head = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        fields = (
+            f'{head}"type"\r\n\r\ntemp\r\n{head}"image"; filename="{name}"\r\nContent-Type: image/png\r\n\r\n'
+        )
+
+        async def body() -> AsyncGenerator[bytes, None]:
+            yield fields.encode()
+            yield data
+            yield f"\r\n--{boundary}--\r\n".encode()
+
+        kind = f"multipart/form-data; boundary={boundary}"
+        answer = await self._http.upload("/upload/image", body(), kind, self._patience)
+        try:
+            raw = await answer.read()
+        finally:
+            answer.close()
+        try:
+            return f"{msgspec.json.decode(raw)['name']} [temp]"
+        except (ValueError, KeyError, TypeError):
+            raise malformed("ComfyUI took a file without telling its name.") from None
 
     async def take_back(self) -> None:
         """Whatever of ours waits or runs, and no more of it. Raises what looks raise."""

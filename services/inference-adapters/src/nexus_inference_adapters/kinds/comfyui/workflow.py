@@ -23,6 +23,8 @@ SHIPPED = Path(__file__).with_name("workflows")
 MOST_BYTES = 1024 * 1024
 MOST_FILES = 100
 PREFIX = "filename_prefix"
+NEEDED = {"image": ("prompt",), "image_edit": ("image", "prompt"), "image_variation": ("image",)}
+"""Parameters that a workflow for an operation must take."""
 
 
 class BadWorkflow(ValueError):
@@ -192,8 +194,9 @@ def _faults(file: _File) -> Iterator[str]:
         yield f"`output` names node {file.output!r}, which the graph does not have"
     if file.models and file.models not in file.inputs:
         yield f"`models` names {file.models!r}, which `inputs` does not have"
-    if file.operation == "image" and "prompt" not in file.inputs:
-        yield "`inputs` does not say where the `prompt` goes"
+    for parameter in NEEDED.get(file.operation, ()):
+        if parameter not in file.inputs:
+            yield f"`inputs` does not say where the `{parameter}` goes"
     for parameter, places in file.inputs.items():
         if not places:
             yield f"`inputs` says no place for {parameter!r}"
