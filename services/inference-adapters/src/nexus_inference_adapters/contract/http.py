@@ -325,14 +325,16 @@ class Http:
         finally:
             answer.close()
 
-    async def look(self, method: str, path: str, body: JsonObject | None = None) -> Seen:
-        """Asks a small question about the backend.
+    async def look(
+        self, method: str, path: str, body: JsonObject | None = None, *, seconds: float = LOOK_SECONDS
+    ) -> Seen:
+        """Asks a small question about the backend, to be answered in so many seconds.
 
         Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT, RESPONSE_TOO_LARGE.
         """
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(seconds):
                 answer = await self._request(method, path, data, _at_leisure, self._connect)
                 try:
                     raw = await answer.read(self._most)

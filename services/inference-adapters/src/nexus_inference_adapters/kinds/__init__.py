@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
+from nexus_inference_adapters.kinds.a1111 import A1111
 from nexus_inference_adapters.kinds.comfyui import ComfyUI
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
@@ -24,6 +25,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
     ComfyUI,
+    A1111,
     OpenAIImages,
     Embedded,
     Espeak,

@@ -85,8 +85,12 @@ class ComfyUI(Adapter):
         argv = seen.dig("system", "argv")
         self._previews = "" if isinstance(argv, list) and PREVIEWS in argv else "auto"
         if self._refreshed is None or time.monotonic() - self._refreshed > REFRESH_SECONDS:
-            self._catalogue = await self._look_up()
-            self._refreshed = time.monotonic()
+            try:
+                self._catalogue = await self._look_up()
+                self._refreshed = time.monotonic()
+            except MeshError:
+                if self._refreshed is None:
+                    raise
         resident = self._resident(seen)
         if resident == {}:
             self._last = ""

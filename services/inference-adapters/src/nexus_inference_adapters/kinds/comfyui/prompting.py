@@ -39,6 +39,8 @@ AGAIN_SECONDS = (0.1, 0.4, 1.0)
 LOOK_SECONDS = 1.0
 """Between looks at a prompt where events cannot be relied on."""
 FORGET_SECONDS = 120.0
+BUSY_SECONDS = 30.0
+"""For an answer: while it works on a processor, it comes late to its connections."""
 MEMORY = re.compile(r"OutOfMemory|MemoryError")
 LOST = "ComfyUI ended, or started anew, in the middle of this prompt. Retry the request."
 HELLO = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
@@ -87,7 +89,7 @@ class Client:
         body: JsonObject = {"prompt": as_json(graph), "client_id": self.id, "prompt_id": wanted}
         if preview:
             body["extra_data"] = {"preview_method": preview}
-        seen = await self._http.look("POST", "/prompt", body)
+        seen = await self._http.look("POST", "/prompt", body, seconds=BUSY_SECONDS)
         wrong = seen.dig("node_errors")
         if seen.status != 200 or wrong:
             # With some outputs amiss it answers 200, and makes the others.
@@ -228,7 +230,10 @@ class Client:
 
     async def _ahead(self, prompt: str) -> int:
         """How many prompts are before it."""
-        running, pending = await self._queue()
+        try:
+            running, pending = await self._queue()
+        except MeshError:
+            return 0  # it is busy, and this is but news
         waiting = sorted(pending, key=lambda item: item[0])
         place = next((at for at, item in enumerate(waiting) if item[1] == prompt), None)
         return 0 if place is None else len(running) + place
@@ -240,7 +245,7 @@ class Client:
 
     async def _queue(self) -> list[list[tuple[float, str, str]]]:
         """Number, id and client of those that run, and of those that wait."""
-        seen = await self._http.look("GET", "/queue")
+        seen = await self._http.look("GET", "/queue", seconds=BUSY_SECONDS)
         if seen.status != 200:
             raise malformed("ComfyUI does not tell its queue.")
         return [_items(seen.dig(part)) for part in ("queue_running", "queue_pending")]
@@ -253,7 +258,7 @@ class Client:
         raise malformed("ComfyUI says that it is done, and tells nothing of what it made.")
 
     async def _history_now(self, prompt: str) -> Json:
-        return (await self._http.look("GET", f"/history/{prompt}")).dig(prompt)
+        return (await self._http.look("GET", f"/history/{prompt}", seconds=BUSY_SECONDS)).dig(prompt)
 
 
 def _items(told: Json) -> list[tuple[float, str, str]]:
