@@ -101,6 +101,10 @@ class BackendConfig(BaseModel):
         default=None,
         description="embedded: what to call the model. Unset = the file's name without its ending.",
     )
+    workflows: Path | None = Field(
+        default=None,
+        description="comfyui: a folder of workflows beside those that come with NEXUS. Unset = none.",
+    )
     context_tokens: int | None = Field(
         default=None, ge=1, le=2**32 - 1, description="Context of its models, where it does not tell."
     )

@@ -35,6 +35,7 @@ MAX_CHARACTERS = 32_000
 MAX_PICTURES = 10
 MAX_PARTIALS = 3
 MAX_STEPS = 1_000
+MAX_WEIGHT = 100
 QUALITIES = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 SIZE = re.compile(r"auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}")
 LOSING = ("jpeg", "webp")
@@ -78,6 +79,12 @@ OF_PICTURES: dict[str, Rule] = {
     "user": string(512),
     "seed": integer(0, MAX_INT64),
     "steps": integer(1, MAX_STEPS),
+    "negative_prompt": string(MAX_CHARACTERS),
+    "guidance_scale": number(0, MAX_WEIGHT),
+    "sampler": string(128, shortest=1),
+    "scheduler": string(128, shortest=1),
+    "lora": string(512, shortest=1),
+    "lora_strength": number(-MAX_WEIGHT, MAX_WEIGHT),
 }
 CHANGED: dict[str, Rule] = {"strength": number(0, 1), "input_fidelity": one_of("high", "low")}
 """How much of a picture is to be made anew, by engines' word and by OpenAI's."""

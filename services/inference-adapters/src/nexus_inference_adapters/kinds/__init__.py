@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
+from nexus_inference_adapters.kinds.a1111 import A1111
+from nexus_inference_adapters.kinds.comfyui import ComfyUI
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
+from nexus_inference_adapters.kinds.openai_images import OpenAIImages
 from nexus_inference_adapters.kinds.openai_speech import OpenAISpeech
 from nexus_inference_adapters.kinds.openai_transcription import OpenAITranscription
 from nexus_inference_adapters.kinds.painter import Painter
@@ -21,6 +24,9 @@ __all__ = ["ADAPTERS", "KINDS"]
 KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
+    ComfyUI,
+    A1111,
+    OpenAIImages,
     Embedded,
     Espeak,
     Painter,
