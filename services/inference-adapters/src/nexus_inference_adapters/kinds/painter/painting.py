@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nexus_inference_adapters.painter import Model, Original, Reading, Scene, Step
 
 MEMORY = 2 << 30
-READ_SECONDS = 20
-"""Of CPU, for the pictures of an order. The largest take less than one."""
+READ_SECONDS = 5
+"""Of CPU, for the pictures of an order. The largest honest ones take less than one."""
 LARGEST_READ = 2048
 """Pixels of each side of a picture that is changed."""
 CHANGED = 0.8
