@@ -1,7 +1,8 @@
 """Its Socket.IO, as far as it is needed: to subscribe to a queue, and to hear of one item of it.
 
-Messages of Engine.IO 4 are a digit and text: 0 opens, 2 asks for a sign of life, 3 gives it, 40 connects, 42 is an
-event. A client library would bring its own connections, past the one place where keys, limits and redirects are seen to.
+Messages of Engine.IO 4 are a digit and text: 0 opens, 2 asks for a sign of life, 3 gives it, 40 connects, 42 is
+an event. A client library would bring its own connections, past the one place where keys, limits and redirects are
+seen to.
 """
 
 from __future__ import annotations
