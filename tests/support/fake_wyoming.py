@@ -12,9 +12,9 @@ from wyoming.event import Event, async_read_event, async_write_event
 __all__ = ["TEXT", "FakeWyoming", "Way"]
 
 Way = Literal["whole", "reset", "stall", "error", "liar", "nonsense", "stereo", "pieces", "endless"]
-"""whole: as it should be. reset: the connection ends in the middle. stall: it says nothing more. error: an event that tells
-of one. liar: an event that tells of more bytes than any has. nonsense: no JSON. stereo: sound of two channels. pieces: a
-transcript piece by piece. endless: sound without an end."""
+"""whole: as it should be. reset: the connection ends in the middle. stall: it says nothing more. error: an event that
+tells of one. liar: an event that tells of more bytes than any has. nonsense: no JSON. stereo: sound of two channels.
+pieces: a transcript piece by piece. endless: sound without an end."""
 TEXT = "Good morning. How are you?"
 RATE, PIECE = 22_050, 2048
 BY = {"attribution": {"name": "a test", "url": ""}, "installed": True, "version": "1"}

@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.children import Workers
+from nexus_inference_adapters.config import DeviceConfig
 from nexus_inference_adapters.contract import Event, Finish, Media, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.piper import Piper
@@ -174,6 +176,29 @@ async def test_it_is_loaded_and_leaves_by_order(joe: Backend) -> None:
     assert len(adapter_of(joe).processes) == 1
     await joe.unload(offer)
     assert (await adapter_of(joe).inspect()).resident == {}
+
+
+async def test_it_leaves_when_nobody_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workers.__init__, "__kwdefaults__", {"idle": 0.3})
+    async with adapter_bench() as bench:
+        backend = await bench.serve("piper", path=PATH, model_name="voice:joe")
+        await spoken(backend)
+        await eventually(lambda: not adapter_of(backend).processes, what="its end")
+        assert (await adapter_of(backend).inspect()).resident == {}
+        assert (await spoken(backend))[0]
+
+
+async def test_the_memory_book_counts_it() -> None:
+    """Loaded by its first text, like any model of a managed device."""
+    device = DeviceConfig(name="ram", memory_gb=1.0, headroom_gb=0.01)
+    more = {"devices": (device,), "min_residency": 0.0, "idle_unload": 0.0, "prewarm": ()}
+    async with adapter_bench(more) as bench:
+        backend = await bench.serve("piper", path=PATH, model_name="voice:joe")
+        await spoken(backend)
+        [told] = bench.board.get().devices
+        [row] = told.reservations
+        assert (row.model, row.size_bytes >= PATH.stat().st_size) == ("voice:joe", True)
+        assert len(adapter_of(backend).processes) == 1
 
 
 async def test_a_file_that_is_no_voice_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers of Wyoming: what they say they can, their sound as files, recordings as words, and no good end that was none."""
+"""Servers of Wyoming: what they say they can, their sound as files, recordings as words, no good end that was none."""
 
 from __future__ import annotations
 

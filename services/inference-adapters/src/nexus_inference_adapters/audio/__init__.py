@@ -6,7 +6,7 @@ from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
 from nexus_inference_adapters.audio.spoken import pcm_type, spoken, stretch_of
 from nexus_inference_adapters.audio.transcoding import TRANSCODER, encoded
-from nexus_inference_adapters.audio.transcripts import Transcript, text_of
+from nexus_inference_adapters.audio.transcripts import Transcript, delta, done, text_of
 
 __all__ = [
     "LANGUAGES",
@@ -18,6 +18,8 @@ __all__ = [
     "Wave",
     "code_of",
     "decoded",
+    "delta",
+    "done",
     "encoded",
     "hearing_model",
     "pcm_type",

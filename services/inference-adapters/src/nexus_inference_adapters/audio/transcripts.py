@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nexus_inference_adapters.contract import JsonObject, Text
 
-__all__ = ["Transcript", "text_of"]
+__all__ = ["Transcript", "delta", "done", "text_of"]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,16 @@ class Transcript:
         if not self.duration:
             return {}
         return {"usage": {"type": "duration", "seconds": math.ceil(self.duration)}}
+
+
+def delta(text: str) -> str:
+    """The event that adds a piece of a transcript."""
+    return json.dumps({"type": "transcript.text.delta", "delta": text}, ensure_ascii=False)
+
+
+def done(transcript: Transcript) -> str:
+    """The event that ends one. OpenAI's has room for tokens alone, not for seconds."""
+    return json.dumps({"type": "transcript.text.done", "text": transcript.text}, ensure_ascii=False)
 
 
 def text_of(transcript: Transcript, wanted: str, grains: Sequence[str]) -> Text:

@@ -23,6 +23,8 @@ from nexus_inference_adapters.audio import (
     Transcript,
     code_of,
     decoded,
+    delta,
+    done,
     hearing_model,
     text_of,
 )
@@ -202,10 +204,10 @@ async def _events(
         async with aclosing(_rows(answer)) as rows:
             async for row in rows:
                 patience.content_came()
-                delta, ended = _said(row, transcript)
-                if delta:
-                    transcript.segments.append({"text": delta})
-                    yield [_delta(delta)]
+                piece, ended = _said(row, transcript)
+                if piece:
+                    transcript.segments.append({"text": piece})
+                    yield [delta(piece)]
                 if ended:
                     break
         if not ended:
@@ -213,18 +215,13 @@ async def _events(
     else:
         _take(work, await answer.read(), transcript)
         if work.stream and transcript.text:
-            yield [_delta(transcript.text)]
+            yield [delta(transcript.text)]
     if work.stream:
-        done = {"type": "transcript.text.done", "text": transcript.text, **transcript.used}
-        yield [msgspec.json.encode(done).decode()]
+        yield [done(transcript)]
     else:
         wanted = work.body.get("response_format") or "json"
         yield text_of(transcript, wanted, work.body.get("timestamp_granularities") or ())
     yield Finish(inference_pb2.Usage(input_seconds=transcript.duration))
-
-
-def _delta(text: str) -> str:
-    return msgspec.json.encode({"type": "transcript.text.delta", "delta": text}).decode()
 
 
 async def _rows(answer: Answer) -> AsyncGenerator[JsonObject | str, None]:
@@ -260,8 +257,8 @@ def _said(row: JsonObject | str, transcript: Transcript) -> tuple[str, bool]:
         return _text(row, "delta"), False
     choices = row.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    delta = choice.get("delta")
-    return (_text(delta, "content") if isinstance(delta, dict) else ""), False
+    more = choice.get("delta")
+    return (_text(more, "content") if isinstance(more, dict) else ""), False
 
 
 def _take(work: Work, raw: bytes, transcript: Transcript) -> None:

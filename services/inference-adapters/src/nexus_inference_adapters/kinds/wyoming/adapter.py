@@ -20,6 +20,8 @@ from nexus_inference_adapters.audio import (
     Transcript,
     Voice,
     decoded,
+    delta,
+    done,
     encoded,
     hearing_model,
     speech_model,
@@ -154,9 +156,9 @@ class Wyoming(Adapter):
                         async for piece in pieces:
                             transcript.segments.append({"text": piece})
                             if work.stream:
-                                yield [_row({"type": "transcript.text.delta", "delta": piece})]
+                                yield [delta(piece)]
         if work.stream:
-            yield [_row({"type": "transcript.text.done", "text": transcript.text, **transcript.used})]
+            yield [done(transcript)]
         else:
             yield text_of(transcript, work.body.get("response_format") or "json", ())
         yield Finish(inference_pb2.Usage(input_seconds=transcript.duration))
@@ -257,7 +259,3 @@ def _rate(sound: JsonObject) -> int:
     if type(rate) is not int or (sound.get("width"), sound.get("channels")) != (2, 1):
         raise malformed("The backend's sound is not of 16 bits, mono.")
     return rate
-
-
-def _row(row: JsonObject) -> str:
-    return msgspec.json.encode(row).decode()
