@@ -124,6 +124,7 @@ async def test_silence_in_the_middle_is_told(impatient: Bench, kokoro: FakeKokor
         ({"speed": 5}, "speed", "between 0.25 and 4"),
         ({"response_format": "ogg"}, "response_format", "mp3, opus, aac, flac, wav, pcm"),
         ({"lang_code": "e"}, "lang_code", "voice"),
+        ({"instructions": "sing"}, "instructions", "voice"),  # they would pass it over
     ],
 )
 async def test_what_there_is_not_is_refused_before_it_is_asked(

@@ -129,8 +129,10 @@ async def test_no_text_is_a_command(joe: Backend) -> None:
 
 
 async def test_a_text_with_nothing_to_say_is_no_sound(joe: Backend) -> None:
+    body = {**BODY, "input": "\x01"}
+    events = joe.stream(envelope(joe, body, "speech"), body)
     with pytest.raises(MeshError) as caught:
-        await spoken(joe, input="\x01")
+        await anext(events)
     assert caught.value.reason is Reason.UPSTREAM_ERROR
 
 

@@ -34,7 +34,6 @@ def speech_model(
     *,
     speeds: tuple[float, float] = (1, 1),
     formats: Sequence[str] = tuple(AUDIO),
-    instructions: bool = False,
 ) -> model_pb2.Model:
     """The same model with what it takes. `speeds`: the slowest and the fastest; alike = it has one alone."""
     given = list(voices)
@@ -50,8 +49,6 @@ def speech_model(
         if slowest == fastest
         else {"type": "number", "minimum": slowest, "maximum": fastest, "default": 1},
     }
-    if instructions:
-        properties["instructions"] = {"type": "string", "maxLength": 4096}
     schema = {
         "type": "object",
         "required": ["input", "voice"],

@@ -116,7 +116,7 @@ class OpenAISpeech(Adapter):
 
     def _offer(self, name: str, voices: list[Voice]) -> Offer:
         model = model_pb2.Model(id=name, operations=[SPEECH], owner="openai_speech")
-        speech_model(model, voices if len(voices) <= MOST_VOICES else (), speeds=SPEEDS, instructions=True)
+        speech_model(model, voices if len(voices) <= MOST_VOICES else (), speeds=SPEEDS)
         return Offer(model, name)
 
 

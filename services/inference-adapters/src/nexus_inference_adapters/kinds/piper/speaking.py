@@ -44,17 +44,17 @@ class Voice:
 
     def speak(self, order: dict[str, Any], frames: Frames) -> None:
         """Frames of the sound, sentence by sentence, and the one that ends them."""
-        text = _plain(order["text"])
-        encoder = Encoder(order["format"], self.rate, frames.media)
-        sentences = self._piper.phonemize(text)
-        total = sum(map(len, sentences))
+        sentences = self._piper.phonemize(_plain(order["text"]))
+        total, length = sum(map(len, sentences)), len(order["text"])
+        encoder: Encoder | None = None  # what has nothing to say is told so before a first byte
         samples = said = 0
         for phonemes in (breath for sentence in sentences for breath in _breaths(sentence)):
             sound = self._sound(phonemes, order)
+            encoder = encoder or Encoder(order["format"], self.rate, frames.media)
             encoder.feed(sound)
             samples, said = samples + len(sound) // 2, said + len(phonemes)
-            frames.progress(len(order["text"]) * said // total, len(order["text"]))
-        if not samples:
+            frames.progress(length * said // total, length)
+        if encoder is None:
             frames.failed("it has made no sound of the text")
             return
         encoder.end()
