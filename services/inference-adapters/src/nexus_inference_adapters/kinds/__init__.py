@@ -7,6 +7,7 @@ from nexus_inference_adapters.kinds.a1111 import A1111
 from nexus_inference_adapters.kinds.comfyui import ComfyUI
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
+from nexus_inference_adapters.kinds.invokeai import InvokeAI
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.openai_images import OpenAIImages
@@ -26,6 +27,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Mlx,
     ComfyUI,
     A1111,
+    InvokeAI,
     OpenAIImages,
     Embedded,
     Espeak,
