@@ -48,7 +48,7 @@ class Content:
 class Call:
     """One method of a URL. `path`: where the row's own stands for several. `asked`, `told`: headers beside the usual.
 
-    `answers` are those of status 200; `also` of other statuses that are no errors in the envelope.
+    `answers` are those of status 200; `also` of other statuses that are no errors in the envelope, None = no body.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[bytes, str] = field(default_factory=dict)
     told: Mapping[bytes, str] = field(default_factory=dict)
-    also: Mapping[int, Content] = field(default_factory=dict)
+    also: Mapping[int, Content | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
+from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
@@ -10,6 +11,8 @@ from nexus_gateway.validation.zone import check_zone
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "Backing",
+    "Offer",
     "body_shape",
     "check_priority",
     "check_request",
@@ -19,6 +22,7 @@ __all__ = [
     "engine_shape",
     "granted",
     "invalid",
+    "offered",
     "shape_of_form",
     "value_of_field",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus_mesh.core import JsonObject
 from nexus_operations import spec_of
 
+from nexus_gateway.validation.body_rules import body_rules_of
 from nexus_gateway.validation.engine import ENGINE
 from nexus_gateway.validation.params import Rule, shape_of
 from nexus_gateway.validation.parse import CHECKS
@@ -14,9 +15,9 @@ __all__ = ["body_shape", "engine_shape"]
 
 def body_shape(operation: int) -> JsonObject:
     """Of the parameters of one operation. Others may stand beside them: engine_shape() has those that are known."""
-    _, rules = CHECKS[operation]
+    check, rules = CHECKS[operation]
     files = spec_of(operation).files
-    required = ("model", *(sorted(files) or [spec_of(operation).content]))
+    required = ("model", *(sorted(files) or [spec_of(operation).content]), *body_rules_of(check).required)
     return {
         "title": f"{spec_of(operation).name.title()}Request",
         "type": "object",
