@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-__all__ = ["broken", "empty", "filled", "values"]
+__all__ = ["File", "broken", "empty", "filled", "values"]
 
 Schema = Mapping[str, Any]
 LARGEST, LONGEST, MOST = 2**63, 40, 4
@@ -31,42 +32,60 @@ KNOWN = {
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
 
 
+@dataclass(frozen=True)
+class File:
+    """Stands for the bytes of a file; `kind`: what its media type begins with, "" where the schema says none."""
+
+    kind: str
+
+
+class _Form:
+    """A schema of a request, at whose sight a failing test does not print all of it."""
+
+    def __init__(self, schema: Schema, *, cheap: bool) -> None:
+        self.properties: Schema = schema["properties"]
+        self.required: list[str] = schema["required"]
+        self.rules: list[Schema] = schema.get("allOf", [])
+        self.cheap = cheap
+
+    def of(self, name: str, more: Schema | None = None) -> st.SearchStrategy[Any]:
+        told = self.properties[name]
+        if told.get("format") == "binary":
+            return st.just(File(str(told.get("contentMediaType", "")).partition("/")[0]))
+        if more is None:
+            return values(told, cheap=self.cheap)
+        return values({**told, **more}, cheap=self.cheap).filter(lambda value: _is_of(value, told))
+
+
+def filled(schema: Schema, *, cheap: bool = False) -> st.SearchStrategy[dict[str, Any]]:
+    """Requests of the schema: what is required, and some of the rest. `cheap`: small numbers and short texts, where
+    bounds allow it."""
+    return _filled(_Form(schema, cheap=cheap))
+
+
+def empty(schema: Schema, *, cheap: bool = False) -> st.SearchStrategy[dict[str, Any]]:
+    """Those with what is required, and nothing else."""
+    return _empty(_Form(schema, cheap=cheap))
+
+
 @st.composite
-def filled(
-    draw: st.DrawFn, schema: Schema, files: Mapping[str, bytes] | None = None, *, cheap: bool = False
-) -> dict[str, Any]:
-    """A request of the schema: what is required, and some of the rest. `files`: bytes by the first word of a media
-    type, "" where the schema says none. `cheap`: small numbers and short texts, where bounds allow it.
-    """
-    properties = schema["properties"]
-    body = draw(empty(schema, files, cheap=cheap))
-    for name in draw(st.lists(st.sampled_from(sorted(properties)), unique=True)):
+def _empty(draw: st.DrawFn, form: _Form) -> dict[str, Any]:
+    return {name: draw(form.of(name)) for name in form.required}
+
+
+@st.composite
+def _filled(draw: st.DrawFn, form: _Form) -> dict[str, Any]:
+    body = draw(_empty(form))
+    for name in draw(st.lists(st.sampled_from(sorted(form.properties)), unique=True)):
         if name not in body:
-            body[name] = draw(values(properties[name], cheap=cheap))
-    rules = schema.get("allOf", ())
-    for rule in [*rules, *rules]:
+            body[name] = draw(form.of(name))
+    for rule in [*form.rules, *form.rules]:
         if _is_of(body, rule["if"]):
             wanted = rule["then"]
-            for name in wanted["properties"]:
+            for name, more in wanted["properties"].items():
                 if name in body or name in wanted.get("required", ()):
-                    more = values({**properties[name], **wanted["properties"][name]}, cheap=cheap)
-                    body[name] = draw(more.filter(lambda value, name=name: _is_of(value, properties[name])))
-    assume(all(_is_of(body, rule) for rule in rules))
-    return body
-
-
-@st.composite
-def empty(
-    draw: st.DrawFn, schema: Schema, files: Mapping[str, bytes] | None = None, *, cheap: bool = False
-) -> dict[str, Any]:
-    """What is required, and nothing else."""
-    properties, body = schema["properties"], dict[str, Any]()
-    for name in schema["required"]:
-        if properties[name].get("format") == "binary":
-            kind = str(properties[name].get("contentMediaType", "")).partition("/")[0]
-            body[name] = (files or {"": b"bytes"})[kind]
-        else:
-            body[name] = draw(values(properties[name], cheap=cheap))
+                    body[name] = draw(form.of(name, more))
+    assume(all(_is_of(body, rule) for rule in form.rules))
     return body
 
 

@@ -19,7 +19,7 @@ from nexus_gateway.validation.parse import ANYWHERE
 from nexus_inference_adapters.host.parameters import check_parameters
 from nexus_mesh.core import MeshError
 from nexus_operations import SPECS, Operation
-from support.forms import broken, empty, filled, values
+from support.forms import File, broken, empty, filled, values
 from support.properties import examples, given
 
 CALLER = Principal("k", "k")
@@ -36,7 +36,7 @@ def schema_of(operation: int, *backings: Backing) -> dict[str, Any]:
 
 def taken(operation: int, body: dict[str, Any], backings: Iterable[Backing]) -> None:
     """Raises MeshError when the gateway or the host of any backend refuses it."""
-    body = {"model": "m", **{name: value for name, value in body.items() if not isinstance(value, bytes)}}
+    body = {"model": "m", **{name: value for name, value in body.items() if not isinstance(value, File)}}
     request = check_request(operation, body, size=0, request_id="req_test", principal=CALLER)
     assert granted(request.body) == []
     backings = list(backings)
@@ -112,7 +112,7 @@ def test_an_empty_form_is_one_with_the_defaults_in_it(operation: int, data: st.D
     usual = {name: each["default"] for name, each in schema["properties"].items() if "default" in each}
     answers = []
     for body in (least, {**usual, **least}):
-        sent = {"model": "m", **{name: value for name, value in body.items() if not isinstance(value, bytes)}}
+        sent = {"model": "m", **{name: value for name, value in body.items() if not isinstance(value, File)}}
         request = check_request(operation, sent, size=0, request_id="r", principal=CALLER)
         said = {name: value for name, value in request.body.items() if usual.get(name) != value}
         answers.append((request.stream, request.answers, request.needs, request.base64, said))

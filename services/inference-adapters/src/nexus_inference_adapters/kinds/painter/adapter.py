@@ -170,7 +170,12 @@ def _offer(listing: dict[str, Any]) -> Offer:
         "type": "object",
         "required": ["prompt"],
         "properties": {
-            "prompt": {"type": "string", "minLength": 1, "description": listing["words"]},
+            "prompt": {
+                "type": "string",
+                "minLength": 1,
+                "description": listing["words"],
+                "examples": listing["examples"],
+            },
             "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
             "size": {"enum": ["auto", *sizes], "default": "auto"},
             "quality": {"enum": [*EFFORT], "default": "auto"},

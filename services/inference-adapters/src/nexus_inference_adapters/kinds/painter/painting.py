@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from nexus_inference_adapters.painter import Model, Reading
 
 MEMORY = 2 << 30
+EXAMPLE = "two red stars above a blue house on a white background"
+OTHER_EXAMPLES = (
+    "a red circle on a blue background",
+    "a large yellow sun at the top left",
+    "three green trees",
+)
 SIDES = 64
 """Pixels between two sides that there are."""
 
@@ -45,7 +51,12 @@ def main() -> None:
 def _catalogue() -> dict[str, object]:
     from nexus_inference_adapters.painter import LARGEST, SMALLEST, STEPS
 
-    return {"sides": list(range(SMALLEST, LARGEST + 1, SIDES)), "steps": STEPS, "words": _words()}
+    return {
+        "sides": list(range(SMALLEST, LARGEST + 1, SIDES)),
+        "steps": STEPS,
+        "words": _words(),
+        "examples": [EXAMPLE, *OTHER_EXAMPLES],
+    }
 
 
 def _paint(model: Model, order: dict[str, Any], frames: Frames) -> None:
@@ -77,7 +88,7 @@ def _refusal(reading: Reading) -> str:
     if reading.unknown:
         named = ", ".join(repr(word[:32]) for word in dict.fromkeys(reading.unknown[:10]))
         why = f"This painter was never taught {named}."
-    return f"{why} {_words()} Example: two red stars above a blue house on a white background."
+    return f"{why} {_words()} Example: {EXAMPLE}."
 
 
 def _words() -> str:
