@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nexus_inference_adapters.kinds import embedded
 from support.e2e_mesh import port_of, serving
 from support.forms import File, broken, empty, filled
 from support.live_mesh import LiveMesh
+from support.properties import examples, given
 from support.speaking import spoken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,13 +41,7 @@ path = "{ears}"
 model_name = "{name}"
 """
 FILES = {"audio": spoken("Good morning.")}
-FEW = settings(
-    max_examples=8,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+FEW = examples(8, slow=True, shrinks=False)
 """Each one costs an answer of a model; shrinking one that fails would cost a hundred."""
 
 
@@ -157,7 +151,7 @@ async def test_an_empty_form_gives_what_one_with_the_defaults_gives(mesh: LiveMe
         usual = {name: each["default"] for name, each in schema["properties"].items() if "default" in each}
 
         @given(empty(schema, cheap=True))
-        @settings(FEW, max_examples=1)
+        @examples(1, slow=True, shrinks=False)
         def both(least: dict[str, Any]) -> None:
             with connected(mesh) as connection:
                 answers = [send(connection, operation, body) for body in (least, {**usual, **least})]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from nexus.types.v1 import model_pb2
@@ -25,7 +24,7 @@ from support.properties import examples, given
 CALLER = Principal("k", "k")
 ALL = frozenset(model_pb2.Capability.values()) - {0}
 ABLE = Backing("", ALL, 4096)
-MANY = settings(examples(150), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+MANY = examples(150, slow=True)
 
 
 def schema_of(operation: int, *backings: Backing) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def test_whatever_is_of_a_schema_is_taken(operation: int, data: st.DataObject) -
 
 @pytest.mark.parametrize("operation", CHECKS, ids=lambda number: SPECS[number].name)
 @given(data=st.data())
-@settings(examples(50), suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@examples(50, slow=True)
 def test_an_empty_form_is_one_with_the_defaults_in_it(operation: int, data: st.DataObject) -> None:
     schema = schema_of(operation, ABLE)
     least = data.draw(empty(schema))
@@ -133,7 +132,7 @@ def test_a_schema_that_says_too_much_is_found_out(why: str) -> None:
     schema = broken(schema_of(operation, ABLE), name)
 
     @given(filled(schema))
-    @settings(MANY, database=None, phases=[Phase.generate])
+    @examples(150, slow=True, shrinks=False)
     def drawn(body: dict[str, Any]) -> None:
         taken(operation, body, [ABLE])
 
@@ -146,7 +145,7 @@ def test_what_goes_with_what_is_found_out_as_well(operation: int) -> None:
     schema = {name: each for name, each in schema_of(operation, ABLE).items() if name != "allOf"}
 
     @given(filled(schema))
-    @settings(MANY, database=None, phases=[Phase.generate])
+    @examples(150, slow=True, shrinks=False)
     def drawn(body: dict[str, Any]) -> None:
         taken(operation, body, [ABLE])
 

@@ -81,7 +81,7 @@ def _met(one: JsonObject, other: JsonObject) -> JsonObject | None:
     return found
 
 
-def is_of(value: Any, schema: Any) -> bool:
+def is_of(value: object, schema: JsonObject | bool) -> bool:
     """Whether a value is of a schema, as far as its words are known here."""
     if isinstance(schema, bool):
         return schema

@@ -35,7 +35,7 @@ LIVE_PATHS = ("/healthz", "/health", "/livez")
 """One answer by the names that probes ask for."""
 
 
-class NexusPipeline(Explains, Lifecycles, Listed, Metadata, Ready, Protocol):
+class NexusPipeline(Explains, Lifecycles, Metadata, Listed, Ready, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 
