@@ -7,8 +7,10 @@ import re
 from nexus_mesh.core import JsonObject
 from nexus_operations import PICTURES
 
+from nexus_gateway.validation.body_rules import BodyRules, When, explained
 from nexus_gateway.validation.params import (
     MAX_INT64,
+    SAYS_SOMETHING,
     Rule,
     boolean,
     check_object,
@@ -39,6 +41,7 @@ MAX_WEIGHT = 100
 QUALITIES = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 SIZE = re.compile(r"auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}")
 LOSING = ("jpeg", "webp")
+USUAL_FORMAT = "png"
 
 
 @shaped(type="string", pattern=f"^({SIZE.pattern})$")
@@ -105,6 +108,26 @@ OF_VARIATIONS: dict[str, Rule] = {
 }
 
 
+@explained(
+    BodyRules(
+        own=frozenset({"response_format", "stream"}),
+        defaults={"n": 1, "response_format": "b64_json", "output_format": USUAL_FORMAT, "stream": False},
+        said=frozenset({"output_format"}),
+        hidden=frozenset({"moderation"}),
+        narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
+        whens=(
+            When("output_compression", {"output_format": {"enum": [*LOSING]}}, value={"not": {"const": 100}}),
+            When(
+                "background",
+                {"output_format": {"not": {"const": "jpeg"}}},
+                value={"const": "transparent"},
+                said=False,
+            ),
+            When("partial_images", {"stream": {"const": True}}, value={"minimum": 1}),
+            When("stream", {"n": {"const": 1}}, value={"const": True}, said=False),
+        ),
+    )
+)
 def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and `n` answers. What is between the client and us does not travel on; which sizes and the like
     there are is the backend's word."""
@@ -132,7 +155,7 @@ def _checked(body: JsonObject) -> tuple[dict[int, str], int]:
     body.pop("response_format", None)
     if body.get("moderation") == "auto":
         del body["moderation"]
-    form = body.setdefault("output_format", "png")
+    form = body.setdefault("output_format", USUAL_FORMAT)
     if body.get("output_compression", 100) != 100 and form not in LOSING:
         raise bad_value(
             "output_compression", f"be 100 for {form}, which loses nothing; jpeg and webp take less"

@@ -35,6 +35,7 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
+from nexus_inference_adapters.kinds.whisper.catalogue import told_of
 from nexus_inference_adapters.kinds.whisper.engine import Engine
 from nexus_inference_adapters.store import RUN_BY, Store
 from nexus_inference_adapters.vocabulary import operations_named
@@ -48,11 +49,6 @@ ENGLISH_WORDS = 51_864
 IDLE_SECONDS = 300.0
 LOOK_SECONDS = 15.0
 DOES = ("transcription", "translation")
-HEEDED = frozenset({
-    "model", "prompt", "response_format", "temperature", "language", "keywords", "timestamp_granularities", "stream",
-    "chunking_strategy",
-})  # fmt: skip
-"""Parameters that change what comes of it; every other one is refused."""
 TASKS = {int(Operation.TRANSCRIPTION): "transcribe", int(Operation.TRANSLATION): "translate"}
 
 
@@ -204,6 +200,7 @@ class Whisper(Adapter):
         model = model_pb2.Model(
             id=name,
             operations=operations_named(does),
+            parameters=told_of(operations_named(does), english_only=folder.english_only),
             owner="nexus",
             loaded=self._is_up(name),
             license=folder.license,
@@ -231,15 +228,8 @@ def _knows_english_only(folder: Path) -> bool:
 
 
 def _order(work: Work, *, english_only: bool) -> JsonObject:
-    """What the recogniser is told. Raises UNSUPPORTED_PARAMETER, INVALID_REQUEST."""
+    """What the recogniser is told. Raises INVALID_REQUEST."""
     body = work.body
-    if passed_over := sorted(body.keys() - HEEDED - work.granted):
-        name = passed_over[0]
-        raise MeshError(
-            Reason.UNSUPPORTED_PARAMETER,
-            f"Whisper does not heed {name[:64]!r} here; leave it out.",
-            metadata={"param": name[:64]},
-        )
     vad = body.get("chunking_strategy")
     return {
         "task": TASKS[work.operation],
