@@ -8,16 +8,15 @@ import msgspec
 from nexus.types.v1 import model_pb2
 from nexus_operations import Operation
 
+from nexus_inference_adapters.audio import LANGUAGES, TRANSCRIPTS
 from nexus_inference_adapters.contract import JsonObject
-from nexus_inference_adapters.kinds.whisper.formats import FORMATS
-from nexus_inference_adapters.kinds.whisper.languages import LANGUAGES
 
 __all__ = ["told_of"]
 
 OF_BOTH: JsonObject = {
     "file": {"type": "string", "format": "binary", "contentMediaType": "audio/*"},
     "prompt": {"type": "string"},
-    "response_format": {"enum": [*FORMATS], "default": "json"},
+    "response_format": {"enum": [*TRANSCRIPTS], "default": "json"},
     "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
 }
 OF_TRANSCRIPTION: JsonObject = {
