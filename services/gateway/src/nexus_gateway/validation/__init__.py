@@ -1,6 +1,7 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
+from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.references import InBody, reference_shape, take_references
@@ -11,7 +12,9 @@ from nexus_gateway.validation.zone import check_zone
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "Backing",
     "InBody",
+    "Offer",
     "body_shape",
     "check_priority",
     "check_request",
@@ -21,6 +24,7 @@ __all__ = [
     "engine_shape",
     "granted",
     "invalid",
+    "offered",
     "reference_shape",
     "shape_of_form",
     "take_references",

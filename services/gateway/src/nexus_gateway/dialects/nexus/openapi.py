@@ -22,7 +22,11 @@ OPENAPI = "/openapi.json"
 COMPONENTS = "#/components/schemas/{name}"
 ENGINE = "EngineParameters"
 ANYTHING: JsonObject = {"type": "object"}
-WORD = re.compile(r"\w+")
+WORD, PLACE = re.compile(r"\w+"), re.compile(r"{(\w+)}")
+IN_PATHS: Mapping[str, str] = {
+    "model_id": "The model's name; it may hold slashes.",
+    "operation": "One of its operations: chat, speech, ...",
+}
 TITLE = "NEXUS"
 ABOUT = (
     "One OpenAI-compatible endpoint in front of the machines you own. Every path under /v1 is there without /v1 too, "
@@ -128,17 +132,18 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         "summary": call.summary,
         "security": [] if row.public else [{"key": []}] if needs_key else [{}, {"key": []}],
         "parameters": [
-            *(
-                [_parameter("model_id", "path", "The model's name; it may hold slashes.")]
-                if "{" in path
-                else []
-            ),
+            *(_parameter(name, "path", IN_PATHS[name]) for name in PLACE.findall(path)),
             *(_parameter(name, "query", about) for name, about in call.query.items()),
             *(_parameter(name.decode(), "header", about) for name, about in call.asked.items()),
         ],
         "responses": {
             "200": _answer(call.summary, call.answers, {**ALWAYS, **call.told}),
-            **{str(status): _answer("", (content,), ALWAYS) for status, content in call.also.items()},
+            **{
+                str(status): _answer("", (content,), ALWAYS)
+                if content
+                else _answer("It is what the client has.", (), {**ALWAYS, **call.told})
+                for status, content in call.also.items()
+            },
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
                 for status, answers in _by_status().items()
@@ -166,7 +171,7 @@ def _answer(about: str, contents: Sequence[Content], headers: Mapping[bytes, str
     return {
         "description": about or "As with 200.",
         "headers": _headers(headers),
-        "content": _content(contents),
+        **({"content": _content(contents)} if contents else {}),
     }
 
 

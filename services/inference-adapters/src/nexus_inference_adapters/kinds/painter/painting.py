@@ -28,6 +28,12 @@ LARGEST_READ = 2048
 """Pixels of each side of a picture that is changed."""
 CHANGED = 0.8
 """The strength of a change that nobody has bounded: much is new, and what it was can still be seen."""
+EXAMPLE = "two red stars above a blue house on a white background"
+OTHER_EXAMPLES = (
+    "a red circle on a blue background",
+    "a large yellow sun at the top left",
+    "three green trees",
+)
 SIDES = 64
 """Pixels between two sides that there are."""
 
@@ -69,7 +75,13 @@ def _catalogue() -> dict[str, object]:
     from nexus_inference_adapters.painter import LARGEST, SMALLEST, STEPS
 
     sides = list(range(SMALLEST, LARGEST + 1, SIDES))
-    return {"sides": sides, "read": [SMALLEST, LARGEST_READ], "steps": STEPS, "words": _words()}
+    return {
+        "sides": sides,
+        "read": [SMALLEST, LARGEST_READ],
+        "steps": STEPS,
+        "words": _words(),
+        "examples": [EXAMPLE, *OTHER_EXAMPLES],
+    }
 
 
 def _paint(model: Model, order: dict[str, Any], files: dict[str, bytes], frames: Frames) -> None:
@@ -160,7 +172,7 @@ def _refusal(reading: Reading) -> str:
     if reading.unknown:
         named = ", ".join(repr(word[:32]) for word in dict.fromkeys(reading.unknown[:10]))
         why = f"This painter was never taught {named}."
-    return f"{why} {_words()} Example: two red stars above a blue house on a white background."
+    return f"{why} {_words()} Example: {EXAMPLE}."
 
 
 def _words() -> str:
