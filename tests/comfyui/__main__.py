@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from comfyui.recording import record
+from comfyui.recording import record, record_kill
 from comfyui.server import ComfyUIServer, comfyui
 from nexus_inference_adapters.contract import Event, Media, Progress
 from nexus_inference_adapters.host.backend import Backend
@@ -194,6 +194,7 @@ def main() -> int:
         if args.record is None:
             return asyncio.run(_run(server))
         asyncio.run(record(server.url, args.record))
+        asyncio.run(record_kill(server.url, args.record.with_suffix(".killed.jsonl"), server.kill))
         return 0
 
 

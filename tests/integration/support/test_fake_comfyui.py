@@ -59,6 +59,17 @@ async def test_the_same_requests_bring_the_same_frames(name: str) -> None:
     assert answers(again) == answers(lines)
 
 
+async def test_a_kill_cuts_the_line_as_the_recorded_one_did() -> None:
+    lines = recording("comfyui-0.8.0-killed.jsonl")
+    fake = FakeComfyUI(object_info_of(lines))
+    fake.step_seconds = 0.5
+    async with fake:
+        again = await replayed(lines, fake.url, fake.stop)
+    assert [*of_prompts(again).values()] == [*of_prompts(lines).values()]
+    assert statuses(again) == statuses(lines)
+    assert again[-1] == lines[-1] == {"kind": "closed", "code": 1006}
+
+
 def recorded_nodes(name: str) -> dict[str, Any]:
     """What the recorded server knew; of nodes that nobody asked it about, that they are there."""
     nodes = object_info_of(recording(name))
