@@ -127,7 +127,8 @@ async def _again(session: aiohttp.ClientSession, line: Json, names: dict[str, st
     sent = None if line["body"] is None else json.loads(body)
     async with session.request(line["method"], path, json=sent) as response:
         raw = await response.read()
-        answer = json.loads(raw) if response.content_type == "application/json" else f"<{len(raw)} bytes>"
+        is_json = response.content_type == "application/json"
+        answer: Any = json.loads(raw) if is_json else f"<{len(raw)} bytes>"
     if line["path"] == "/prompt" and response.status == 200 and line["method"] == "POST":
         names[line["answer"]["prompt_id"]] = answer["prompt_id"]
     return {**line, "path": path, "status": response.status, "answer": answer}

@@ -94,7 +94,7 @@ class FakeComfyUI(FakeServer):
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         for socket in list(self.sockets.values()):
-            if (transport := socket._req and socket._req.transport) is not None:
+            if socket._req is not None and (transport := socket._req.transport) is not None:
                 transport.abort()
         self.sockets.clear()
         self.pending, self.running, self.history, self.cache = [], None, {}, {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from nexus_inference_adapters.contract import Event, Media, Progress
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.comfyui.workflow import SHIPPED
 from nexus_mesh.core import MeshError, Reason
-from support import painted as painting
 from support.adapter_host import Bench, adapter_bench
 from support.comfyui_recordings import object_info_of, recording
 from support.fake_comfyui import FakeComfyUI
+from support.painted import asked as asked_of
+from support.painted import painted as painted_by
 from support.seen import seen
 from support.waiting import eventually
 
@@ -44,12 +45,12 @@ async def backend(bench: Bench, server: FakeComfyUI) -> Backend:
     return await bench.serve("comfyui", server.url, max_concurrency=3)
 
 
-def asked(backend: Backend, **more: Any) -> AsyncIterator[Event]:
-    return painting.asked(backend, {**BODY, **more})
+def asked(backend: Backend, **more: Any) -> AsyncGenerator[Event, None]:
+    return asked_of(backend, {**BODY, **more})
 
 
 async def painted(backend: Backend, **more: Any) -> tuple[list[Media], list[Progress]]:
-    return await painting.painted(backend, {**BODY, **more})
+    return await painted_by(backend, {**BODY, **more})
 
 
 def sent(server: FakeComfyUI) -> list[dict[str, Any]]:
