@@ -106,12 +106,14 @@ async def test_what_there_is_not_is_refused_with_what_there_is(
 async def test_taking_one_of_three_back_leaves_the_others(
     backend: Backend, server: FakeInvokeAI, leaves: int
 ) -> None:
-    server.step_seconds = 0.05
+    server.go.clear()
     tasks = []
     for seed in range(3):
-        tasks.append(asyncio.create_task(painted(backend, {**BODY, "seed": seed, "steps": 12})))
+        tasks.append(asyncio.create_task(painted(backend, {**BODY, "seed": seed})))
         await eventually(lambda: len(server.items) == len(tasks))
     tasks[leaves].cancel()
+    await asyncio.wait({tasks[leaves]})
+    server.go.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(each, asyncio.CancelledError) for each in results] == [at == leaves for at in range(3)]
     statuses = [item["status"] for item in server.items.values()]
@@ -119,8 +121,8 @@ async def test_taking_one_of_three_back_leaves_the_others(
 
 
 async def test_a_kill_in_the_middle_is_a_failure(backend: Backend, server: FakeInvokeAI) -> None:
-    server.step_seconds = 0.1
-    task = asyncio.create_task(painted(backend, {**BODY, "steps": 100}))
+    server.go.clear()
+    task = asyncio.create_task(painted(backend, BODY))
     await eventually(lambda: any(item["status"] == "in_progress" for item in server.items.values()))
     port = server.port
     await server.stop()
