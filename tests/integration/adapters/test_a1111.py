@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.contract import open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds import a1111
 from nexus_mesh.core import MeshError, Reason
@@ -40,6 +42,13 @@ async def backend(server: FakeA1111) -> AsyncIterator[Backend]:
 
 def sent(server: FakeA1111) -> list[dict[str, Any]]:
     return [each.body for each in server.requests if each.path.endswith("txt2img")]
+
+
+async def test_it_is_known_by_what_it_says(server: FakeA1111) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "a1111"
 
 
 async def test_pictures_progress_and_looks(backend: Backend, server: FakeA1111) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.contract import Event, Media, Progress
+from nexus_inference_adapters.contract import Event, Media, Progress, open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.comfyui.workflow import SHIPPED
 from nexus_mesh.core import MeshError, Reason
@@ -73,6 +74,13 @@ class Held:
 
 def sent(server: FakeComfyUI) -> list[dict[str, Any]]:
     return [each.body for each in server.requests if each.path == "/prompt"]
+
+
+async def test_it_is_known_by_what_it_says(server: FakeComfyUI) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "comfyui"
 
 
 async def test_a_picture_its_progress_and_looks_at_it(backend: Backend, server: FakeComfyUI) -> None:

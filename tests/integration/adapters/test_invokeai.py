@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.contract import open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
 from support.adapter_host import adapter_bench
@@ -35,6 +37,13 @@ async def backend(server: FakeInvokeAI) -> AsyncIterator[Backend]:
 def graph_of(server: FakeInvokeAI) -> dict[str, Any]:
     (*_, sent) = (each.body for each in server.requests if each.path.endswith("enqueue_batch"))
     return {node["type"]: node for node in sent["batch"]["graph"]["nodes"].values()}
+
+
+async def test_it_is_known_by_what_it_says(server: FakeInvokeAI) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "invokeai"
 
 
 async def test_models_of_the_families_there_are(backend: Backend) -> None:
