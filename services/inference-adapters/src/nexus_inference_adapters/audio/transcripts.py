@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nexus_inference_adapters.contract import JsonObject, Text
 
-__all__ = ["Transcript", "delta", "done", "text_of"]
+__all__ = ["FORMATS", "Transcript", "delta", "done", "text_of"]
 
 
 @dataclass(slots=True)
@@ -107,8 +107,8 @@ def _clock(seconds: float, point: str) -> str:
 
 FORMATS: dict[str, Callable[[Transcript, Sequence[str]], tuple[str, str]]] = {
     "json": _json,
-    "verbose_json": _verbose,
     "text": _text,
     "srt": _srt,
+    "verbose_json": _verbose,
     "vtt": _vtt,
 }
