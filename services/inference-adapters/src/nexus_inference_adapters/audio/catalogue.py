@@ -10,7 +10,7 @@ from nexus.types.v1 import model_pb2
 from nexus_operations import AUDIO, Operation
 
 from nexus_inference_adapters.audio.languages import LANGUAGES
-from nexus_inference_adapters.audio.transcripts import FORMATS
+from nexus_inference_adapters.audio.transcripts import TRANSCRIPTS
 from nexus_inference_adapters.contract import JsonObject
 from nexus_inference_adapters.vocabulary import SPEECH
 
@@ -63,7 +63,7 @@ def speech_model(
 def hearing_model(
     model: model_pb2.Model,
     *,
-    formats: Sequence[str] = tuple(FORMATS),
+    formats: Sequence[str] = tuple(TRANSCRIPTS),
     languages: Iterable[str] = (),
     more: Sequence[str] = (),
 ) -> model_pb2.Model:
