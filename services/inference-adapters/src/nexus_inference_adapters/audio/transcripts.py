@@ -107,8 +107,8 @@ def _clock(seconds: float, point: str) -> str:
 
 TRANSCRIPTS: dict[str, Callable[[Transcript, Sequence[str]], tuple[str, str]]] = {
     "json": _json,
-    "verbose_json": _verbose,
     "text": _text,
     "srt": _srt,
+    "verbose_json": _verbose,
     "vtt": _vtt,
 }
