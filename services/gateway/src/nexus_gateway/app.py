@@ -37,7 +37,7 @@ from nexus_gateway.intake import body_bytes, memory_limit
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.routes import build_app, open_intake
+from nexus_gateway.routes import SOCKETS, build_app, open_intake
 from nexus_gateway.service import InferenceServicer
 
 __all__ = ["build_pipeline", "open_gateway"]
@@ -72,6 +72,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         settings.http_host,
         settings.http_port,
         options.limits,
+        SOCKETS,
     )
     _advertise(mesh, http)
     ending = [mesh.spawn(_drain(mesh, http), name="http drain")]

@@ -6,21 +6,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects import (
+    REALTIME,
     Dialect,
     NexusPipeline,
     OpenAIPipeline,
+    RealtimePipeline,
     error_body,
     nexus_dialect,
     openai_dialect,
     openapi_row,
+    realtime_dialect,
     unknown_url,
 )
 from nexus_gateway.http import (
+    PREFIXES,
     EdgeOptions,
     Endpoint,
     Exchange,
@@ -34,12 +38,16 @@ from nexus_gateway.http import (
 )
 from nexus_gateway.intake import SPOOL_BYTES, BodyBudget, Intake
 
-__all__ = ["METHODS", "EdgePipeline", "build_app", "open_intake"]
+__all__ = ["METHODS", "SOCKETS", "EdgePipeline", "build_app", "open_intake"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class EdgePipeline(OpenAIPipeline, NexusPipeline, Protocol):
+SOCKETS = tuple(prefix + REALTIME for prefix in PREFIXES)
+"""Paths that may become WebSockets."""
+
+
+class EdgePipeline(OpenAIPipeline, NexusPipeline, RealtimePipeline, Protocol):
     """What the edge asks of the rest of the gateway."""
 
     async def authenticate(self, credential: str | None) -> Principal: ...
@@ -77,14 +85,16 @@ def build_app(
     dialects = (
         openai_dialect(pipeline, taken_in, options),
         nexus_dialect(pipeline, taken_in, options),
+        realtime_dialect(pipeline),
     )
     rows = list(_rows(dialects))
     rows.append((openapi_row([row for row, _ in rows], needs_key=options.needs_key), error_body))
-    routes = [
-        Route(prefix + row.path, endpoint(row, say_error))
-        for row, say_error in rows
-        for prefix in row.prefixes
-    ]
+    routes: list[BaseRoute] = []
+    for row, say_error in rows:
+        serve = endpoint(row, say_error)
+        routes += (Route(prefix + row.path, serve) for prefix in row.prefixes)
+        if row.socket:
+            routes += (WebSocketRoute(prefix + row.path, serve) for prefix in row.prefixes)
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
     return SlashRouter(routes, redirect_slashes=False, default=endpoint(unknown, error_body))
 

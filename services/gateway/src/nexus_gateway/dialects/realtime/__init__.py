@@ -1,0 +1,31 @@
+"""OpenAI's Realtime API: a conversation by voice or text over a WebSocket, by a model that listens, one that answers and
+one that speaks."""
+
+from __future__ import annotations
+
+from nexus_gateway.dialects.dialect import Dialect
+from nexus_gateway.dialects.errors import error_body
+from nexus_gateway.dialects.own_headers import ASKED, PRIORITY, ZONE
+from nexus_gateway.dialects.realtime.endpoint import RealtimePipeline, RealtimeRoute
+from nexus_gateway.http import Call, Content, Row
+
+__all__ = ["REALTIME", "RealtimePipeline", "realtime_dialect"]
+
+REALTIME = "/realtime"
+"""Its path below the prefixes."""
+
+CALL = Call(
+    "GET",
+    "Converse by text or voice, over a WebSocket that speaks OpenAI's Realtime API. Refused by a status of HTTP.",
+    (),
+    query={"model": "The model that answers. Who listens and who speaks is told in session.created."},
+    asked={name: ASKED[name] for name in (ZONE, PRIORITY)},
+    also={101: Content(None)},
+)
+
+
+def realtime_dialect(pipeline: RealtimePipeline) -> Dialect:
+    route = RealtimeRoute(pipeline)
+    return Dialect(
+        [Row("realtime", REALTIME, {"GET": route.connect}, calls=(CALL,), socket=True)], error_body
+    )
