@@ -4,20 +4,20 @@ one that answers, one that speaks."""
 from __future__ import annotations
 
 import base64
-import io
-import wave
 from collections.abc import AsyncIterator
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openai
 import pytest
 import pytest_asyncio
 from support.e2e_mesh import sdk, serving
 from support.live_mesh import LiveMesh
-from support.speaking import spoken
+from support.sounds import heard
+from support.speaking import spoken, wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,3 +90,73 @@ async def test_a_turn_of_text(client: openai.AsyncOpenAI) -> None:
         assert done.output[0].content[0].text == words != ""
         assert done.usage.output_tokens > 0
         assert [link["model"] for link in done.nexus["chain"]] == [CHAT]
+
+
+def sound(text: str) -> bytes:
+    """Somebody saying it, as 16-bit samples at 24 kHz."""
+    made = heard(spoken(text))
+    at = np.arange(0, made.seconds, 1 / 24_000)
+    samples = np.interp(at, np.arange(len(made.samples)) / made.rate, made.samples)
+    return (samples * 32_767).astype("<i2").tobytes()
+
+
+QUIET = bytes(2 * 24_000)
+"""A second of nothing."""
+QUESTION = "What is your name?"
+
+
+async def send(connection: Any, samples: bytes, piece: int = 4_800) -> None:
+    """As a microphone gives it, only faster."""
+    for start in range(0, len(samples), piece):
+        await connection.input_audio_buffer.append(
+            audio=base64.b64encode(samples[start : start + piece]).decode()
+        )
+
+
+def spoken_sound(events: list[Any]) -> bytes:
+    return b"".join(
+        base64.b64decode(event.delta) for event in events if event.type == "response.output_audio.delta"
+    )
+
+
+async def test_a_turn_of_voice(client: openai.AsyncOpenAI) -> None:
+    async with client.realtime.connect(model=CHAT) as connection:
+        session = (await until(connection, "session.created"))[-1].session
+        assert session.audio.input.turn_detection.type == "server_vad"
+        await send(connection, QUIET + sound(QUESTION) + QUIET)
+        events = await until(connection, "response.done")
+        told = [kind for kind in kinds(events) if not kind.endswith(".delta")]
+        assert told == [
+            "input_audio_buffer.speech_started",
+            "input_audio_buffer.speech_stopped",
+            "input_audio_buffer.committed",
+            "conversation.item.added",
+            "conversation.item.done",
+            "conversation.item.input_audio_transcription.completed",
+            "response.created",
+            "response.output_item.added",
+            "conversation.item.added",
+            "response.content_part.added",
+            "response.output_audio.done",
+            "response.output_audio_transcript.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "conversation.item.done",
+            "response.done",
+        ]
+        begun, stopped = events[0], events[1]
+        assert 500 < begun.audio_start_ms < 1_100
+        assert 1_500 < stopped.audio_end_ms < 3_600
+        heard_words = next(event for event in events if event.type.endswith("transcription.completed"))
+        assert "name" in heard_words.transcript.lower()
+        done = events[-1].response
+        assert done.status == "completed"
+        words = done.output[0].content[0].transcript
+        assert words == "".join(
+            event.delta for event in events if event.type == "response.output_audio_transcript.delta"
+        )
+        answer = heard(wav(spoken_sound(events), 24_000))
+        assert answer.loudness > 0.02
+        assert 0.03 < answer.seconds / len(words) < 0.15
+        assert [link["operation"] for link in done.nexus["chain"]] == ["transcription", "chat", "speech"]
+        assert [link["backend"] for link in done.nexus["chain"]] == ["ears", "brain", "speech"]
