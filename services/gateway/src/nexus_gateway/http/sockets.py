@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 __all__ = ["EdgeSocket", "Socket", "as_refusal"]
 
+LINGER_SECONDS = 2
 UNREADABLE = 1003
 """A code of RFC 6455: the data is of a kind that is not taken."""
 
@@ -35,11 +36,29 @@ class EdgeSocket(WebSocketsSansIOProtocol):
         self._stalled_client_seconds = stalled_client_seconds
         self._left = left
         self._stall: asyncio.TimerHandle | None = None
+        self._deaf = False
+        """Whether what the client still sends is thrown away."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unstall()
         super().connection_lost(exc)
         self._left()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._deaf:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """Closing at once, with input still on its way, would lose what the client is told of its mistake."""
+        closed = self.conn.close_sent
+        if closed is not None:
+            self.queue.put_nowait(
+                {"type": "websocket.disconnect", "code": closed.code, "reason": closed.reason}
+            )
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._deaf = True
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
