@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Scope
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects import (
@@ -45,6 +45,13 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 SOCKETS = tuple(prefix + REALTIME for prefix in PREFIXES)
 """Paths that may become WebSockets."""
+
+
+class SocketRoute(Route):
+    """One URL by plain HTTP and as a WebSocket: who asks in vain for the one is told of the other."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches({**scope, "type": "http", "method": scope.get("method", "GET")})
 
 
 class EdgePipeline(OpenAIPipeline, NexusPipeline, RealtimePipeline, Protocol):
@@ -89,12 +96,11 @@ def build_app(
     )
     rows = list(_rows(dialects))
     rows.append((openapi_row([row for row, _ in rows], needs_key=options.needs_key), error_body))
-    routes: list[BaseRoute] = []
-    for row, say_error in rows:
-        serve = endpoint(row, say_error)
-        routes += (Route(prefix + row.path, serve) for prefix in row.prefixes)
-        if row.socket:
-            routes += (WebSocketRoute(prefix + row.path, serve) for prefix in row.prefixes)
+    routes = [
+        (SocketRoute if row.socket else Route)(prefix + row.path, endpoint(row, say_error))
+        for row, say_error in rows
+        for prefix in row.prefixes
+    ]
     unknown = Row("unknown", "", dict.fromkeys(METHODS, _unknown_url), public=True)
     return SlashRouter(routes, redirect_slashes=False, default=endpoint(unknown, error_body))
 

@@ -1,8 +1,8 @@
 """A process that says how likely each moment of a sound is speech: `... nexus_gateway/detecting/worker.py MODEL`.
 
-Orders come on its standard input, answers go to its standard output, one for each order and in their order; it ends with
-its input. An order: a stream's number, a format, the number of bytes, the bytes. An answer: how many probabilities, each a
-float of 32 bits, for each next window of 32 ms. Streams know nothing of each other.
+Orders come on its standard input, answers go to its standard output, one for each order and in their order; it ends
+with its input. An order: a stream's number, a format, the number of bytes, the bytes. An answer: how many
+probabilities, each a float of 32 bits, for each next window of 32 ms. Streams know nothing of each other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MEMORY = 4 << 30
 MOST_STREAMS = 1024
 
 
-class Stream:
+class _Stream:
     """What is remembered of one sound."""
 
     def __init__(self, numpy: Any) -> None:
@@ -89,7 +89,7 @@ def main(model: str) -> None:
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-    streams: dict[int, Stream] = {}
+    streams: dict[int, _Stream] = {}
     while head := _read(sys.stdin.buffer, ORDER.size):
         number, form, size = ORDER.unpack(head)
         if size > LARGEST_ORDER:
@@ -99,7 +99,7 @@ def main(model: str) -> None:
         if form == FORGET:
             streams.pop(number, None)
         elif number in streams or len(streams) < MOST_STREAMS:
-            stream = streams.setdefault(number, Stream(np))
+            stream = streams.setdefault(number, _Stream(np))
             stream.take(form, data)
             found = stream.judge(session)
         sys.stdout.buffer.write(ANSWER.pack(len(found)) + struct.pack(f"<{len(found)}f", *found))

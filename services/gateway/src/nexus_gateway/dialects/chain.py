@@ -3,7 +3,7 @@ request like any other of the same caller: its keys, zones, limits, queue and me
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from nexus_operations import LARGEST_CHUNK, Operation
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import Files, InferenceRequest, Priority, Step
-from nexus_gateway.fleet import ModelRow
 from nexus_gateway.validation import check_request
 
 __all__ = [
     "PCM_RATE",
+    "Able",
     "Caller",
     "Chain",
     "Heard",
@@ -32,6 +32,19 @@ __all__ = [
 ]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
+
+
+class Able(Protocol):
+    """A model, what it does, and what its backends say of the parameters, by operation."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def operations(self) -> frozenset[int]: ...
+    @property
+    def parameters(self) -> tuple[tuple[int, str], ...]: ...
+
+
 PCM_RATE = 24_000
 """Samples a second of the `pcm` of speech: of 16 bits, one channel, the lower byte first."""
 
@@ -176,7 +189,7 @@ class _Text(msgspec.Struct):
 
 def _check_pcm(mime_type: str) -> None:
     kind, *parameters = [part.strip() for part in mime_type.lower().split(";")]
-    told = dict(part.partition("=")[::2] for part in parameters)
+    told = {name: value for name, _, value in (part.partition("=") for part in parameters)}
     if (kind, told.get("rate", str(PCM_RATE)), told.get("channels", "1")) != (
         "audio/pcm",
         str(PCM_RATE),
@@ -195,12 +208,12 @@ Speakers = dict[str, tuple[str, ...]]
 """Voices by the models that have them, a model's best first; none = its backends do not say."""
 
 
-def who_can(rows: list[ModelRow], operation: Operation) -> list[str]:
+def who_can(rows: Iterable[Able], operation: Operation) -> list[str]:
     """The models that do a kind of work, in order."""
     return [row.id for row in rows if operation in row.operations]
 
 
-def speakers(rows: list[ModelRow]) -> Speakers:
+def speakers(rows: Iterable[Able]) -> Speakers:
     """Who speaks, and in which voices."""
     return {
         row.id: tuple(

@@ -1,5 +1,5 @@
-"""OpenAI's Realtime API: a conversation by voice or text over a WebSocket, by a model that listens, one that answers and
-one that speaks."""
+"""OpenAI's Realtime API: a conversation by voice or text over a WebSocket, by a model that listens, one that answers
+and one that speaks."""
 
 from __future__ import annotations
 

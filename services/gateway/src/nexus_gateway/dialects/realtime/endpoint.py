@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import parse_qs
@@ -14,13 +15,12 @@ from prometheus_client import Gauge
 
 from nexus_gateway.access import Principal
 from nexus_gateway.detecting import Detector, can_detect
-from nexus_gateway.dialects.chain import Caller, Chain, Streaming, speakers, who_can
+from nexus_gateway.dialects.chain import Able, Caller, Chain, Streaming, speakers, who_can
 from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone, wanted_priority
 from nexus_gateway.dialects.realtime.config import Parts
 from nexus_gateway.dialects.realtime.machine import Machine
 from nexus_gateway.dialects.realtime.session import LONGEST_SECONDS, Session
 from nexus_gateway.dialects.realtime.wire import bad, new_id
-from nexus_gateway.fleet import ModelRow
 from nexus_gateway.http import KEY_PROTOCOL, EdgeError, Exchange
 
 __all__ = ["RealtimePipeline", "RealtimeRoute"]
@@ -40,9 +40,9 @@ class RealtimePipeline(Streaming, Protocol):
 
     async def authenticate(self, credential: str | None) -> Principal: ...
 
-    def models(self, principal: Principal | None = None) -> list[ModelRow]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[Able]: ...
 
-    def model(self, name: str, principal: Principal) -> ModelRow: ...
+    def model(self, name: str, principal: Principal) -> Able: ...
 
 
 class RealtimeRoute:
@@ -103,7 +103,7 @@ class RealtimeRoute:
             )
         self._open += Counter()  # forgets who has none
 
-    def _again(self, exchange: Exchange):
+    def _again(self, exchange: Exchange) -> Callable[[], Awaitable[Principal]]:
         credential = exchange.credential
 
         async def now() -> Principal:
@@ -111,13 +111,13 @@ class RealtimeRoute:
 
         return now
 
-    def _look(self, principal: Principal, zone: str | None):
+    def _look(self, principal: Principal, zone: str | None) -> Callable[[], Parts]:
         inside = (
             principal if zone is None else replace(principal, zones=principal.zones | {zone}, manage=False)
         )
 
         def look() -> Parts:
-            rows = self._pipeline.models(inside)
+            rows = list(self._pipeline.models(inside))
             return Parts(tuple(who_can(rows, Operation.TRANSCRIPTION)), speakers(rows), can_detect())
 
         return look

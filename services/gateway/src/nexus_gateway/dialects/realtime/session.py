@@ -1,4 +1,4 @@
-"""One session alive: its machine between a client and the mesh. Each call is a task, so that it can be ended at once."""
+"""One session alive: its machine between a client and the mesh. Each call is a task, so that it can be ended."""
 
 from __future__ import annotations
 
