@@ -3,6 +3,8 @@ and one that speaks."""
 
 from __future__ import annotations
 
+from nexus_mesh.core import JsonObject
+
 from nexus_gateway.dialects.dialect import Dialect
 from nexus_gateway.dialects.errors import error_body
 from nexus_gateway.dialects.own_headers import ASKED, PRIORITY, ZONE
@@ -14,13 +16,20 @@ __all__ = ["REALTIME", "RealtimePipeline", "realtime_dialect"]
 REALTIME = "/realtime"
 """Its path below the prefixes."""
 
+EVENT: JsonObject = {
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"type": "string"}, "event_id": {"type": "string"}},
+}
+"""A message in either direction."""
+
 CALL = Call(
     "GET",
     "Converse by text or voice, over a WebSocket that speaks OpenAI's Realtime API. Refused by a status of HTTP.",
     (),
     query={"model": "The model that answers. Who listens and who speaks is told in session.created."},
     asked={name: ASKED[name] for name in (ZONE, PRIORITY)},
-    also={101: Content(None)},
+    also={101: Content(EVENT, {"type": "session.created", "event_id": "event_1", "session": {}})},
 )
 
 
