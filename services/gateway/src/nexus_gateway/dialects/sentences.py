@@ -39,7 +39,7 @@ class Sentences:
 
     def _end(self) -> int | None:
         for match in _END.finditer(self._rest):
-            if match[0][0] == "." and _is_short(self._rest[: match.start()]):
+            if match[0] == "." and _is_short(self._rest[: match.start()]):
                 continue
             end = match.end()
             while end < len(self._rest) and self._rest[end].isspace():

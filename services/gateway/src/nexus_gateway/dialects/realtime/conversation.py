@@ -52,7 +52,7 @@ class Part:
                 kept.append((text, size))
                 left -= size
                 continue
-            near = text[: len(text) * left // size]
+            near = text[: len(text) * left // size + 1]
             near = near[: near.rfind(" ") + 1]
             if near:
                 kept.append((near, left))
