@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import openai
+import psutil
 import pytest
 import pytest_asyncio
+from nexus_gateway.dialects.realtime.sound import FORMATS
 from support.e2e_mesh import sdk, serving
 from support.live_mesh import LiveMesh
 from support.sounds import heard
 from support.speaking import spoken, wav
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -160,3 +163,81 @@ async def test_a_turn_of_voice(client: openai.AsyncOpenAI) -> None:
         assert 0.03 < answer.seconds / len(words) < 0.15
         assert [link["operation"] for link in done.nexus["chain"]] == ["transcription", "chat", "speech"]
         assert [link["backend"] for link in done.nexus["chain"]] == ["ears", "brain", "speech"]
+
+
+async def test_a_telephone(client: openai.AsyncOpenAI) -> None:
+    """G.711 both ways, and turns committed by hand."""
+    async with client.realtime.connect(model=CHAT) as connection:
+        await connection.session.update(
+            session={
+                "type": "realtime",
+                "audio": {
+                    "input": {"format": {"type": "audio/pcmu"}, "turn_detection": None},
+                    "output": {"format": {"type": "audio/pcma"}, "voice": "en-gb"},
+                },
+            }
+        )
+        await until(connection, "session.updated")
+        await send(connection, FORMATS["audio/pcmu"].of_pcm(sound(QUESTION)))
+        await connection.input_audio_buffer.commit()
+        await connection.response.create()
+        events = await until(connection, "response.done")
+        words = next(event for event in events if event.type.endswith("transcription.completed"))
+        assert "name" in words.transcript.lower()
+        answer = heard(FORMATS["audio/pcma"].file(spoken_sound(events)))
+        assert (answer.rate, answer.codec) == (8_000, "pcm_alaw")
+        assert answer.loudness > 0.02
+        said = events[-1].response.output[0]
+        assert 0.03 < answer.seconds / len(said.content[0].transcript) < 0.15
+        await connection.conversation.item.truncate(item_id=said.id, content_index=0, audio_end_ms=1_500)
+        await until(connection, "conversation.item.truncated")
+        await connection.conversation.item.retrieve(item_id=said.id)
+        kept = (await until(connection, "conversation.item.retrieved"))[-1].item.content[0].transcript
+        assert said.content[0].transcript.startswith(kept)
+        assert 5 < len(kept) < 60
+
+
+def detectors(mesh: LiveMesh) -> list[psutil.Process]:
+    gateway = psutil.Process(mesh.pid("gateway"))
+    return [one for one in gateway.children() if any("detecting" in word for word in one.cmdline())]
+
+
+async def test_a_killed_detector_is_told_and_can_be_had_again(
+    mesh: LiveMesh, client: openai.AsyncOpenAI
+) -> None:
+    async with client.realtime.connect(model=CHAT) as connection:
+        await send(connection, QUIET)
+        await eventually(lambda: bool(detectors(mesh)), what="the detector")
+        for process in detectors(mesh):
+            process.kill()
+        await eventually(lambda: not detectors(mesh), what="its end")
+        turns = {"type": "server_vad"}
+        await connection.session.update(
+            session={"type": "realtime", "audio": {"input": {"turn_detection": None}}}
+        )
+        await connection.session.update(
+            session={"type": "realtime", "audio": {"input": {"turn_detection": turns}}}
+        )
+        await send(connection, QUIET + sound(QUESTION) + QUIET)
+        assert (await until(connection, "response.done"))[-1].response.status == "completed"
+
+
+async def test_a_lost_host_fails_the_response_and_the_session_stays(
+    mesh: LiveMesh, client: openai.AsyncOpenAI
+) -> None:
+    async with client.realtime.connect(model=CHAT) as connection:
+        await connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
+        mesh.kill("adapter")
+        await connection.conversation.item.create(item=asked("What is your name?"))
+        await connection.response.create()
+        assert (await until(connection, "error"))[-1].error.code in ("backend_down", "backend_lost")
+        assert (await until(connection, "response.done"))[-1].response.status == "failed"
+        mesh.revive("adapter")
+
+        async def is_answered() -> bool:
+            await connection.response.create()
+            while (event := await connection.recv()).type != "response.done":
+                pass
+            return event.response.status == "completed"
+
+        await eventually(is_answered, timeout=60, what="the backend being back")

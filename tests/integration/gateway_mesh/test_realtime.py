@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 from aiohttp import ClientWebSocketResponse as Socket
@@ -23,6 +27,7 @@ from nexus_mesh.core import Reason
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import SPOKEN, ScriptedAdapter
 from support.scripted_uploads import HEARD
+from support.speaking import spoken
 from support.waiting import eventually
 from support.whole_gateway import Gateway, gateway
 
@@ -344,6 +349,37 @@ async def test_a_cancelled_response_frees_its_backends_at_once(served: Gateway, 
         box.mode = {"brain": "ok", "voice": "spoken"}[who]
         await ask(socket, "again")
         assert (await told(socket, "response.done"))[-1]["response"]["status"] == "completed"
+
+
+async def test_who_speaks_in_the_middle_of_an_answer_frees_its_backends(served: Gateway, trio: Trio) -> None:
+    """Found by the real detector, in a real voice's sound."""
+    trio.voice.mode = "spoken_stall"
+    async with connected(served) as socket:
+        await ask(socket)
+        await told(socket, "response.output_audio.delta")
+        with wave.open(io.BytesIO(spoken("Stop it, please. I have heard enough of that."))) as file:
+            samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+            at = np.arange(0, len(samples) / file.getframerate(), 1 / 24_000)
+            voice = (
+                np.interp(at, np.arange(len(samples)) / file.getframerate(), samples).astype("<i2").tobytes()
+            )
+        for start in range(0, len(voice), 48_000):
+            piece = base64.b64encode(voice[start : start + 48_000]).decode()
+            await say(socket, "input_audio_buffer.append", audio=piece)
+        events = await told(socket, "response.done")
+        assert "input_audio_buffer.speech_started" in kinds(events)
+        assert events[-1]["response"]["status_details"]["reason"] == "turn_detected"
+        await eventually(lambda: trio.voice.cancelled == 1, what="the backend being free")
+        assert detectors()
+    await eventually(lambda: not detectors(), what="the detector leaving with the last session")
+
+
+def detectors() -> list[psutil.Process]:
+    return [
+        one
+        for one in psutil.Process().children()
+        if one.status() != psutil.STATUS_ZOMBIE and any("detecting" in word for word in one.cmdline())
+    ]
 
 
 async def test_a_client_that_is_gone_frees_its_backends(served: Gateway, trio: Trio) -> None:

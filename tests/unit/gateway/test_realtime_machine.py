@@ -124,7 +124,7 @@ def test_without_ears_and_voice_it_is_a_session_of_text() -> None:
             "session": {"audio": {"input": {"transcription": {"model": "whisper-1"}}}},
         },
     ):
-        error = session.say(**{"kind": event["type"], "session": event["session"]})[0]["error"]
+        error = session.say(kind=event["type"], session=event["session"])[0]["error"]
         assert error["code"] == "capability_missing"
 
 

@@ -50,7 +50,7 @@ class RealtimeRoute:
 
     def __init__(self, pipeline: RealtimePipeline) -> None:
         self._pipeline = pipeline
-        self._detector: Detector | None = None
+        self._detector = Detector()
         self._open: Counter[str] = Counter()
 
     async def connect(self, exchange: Exchange) -> None:
@@ -80,13 +80,14 @@ class RealtimeRoute:
                 session_id = new_id("sess")
                 machine = Machine(session_id, model, look, int(time.time() + LONGEST_SECONDS))
                 socket = await exchange.accept(_subprotocol(exchange), [])
-                self._detector = self._detector or Detector()
                 try:
                     await Session(socket, machine, Chain(self._pipeline, caller), self._detector).run()
                 finally:
                     await socket.close(NORMAL)
         finally:
             self._open[owner] -= 1
+            if not self._open.total():
+                await self._detector.close()  # nobody else needs its memory
 
     def _admit(self, owner: str) -> None:
         if self._open[owner] >= MOST_EACH:
