@@ -197,6 +197,24 @@ async def test_a_telephone(client: openai.AsyncOpenAI) -> None:
         assert 5 < len(kept) < 60
 
 
+async def test_a_chat_by_voice(client: openai.AsyncOpenAI) -> None:
+    """By plain HTTP: a recording is asked, and a sound answers."""
+    recording = base64.b64encode(spoken(QUESTION)).decode()
+    part: Any = {"type": "input_audio", "input_audio": {"data": recording, "format": "wav"}}
+    raw = await client.chat.completions.with_raw_response.create(
+        model=CHAT,
+        messages=[{"role": "user", "content": [part]}],
+        modalities=["text", "audio"],
+        audio={"voice": "en-us", "format": "mp3"},
+    )
+    assert raw.headers["x-nexus-chain"] == f"{EARS} > {CHAT} > {VOICE}"
+    audio = raw.parse().choices[0].message.audio
+    assert audio is not None
+    answer = heard(base64.b64decode(audio.data))
+    assert (answer.container, answer.loudness > 0.02) == ("mp3", True)
+    assert 0.03 < answer.seconds / len(audio.transcript) < 0.15
+
+
 def detectors(mesh: LiveMesh) -> list[psutil.Process]:
     gateway = psutil.Process(mesh.pid("gateway"))
     return [one for one in gateway.children() if any("detecting" in word for word in one.cmdline())]

@@ -8,9 +8,9 @@ from itertools import count
 from typing import Any
 
 import pytest
+from nexus_gateway.dialects.casting import Parts
 from nexus_gateway.dialects.chain import Heard, Link
 from nexus_gateway.dialects.realtime.answer import Usage
-from nexus_gateway.dialects.realtime.config import Parts
 from nexus_gateway.dialects.realtime.machine import (
     Chat,
     Detect,

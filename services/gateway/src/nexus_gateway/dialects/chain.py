@@ -3,15 +3,15 @@ request like any other of the same caller: its keys, zones, limits, queue and me
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason, new_request_id
-from nexus_operations import LARGEST_CHUNK, Operation
+from nexus_operations import AUDIO, LARGEST_CHUNK, Operation
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import Files, InferenceRequest, Priority, Step
@@ -19,32 +19,15 @@ from nexus_gateway.validation import check_request
 
 __all__ = [
     "PCM_RATE",
-    "Able",
     "Caller",
     "Chain",
     "Heard",
     "Link",
     "Said",
-    "Speakers",
     "Streaming",
-    "speakers",
-    "who_can",
 ]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
-
-
-class Able(Protocol):
-    """A model, what it does, and what its backends say of the parameters, by operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def operations(self) -> frozenset[int]: ...
-    @property
-    def parameters(self) -> tuple[tuple[int, str], ...]: ...
-
-
 PCM_RATE = 24_000
 """Samples a second of the `pcm` of speech: of 16 bits, one channel, the lower byte first."""
 
@@ -80,7 +63,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Some sound of a text that is being spoken: 16-bit samples, as whole ones."""
+    """Some sound of a text that is being spoken; of plain samples whole ones."""
 
     data: bytes
     link: Link
@@ -127,9 +110,13 @@ class Chain:
             raise _malformed("The backend's transcription breaks the OpenAI format.") from None
         return Heard(text.strip(), usage.input_seconds, Link.of("transcription", served))
 
-    async def speak(self, body: JsonObject) -> AsyncGenerator[Said, None]:
-        """The sound of `input` as it is made. Raises MeshError, and whatever has come is not whole then. Close it."""
-        request = await self.request(Operation.SPEECH, {**body, "response_format": "pcm"})
+    async def speak(self, body: JsonObject, form: str = "pcm") -> AsyncGenerator[Said, None]:
+        """The sound of `input` as it is made, in a format of OpenAI's speech. Close it.
+
+        Raises MeshError, and whatever has come is not whole then.
+        """
+        request = await self.request(Operation.SPEECH, {**body, "response_format": form})
+        sample = 2 if form == "pcm" else 1
         link, odd, begun, whole = None, b"", False, False
         async with self._pipeline.stream(request) as messages:
             async for message in messages:
@@ -138,14 +125,14 @@ class Chain:
                 if message.HasField("media"):
                     media = message.media
                     if not begun:
-                        _check_pcm(media.mime_type)
+                        _check_type(media.mime_type, form)
                     if whole or media.index or media.HasField("preview"):
                         raise _malformed("The backend sent more sound than was asked for.")
                     begun, whole = True, media.last
                     data = odd + media.data
-                    odd = data[len(data) & ~1 :]
-                    if len(data) > 1:
-                        yield Said(data[: len(data) & ~1], link)
+                    odd = data[len(data) // sample * sample :]
+                    if len(data) >= sample:
+                        yield Said(data[: len(data) // sample * sample], link)
         if not whole or odd:
             raise _malformed("The backend ended its answer in the middle of the sound.")
 
@@ -187,50 +174,14 @@ class _Text(msgspec.Struct):
     text: str
 
 
-def _check_pcm(mime_type: str) -> None:
+def _check_type(mime_type: str, form: str) -> None:
     kind, *parameters = [part.strip() for part in mime_type.lower().split(";")]
     told = {name: value for name, _, value in (part.partition("=") for part in parameters)}
-    if (kind, told.get("rate", str(PCM_RATE)), told.get("channels", "1")) != (
-        "audio/pcm",
-        str(PCM_RATE),
-        "1",
-    ):
-        raise _malformed(
-            f"The backend was asked for sound as audio/pcm of {PCM_RATE} Hz and one channel, and sends something else."
-        )
+    rate, channels = told.get("rate", str(PCM_RATE)), told.get("channels", "1")
+    if kind != AUDIO[form] or (form == "pcm" and (rate, channels) != (str(PCM_RATE), "1")):
+        wanted = f"{AUDIO[form]} of {PCM_RATE} Hz and one channel" if form == "pcm" else AUDIO[form]
+        raise _malformed(f"The backend was asked for {wanted}, and sends something else.")
 
 
 def _malformed(message: str) -> MeshError:
     return MeshError(Reason.UPSTREAM_MALFORMED, message)
-
-
-Speakers = dict[str, tuple[str, ...]]
-"""Voices by the models that have them, a model's best first; none = its backends do not say."""
-
-
-def who_can(rows: Iterable[Able], operation: Operation) -> list[str]:
-    """The models that do a kind of work, in order."""
-    return [row.id for row in rows if operation in row.operations]
-
-
-def speakers(rows: Iterable[Able]) -> Speakers:
-    """Who speaks, and in which voices."""
-    return {
-        row.id: tuple(
-            voice for number, text in row.parameters if number == Operation.SPEECH for voice in _voices(text)
-        )
-        for row in rows
-        if Operation.SPEECH in row.operations
-    }
-
-
-def _voices(schema: str) -> list[str]:
-    """Names in what a backend says of its parameters, its default before the others."""
-    try:
-        rule = msgspec.json.decode(schema, type=dict[str, Any])["properties"]["voice"]
-        names = [str(one["const"]) for one in rule.get("oneOf", ())]
-        names += [str(name) for name in rule.get("enum", ())]
-        default = rule.get("default")
-    except (msgspec.MsgspecError, LookupError, TypeError, AttributeError):
-        return []
-    return sorted(names, key=lambda name: name != default) if default in names else names

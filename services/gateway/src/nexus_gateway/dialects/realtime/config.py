@@ -3,13 +3,13 @@ out silently: what cannot be had is refused, and what was not asked for is told 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import UNSET, UnsetType
-from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_mesh.core import JsonObject
 
+from nexus_gateway.dialects.casting import NO_EARS, NO_VOICE, Parts, Speaker, listed, missing_part
 from nexus_gateway.dialects.realtime.sound import FORMATS, PCM, Format
 from nexus_gateway.dialects.realtime.wire import (
     AudioFormat,
@@ -24,59 +24,13 @@ from nexus_gateway.dialects.realtime.wire import (
     bad,
 )
 
-__all__ = ["Parts", "Settings", "Speaker"]
+__all__ = ["Settings"]
 
 SLOWEST, FASTEST = 0.25, 4.0
-NO_VOICE = (
-    "No model that speaks is in the mesh, or this key may use none. `nexus up` brings one; or ask for "
-    "'output_modalities': ['text']."
-)
-NO_EARS = (
-    "No model that transcribes is in the mesh, or this key may use none. Have the operator run "
-    "`nexus pull whisper:base`; or send text in place of sound."
-)
 NO_DETECTOR = (
     "This gateway has nothing that finds the end of speech: the operator adds it with `make speech`. Until then say "
     "'turn_detection': null, and commit each turn with input_audio_buffer.commit."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the caller may use now. `voices`: by the models that speak; none = its backends do not say.
-
-    `detects`: whether the gateway can find the end of what is said.
-    """
-
-    ears: tuple[str, ...] = ()
-    voices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    detects: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """Who speaks, and in which voice. `voice` empty: its model has not said which there are."""
-
-    model: str
-    voice: str
-
-    @classmethod
-    def of(cls, parts: Parts, model: str | None, voice: str | None) -> Speaker:
-        """The first that fits. Raises MeshError when there is none."""
-        if not parts.voices:
-            raise _missing(NO_VOICE, "audio.output")
-        if model is not None and model not in parts.voices:
-            raise bad(
-                f"No model {model[:64]!r} speaks. There are {_list(parts.voices)}.", "audio.output.model"
-            )
-        able = [model] if model is not None else list(parts.voices)
-        if voice is None:
-            return cls(able[0], next(iter(parts.voices[able[0]]), ""))
-        for each in able:
-            if not parts.voices[each] or voice in parts.voices[each]:
-                return cls(each, voice)
-        known = _list(dict.fromkeys(name for each in able for name in parts.voices[each]))
-        raise bad(f"There is no voice {voice[:64]!r}. There are {known}.", "audio.output.voice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +64,7 @@ class Settings:
             modalities=("audio",) if parts.voices else ("text",),
             ears=next(iter(parts.ears), ""),
             turns=TurnDetection("server_vad") if parts.detects and parts.ears else None,
-            speaker=Speaker.of(parts, None, None) if parts.voices else None,
+            speaker=Speaker.of(parts, None, None, "audio.output") if parts.voices else None,
         )
 
     @property
@@ -189,12 +143,13 @@ class Settings:
                 parts,
                 None if isinstance(wish.model, UnsetType) else wish.model,
                 None if isinstance(voice, UnsetType) else voice,
+                "audio.output",
             )
         return replace(self, **changes)
 
     def _checked(self) -> Settings:
         if self.speaks and self.speaker is None:
-            raise _missing(NO_VOICE, "output_modalities")
+            raise missing_part(NO_VOICE, "output_modalities")
         return self
 
     @property
@@ -305,11 +260,11 @@ def _ears(wish: TranscriptionWish | UnsetType | None, parts: Parts) -> dict[str,
     if not isinstance(wish, TranscriptionWish):
         return {"tells_words": False}
     if not parts.ears:
-        raise _missing(NO_EARS, "audio.input.transcription")
+        raise missing_part(NO_EARS, "audio.input.transcription")
     model = wish.model or parts.ears[0]
     if model not in parts.ears:
         raise bad(
-            f"No model {model[:64]!r} transcribes. There are {_list(parts.ears)}; the operator can give one of them "
+            f"No model {model[:64]!r} transcribes. There are {listed(parts.ears)}; the operator can give one of them "
             "this name as an alias.",
             "audio.input.transcription.model",
         )
@@ -323,9 +278,9 @@ def _turns(wish: TurnDetection, parts: Parts) -> TurnDetection:
             "The end of a turn is found by 'server_vad' only.", f"{where}.type", "unsupported_parameter"
         )
     if not parts.detects:
-        raise _missing(NO_DETECTOR, where)
+        raise missing_part(NO_DETECTOR, where)
     if not parts.ears:
-        raise _missing(NO_EARS, where)
+        raise missing_part(NO_EARS, where)
     if wish.idle_timeout_ms is not None or wish.eagerness is not None:
         name = "idle_timeout_ms" if wish.idle_timeout_ms is not None else "eagerness"
         raise bad("It is not known here. Leave it out.", f"{where}.{name}", "unsupported_parameter")
@@ -337,12 +292,3 @@ def _turns(wish: TurnDetection, parts: Parts) -> TurnDetection:
         if not low <= value <= high:
             raise bad(f"It is from {low} to {high}.", f"{where}.{name}")
     return wish
-
-
-def _missing(message: str, param: str) -> MeshError:
-    return MeshError(Reason.CAPABILITY_MISSING, message, metadata={"param": param})
-
-
-def _list(names: Any) -> str:
-    known = sorted(names)
-    return ", ".join(known[:40]) + (f" and {len(known) - 40} more" if len(known) > 40 else "")

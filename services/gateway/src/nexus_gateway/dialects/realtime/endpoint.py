@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from typing import Protocol
 from urllib.parse import parse_qs
 
@@ -15,9 +14,9 @@ from prometheus_client import Gauge
 
 from nexus_gateway.access import Principal
 from nexus_gateway.detecting import Detector, can_detect
-from nexus_gateway.dialects.chain import Able, Caller, Chain, Streaming, speakers, who_can
+from nexus_gateway.dialects.casting import Able, Parts, as_kept, parts_of
+from nexus_gateway.dialects.chain import Caller, Chain, Streaming
 from nexus_gateway.dialects.own_headers import check_own_headers, demanded_zone, wanted_priority
-from nexus_gateway.dialects.realtime.config import Parts
 from nexus_gateway.dialects.realtime.machine import Machine
 from nexus_gateway.dialects.realtime.session import LONGEST_SECONDS, Session
 from nexus_gateway.dialects.realtime.wire import bad, new_id
@@ -113,13 +112,10 @@ class RealtimeRoute:
         return now
 
     def _look(self, principal: Principal, zone: str | None) -> Callable[[], Parts]:
-        inside = (
-            principal if zone is None else replace(principal, zones=principal.zones | {zone}, manage=False)
-        )
+        inside = as_kept(principal, zone)
 
         def look() -> Parts:
-            rows = list(self._pipeline.models(inside))
-            return Parts(tuple(who_can(rows, Operation.TRANSCRIPTION)), speakers(rows), can_detect())
+            return parts_of(self._pipeline.models(inside), detects=can_detect())
 
         return look
 

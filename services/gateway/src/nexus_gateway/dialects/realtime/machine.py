@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from nexus_mesh.core import JsonObject, MeshError
 
+from nexus_gateway.dialects.casting import NO_EARS, Parts
 from nexus_gateway.dialects.chain import Heard, Link
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.realtime.answer import Answer, Usage
-from nexus_gateway.dialects.realtime.config import NO_EARS, Parts, Settings
+from nexus_gateway.dialects.realtime.config import Settings
 from nexus_gateway.dialects.realtime.conversation import Conversation, Item, Part, item_of
 from nexus_gateway.dialects.realtime.sound import Format
 from nexus_gateway.dialects.realtime.turns import Edge, Turns
