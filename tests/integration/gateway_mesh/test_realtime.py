@@ -20,10 +20,13 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientWebSocketResponse as Socket
 from aiohttp import WSServerHandshakeError
+from nexus.inference.v1 import realtime_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
-from nexus_gateway.dialects.realtime import endpoint
-from nexus_mesh.core import Reason
+from nexus_gateway.dialects.realtime import sessions
+from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.rpc import Method
+from nexus_mesh.rpc.client import Peer
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import SPOKEN, ScriptedAdapter
 from support.scripted_uploads import HEARD
@@ -196,7 +199,7 @@ async def test_plain_http_is_told_what_to_do_and_other_urls_stay_plain(served: G
 async def test_a_key_has_so_many_sessions_and_no_more(
     served: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "MOST_EACH", 1)
+    monkeypatch.setattr(sessions, "MOST_EACH", 1)
     async with connected(served) as socket:
         await told(socket)
         with pytest.raises(WSServerHandshakeError) as refused:
@@ -514,6 +517,72 @@ async def test_who_is_kept_inside_is_offered_nothing_outside(
         await say(socket, "session.update", session={"output_modalities": ["audio"]})
         assert (await told(socket))[0]["error"]["code"] == "capability_missing"
     assert voice.seen == []
+
+
+# By gRPC
+
+
+Step = realtime_pb2.ConnectRequest
+CONNECT = Method("nexus.inference.v1.RealtimeService", "Connect", Step, realtime_pb2.ConnectResponse)
+
+
+@asynccontextmanager
+async def called(
+    served: Gateway, bench: GatewayBench, role: str = "operator", **start: Any
+) -> AsyncIterator[tuple[Any, AsyncIterator[dict[str, Any]]]]:
+    """A call whose first message is sent, and its events."""
+    peer = Peer(served.grpc_address, bench.ca.spiffe("gateway").server_name, bench.ca.identity(role))
+
+    async def events(call: Any) -> AsyncIterator[dict[str, Any]]:
+        async for message in call:
+            yield json.loads(message.event)
+
+    try:
+        async with peer.duplex(CONNECT, timeout=20) as call:
+            await call.send(Step(start=realtime_pb2.ConnectStart(**{"model": "brain", **start})))
+            yield call, events(call)
+    finally:
+        await peer.close()
+
+
+async def test_members_of_the_mesh_converse_by_grpc(served: Gateway, bench: GatewayBench, trio: Trio) -> None:
+    async with called(served, bench, zone="kept") as (call, events):
+        assert (await anext(events))["session"]["nexus"]["chain"]["speech"] == "voice"
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+        for event in (
+            {"type": "session.update", "session": TEXT},
+            {"type": "conversation.item.create", "item": item},
+            {"type": "response.create"},
+        ):
+            await call.send(Step(event=json.dumps(event)))
+        async for event in events:
+            if event["type"] == "response.done":
+                break
+        assert event["response"]["status"] == "completed"
+        trio.brain.mode = "stall"
+        await call.send(Step(event='{"type": "response.create"}'))
+        await eventually(lambda: trio.brain.active == 1, what="the backend at work")
+    await eventually(lambda: trio.brain.active == 0, what="the backend being free")
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("role", "start", "reason"),
+    [
+        ("operator", {"model": "nobody"}, Reason.MODEL_NOT_FOUND),
+        ("operator", {"model": "voice"}, Reason.CAPABILITY_MISSING),
+        ("operator", {"on_behalf_of": "nobody"}, Reason.OBJECT_NOT_FOUND),
+        ("client", {}, Reason.MESH_POLICY),
+        ("adapter", {}, Reason.MESH_POLICY),
+    ],
+)
+async def test_who_may_not_is_refused_by_grpc_too(
+    served: Gateway, bench: GatewayBench, role: str, start: dict[str, str], reason: Reason
+) -> None:
+    with pytest.raises(MeshError) as refused:
+        async with called(served, bench, role, **start) as (_, events):
+            await anext(events)
+    assert refused.value.reason is reason
 
 
 async def _is_none(value: Any) -> bool:

@@ -16,6 +16,7 @@ from nexus_gateway.dialects import (
     NexusPipeline,
     OpenAIPipeline,
     RealtimePipeline,
+    RealtimeSessions,
     error_body,
     nexus_dialect,
     openai_dialect,
@@ -69,9 +70,12 @@ def open_intake(limits: Limits) -> Intake:
 
 
 def build_app(
-    pipeline: EdgePipeline, options: EdgeOptions | None = None, intake: Intake | None = None
+    pipeline: EdgePipeline,
+    options: EdgeOptions | None = None,
+    intake: Intake | None = None,
+    sessions: RealtimeSessions | None = None,
 ) -> ASGIApp:
-    """The edge as an ASGI application. `intake`: shared with other doors."""
+    """The edge as an ASGI application. `intake` and `sessions`: shared with other doors."""
     options = options or EdgeOptions()
     taken_in = intake or open_intake(options.limits)
     guard = HostGuard(options.allowed_hosts)
@@ -92,7 +96,7 @@ def build_app(
     dialects = (
         openai_dialect(pipeline, taken_in, options),
         nexus_dialect(pipeline, taken_in, options),
-        realtime_dialect(pipeline),
+        realtime_dialect(pipeline, sessions or RealtimeSessions(pipeline)),
     )
     rows = list(_rows(dialects))
     rows.append((openapi_row([row for row, _ in rows], needs_key=options.needs_key), error_body))

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from nexus_mesh.core import JsonObject
 
+from nexus_gateway.dialects.chain import Caller
 from nexus_gateway.dialects.dialect import Dialect
 from nexus_gateway.dialects.errors import error_body
 from nexus_gateway.dialects.own_headers import ASKED, PRIORITY, ZONE
-from nexus_gateway.dialects.realtime.endpoint import RealtimePipeline, RealtimeRoute
+from nexus_gateway.dialects.realtime.endpoint import RealtimeRoute
+from nexus_gateway.dialects.realtime.session import Wire
+from nexus_gateway.dialects.realtime.sessions import RealtimePipeline, RealtimeSessions
 from nexus_gateway.http import Call, Content, Row
 
-__all__ = ["REALTIME", "RealtimePipeline", "realtime_dialect"]
+__all__ = ["REALTIME", "Caller", "RealtimePipeline", "RealtimeSessions", "Wire", "realtime_dialect"]
 
 REALTIME = "/realtime"
 """Its path below the prefixes."""
@@ -33,8 +36,8 @@ CALL = Call(
 )
 
 
-def realtime_dialect(pipeline: RealtimePipeline) -> Dialect:
-    route = RealtimeRoute(pipeline)
+def realtime_dialect(pipeline: RealtimePipeline, sessions: RealtimeSessions) -> Dialect:
+    route = RealtimeRoute(pipeline, sessions)
     return Dialect(
         [Row("realtime", REALTIME, {"GET": route.connect}, calls=(CALL,), socket=True)], error_body
     )
