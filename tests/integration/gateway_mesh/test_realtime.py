@@ -270,6 +270,23 @@ async def test_bytes_end_the_session(served: Gateway) -> None:
         assert socket.close_code == 1003
 
 
+@pytest.mark.security
+async def test_what_is_sent_has_room_like_any_body(bench: GatewayBench, trio: Trio) -> None:
+    """Of 32 MiB for all, one tenant has a fifth at most."""
+    async with gateway(bench, auth="open", body_memory=32, body_share=0.2) as running:
+        await eventually(lambda: _opens(running, {}), what="a session")
+        async with connected(running, None) as socket:
+            off = {"audio": {"input": {"turn_detection": None}}}
+            await say(socket, "session.update", session=off)
+            piece = base64.b64encode(bytes(2 << 20)).decode()
+            for _ in range(5):
+                await say(socket, "input_audio_buffer.append", audio=piece)
+            error = (await told(socket, "error"))[-1]["error"]
+            assert error["code"] in ("rate_limit_exceeded", "overloaded")
+            await say(socket, "input_audio_buffer.clear")
+            await told(socket, "input_audio_buffer.cleared")
+
+
 # Responses
 
 

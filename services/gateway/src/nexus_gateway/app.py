@@ -85,7 +85,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     mesh.spawn(members.follow(mesh.control("vault")), name="tenant watch")
     try:
         servicer = InferenceServicer(pipeline, intake, members, options.limits.upload_bytes)
-        realtime = RealtimeServicer(sessions, members)
+        realtime = RealtimeServicer(sessions, members, intake)
         yield [
             Servicer(servicer, add_InferenceServiceServicer_to_server),
             Servicer(realtime, add_RealtimeServiceServicer_to_server),

@@ -13,6 +13,7 @@ from nexus_mesh.identity import caller
 from nexus_gateway.access import Members, Principal
 from nexus_gateway.core import Priority
 from nexus_gateway.dialects import Caller, RealtimeSessions
+from nexus_gateway.intake import Hold, Intake
 from nexus_gateway.validation import check_zone
 
 __all__ = ["RealtimeServicer"]
@@ -26,8 +27,9 @@ Requests = AsyncIterator[realtime_pb2.ConnectRequest]
 class RealtimeServicer(realtime_pb2_grpc.RealtimeServiceServicer):
     """nexus.inference.v1.RealtimeService at a gateway."""
 
-    def __init__(self, sessions: RealtimeSessions, members: Members) -> None:
+    def __init__(self, sessions: RealtimeSessions, members: Members, intake: Intake) -> None:
         self._sessions = sessions
+        self._intake = intake
         self._members = members
 
     async def Connect(
@@ -41,8 +43,8 @@ class RealtimeServicer(realtime_pb2_grpc.RealtimeServiceServicer):
         principal = self._members.principal(caller(), start.on_behalf_of)
         asking = Caller(_now(principal), check_zone(start.zone, "zone"), _priority(start.priority))
         async with self._sessions.place(principal, start.model, asking) as run:
-            wire = _Call(messages)
-            session = asyncio.ensure_future(run(wire))
+            wire, hold = _Call(messages), Hold(self._intake.bodies, principal.tenant)
+            session = asyncio.ensure_future(run(wire, hold))
             session.add_done_callback(wire.end)
             try:
                 async for text in wire.told():
@@ -51,6 +53,7 @@ class RealtimeServicer(realtime_pb2_grpc.RealtimeServiceServicer):
             finally:
                 session.cancel()
                 await asyncio.wait({session})
+                hold.release()
 
 
 class _Call:
@@ -77,7 +80,7 @@ class _Call:
         await self._room.acquire()
         self._unread.put_nowait(text)
 
-    async def close(self, code: int, reason: str = "") -> None:  # noqa: ARG002 - the call ends
+    async def close(self, code: int, reason: str = "") -> None:
         self._unread.put_nowait(None)
 
     def end(self, _: asyncio.Task[None]) -> None:

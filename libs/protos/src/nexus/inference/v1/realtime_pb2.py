@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from nexus.inference.v1 import inference_pb2 as nexus_dot_inference_dot_v1_dot_inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!nexus/inference/v1/realtime.proto\x12\x12nexus.inference.v1\x1a\"nexus/inference/v1/inference.proto\"\\\n\x0e\x43onnectRequest\x12\x31\n\x05start\x18\x01 \x01(\x0b\x32 .nexus.inference.v1.ConnectStartH\x00\x12\x0f\n\x05\x65vent\x18\x02 \x01(\tH\x00\x42\x06\n\x04step\"q\n\x0c\x43onnectStart\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12.\n\x08priority\x18\x03 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x14\n\x0con_behalf_of\x18\x04 \x01(\t\" \n\x0f\x43onnectResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\t2i\n\x0fRealtimeService\x12V\n\x07\x43onnect\x12\".nexus.inference.v1.ConnectRequest\x1a#.nexus.inference.v1.ConnectResponse(\x01\x30\x01\x42t\n\x1binternal.nexus.inference.v1B\x0eInferenceProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!nexus/inference/v1/realtime.proto\x12\x12nexus.inference.v1\x1a\"nexus/inference/v1/inference.proto\"\\\n\x0e\x43onnectRequest\x12\x31\n\x05start\x18\x01 \x01(\x0b\x32 .nexus.inference.v1.ConnectStartH\x00\x12\x0f\n\x05\x65vent\x18\x02 \x01(\tH\x00\x42\x06\n\x04step\"q\n\x0c\x43onnectStart\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12.\n\x08priority\x18\x03 \x01(\x0e\x32\x1c.nexus.inference.v1.Priority\x12\x14\n\x0con_behalf_of\x18\x04 \x01(\t\" \n\x0f\x43onnectResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\t2i\n\x0fRealtimeService\x12V\n\x07\x43onnect\x12\".nexus.inference.v1.ConnectRequest\x1a#.nexus.inference.v1.ConnectResponse(\x01\x30\x01\x42s\n\x1binternal.nexus.inference.v1B\rRealtimeProtoP\x01Z.nexus.internal/protos/inference/v1;inferencev1\xaa\x02\x12Nexus.Inference.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nexus.inference.v1.realtime_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\033internal.nexus.inference.v1B\016InferenceProtoP\001Z.nexus.internal/protos/inference/v1;inferencev1\252\002\022Nexus.Inference.V1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\033internal.nexus.inference.v1B\rRealtimeProtoP\001Z.nexus.internal/protos/inference/v1;inferencev1\252\002\022Nexus.Inference.V1'
   _globals['_CONNECTREQUEST']._serialized_start=93
   _globals['_CONNECTREQUEST']._serialized_end=185
   _globals['_CONNECTSTART']._serialized_start=187

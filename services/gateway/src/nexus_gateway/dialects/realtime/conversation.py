@@ -155,6 +155,8 @@ class Conversation:
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
+        self.size = 0
+        """Characters, when an item was last added."""
 
     def __iter__(self) -> Iterator[Item]:
         return (self._items[each] for each in self._order)
@@ -179,7 +181,8 @@ class Conversation:
         """
         if item.id in self._items:
             raise bad(f"There is an item {item.id[:64]!r} already.", "item.id")
-        if len(self._order) >= MOST_ITEMS or item.size + sum(each.size for each in self) > MOST_CHARACTERS:
+        self.size = item.size + sum(each.size for each in self)
+        if len(self._order) >= MOST_ITEMS or self.size > MOST_CHARACTERS:
             raise bad(
                 "The conversation is as long as a session keeps one. Delete items with conversation.item.delete.",
                 "item",

@@ -16,7 +16,8 @@ __all__ = ["RealtimeRoute"]
 
 SPOKEN = "realtime"
 """The subprotocol."""
-NORMAL = 1000
+NORMAL, BROKEN = 1000, 1011
+"""Codes of RFC 6455."""
 
 
 class RealtimeRoute:
@@ -40,9 +41,11 @@ class RealtimeRoute:
         async with self._sessions.place(exchange.caller, model, caller) as run:
             socket = await exchange.accept(_subprotocol(exchange), [])
             try:
-                await run(socket)
-            finally:
-                await socket.close(NORMAL)
+                await run(socket, exchange.held)
+            except Exception:
+                await socket.close(BROKEN, "NEXUS failed on this session.")
+                raise
+            await socket.close(NORMAL)
 
     def _again(self, exchange: Exchange) -> Callable[[], Awaitable[Principal]]:
         credential = exchange.credential

@@ -167,6 +167,11 @@ class Machine:
     def answering(self) -> bool:
         return self._answer is not None
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it keeps."""
+        return len(self._buffer.data) + self._conversation.size
+
     # What the client says
 
     def receive(self, text: str) -> None:

@@ -23,6 +23,8 @@ from nexus_gateway.dialects.realtime.machine import (
     Stop,
     Transcribe,
 )
+from nexus_gateway.dialects.realtime.wire import event_id_of
+from nexus_gateway.intake import Hold
 
 __all__ = ["LONGEST_SECONDS", "Session", "Wire"]
 
@@ -54,8 +56,10 @@ class Wire(Protocol):
 class Session:
     """`run()` ends when the client leaves, or nothing happens for long."""
 
-    def __init__(self, wire: Wire, machine: Machine, chain: Chain, detector: Detector) -> None:
+    def __init__(self, wire: Wire, machine: Machine, chain: Chain, detector: Detector, hold: Hold) -> None:
+        """`hold`: of the room that there is for what clients send."""
         self._wire = wire
+        self._hold = hold
         self._machine = machine
         self._chain = chain
         self._listening = detector.listen()
@@ -100,7 +104,12 @@ class Session:
                 return
             if text is None:
                 return
-            self._machine.receive(text)
+            try:
+                await self._hold.reach(self._machine.size + len(text))
+            except MeshError as error:
+                self._machine.tell(error, event_id_of(text))
+            else:
+                self._machine.receive(text)
             self._carry_out()
             await self._room.wait()
 

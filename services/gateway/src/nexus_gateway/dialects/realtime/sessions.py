@@ -20,6 +20,7 @@ from nexus_gateway.dialects.chain import Caller, Chain, Streaming
 from nexus_gateway.dialects.realtime.machine import Machine
 from nexus_gateway.dialects.realtime.session import LONGEST_SECONDS, Session, Wire
 from nexus_gateway.dialects.realtime.wire import new_id
+from nexus_gateway.intake import Hold
 
 __all__ = ["RealtimePipeline", "RealtimeSessions"]
 
@@ -51,8 +52,9 @@ class RealtimeSessions:
     @asynccontextmanager
     async def place(
         self, principal: Principal, model: str, caller: Caller
-    ) -> AsyncIterator[Callable[[Wire], Awaitable[None]]]:
-        """Room for a session; give what was got a client, and it runs until that one leaves.
+    ) -> AsyncIterator[Callable[[Wire, Hold], Awaitable[None]]]:
+        """Room for a session; give what was got a client, and it runs until that one leaves. Its hold is of the room
+        that there is for what clients send.
 
         Raises MODEL_NOT_FOUND, CAPABILITY_MISSING, RATE_LIMIT or OVERLOAD before anything was said.
         """
@@ -72,14 +74,14 @@ class RealtimeSessions:
             if not self._open.total():
                 await self._detector.close()  # nobody else needs its memory
 
-    async def _run(self, principal: Principal, model: str, caller: Caller, wire: Wire) -> None:
+    async def _run(self, principal: Principal, model: str, caller: Caller, wire: Wire, hold: Hold) -> None:
         inside = as_kept(principal, caller.zone)
 
         def look() -> Parts:
             return parts_of(self._pipeline.models(inside), detects=can_detect())
 
         machine = Machine(new_id("sess"), model, look, int(time.time() + LONGEST_SECONDS))
-        await Session(wire, machine, Chain(self._pipeline, caller), self._detector).run()
+        await Session(wire, machine, Chain(self._pipeline, caller), self._detector, hold).run()
 
     def _admit(self, owner: str) -> None:
         if self._open[owner] >= MOST_EACH:
