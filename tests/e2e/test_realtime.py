@@ -59,6 +59,11 @@ async def client(mesh: LiveMesh) -> AsyncIterator[openai.AsyncOpenAI]:
         yield opened
 
 
+def connect(client: openai.AsyncOpenAI) -> Any:
+    """Its types leave open which kind of session answers."""
+    return client.realtime.connect(model=CHAT)
+
+
 async def until(connection: Any, kind: str) -> list[Any]:
     """All events up to the first of a kind."""
     got: list[Any] = []
@@ -77,7 +82,7 @@ def asked(text: str) -> Any:
 
 
 async def test_a_turn_of_text(client: openai.AsyncOpenAI) -> None:
-    async with client.realtime.connect(model=CHAT) as connection:
+    async with connect(client) as connection:
         session = (await connection.recv()).session
         assert session.nexus == {"chain": {"transcription": EARS, "chat": CHAT, "speech": VOICE}}
         assert session.output_modalities == ["audio"]
@@ -123,7 +128,7 @@ def spoken_sound(events: list[Any]) -> bytes:
 
 
 async def test_a_turn_of_voice(client: openai.AsyncOpenAI) -> None:
-    async with client.realtime.connect(model=CHAT) as connection:
+    async with connect(client) as connection:
         session = (await until(connection, "session.created"))[-1].session
         assert session.audio.input.turn_detection.type == "server_vad"
         await send(connection, QUIET + sound(QUESTION) + QUIET)
@@ -167,7 +172,7 @@ async def test_a_turn_of_voice(client: openai.AsyncOpenAI) -> None:
 
 async def test_a_telephone(client: openai.AsyncOpenAI) -> None:
     """G.711 both ways, and turns committed by hand."""
-    async with client.realtime.connect(model=CHAT) as connection:
+    async with connect(client) as connection:
         await connection.session.update(
             session={
                 "type": "realtime",
@@ -223,7 +228,7 @@ def detectors(mesh: LiveMesh) -> list[psutil.Process]:
 async def test_a_detector_that_was_killed_between_turns_is_replaced(
     mesh: LiveMesh, client: openai.AsyncOpenAI
 ) -> None:
-    async with client.realtime.connect(model=CHAT) as connection:
+    async with connect(client) as connection:
         for _ in range(2):
             await send(connection, QUIET + sound(QUESTION) + QUIET)
             assert (await until(connection, "response.done"))[-1].response.status == "completed"
@@ -235,7 +240,7 @@ async def test_a_detector_that_was_killed_between_turns_is_replaced(
 async def test_a_lost_host_fails_the_response_and_the_session_stays(
     mesh: LiveMesh, client: openai.AsyncOpenAI
 ) -> None:
-    async with client.realtime.connect(model=CHAT) as connection:
+    async with connect(client) as connection:
         await connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
         mesh.kill("adapter")
         await connection.conversation.item.create(item=asked("What is your name?"))

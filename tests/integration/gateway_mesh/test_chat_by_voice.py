@@ -183,7 +183,7 @@ async def test_a_lost_voice_is_no_whole_answer(
     boxes["voice"].mode, boxes["voice"].reason = "spoken_then_fail", Reason.BACKEND_LOST
 
     async def ask() -> None:
-        answer = await client.chat.completions.create(
+        answer: Any = await client.chat.completions.create(
             model="brain", messages=HELLO, stream=stream, **SPOKEN_AS
         )
         async for _ in answer:

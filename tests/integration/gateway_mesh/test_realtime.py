@@ -562,6 +562,13 @@ async def called(
         await peer.close()
 
 
+async def _until(events: AsyncIterator[dict[str, Any]], kind: str) -> AsyncIterator[dict[str, Any]]:
+    async for event in events:
+        yield event
+        if event["type"] == kind:
+            return
+
+
 async def test_members_of_the_mesh_converse_by_grpc(served: Gateway, bench: GatewayBench, trio: Trio) -> None:
     async with called(served, bench, zone="kept") as (call, events):
         assert (await anext(events))["session"]["nexus"]["chain"]["speech"] == "voice"
@@ -572,10 +579,8 @@ async def test_members_of_the_mesh_converse_by_grpc(served: Gateway, bench: Gate
             {"type": "response.create"},
         ):
             await call.send(Step(event=json.dumps(event)))
-        async for event in events:
-            if event["type"] == "response.done":
-                break
-        assert event["response"]["status"] == "completed"
+        got = [event async for event in _until(events, "response.done")]
+        assert got[-1]["response"]["status"] == "completed"
         trio.brain.mode = "stall"
         await call.send(Step(event='{"type": "response.create"}'))
         await eventually(lambda: trio.brain.active == 1, what="the backend at work")

@@ -21,7 +21,7 @@ TONE = struct.pack("<2400h", *(round(12_000 * math.sin(at * 440 * math.tau / 24_
 @pytest.mark.parametrize("kind", FORMATS)
 def test_another_decoder_reads_what_is_written(kind: str) -> None:
     form = FORMATS[kind]
-    with av.open(io.BytesIO(form.file(form.of_pcm(TONE)))) as container:
+    with av.open(io.BytesIO(form.file(form.of_pcm(TONE))), "r") as container:
         assert container.streams.audio[0].rate == form.rate
         heard = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
     step = 24_000 // form.rate
@@ -35,7 +35,7 @@ def test_every_sample_of_g711_is_the_nearest_there_is(kind: str) -> None:
     form = FORMATS[kind]
     samples = np.arange(-32_768, 32_768, 7, dtype="<i2")
     coded = form.of_pcm(np.repeat(samples, 3).tobytes())
-    with av.open(io.BytesIO(form.file(coded))) as container:
+    with av.open(io.BytesIO(form.file(coded)), "r") as container:
         heard = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
     error = np.abs(heard.astype(int) - samples)
     assert (error <= np.maximum(16, np.abs(samples.astype(int)) / 28)).all()

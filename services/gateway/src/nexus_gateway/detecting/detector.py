@@ -80,6 +80,8 @@ class Detector:
             raise _lost() from None
         except OSError:
             raise _lost() from None
+        finally:
+            future.cancel()  # its place in the order stays
 
     async def close(self) -> None:
         """Ends the process. The next question starts another one."""
@@ -125,6 +127,8 @@ class Detector:
         except asyncio.IncompleteReadError:
             log.warning("the process that finds speech has ended", pid=process.pid)
         finally:
+            if self._process is process:
+                self._process = None
             if process.returncode is None:
                 process.kill()
             asked, self._asked = self._asked, deque()
