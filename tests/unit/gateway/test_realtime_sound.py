@@ -9,11 +9,11 @@ import struct
 import av
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from nexus_gateway.dialects.realtime.sound import FORMATS, PCM
 from nexus_gateway.dialects.realtime.turns import FIRST, WINDOW_MS, Edge, Turns
 from nexus_gateway.dialects.sentences import LONGEST, Sentences, is_spoken
+from support.properties import given
 
 TONE = struct.pack("<2400h", *(round(12_000 * math.sin(at * 440 * math.tau / 24_000)) for at in range(2_400)))
 
