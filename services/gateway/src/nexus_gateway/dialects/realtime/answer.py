@@ -180,7 +180,7 @@ class Answer:
         kind = "output_audio" if self.settings.speaks else "output_text"
         self._message = Item(self.make_id("item"), "message", "assistant", "in_progress")
         self._add(self._message)
-        part = Part(kind, transcript="" if self.settings.speaks else None)
+        part = Part(kind, transcript="" if self.settings.speaks else None, form=self.settings.output)
         self._message.content.append(part)
         self._emit_part("response.content_part.added", part=_bare(part))
 

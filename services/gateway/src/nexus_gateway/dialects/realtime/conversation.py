@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nexus_mesh.core import JsonObject
 
-from nexus_gateway.dialects.realtime.sound import Format
+from nexus_gateway.dialects.realtime.sound import PCM, Format
 from nexus_gateway.dialects.realtime.wire import GivenItem, GivenPart, NewId, bad
 
 __all__ = ["Conversation", "Item", "Part", "item_of", "messages"]
@@ -24,6 +24,8 @@ class Part:
     text: str = ""
     transcript: str | None = None
     detail: str = ""
+    form: Format = PCM
+    """Of the sound that was spoken."""
     spans: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     """Of sound that was spoken: each sentence, and how many bytes of sound it is."""
 
@@ -44,9 +46,13 @@ class Part:
             return {"type": self.type, "image_url": self.text, "detail": self.detail or "auto"}
         return {"type": self.type, "text": self.text}
 
-    def cut(self, end_ms: int, form: Format) -> None:
+    @property
+    def spoken_ms(self) -> int:
+        return self.form.milliseconds(sum(size for _, size in self.spans))
+
+    def cut(self, end_ms: int) -> None:
         """Forgets what comes after so much of its sound: whole words, as near as the sentences tell."""
-        left, kept = end_ms * form.bytes_per_ms, list[tuple[str, int]]()
+        left, kept = end_ms * self.form.bytes_per_ms, list[tuple[str, int]]()
         for text, size in self.spans:
             if size <= left:
                 kept.append((text, size))

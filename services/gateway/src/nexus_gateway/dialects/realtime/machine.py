@@ -264,11 +264,10 @@ class Machine:
             raise bad("Only what the model has spoken can be cut.", "item_id")
         if self._answer is not None and item.status == "in_progress":
             raise bad("Cancel the response before what it said is cut.", "item_id")
-        part, form = parts[event.content_index], self._settings.output
-        most = form.milliseconds(sum(size for _, size in part.spans))
-        if not 0 <= event.audio_end_ms <= most:
-            raise bad(f"There are {most} ms of sound.", "audio_end_ms")
-        part.cut(event.audio_end_ms, form)
+        part = parts[event.content_index]
+        if not 0 <= event.audio_end_ms <= part.spoken_ms:
+            raise bad(f"There are {part.spoken_ms} ms of sound.", "audio_end_ms")
+        part.cut(event.audio_end_ms)
         self._emit(
             "conversation.item.truncated",
             item_id=item.id,
