@@ -19,10 +19,11 @@ from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.scripted_uploads import ScriptedUploads
 
-__all__ = ["PICTURE", "SOUND", "ScriptedAdapter", "serve_adapter", "text_of"]
+__all__ = ["PICTURE", "SOUND", "SPOKEN", "ScriptedAdapter", "serve_adapter", "text_of"]
 
 WORDS = ("one ", "two ", "three")
 SOUND = b"ID3sound"
+SPOKEN = bytes(range(240)) * 20
 PICTURE = b"\x89PNG picture"
 
 
@@ -248,6 +249,39 @@ class ScriptedAdapter(ScriptedUploads):
         usage = inference_pb2.Usage(input_characters=2, output_seconds=1.5)
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
+    async def _stream_spoken(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """A tenth of a second of sound, in two pieces that do not end with a sample."""
+        yield _media(SPOKEN[:1_001], mime_type="audio/pcm;rate=24000;channels=1")
+        yield _media(SPOKEN[1_001:], last=True)
+        usage = inference_pb2.Usage(input_characters=2, output_seconds=0.1)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_spoken_stall(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(SPOKEN, mime_type="audio/pcm;rate=24000;channels=1")
+        await asyncio.Event().wait()
+
+    async def _stream_spoken_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(SPOKEN, mime_type="audio/pcm;rate=24000;channels=1")
+        raise MeshError(self.reason, "the test says so")
+
+    async def _stream_sentences(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        for piece in ("One is", " here. Two", " follows. And the rest"):
+            yield _chunks({"content": piece})
+        yield _chunks({}, "stop")
+        usage = inference_pb2.Usage(prompt_tokens=5, completion_tokens=8)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_calls(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """A function."""
+        for call in (
+            {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}},
+            {"index": 0, "function": {"arguments": '{"at":'}},
+            {"index": 0, "function": {"arguments": " 1}"}},
+        ):
+            yield _chunks({"tool_calls": [call]})
+        yield _chunks({}, "tool_calls")
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
+
     async def _stream_sound_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield _media(SOUND[:3], mime_type="audio/mpeg")
         raise MeshError(self.reason, "the test says so")
@@ -369,6 +403,6 @@ def _media(data: bytes, **more: Any) -> inference_pb2.StreamResponse:
     return inference_pb2.StreamResponse(media=inference_pb2.Media(data=data, **more))
 
 
-def _chunks(delta: dict[str, str], finish_reason: str | None = None) -> inference_pb2.StreamResponse:
+def _chunks(delta: dict[str, Any], finish_reason: str | None = None) -> inference_pb2.StreamResponse:
     chunk = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
     return inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=[json.dumps(chunk)]))

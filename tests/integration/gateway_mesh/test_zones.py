@@ -60,8 +60,9 @@ SILENT = {
     "/models",
     "/models/{model_id:path}",
     "/openapi.json",
+    "/realtime",
 } | HEALTH
-"""Paths that send nothing to any backend, whatever they are asked. Every other one is walked."""
+"""Paths that send nothing to any backend, whatever they are asked by plain HTTP. Every other one is walked."""
 
 
 @pytest_asyncio.fixture

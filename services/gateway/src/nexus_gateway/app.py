@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
+from nexus.inference.v1.realtime_pb2_grpc import add_RealtimeServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
 from nexus_mesh.process import Mesh, Servicer
@@ -17,7 +18,7 @@ from nexus_gateway.admission import Admission
 from nexus_gateway.announcing import announce
 from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core import limits_by_model
-from nexus_gateway.dialects import error_body
+from nexus_gateway.dialects import RealtimeSessions, error_body
 from nexus_gateway.dispatch import Dispatcher, RetryBudget
 from nexus_gateway.fleet import (
     Acquaintance,
@@ -37,7 +38,8 @@ from nexus_gateway.intake import body_bytes, memory_limit
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
-from nexus_gateway.routes import build_app, open_intake
+from nexus_gateway.realtime_service import RealtimeServicer
+from nexus_gateway.routes import SOCKETS, build_app, open_intake
 from nexus_gateway.service import InferenceServicer
 
 __all__ = ["build_pipeline", "open_gateway"]
@@ -65,13 +67,14 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         ),
         spool=_spool(settings),
     )
-    intake = open_intake(options.limits)
+    intake, sessions = open_intake(options.limits), RealtimeSessions(pipeline)
     http = await serve_http(
-        build_app(pipeline, options, intake),
+        build_app(pipeline, options, intake, sessions),
         error_body,
         settings.http_host,
         settings.http_port,
         options.limits,
+        SOCKETS,
     )
     _advertise(mesh, http)
     ending = [mesh.spawn(_drain(mesh, http), name="http drain")]
@@ -82,7 +85,11 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
     mesh.spawn(members.follow(mesh.control("vault")), name="tenant watch")
     try:
         servicer = InferenceServicer(pipeline, intake, members, options.limits.upload_bytes)
-        yield [Servicer(servicer, add_InferenceServiceServicer_to_server)]
+        realtime = RealtimeServicer(sessions, members, intake)
+        yield [
+            Servicer(servicer, add_InferenceServiceServicer_to_server),
+            Servicer(realtime, add_RealtimeServiceServicer_to_server),
+        ]
     finally:
         if mesh.draining.is_set():
             await asyncio.gather(*ending)

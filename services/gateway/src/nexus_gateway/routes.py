@@ -6,21 +6,26 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Scope
 
 from nexus_gateway.access import Principal
 from nexus_gateway.dialects import (
+    REALTIME,
     Dialect,
     NexusPipeline,
     OpenAIPipeline,
+    RealtimePipeline,
+    RealtimeSessions,
     error_body,
     nexus_dialect,
     openai_dialect,
     openapi_row,
+    realtime_dialect,
     unknown_url,
 )
 from nexus_gateway.http import (
+    PREFIXES,
     EdgeOptions,
     Endpoint,
     Exchange,
@@ -34,12 +39,23 @@ from nexus_gateway.http import (
 )
 from nexus_gateway.intake import SPOOL_BYTES, BodyBudget, Intake
 
-__all__ = ["METHODS", "EdgePipeline", "build_app", "open_intake"]
+__all__ = ["METHODS", "SOCKETS", "EdgePipeline", "build_app", "open_intake"]
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class EdgePipeline(OpenAIPipeline, NexusPipeline, Protocol):
+SOCKETS = tuple(prefix + REALTIME for prefix in PREFIXES)
+"""Paths that may become WebSockets."""
+
+
+class SocketRoute(Route):
+    """One URL by plain HTTP and as a WebSocket: who asks in vain for the one is told of the other."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return super().matches({**scope, "type": "http", "method": scope.get("method", "GET")})
+
+
+class EdgePipeline(OpenAIPipeline, NexusPipeline, RealtimePipeline, Protocol):
     """What the edge asks of the rest of the gateway."""
 
     async def authenticate(self, credential: str | None) -> Principal: ...
@@ -54,9 +70,12 @@ def open_intake(limits: Limits) -> Intake:
 
 
 def build_app(
-    pipeline: EdgePipeline, options: EdgeOptions | None = None, intake: Intake | None = None
+    pipeline: EdgePipeline,
+    options: EdgeOptions | None = None,
+    intake: Intake | None = None,
+    sessions: RealtimeSessions | None = None,
 ) -> ASGIApp:
-    """The edge as an ASGI application. `intake`: shared with other doors."""
+    """The edge as an ASGI application. `intake` and `sessions`: shared with other doors."""
     options = options or EdgeOptions()
     taken_in = intake or open_intake(options.limits)
     guard = HostGuard(options.allowed_hosts)
@@ -77,11 +96,12 @@ def build_app(
     dialects = (
         openai_dialect(pipeline, taken_in, options),
         nexus_dialect(pipeline, taken_in, options),
+        realtime_dialect(pipeline, sessions or RealtimeSessions(pipeline)),
     )
     rows = list(_rows(dialects))
     rows.append((openapi_row([row for row, _ in rows], needs_key=options.needs_key), error_body))
     routes = [
-        Route(prefix + row.path, endpoint(row, say_error))
+        (SocketRoute if row.socket else Route)(prefix + row.path, endpoint(row, say_error))
         for row, say_error in rows
         for prefix in row.prefixes
     ]

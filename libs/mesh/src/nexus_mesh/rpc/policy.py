@@ -19,6 +19,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.inference.v1.InferenceService/Stream": CONTROL_READERS,
     "/nexus.inference.v1.InferenceService/CountTokens": CONTROL_READERS,
     "/nexus.inference.v1.InferenceService/Upload": CONTROL_READERS,
+    "/nexus.inference.v1.RealtimeService/Connect": CONTROL_READERS,
     "/nexus.mesh.v1.TunnelService/Open": CONTROL_READERS,
     "/nexus.catalog.v1.CatalogService/ListModels": TABLE_READERS,
     "/nexus.lifecycle.v1.LifecycleService/Load": CONTROL_READERS,
@@ -88,6 +89,7 @@ PUBLIC: frozenset[str] = frozenset({"/nexus.vault.v1.JoinService/Join"})
 # Streams that end only when somebody ends them; a draining server does so at once instead of waiting.
 ENDLESS: frozenset[str] = frozenset(
     {
+        "/nexus.inference.v1.RealtimeService/Connect",
         "/nexus.registry.v1.RegistryService/KeepAlive",
         "/nexus.registry.v1.RegistryService/Watch",
         "/nexus.router.v1.RouterService/WatchSnapshot",

@@ -15,18 +15,22 @@ from nexus_gateway.validation import check_priority, check_zone
 
 __all__ = [
     "ASKED",
+    "CHAIN",
     "PRIORITY",
     "STRICT",
     "TOLD",
     "ZONE",
     "check_own_headers",
     "demanded_zone",
+    "header_value",
     "is_strict",
     "served_headers",
     "wanted_priority",
 ]
 
 STRICT, ZONE, PRIORITY = b"x-nexus-strict", b"x-nexus-zone", b"x-nexus-priority"
+CHAIN = b"x-nexus-chain"
+"""Of an answer that several models have made: who has heard, answered and spoken."""
 ASKED: Mapping[bytes, str] = {
     ZONE: "The privacy zone the answer must come from. It adds to what key and tenant demand and takes nothing away.",
     PRIORITY: "low = others may go first while places are short.",
@@ -99,7 +103,7 @@ def _decimal(dollars: float) -> bytes:
     return f"{max(dollars, SMALLEST):.8f}".rstrip("0").rstrip(".").encode()
 
 
-def _header_value(text: str) -> bytes:
+def header_value(text: str) -> bytes:
     """Names are the backend's own and may be in any script; what a header cannot hold is percent-encoded."""
     if text.isascii() and text.isprintable():
         return text.encode()
@@ -116,15 +120,15 @@ class Told:
 
 
 TOLD = (
-    Told(b"x-nexus-backend", "The backend that answered.", lambda served: _header_value(served.backend)),
-    Told(b"x-nexus-backend-type", "Its kind: ollama, vllm, ...", lambda served: _header_value(served.kind)),
-    Told(b"x-nexus-model", "The model that answered.", lambda served: _header_value(served.model)),
+    Told(b"x-nexus-backend", "The backend that answered.", lambda served: header_value(served.backend)),
+    Told(b"x-nexus-backend-type", "Its kind: ollama, vllm, ...", lambda served: header_value(served.kind)),
+    Told(b"x-nexus-model", "The model that answered.", lambda served: header_value(served.model)),
     Told(
         b"x-nexus-instance",
         "The adapter it stands behind: node/adapter/name.",
-        lambda served: _header_value(served.instance),
+        lambda served: header_value(served.instance),
     ),
-    Told(b"x-nexus-privacy-zone", "The zone it is in.", lambda served: _header_value(served.zone)),
+    Told(b"x-nexus-privacy-zone", "The zone it is in.", lambda served: header_value(served.zone)),
     Told(
         b"x-nexus-route-reason",
         f"Why it was chosen: {', '.join(sorted(word.decode() for number, word in ROUTE_REASONS.items() if number))}.",
@@ -134,12 +138,12 @@ TOLD = (
     Told(
         b"x-nexus-fallback-model",
         "The model that stood in for the one that was asked for.",
-        lambda served: _header_value(served.fallback_model) if served.fallback_model else None,
+        lambda served: header_value(served.fallback_model) if served.fallback_model else None,
     ),
     Told(
         b"x-nexus-dropped-tier",
         "The tier that was wanted, where a lower one has answered.",
-        lambda served: _header_value(served.dropped_tier) if served.dropped_tier else None,
+        lambda served: header_value(served.dropped_tier) if served.dropped_tier else None,
     ),
     Told(
         b"x-nexus-scrubbed",

@@ -1,6 +1,14 @@
 """HTTP as transport: connections, framing, limits, who may call, one request and its answer. It knows no dialect."""
 
-from nexus_gateway.http.endpoint import DONE, JSON, Endpoint, Exchange, SlashRouter, beat
+from nexus_gateway.http.endpoint import (
+    DONE,
+    JSON,
+    KEY_PROTOCOL,
+    Endpoint,
+    Exchange,
+    SlashRouter,
+    beat,
+)
 from nexus_gateway.http.heads import (
     ORIGIN,
     HostGuard,
@@ -12,7 +20,16 @@ from nexus_gateway.http.heads import (
     local_names,
 )
 from nexus_gateway.http.options import MIB, EdgeOptions, Limits
-from nexus_gateway.http.rows import ALWAYS, EVENTS, ON_FAILURE, Call, Content, Handler, Row
+from nexus_gateway.http.rows import (
+    ALWAYS,
+    EVENTS,
+    ON_FAILURE,
+    PREFIXES,
+    Call,
+    Content,
+    Handler,
+    Row,
+)
 from nexus_gateway.http.server import HttpServer, serve_http
 from nexus_gateway.http.status import (
     CODES,
@@ -35,9 +52,11 @@ __all__ = [
     "EDGE",
     "EVENTS",
     "JSON",
+    "KEY_PROTOCOL",
     "MIB",
     "ON_FAILURE",
     "ORIGIN",
+    "PREFIXES",
     "REASONS",
     "Answer",
     "Call",

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from nexus_mesh.core import MeshError, Reason, logger, new_request_id, set_request_id
 from prometheus_client import Counter, Histogram
@@ -15,18 +16,23 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from nexus_gateway.access import Principal
-from nexus_gateway.http.heads import HostGuard, Origins, is_form
+from nexus_gateway.http.heads import HostGuard, Origins, is_form, not_upgraded
 from nexus_gateway.http.rows import Handler, Row
 from nexus_gateway.http.status import EdgeError, Failure, Header, SayError, code_of, status_of
 from nexus_gateway.http.strangers import Strangers
 from nexus_gateway.intake import BodyBudget, Hold
+
+if TYPE_CHECKING:
+    from nexus_gateway.http.sockets import Socket
 
 __all__ = [
     "CLIENT_LEFT",
     "CUT",
     "DONE",
     "JSON",
+    "KEY_PROTOCOL",
     "OPENAI_VERSION",
+    "SLASHES",
     "Authenticate",
     "Endpoint",
     "Exchange",
@@ -42,6 +48,10 @@ DONE = b"data: [DONE]\n\n"
 """The last event of a good stream, to whoever speaks as OpenAI does."""
 CLIENT_LEFT = "nexus.client_left"
 """Key the server sets in the scope when the connection is gone before the answer was complete."""
+KEY_PROTOCOL = "openai-insecure-api-key."
+"""What a browser puts before its key among the subprotocols it offers."""
+SOCKET, ACCEPT = "websocket", "nexus.accept"
+"""A scope's type, and the key in it of what sends to an accepted WebSocket."""
 CUT = "nexus.cut"
 """Key in the scope of what breaks an answer off, so that no client takes it for a whole one."""
 
@@ -97,7 +107,12 @@ class Exchange:
     def credential(self) -> str | None:
         """The bearer text, or None when there is none."""
         scheme, _, text = self.fields.get(b"authorization", b"").partition(b" ")
-        return text.strip().decode("latin-1") or None if scheme.lower() == b"bearer" else None
+        if scheme.lower() == b"bearer":
+            return text.strip().decode("latin-1") or None
+        # A browser cannot set the header of a WebSocket's request.
+        offered: list[str] = self.scope.get("subprotocols", [])
+        keys = [each.removeprefix(KEY_PROTOCOL) for each in offered if each.startswith(KEY_PROTOCOL)]
+        return keys[0] if len(keys) == 1 else None
 
     @property
     def caller(self) -> Principal:
@@ -121,6 +136,21 @@ class Exchange:
         """Where the connection comes from."""
         client = self.scope.get("client")
         return client[0] if client else ""
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it asks for a WebSocket."""
+        return self.scope["type"] == SOCKET
+
+    async def accept(self, subprotocol: str | None, headers: Sequence[Header]) -> Socket:
+        """The WebSocket that was asked for; what fails from here on is told there."""
+        from nexus_gateway.http.sockets import Socket
+
+        self.status = 101
+        told = [*headers, (b"x-request-id", self.request_id.encode()), *self.always]
+        await self._receive()  # websocket.connect
+        await self.scope[ACCEPT]({"type": "websocket.accept", "subprotocol": subprotocol, "headers": told})
+        return Socket(self._receive, self.scope[ACCEPT])
 
     async def body(self) -> bytes | bytearray:
         """The whole body; the server has bounded its size and time. MeshError when there is no room for it.
@@ -279,6 +309,11 @@ class Endpoint:
         self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == SOCKET:
+            from nexus_gateway.http.sockets import as_refusal
+
+            scope["method"], scope[ACCEPT] = "GET", send
+            send = as_refusal(send)
         exchange = Exchange(scope, receive, send)
         set_request_id(exchange.request_id)
         try:
@@ -287,6 +322,8 @@ class Endpoint:
             if scope["method"] == "OPTIONS" and (told := self._preflight(exchange)) is not None:
                 await exchange.respond_nothing(told)
                 return
+            if exchange.is_socket:
+                self._check_socket()
             handler = self._handler(scope["method"])
             if not self.row.public:
                 try:
@@ -316,6 +353,10 @@ class Endpoint:
 
     def _preflight(self, exchange: Exchange) -> list[Header] | None:
         return self._origins.preflight(exchange.fields, self.row.handlers)
+
+    def _check_socket(self) -> None:
+        if not self.row.socket:
+            raise not_upgraded()
 
     def _handler(self, method: str) -> Handler:
         handler = self.row.handlers.get(method)

@@ -50,8 +50,11 @@ _SINGLE = frozenset(
 """Headers that decide something. Of two, somebody before us may have believed the other one."""
 
 
-def check_head(method: bytes, url: bytes, version: str, headers: list[Header], max_body: int) -> None:
-    """EdgeError when the head of a request must not be acted on."""
+def check_head(
+    method: bytes, url: bytes, version: str, headers: list[Header], max_body: int, *, upgrades: bool = False
+) -> None:
+    """EdgeError when the head of a request must not be acted on. `upgrades`: whether it is one for a WebSocket that
+    there is."""
     if version not in ("1.1", "1.0"):
         name = "bad_request" if version.startswith("0") else "http_version"
         raise EdgeError(name, "This gateway speaks HTTP/1.1.")
@@ -66,6 +69,8 @@ def check_head(method: bytes, url: bytes, version: str, headers: list[Header], m
         if name == b"host":
             if _HOST.fullmatch(value) is None:
                 raise EdgeError("bad_host", "The Host header is not a host name.")
+        elif upgrades and name == b"upgrade":
+            continue
         elif name in _CHECKS:
             _CHECKS[name](value, max_body)
     if version == "1.0" and b"transfer-encoding" in seen:
@@ -101,7 +106,11 @@ def _expect(value: bytes, _: int) -> None:
 
 
 def _upgrade(_: bytes, __: int) -> None:
-    raise EdgeError("bad_request", "This URL speaks plain HTTP/1.1; it cannot be upgraded.")
+    raise not_upgraded()
+
+
+def not_upgraded() -> EdgeError:
+    return EdgeError("bad_request", "This URL speaks plain HTTP/1.1; it cannot be upgraded.")
 
 
 _CHECKS = {

@@ -36,6 +36,8 @@ class Limits:
     """Of those, for one tenant."""
     body_wait_seconds: float = 5
     """For room for a body."""
+    message_bytes: int = 4 * MIB
+    """Of one message on a WebSocket."""
 
 
 @dataclass(frozen=True, slots=True)

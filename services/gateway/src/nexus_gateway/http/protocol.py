@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from functools import partial
 from typing import cast
@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from nexus_gateway.http.connections import EVICTED, REFUSED, Idle, Slots
-from nexus_gateway.http.endpoint import CLIENT_LEFT, CUT
-from nexus_gateway.http.heads import body_too_large, check_head, is_form
+from nexus_gateway.http.endpoint import CLIENT_LEFT, CUT, SLASHES
+from nexus_gateway.http.heads import body_too_large, check_head, is_form, not_upgraded
 from nexus_gateway.http.options import Limits
 from nexus_gateway.http.refusal import explain, refusal_bytes
 from nexus_gateway.http.status import EdgeError, Header, SayError
@@ -65,7 +65,9 @@ class EdgeProtocol(HttpToolsProtocol):
         limits: Limits,
         slots: Slots,
         say_error: SayError,
+        sockets: Collection[str] = (),
     ) -> None:
+        """`sockets`: paths that may be asked to become WebSockets."""
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
         self._slots = slots
@@ -89,6 +91,9 @@ class EdgeProtocol(HttpToolsProtocol):
         """Whether all that is said to the client is said, and what it still sends is thrown away."""
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
         self._refusal: EdgeError | None = None
+        self._sockets = sockets
+        self._upgrades = False
+        """Whether the head that was read last asks for a WebSocket that there is."""
 
     # The connection
 
@@ -130,8 +135,11 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(EdgeError("bad_request", "This URL speaks plain HTTP/1.1; it cannot be upgraded."))
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._upgrades and upgrade.args[0] == len(data):
+                self._become_socket()
+            else:
+                self._refuse(not_upgraded())
         except httptools.HttpParserError as error:
             self._refuse(explain(error, data))
         else:
@@ -168,9 +176,12 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.parser is not None:
             method, version = self.parser.get_method(), self.parser.get_http_version()
             self._most = self._limits.upload_bytes if _has_form(self.headers) else self._limits.body_bytes
-            check_head(method, self.url, version, self.headers, self._most)
+            self._upgrades = method == b"GET" and version == "1.1" and self._names_socket()
+            check_head(method, self.url, version, self.headers, self._most, upgrades=self._upgrades)
         self._idle.pop(self, None)
         super().on_headers_complete()
+        if self._upgrades:
+            return
         self.cycle.transport = cast(asyncio.Transport, _Door(self.transport, self._hang_up))
         self.cycle.scope[CUT] = partial(self._cut, self.cycle)  # type: ignore[typeddict-unknown-key]
         self._phase, self._new = Phase.BODY, True
@@ -186,6 +197,29 @@ class EdgeProtocol(HttpToolsProtocol):
             if self._ahead_bytes > MAX_AHEAD_BYTES:
                 raise _too_much_ahead()
         super().on_body(body)
+
+    def _names_socket(self) -> bool:
+        if not self._sockets or self._get_upgrade() != b"websocket" or self._running is not None:
+            return False
+        return SLASHES.sub("/", self.url.partition(b"?")[0].decode("latin-1")).rstrip("/") in self._sockets
+
+    def _should_upgrade(self) -> bool:
+        return self._upgrades
+
+    def _become_socket(self) -> None:
+        """Another protocol has the connection from here on; its slot stays taken until it is gone."""
+        from nexus_gateway.http.sockets import EdgeSocket
+
+        self._disarm()
+        self.ws_protocol_class = cast(
+            type[asyncio.Protocol],
+            partial(
+                EdgeSocket,
+                stalled_client_seconds=self._limits.stalled_client_seconds,
+                left=partial(self._slots.leave, self._address, self),
+            ),
+        )
+        self.handle_websocket_upgrade()
 
     def on_message_complete(self) -> None:
         self._phase = Phase.IDLE

@@ -11,7 +11,7 @@ from nexus_mesh.core import JsonObject, MeshError
 if TYPE_CHECKING:
     from nexus_gateway.http.endpoint import Exchange
 
-__all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "Call", "Content", "Handler", "Row"]
+__all__ = ["ALWAYS", "EVENTS", "ON_FAILURE", "PREFIXES", "Call", "Content", "Handler", "Row"]
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 PREFIXES = ("/v1", "")
@@ -78,3 +78,5 @@ class Row:
     prefixes: tuple[str, ...] = PREFIXES
     refused: Callable[[MeshError], None] | None = None
     calls: tuple[Call, ...] = ()
+    socket: bool = False
+    """Whether it may also be asked to become a WebSocket; GET's handler accepts it."""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -70,15 +70,20 @@ class HttpServer:
 
 
 async def serve_http(
-    app: ASGIApp, say_error: SayError, host: str, port: int, limits: Limits | None = None
+    app: ASGIApp,
+    say_error: SayError,
+    host: str,
+    port: int,
+    limits: Limits | None = None,
+    sockets: Collection[str] = (),
 ) -> HttpServer:
     """Serves `app` on host:port (0 = any free port) until `close()`. OSError when the address is taken.
 
-    `say_error`: how who sent no request that could be read is told.
+    `say_error`: how who sent no request that could be read is told. `sockets`: paths that may become WebSockets.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    server = _Server(_config(app, say_error, limits or Limits()))
+    server = _Server(_config(app, say_error, limits or Limits(), sockets))
     task = asyncio.create_task(server.serve(sockets=[sock]), name="http edge")
     async with asyncio.timeout(START_SECONDS):
         while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event for it
@@ -97,11 +102,16 @@ def _slots(limits: Limits) -> Slots:
     return Slots(limits.connections, limits.address_share)
 
 
-def _config(app: ASGIApp, say_error: SayError, limits: Limits) -> uvicorn.Config:
+def _config(app: ASGIApp, say_error: SayError, limits: Limits, sockets: Collection[str]) -> uvicorn.Config:
+    protocol = partial(
+        EdgeProtocol, limits=limits, slots=_slots(limits), say_error=say_error, sockets=frozenset(sockets)
+    )
     return uvicorn.Config(
         cast(Any, app),
-        http=cast(Any, partial(EdgeProtocol, limits=limits, slots=_slots(limits), say_error=say_error)),
-        ws="none",
+        http=cast(Any, protocol),
+        ws="none",  # loaded when somebody asks for one
+        ws_max_size=limits.message_bytes,
+        ws_per_message_deflate=False,
         lifespan="off",
         backlog=BACKLOG,
         log_config=None,

@@ -89,6 +89,7 @@ EDGE: dict[str, Answer] = {
     "unsupported_encoding": Answer(415, _BAD, "unsupported_encoding"),
     "expectation_failed": Answer(417, _BAD, "expectation_failed"),
     "misdirected_request": Answer(421, _BAD, "misdirected_request"),
+    "upgrade_required": Answer(426, _BAD, "upgrade_required"),
     "headers_too_large": Answer(431, _BAD, "headers_too_large"),
     "transfer_coding": Answer(501, _BAD, "bad_framing"),
     "overloaded": Answer(503, _SERVER, "overloaded", retry=True, wait=1),

@@ -46,6 +46,7 @@ STATUSES: Mapping[int, str] = {
     415: "The body's type or coding is not taken.",
     417: "The header Expect asks for what is not done here.",
     421: "The gateway is called by a name that is not its own.",
+    426: "The URL speaks WebSocket.",
     429: "Too much at once by who asks. Wait.",
     431: "The headers are too large.",
     500: "A fault of NEXUS.",
@@ -137,7 +138,7 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
             *(_parameter(name.decode(), "header", about) for name, about in call.asked.items()),
         ],
         "responses": {
-            "200": _answer(call.summary, call.answers, {**ALWAYS, **call.told}),
+            **({"200": _answer(call.summary, call.answers, {**ALWAYS, **call.told})} if call.answers else {}),
             **{
                 str(status): _answer("", (content,), ALWAYS)
                 if content

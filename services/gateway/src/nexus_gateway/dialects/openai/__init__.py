@@ -16,7 +16,7 @@ from nexus_gateway.dialects.openai.described import (
     VOICES,
     inference_call,
 )
-from nexus_gateway.dialects.openai.inference import Inference, inference_handler
+from nexus_gateway.dialects.openai.inference import Conversing, inference_handler
 from nexus_gateway.dialects.openai.models import Catalog, ModelRoutes
 from nexus_gateway.dialects.openai.speech import SpeechRoutes
 from nexus_gateway.dialects.openai.uploads import upload_handler
@@ -27,7 +27,7 @@ from nexus_gateway.validation import CHECKS
 __all__ = ["OpenAIPipeline", "openai_dialect"]
 
 
-class OpenAIPipeline(Inference, Catalog, Protocol):
+class OpenAIPipeline(Conversing, Catalog, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
+from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
-from nexus_operations import Form, Shape, spec_of
+from nexus_operations import Form, Operation, Shape, spec_of
+from nexus_routing import Explanation
 from prometheus_client import Gauge
 
+from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.answers import answer_body
+from nexus_gateway.dialects.openai.models import ModelRow
 from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.openai.speech import send_speech
 from nexus_gateway.dialects.own_headers import (
@@ -35,7 +39,18 @@ from nexus_gateway.http import DONE, Exchange, Failure, Handler, beat, check_med
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
 
-__all__ = ["EventWriter", "FinishReason", "Inference", "inference_handler", "send_events", "usage_object"]
+if TYPE_CHECKING:
+    from nexus_gateway.dialects.openai.by_voice import Wish
+
+__all__ = [
+    "Conversing",
+    "EventWriter",
+    "FinishReason",
+    "Inference",
+    "inference_handler",
+    "send_events",
+    "usage_object",
+]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
 
@@ -60,8 +75,16 @@ class Inference(Protocol):
     def refused(self, operation: int, error: MeshError) -> None: ...
 
 
+class Conversing(Inference, Protocol):
+    """The same, and what a chain of models needs to know."""
+
+    def models(self, principal: Principal | None = None) -> Iterable[ModelRow]: ...
+
+    async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
+
+
 def inference_handler(
-    pipeline: Inference, operation: int, intake: Intake, keep_alive_seconds: float
+    pipeline: Conversing, operation: int, intake: Intake, keep_alive_seconds: float
 ) -> Handler:
     """The handler of one operation's route."""
 
@@ -69,7 +92,14 @@ def inference_handler(
         check_media_type(exchange.fields)
         check_own_headers(exchange.fields)
 
+        wish: Wish | None = None
+
         def check(parsed: JsonObject, size: int) -> InferenceRequest:
+            nonlocal wish
+            if operation == Operation.CHAT and ("audio" in parsed or "modalities" in parsed):
+                from nexus_gateway.dialects.openai.by_voice import take_wish
+
+                wish = take_wish(parsed)
             return check_request(
                 operation,
                 parsed,
@@ -84,9 +114,31 @@ def inference_handler(
         request.priority = wanted_priority(exchange)
         exchange.handed_on = True
         try:
-            await answer(exchange, request)
+            if wish is not None or HEARS in request.needs:
+                await answer_by_voice(exchange, request, wish)
+            else:
+                await answer(exchange, request)
         finally:
             request.let_go()
+
+    async def answer_by_voice(exchange: Exchange, request: InferenceRequest, wish: Wish | None) -> None:
+        from nexus_gateway.dialects.openai.by_voice import Spoken, hear, spoken_body, spoken_messages
+
+        spoken = Spoken(pipeline, exchange, request)
+        if HEARS in request.needs:
+            request = await hear(spoken, pipeline, request)
+        if wish is None:
+            await answer(exchange, request)
+        elif request.stream:
+            async with (
+                pipeline.stream(request) as messages,
+                aclosing(spoken_messages(spoken, wish, request, messages)) as told,
+            ):
+                await send_events(exchange, request, told, keep_alive_seconds)
+        else:
+            response = await pipeline.complete(request)
+            body = await spoken_body(spoken, wish, request, answer_body(request, response.body))
+            await exchange.respond(200, body, served_headers(response.served))
 
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         if request.spec.shape is Shape.MEDIA:
@@ -102,6 +154,10 @@ def inference_handler(
         await exchange.respond(200, answer_body(request, response.body), headers)
 
     return handle
+
+
+HEARS = model_pb2.CAPABILITY_AUDIO
+"""A capability that a chat with a recording needs."""
 
 
 SENDERS = {Form.BYTES: send_speech, Form.FILE: send_pictures}
