@@ -62,6 +62,7 @@ class Operation(IntEnum):
     TRANSLATION = model_pb2.OPERATION_TRANSLATION
     SPEECH = model_pb2.OPERATION_SPEECH
     IMAGE = model_pb2.OPERATION_IMAGE
+    OCR = model_pb2.OPERATION_OCR
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -220,6 +221,16 @@ IMAGE = Spec(
     units=frozenset({Unit.OUTPUT_IMAGES}),
     example=lambda text: {"prompt": text, "size": "auto"},
 )
+OCR = replace(
+    TRANSCRIPTION,
+    number=Operation.OCR,
+    name="ocr",
+    title="OCR",
+    path="/ocr",
+    rows="pages",
+    object="ocr",
+    units=frozenset({Unit.INPUT_PAGES}),
+)
 PICTURES: Mapping[str, str] = MappingProxyType(
     {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 )
@@ -236,7 +247,7 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE),
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE, OCR),
     dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""

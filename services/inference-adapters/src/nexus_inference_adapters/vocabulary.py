@@ -14,8 +14,10 @@ __all__ = [
     "COMPLETION",
     "EMBEDDING",
     "IMAGE",
+    "OCR",
     "OPERATIONS",
     "PAINTER",
+    "READER",
     "SPEECH",
     "VOICE",
     "capabilities_named",
@@ -27,11 +29,14 @@ COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
 SPEECH = model_pb2.OPERATION_SPEECH
 IMAGE = model_pb2.OPERATION_IMAGE
+OCR = model_pb2.OPERATION_OCR
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""
 PAINTER = "nexus-painter"
 """The one that paints so."""
+READER = "rapidocr"
+"""The one that reads documents, where its package is installed."""
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
     spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()

@@ -1,5 +1,6 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
+from nexus_gateway.validation.documents import Document, take_document
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
@@ -10,6 +11,7 @@ from nexus_gateway.validation.zone import check_zone
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "Document",
     "body_shape",
     "check_priority",
     "check_request",
@@ -20,5 +22,6 @@ __all__ = [
     "granted",
     "invalid",
     "shape_of_form",
+    "take_document",
     "value_of_field",
 ]

@@ -8,6 +8,7 @@ from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.painter import Painter
+from nexus_inference_adapters.kinds.rapidocr import RapidOcr
 from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
 
@@ -19,6 +20,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Embedded,
     Espeak,
     Painter,
+    RapidOcr,
     Whisper,
     OpenAICompatible,
 )

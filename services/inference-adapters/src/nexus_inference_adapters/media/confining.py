@@ -37,8 +37,8 @@ def confine(memory: int) -> None:
         )  # refused in some containers: the other limits hold there too
 
 
-def one_more_job() -> None:
+def one_more_job(seconds: int = JOB_SECONDS) -> None:
     """Time for one job from here; whoever takes more is ended by the system."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    most = int(used.ru_utime + used.ru_stime) + JOB_SECONDS
+    most = int(used.ru_utime + used.ru_stime) + seconds
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))

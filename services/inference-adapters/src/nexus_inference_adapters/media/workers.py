@@ -9,12 +9,14 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 
 from nexus_inference_adapters.media.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
 
 __all__ = ["Job", "Workers", "child_environment"]
 
 IDLE_SECONDS = 60.0
+FED_BYTES = 256 * 1024
 PASSED_ON = (
     "PATH",
     "HOME",
@@ -52,6 +54,23 @@ class Job:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
         self.ended = False
+
+    async def feed(self, data: bytes | IO[bytes]) -> None:
+        """Bytes that belong to the order, which tells how many there are; it waits for as long as they are not read."""
+        stdin = self._worker.process.stdin
+        assert stdin is not None  # noqa: S101 - it was started with one
+        with suppress(ConnectionError):  # it is gone: reading tells
+            if isinstance(data, bytes):
+                stdin.write(data)
+                await stdin.drain()
+                return
+            while piece := await asyncio.to_thread(data.read, FED_BYTES):
+                stdin.write(piece)
+                await stdin.drain()
+
+    async def ending(self) -> int:
+        """The exit code of a worker that is gone, negative = the signal that ended it."""
+        return await self._worker.process.wait()
 
     async def read(self) -> Frame:
         """What comes next, to the one that ends the job. Raises EOFError when the worker is gone."""

@@ -1,4 +1,4 @@
-"""POST audio/transcriptions, audio/translations: a form with a file, answered whole, or by events as it is made."""
+"""POST audio/transcriptions, audio/translations, ocr: a form with a file, answered whole, or by events as made."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from contextlib import aclosing
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason
-from nexus_operations import spec_of
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import Operation, spec_of
 
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.openai import ocr
 from nexus_gateway.dialects.openai.inference import Inference, send_events
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
@@ -20,7 +21,7 @@ from nexus_gateway.dialects.own_headers import (
     served_headers,
     wanted_priority,
 )
-from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form
+from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form, check_media_type, is_form
 from nexus_gateway.intake import Form, FormLimits, Hold, Intake, Spool, boundary_of, read_form
 from nexus_gateway.validation import check_request
 
@@ -78,6 +79,27 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
     names, pause = spec_of(operation).files, options.keep_alive_comment_seconds
 
     async def handle(exchange: Exchange) -> None:
+        if operation in FROM_OBJECT and not is_form(exchange.fields.get(b"content-type", b"")):
+            await handle_object(exchange)
+        else:
+            await handle_form(exchange)
+
+    async def handle_object(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
+
+        def check(parsed: JsonObject, size: int) -> InferenceRequest:  # noqa: ARG001 - what is left is small
+            files = FROM_OBJECT[operation](parsed)
+            return checked(exchange, Form(parsed, files))
+
+        request = await intake.read(await exchange.body(), check)
+        exchange.handed_on = True
+        try:
+            await answer(exchange, request)
+        finally:
+            request.let_go()
+
+    async def handle_form(exchange: Exchange) -> None:
         boundary = boundary_of(check_form(exchange.fields))
         check_own_headers(exchange.fields)
         length = exchange.fields.get(b"content-length")
@@ -119,10 +141,16 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
                 await send_events(exchange, request, messages, pause)
                 return
             whole, served = await _whole(messages)
-            body, media = _checked_answer(request, whole)
+            body, media = CHECKED.get(operation, _checked_answer)(request, whole)
             await exchange.respond(200, body, served_headers(served), media)
 
     return handle
+
+
+FROM_OBJECT = {Operation.OCR: ocr.files_of}
+"""Work whose file may stand in a JSON body as well: takes it out of there."""
+CHECKED = {Operation.OCR: ocr.checked_answer}
+"""How an answer that is no transcription is held against what was asked for: its bytes and their media type."""
 
 
 async def _whole(

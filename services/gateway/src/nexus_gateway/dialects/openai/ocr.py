@@ -1,0 +1,124 @@
+"""The answer of POST ocr, in the shape of Mistral's API with text, lines and confidence beside; and a document in such a
+request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+from nexus.inference.v1 import inference_pb2
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import LARGEST_CHUNK
+
+from nexus_gateway.core import Files, InferenceRequest, Step
+from nexus_gateway.validation import take_document
+
+__all__ = [
+    "PAGE",
+    "Dimensions",
+    "InBody",
+    "Line",
+    "Page",
+    "Reading",
+    "UsageInfo",
+    "checked_answer",
+    "files_of",
+]
+
+PAGE = "ocr.page"
+"""The event of a page that has been read; `ocr.done` is the last."""
+MEDIA = {"markdown": "text/markdown", "text": "text/plain"}
+"""Media types of answers that are no JSON, by `format`."""
+
+
+class Dimensions(Struct):
+    """Of a page as it was looked at, in pixels."""
+
+    dpi: int
+    height: int
+    width: int
+
+
+class Line(Struct):
+    """Confidence from 0 to 1, null where nobody tells; the corners of `polygon` in pixels of the page."""
+
+    text: str
+    confidence: float | None
+    polygon: list[list[float]]
+
+
+class Page(Struct):
+    """`index` counts from 0. `lines` is null where whoever read the page does not tell where they stand."""
+
+    index: int
+    markdown: str
+    dimensions: Dimensions | None
+    text: str
+    source: Literal["ocr", "text_layer", "vision"]
+    lines: list[Line] | None = None
+    images: list[Raw] = []
+
+
+class UsageInfo(Struct):
+    pages_processed: int
+    doc_size_bytes: int | None = None
+
+
+class Reading(Struct):
+    """The pages that were asked for."""
+
+    pages: list[Page]
+    model: str
+    usage_info: UsageInfo
+
+
+class InBody(Files):
+    """A file that came whole in a JSON body."""
+
+    def __init__(self, data: bytes, part: inference_pb2.Part) -> None:
+        self._data, self._part = data, part
+
+    async def steps(self) -> AsyncGenerator[Step, None]:
+        yield self._part
+        for at in range(0, len(self._data), LARGEST_CHUNK):
+            yield self._data[at : at + LARGEST_CHUNK]
+
+    @property
+    def can_be_sent_again(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._data = b""
+
+
+def files_of(body: JsonObject) -> Files:
+    """The document of a request, taken out of its body. Raises INVALID_REQUEST."""
+    found = take_document(body)
+    part = inference_pb2.Part(
+        name="file", filename=found.name, mime_type=found.mime_type, size=len(found.data)
+    )
+    return InBody(found.data, part)
+
+
+def checked_answer(request: InferenceRequest, answer: inference_pb2.Answer) -> tuple[bytes, bytes]:
+    """The body and its media type. Raises UPSTREAM_MALFORMED when it is not what was asked for."""
+    wanted = request.body.get("format", "json")
+    if (answer.mime_type or "application/json") != MEDIA.get(wanted, "application/json"):
+        raise _malformed(f"The backend was asked for {wanted}, and sent something else.")
+    body = answer.body.encode()
+    if wanted in MEDIA:
+        return body, f"{MEDIA[wanted]}; charset=utf-8".encode()
+    try:
+        found = msgspec.json.decode(body, type=Reading)
+    except (ValueError, RecursionError):
+        raise _malformed("The backend's answer is no reading of a document.") from None
+    asked = request.body.get("pages")
+    if not found.pages or (asked is not None and [page.index for page in found.pages] != asked):
+        raise _malformed("The backend left out pages that were asked for.")
+    return body, b"application/json"
+
+
+def _malformed(message: str) -> MeshError:
+    return MeshError(Reason.UPSTREAM_MALFORMED, message)
