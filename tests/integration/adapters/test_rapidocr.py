@@ -210,11 +210,13 @@ async def until_it_reads(reader: Backend, asking: asyncio.Task[Any]) -> int:
 
     def at_work() -> list[int]:
         found = [psutil.Process(pid) for pid in engines(reader)]
-        return [one.pid for one in found if one.cmdline()[-1].endswith(RECOGNISES) and one.cpu_percent(0.2) > 20]
+        return [
+            one.pid for one in found if one.cmdline()[-1].endswith(RECOGNISES) and one.cpu_percent(0.2) > 20
+        ]
 
-    [pid] = await eventually(at_work, 60, "a page being read")
+    await eventually(at_work, 60, "a page being read")
     assert not asking.done()
-    return pid
+    return next(pid for pid in engines(reader) if psutil.Process(pid).cmdline()[-1].endswith(RECOGNISES))
 
 
 RECOGNISES = "recognising.py"

@@ -35,6 +35,7 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
 FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_TRANSCRIPTION: {"model": "m"},
     model_pb2.OPERATION_TRANSLATION: {"model": "m"},
+    model_pb2.OPERATION_OCR: {"model": "m"},
 }
 """The same of work that comes with a file."""
 BODIES: list[dict[str, Any]] = [

@@ -1,6 +1,6 @@
 """The process that opens documents: run as a file, for one document, so that it never sees two of different people.
 
-The order on standard input is a line of JSON, {"size", "pages", "text_layer", "side", "form"}, and behind it so many bytes.
+The order on standard input is a line of JSON, {"size", "pages", "text_layer", "side", "form"}, and behind it the bytes.
 Each page is an output: pixels of three bytes, a JPEG, or the lines of a PDF's own text as JSON.
 """
 

@@ -8,11 +8,11 @@ from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.painter import Painter
-from nexus_inference_adapters.kinds.rapidocr import RapidOcr
+from nexus_inference_adapters.kinds.rapidocr import RapidOcr, can_read
 from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
 
-__all__ = ["ADAPTERS", "KINDS"]
+__all__ = ["ADAPTERS", "KINDS", "can_read"]
 
 KINDS: tuple[type[Adapter], ...] = (
     Ollama,

@@ -1,5 +1,4 @@
-"""The answer of POST ocr, in the shape of Mistral's API with text, lines and confidence beside; and a document in such a
-request."""
+"""The answer of POST ocr, in the shape of Mistral's API with text and lines beside; and the document of a request."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +41,7 @@ from nexus_inference_adapters.documents import (
 from nexus_inference_adapters.media import MEDIA, Workers
 from nexus_inference_adapters.vocabulary import OCR, READER
 
-__all__ = ["RapidOcr"]
+__all__ = ["RapidOcr", "can_read"]
 
 PLACES = 1
 """Documents at once: each keeps every core busy."""
@@ -52,11 +52,55 @@ MISSING = (
     "It runs by RapidOCR, which is not installed here: `make ocr` in a checkout, "
     "`pip install 'nexus-inference-mesh[ocr]'` elsewhere; then start NEXUS again."
 )
-LANGUAGES = ["af", "az", "bs", "ca", "cs", "cy", "da", "de", "en", "es", "et", "eu", "fi", "fr", "ga", "gl", "hr", "hu", "id", "is", "it", "ja", "ku", "la", "lb", "lt", "lv", "mi", "ms", "mt", "nl", "no", "oc", "pl", "pt", "qu", "rm", "ro", "sk", "sl", "sq", "sr-Latn", "sv", "sw", "tl", "tr", "uz", "vi", "zh", "zh-Hans", "zh-Hant"]
+LANGUAGES = (
+    *(
+        "af",
+        "az",
+        "bs",
+        "ca",
+        "cs",
+        "cy",
+        "da",
+        "de",
+        "en",
+        "es",
+        "et",
+        "eu",
+        "fi",
+        "fr",
+        "ga",
+        "gl",
+        "hr",
+        "hu",
+        "id",
+    ),
+    *(
+        "is",
+        "it",
+        "ja",
+        "ku",
+        "la",
+        "lb",
+        "lt",
+        "lv",
+        "mi",
+        "ms",
+        "mt",
+        "nl",
+        "no",
+        "oc",
+        "pl",
+        "pt",
+        "qu",
+        "rm",
+        "ro",
+    ),
+    *("sk", "sl", "sq", "sr-Latn", "sv", "sw", "tl", "tr", "uz", "vi", "zh", "zh-Hans", "zh-Hant"),
+)
 """Of its weights, PP-OCRv6: it reads them all at once, and nobody need say which."""
 HEEDED: Mapping[str, JsonObject] = {
     "pages": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-    "languages": {"type": "array", "items": {"enum": LANGUAGES}},
+    "languages": {"type": "array", "items": {"enum": [*LANGUAGES]}},
     "format": {"enum": ["json", "markdown", "text"], "default": "json"},
     "text_layer": {"enum": ["auto", "ignore"], "default": "auto"},
     "stream": {"type": "boolean", "default": False},
@@ -85,7 +129,7 @@ class RapidOcr(Adapter):
         await self._workers.close()
 
     async def inspect(self) -> Inspection:
-        if not is_there():
+        if not can_read():
             return Inspection(instance_pb2.STATE_UNHEALTHY, MISSING)
         schema = {"type": "object", "properties": HEEDED, "additionalProperties": False}
         told = model_pb2.OperationParameters(operation=OCR, schema=msgspec.json.encode(schema).decode())
@@ -160,7 +204,7 @@ class RapidOcr(Adapter):
         yield Page(sheet.page, markdown_of(lines), text_of(lines), source, *size, lines)
 
 
-def is_there() -> bool:
+def can_read() -> bool:
     """Whether the package is installed, weights and all: it would fetch what is missing from elsewhere."""
     found = find_spec(MODULE)
     if found is None or found.origin is None:
@@ -168,7 +212,7 @@ def is_there() -> bool:
     return any(Path(found.origin).with_name(WEIGHTS).glob("*rec*.onnx"))
 
 
-def _check_languages(wanted: list[str]) -> None:
+def _check_languages(wanted: Sequence[str]) -> None:
     known = {name.lower() for name in LANGUAGES}
     for name in wanted:
         if name.lower() not in known and name.partition("-")[0].lower() not in known - {"sr"}:
