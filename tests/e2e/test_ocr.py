@@ -177,6 +177,25 @@ def endless_pages(count: int) -> bytes:
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>"])  # fmt: skip
 
 
+def each_draws_the_next(levels: int) -> bytes:
+    """Forms of which each draws the next one ten times."""
+
+    def form(level: int) -> bytes:
+        resources = b"<</XObject<</A%d %d 0 R>>>>" % (level + 1, 6 + level)
+        content = b" ".join([b"/A%d Do" % (level + 1)] * 10)
+        head = b"<</Type/XObject/Subtype/Form/BBox[0 0 595 842]/Length %d/Resources%s>>"
+        return head % (len(content), resources) + b"stream\n%s\nendstream" % content
+
+    return assembled([
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</XObject<</A0 5 0 R>>>>>>",
+        b"<</Length 6>>stream\n/A0 Do\nendstream",
+        *(form(level) for level in range(levels)),
+        b"<</Type/XObject/Subtype/Form/BBox[0 0 595 842]/Length 20>>stream\n0 0 500 800 re f   \nendstream",
+    ])  # fmt: skip
+
+
 BOMBS: dict[str, tuple[bytes, str]] = {
     "100 billion pixels": (png(316_000, 316_000, zlib.compress(bytes(1000))), "million are taken"),
     "65 million pixels": (png(13_000, 5_000, zlib.compress(bytes(13_001 * 5_000), 9)), "million are taken"),
@@ -195,21 +214,7 @@ BOMBS: dict[str, tuple[bytes, str]] = {
         pdf_of(nested(3, 3000), "/Filter[/FlateDecode/FlateDecode/FlateDecode]"),
         "",
     ),
-    "forms that draw each other": (
-        assembled([
-            b"<</Type/Catalog/Pages 2 0 R>>",
-            b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
-            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</XObject<</A0 5 0 R>>>>>>",
-            b"<</Length 6>>stream\n/A0 Do\nendstream",
-            *(
-                b"<</Type/XObject/Subtype/Form/BBox[0 0 595 842]/Length 70"
-                b"/Resources<</XObject<</A%d %d 0 R>>>>>>stream\n%s\nendstream" % (level + 1, 6 + level, b" ".join([b"/A%d Do" % (level + 1)] * 10))
-                for level in range(11)
-            ),
-            b"<</Type/XObject/Subtype/Form/BBox[0 0 595 842]/Length 20>>stream\n0 0 500 800 re f   \nendstream",
-        ]),
-        "",
-    ),
+    "forms that draw each other": (each_draws_the_next(11), ""),
 }  # fmt: skip
 
 

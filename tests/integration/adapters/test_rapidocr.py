@@ -8,20 +8,19 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 import psutil
 import pytest
 import pytest_asyncio
-from nexus.inference.v1 import inference_pb2
-from nexus_inference_adapters.contract import Event, Finish, Parts, Progress, Text
+from nexus_inference_adapters.contract import Progress, Text
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.rapidocr import RapidOcr
 from nexus_mesh.core import MeshError, Reason
 from PIL import Image
-from support.adapter_host import adapter_bench, envelope
+from support.adapter_host import adapter_bench
 from support.papers import STORY, as_file, as_pdf, error_rate, page, scanned, text_pdf
+from support.reading import events_of, read
 from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,30 +33,6 @@ SMALL = page(FEW, paper=(900, 420))
 async def reader() -> AsyncIterator[Backend]:
     async with adapter_bench() as bench:
         yield await bench.serve("rapidocr")
-
-
-async def parts_of(data: bytes) -> AsyncIterator[inference_pb2.UploadRequest]:
-    yield inference_pb2.UploadRequest(part=inference_pb2.Part(name="file", filename="paper"))
-    for at in range(0, len(data), 65_536):
-        yield inference_pb2.UploadRequest(chunk=data[at : at + 65_536])
-    yield inference_pb2.UploadRequest(end=inference_pb2.UploadEnd(size=len(data)))
-
-
-async def events_of(reader: Backend, data: bytes, *, stream: bool = False, **body: Any) -> list[Event]:
-    parts = Parts(parts_of(data), frozenset({"file"}))
-    asked = reader.upload(envelope(reader, body, "ocr"), dict(body), parts, stream=stream)
-    async with aclosing(asked) as events:
-        return [event async for event in events]
-
-
-async def read(reader: Backend, data: bytes, **body: Any) -> dict[str, Any]:
-    events = await events_of(reader, data, **body)
-    assert isinstance(events[-1], Finish)
-    assert events[-1].usage is not None
-    [text] = [event for event in events if isinstance(event, Text)]
-    answer = json.loads(text.body)
-    assert events[-1].usage.input_pages == len(answer["pages"])
-    return answer
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])

@@ -41,6 +41,7 @@ FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
 BODIES: list[dict[str, Any]] = [
     *({**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})),
     *({**form, **more, "file": b"sound"} for form in FORMS.values() for more in ({}, {"stream": "true"})),
+    {"model": "m", "document": {"type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo="}},
 ]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
 SILENT = {

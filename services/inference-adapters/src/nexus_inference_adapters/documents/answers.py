@@ -27,7 +27,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`source`: "ocr", "text_layer" or "vision". `lines` None: nobody tells where on the page they stand."""
+    """`source`: "ocr", "text_layer", "vision", or "mixed" where it is not told. `lines` None: nobody tells where they
+    stand."""
 
     index: int
     markdown: str
@@ -75,13 +76,17 @@ class Reading:
         event = {"type": "ocr.page", "done": len(self.pages), "total": total, "page": page.told}
         return [[msgspec.json.encode(event).decode()]]
 
-    def end(self) -> list[Event]:
-        """What there is to say at the good end."""
+    def end(self, prompt_tokens: int = 0, completion_tokens: int = 0) -> list[Event]:
+        """What there is to say at the good end. Tokens: of models that count in them."""
         about: JsonObject = {
             "model": self.work.offered,
             "usage_info": {"pages_processed": len(self.pages), "doc_size_bytes": self.size},
         }
-        finish = Finish(inference_pb2.Usage(input_pages=len(self.pages)))
+        finish = Finish(
+            inference_pb2.Usage(
+                prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, input_pages=len(self.pages)
+            )
+        )
         if self.work.stream:
             return [[msgspec.json.encode({"type": "ocr.done", **about}).decode()], finish]
         wanted = FORMATS.get(self.work.body.get("format") or "json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nexus_inference_adapters.contract import Adapter
+from nexus_inference_adapters.kinds.docling import Docling
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
@@ -17,6 +18,7 @@ __all__ = ["ADAPTERS", "KINDS", "can_read"]
 KINDS: tuple[type[Adapter], ...] = (
     Ollama,
     Mlx,
+    Docling,
     Embedded,
     Espeak,
     Painter,

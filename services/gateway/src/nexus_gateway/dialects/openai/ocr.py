@@ -49,13 +49,14 @@ class Line(Struct):
 
 
 class Page(Struct):
-    """`index` counts from 0. `lines` is null where whoever read the page does not tell where they stand."""
+    """`index` counts from 0. `source`: what was read, "mixed" where nobody tells. `lines` is null where nobody tells where
+    they stand."""
 
     index: int
     markdown: str
     dimensions: Dimensions | None
     text: str
-    source: Literal["ocr", "text_layer", "vision"]
+    source: Literal["ocr", "text_layer", "vision", "mixed"]
     lines: list[Line] | None = None
     images: list[Raw] = []
 
