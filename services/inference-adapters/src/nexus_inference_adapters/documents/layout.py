@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nexus_inference_adapters.documents.answers import Line
+import msgspec
 
-__all__ = ["in_order", "markdown_of", "text_of"]
+from nexus_inference_adapters.documents.answers import Line, Page
+from nexus_inference_adapters.documents.pages import Sheet
+
+__all__ = ["markdown_of", "page_of", "text_of"]
 
 GUTTER = 1.5
 """Heights of a line: so wide a blank parts columns."""
@@ -32,14 +35,27 @@ class Box:
         return self.bottom - self.top
 
 
-def in_order(lines: Sequence[Line]) -> list[list[Line]]:
-    """Rows from top to bottom, each from left to right; columns one after the other."""
-    return [[box.line for box in row] for row in _rows_of_page(lines)]
+class _Told(msgspec.Struct):
+    text: str
+    polygon: list[tuple[float, float]]
+    confidence: float | None = None
+
+
+def page_of(sheet: Sheet, found: bytes) -> Page:
+    """The page with its own text, or with what was recognised on its picture: a list of lines as JSON."""
+    is_own = sheet.form == "text"
+    scale = 1.0 if is_own else sheet.scale
+    lines = [
+        Line(one.text, one.confidence, [(x * scale, y * scale) for x, y in one.polygon])
+        for one in msgspec.json.decode(found, type=list[_Told])
+    ]
+    source, size = "text_layer" if is_own else "ocr", (sheet.width, sheet.height, sheet.dpi)
+    return Page(sheet.page, markdown_of(lines), text_of(lines), source, *size, lines)
 
 
 def text_of(lines: Sequence[Line]) -> str:
-    """A row a line."""
-    return "\n".join(" ".join(line.text for line in row) for row in in_order(lines))
+    """Rows from top to bottom, each from left to right; columns one after the other."""
+    return "\n".join(" ".join(box.line.text for box in row) for row in _rows_of_page(lines))
 
 
 def markdown_of(lines: Sequence[Line]) -> str:

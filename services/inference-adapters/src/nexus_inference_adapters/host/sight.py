@@ -19,13 +19,11 @@ from nexus_inference_adapters.contract import Adapter, Event, Finish, JsonObject
 from nexus_inference_adapters.documents import (
     MOST_BYTES,
     Documents,
-    Line,
     Look,
     Page,
     Reading,
     Sheet,
-    markdown_of,
-    text_of,
+    page_of,
 )
 from nexus_inference_adapters.vocabulary import CHAT, OCR
 
@@ -72,7 +70,7 @@ async def read_by_sight(
         async with aclosing(documents.sheets(file, look, patience)) as sheets:
             async for sheet in sheets:
                 if sheet.form == "text":
-                    page = _own_text(sheet)
+                    page = page_of(sheet, sheet.data)
                 else:
                     said.begin()
                     async with aclosing(adapter.stream(_chat(work, sheet), patience)) as events:
@@ -121,13 +119,6 @@ class _Said:
         fenced = FENCE.match(text)
         markdown = (fenced[1] if fenced else text).strip()
         return Page(sheet.page, markdown, markdown, "vision", sheet.width, sheet.height, sheet.dpi)
-
-
-def _own_text(sheet: Sheet) -> Page:
-    rows = msgspec.json.decode(sheet.data, type=list[JsonObject])
-    lines = [Line(row["text"], None, row["polygon"]) for row in rows]
-    size = (sheet.width, sheet.height, sheet.dpi)
-    return Page(sheet.page, markdown_of(lines), text_of(lines), "text_layer", *size, lines)
 
 
 def _chat(work: Work, sheet: Sheet) -> Work:

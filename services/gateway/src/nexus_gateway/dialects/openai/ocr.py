@@ -49,8 +49,8 @@ class Line(Struct):
 
 
 class Page(Struct):
-    """`index` counts from 0. `source`: what was read, "mixed" where nobody tells. `lines` is null where nobody tells where
-    they stand."""
+    """`index` counts from 0. `source`: what was read, "mixed" where nobody tells. `lines` is null where nobody tells of
+    them."""
 
     index: int
     markdown: str

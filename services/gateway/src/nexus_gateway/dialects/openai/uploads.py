@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 import msgspec
@@ -11,7 +11,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import Operation, spec_of
 
-from nexus_gateway.core import InferenceRequest
+from nexus_gateway.core import Files, InferenceRequest
 from nexus_gateway.dialects.openai import ocr
 from nexus_gateway.dialects.openai.inference import Inference, send_events
 from nexus_gateway.dialects.own_headers import (
@@ -147,9 +147,10 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
     return handle
 
 
-FROM_OBJECT = {Operation.OCR: ocr.files_of}
+FROM_OBJECT: dict[int, Callable[[JsonObject], Files]] = {Operation.OCR: ocr.files_of}
 """Work whose file may stand in a JSON body as well: takes it out of there."""
-CHECKED = {Operation.OCR: ocr.checked_answer}
+Checked = Callable[[InferenceRequest, inference_pb2.Answer], tuple[bytes, bytes]]
+CHECKED: dict[int, Checked] = {Operation.OCR: ocr.checked_answer}
 """How an answer that is no transcription is held against what was asked for: its bytes and their media type."""
 
 

@@ -30,13 +30,11 @@ from nexus_inference_adapters.contract import (
 from nexus_inference_adapters.documents import (
     MOST_BYTES,
     Documents,
-    Line,
     Look,
     Page,
     Reading,
     Sheet,
-    markdown_of,
-    text_of,
+    page_of,
 )
 from nexus_inference_adapters.media import MEDIA, Workers
 from nexus_inference_adapters.vocabulary import OCR, READER
@@ -174,10 +172,10 @@ class RapidOcr(Adapter):
     async def _read(self, sheet: Sheet, patience: Patience) -> AsyncGenerator[Progress | Page, None]:
         """Signs of life, and the page. Raises BACKEND_LOST, UPSTREAM_ERROR."""
         if sheet.form == "text":
-            found, scale = sheet.data, 1.0
+            found = sheet.data
         else:
             width, height = sheet.pictured
-            data, scale = bytearray(), sheet.scale
+            data, facts = bytearray(), dict[str, object]()
             async with self._workers.job({"width": width, "height": height}) as job:
                 await patience.wait(job.feed(sheet.data))
                 while not job.ended:
@@ -190,18 +188,14 @@ class RapidOcr(Adapter):
                         ) from None
                     if frame.kind == MEDIA:
                         data += frame.data
-                    elif not job.ended:
+                    elif job.ended:
+                        facts = frame.facts
+                    else:
                         yield Progress("reading", sheet.done, sheet.total, "pages")
-            if problem := frame.facts.get("problem"):
+            if problem := facts.get("problem"):
                 raise MeshError(Reason.UPSTREAM_ERROR, f"RapidOCR failed on page {sheet.page} ({problem}).")
             found = bytes(data)
-        lines = [
-            Line(each["text"], each.get("confidence"), [(x * scale, y * scale) for x, y in each["polygon"]])
-            for each in msgspec.json.decode(found, type=list[JsonObject])
-        ]
-        source = "text_layer" if sheet.form == "text" else "ocr"
-        size = (sheet.width, sheet.height, sheet.dpi)
-        yield Page(sheet.page, markdown_of(lines), text_of(lines), source, *size, lines)
+        yield page_of(sheet, found)
 
 
 def can_read() -> bool:
