@@ -115,4 +115,4 @@ async def test_a_cut_stream_ends_with_an_error(served: Gateway, box: ScriptedAda
     box.upload_mode = "cut"
     _, text = await form(served, stream="true")
     *_, last = [line for line in text.splitlines() if line]
-    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "backend_lost"
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "stream_interrupted"
