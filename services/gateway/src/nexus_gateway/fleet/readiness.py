@@ -26,7 +26,7 @@ class ModelRow:
 
 
 def list_models(table: Table) -> list[ModelRow]:
-    """Every name a request can use right now, aliases included, by id; those that answer in bytes alone come last.
+    """Every name a request can use right now, aliases included, by id; those of bytes alone come last.
 
     Many a program asks the first one a question.
     """
@@ -40,7 +40,8 @@ def list_models(table: Table) -> list[ModelRow]:
 
 def _is_media(operation: int) -> bool:
     spec = SPECS.get(operation)
-    return spec is not None and spec.shape is Shape.MEDIA
+    """Whether its requests, or its answers, are bytes."""
+    return spec is not None and spec.shape in (Shape.MEDIA, Shape.UPLOAD)
 
 
 def find_model(table: Table, name: str) -> ModelRow | None:
