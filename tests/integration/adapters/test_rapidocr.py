@@ -72,6 +72,21 @@ async def test_a_scanned_page_has_few_errors(reader: Backend) -> None:
     assert error_rate(STORY, one["text"]) <= 0.03, one["text"]
 
 
+async def test_long_lines_are_not_turned(reader: Backend) -> None:
+    """Lines of 110 letters, of which a judgement line by line turns some upside down."""
+    strip = scanned(page(STORY, 22), 1, 0.8).crop((0, 100, 1654, 360))
+    [one] = (await read(reader, as_file(strip)))["pages"]
+    assert error_rate(STORY, one["text"]) <= 0.02, one["text"]
+
+
+async def test_a_page_that_is_upside_down(reader: Backend) -> None:
+    [one] = (await read(reader, as_file(SMALL.rotate(180))))["pages"]
+    assert error_rate(FEW, one["text"]) <= 0.02, one["text"]
+    (right, lower), *_ = one["lines"][0]["polygon"]
+    assert right > SMALL.width - 160, "its beginning is on the right of the picture"
+    assert lower > SMALL.height - 165
+
+
 async def test_pages_of_a_tiff_that_were_asked_for(reader: Backend) -> None:
     pages = [page(f"This is page number {number}.", paper=(800, 350)) for number in range(3)]
     file = io.BytesIO()

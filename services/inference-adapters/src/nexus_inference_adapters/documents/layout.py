@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -41,16 +41,26 @@ class _Told(msgspec.Struct):
     confidence: float | None = None
 
 
-def page_of(sheet: Sheet, found: bytes) -> Page:
-    """The page with its own text, or with what was recognised on its picture: a list of lines as JSON."""
+def page_of(sheet: Sheet, found: bytes, *, turned: bool = False) -> Page:
+    """The page with its own text, or with what was recognised on its picture: a list of lines as JSON.
+
+    `turned`: it was read upside down, and so are the places that were found.
+    """
     is_own = sheet.form == "text"
     scale = 1.0 if is_own else sheet.scale
     lines = [
         Line(one.text, one.confidence, [(x * scale, y * scale) for x, y in one.polygon])
         for one in msgspec.json.decode(found, type=list[_Told])
     ]
+    text, markdown = text_of(lines), markdown_of(lines)
+    if turned:
+        lines = [replace(line, polygon=_turned(sheet, line)) for line in lines]
     source, size = "text_layer" if is_own else "ocr", (sheet.width, sheet.height, sheet.dpi)
-    return Page(sheet.page, markdown_of(lines), text_of(lines), source, *size, lines)
+    return Page(sheet.page, markdown, text, source, *size, lines)
+
+
+def _turned(sheet: Sheet, line: Line) -> list[tuple[float, float]]:
+    return [(sheet.width - x, sheet.height - y) for x, y in line.polygon]
 
 
 def text_of(lines: Sequence[Line]) -> str:

@@ -172,7 +172,7 @@ class RapidOcr(Adapter):
     async def _read(self, sheet: Sheet, patience: Patience) -> AsyncGenerator[Progress | Page, None]:
         """Signs of life, and the page. Raises BACKEND_LOST, UPSTREAM_ERROR."""
         if sheet.form == "text":
-            found = sheet.data
+            found, turned = sheet.data, False
         else:
             width, height = sheet.pictured
             data, facts = bytearray(), dict[str, object]()
@@ -194,8 +194,8 @@ class RapidOcr(Adapter):
                         yield Progress("reading", sheet.done, sheet.total, "pages")
             if problem := facts.get("problem"):
                 raise MeshError(Reason.UPSTREAM_ERROR, f"RapidOCR failed on page {sheet.page} ({problem}).")
-            found = bytes(data)
-        yield page_of(sheet, found)
+            found, turned = bytes(data), bool(facts["turned"])
+        yield page_of(sheet, found, turned=turned)
 
 
 def can_read() -> bool:

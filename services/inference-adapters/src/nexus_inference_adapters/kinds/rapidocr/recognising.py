@@ -21,6 +21,8 @@ MEMORY = 8 << 30
 MOST_THREADS = 4
 MOST_LINES = 10_000
 BEAT_SECONDS = 2.0
+DOUBTFUL = 0.85
+"""Mean confidence below which a page may be upside down: those that are not have more."""
 COLOURS = 3
 
 
@@ -65,13 +67,13 @@ def main() -> None:
         try:
             with beat.at_work():
                 engine = engine or _engine()
-                lines = _recognised(engine, pixels, order["width"], order["height"])
+                lines, turned = _recognised(engine, pixels, order["width"], order["height"])
         except Exception as error:
             frames.failed(type(error).__name__)
             continue
         told = json.dumps(lines).encode()
         frames.output(told)
-        frames.done()
+        frames.done(turned=turned)
 
 
 def _engine() -> Any:
@@ -91,12 +93,26 @@ def _engine() -> Any:
     )
 
 
-def _recognised(engine: Any, pixels: bytes, width: int, height: int) -> list[dict[str, object]]:
-    """{"text", "confidence", "polygon"} of each line."""
+def _recognised(engine: Any, pixels: bytes, width: int, height: int) -> tuple[list[dict[str, Any]], bool]:
+    """{"text", "confidence", "polygon"} of each line, and whether they are told of the page upside down.
+
+    A page that makes little sense is looked at upside down as well. The library would judge that line by line, and
+    turns long ones that are not: what is in the middle of them is then lost.
+    """
     import numpy as np
 
     red_first = np.frombuffer(pixels, np.uint8).reshape(height, width, COLOURS)
-    found = engine(np.ascontiguousarray(red_first[:, :, ::-1]))
+    page = np.ascontiguousarray(red_first[:, :, ::-1])
+    lines = _lines(engine, page)
+    if lines and (sense := _sense(lines)) < DOUBTFUL:
+        turned = _lines(engine, np.ascontiguousarray(page[::-1, ::-1]))
+        if _sense(turned) > sense:
+            return turned, True
+    return lines, False
+
+
+def _lines(engine: Any, page: Any) -> list[dict[str, Any]]:
+    found = engine(page, use_cls=False)
     if found.boxes is None or found.txts is None:
         return []
     return [
@@ -104,6 +120,12 @@ def _recognised(engine: Any, pixels: bytes, width: int, height: int) -> list[dic
         for box, text, score in zip(found.boxes, found.txts, found.scores, strict=True)
         if text.strip()
     ]
+
+
+def _sense(lines: list[dict[str, Any]]) -> float:
+    """Mean confidence of a character."""
+    length = sum(len(line["text"]) for line in lines)
+    return sum(line["confidence"] * len(line["text"]) for line in lines) / max(1, length)
 
 
 if __name__ == "__main__":
