@@ -137,7 +137,8 @@ class Watched:
     def _adopt(self, inspection: Inspection) -> None:
         for offer in inspection.offers:
             _believe(offer, self.adapter)
-            let_read(offer.model)
+            if self.config.operations is None:  # else the operator has said all they do
+                let_read(offer.model)
         if self.config.remote:
             inspection = as_remote(inspection, found=self.config.found_elsewhere)
         if inspection.state != self.inspection.state:
