@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up speech install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients comfyui bench tasks-chaos demo-model image-model e2e-containers e2e-hosts clean
+.PHONY: help up speech ocr install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients comfyui bench tasks-chaos demo-model image-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--por
 
 speech: .venv/.run ## Add what hears and speaks to what `make up` runs, for `nexus pull whisper:base` and `voice:joe`
 	@$(UV) sync --quiet --frozen --inexact --only-group speech
+
+ocr: .venv/.run ## Add what reads pictures of text to what `make up` runs, for `nexus ocr scan.pdf`
+	@$(UV) sync --quiet --frozen --inexact --only-group ocr
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
 	@$(UV) export --quiet --frozen --no-dev --group run --no-emit-workspace --no-hashes --output-file .tools/locked.txt

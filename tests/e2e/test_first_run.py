@@ -37,11 +37,15 @@ async def streamed(endpoint: str, model: str) -> bytes:
         return await answer.read()
 
 
+IN_THE_BOX = ["espeak-ng", "nexus-painter", "rapidocr"]
+"""Models that are there beside the one that chats."""
+
+
 async def assert_answers(started: Running) -> None:
     """The demo model, which is a real llama.cpp, answers streamed and whole."""
     endpoint = started.said["endpoint"]
     assert started.said["state"] == "ready"
-    assert [row["id"] for row in started.said["models"]] == ["nexus-demo", "espeak-ng", "nexus-painter"]
+    assert [row["id"] for row in started.said["models"]] == ["nexus-demo", *IN_THE_BOX]
     stream = read_sse(await streamed(endpoint, "nexus-demo"))
     assert stream.done
     assert stream.finishes == {0: ["stop"]}
@@ -131,7 +135,7 @@ async def test_a_machine_without_ipv4_is_a_machine_too(tmp_path: Path) -> None:
     via = ("unshare", "--net", "sh", "-c", without, "sh")
     async with running(tmp_path, *UP, "--home", str(tmp_path), via=via) as mesh:
         assert mesh.said["endpoint"].startswith("http://[::1]:")
-        assert [row["id"] for row in mesh.said["models"]] == ["nexus-demo", "espeak-ng", "nexus-painter"]
+        assert [row["id"] for row in mesh.said["models"]] == ["nexus-demo", *IN_THE_BOX]
         assert await mesh.stop() == 0
         await mesh.assert_gone()
 
@@ -205,7 +209,7 @@ async def test_an_empty_machine_is_answered_by_a_real_model(
         "messages": [{"role": "user", "content": "What is the opposite of hot?"}],
     }
     async with running(tmp_path, *UP, "--home", str(tmp_path)) as mesh:
-        assert [row["id"] for row in mesh.said["models"]] == ["smollm2:135m", "espeak-ng", "nexus-painter"]
+        assert [row["id"] for row in mesh.said["models"]] == ["smollm2:135m", *IN_THE_BOX]
         async with (
             aiohttp.ClientSession() as session,
             session.post(f"{mesh.said['endpoint']}/chat/completions", json=body) as answer,

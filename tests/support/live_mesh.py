@@ -85,7 +85,9 @@ async def live_mesh(home: Path, config: str = "", **options: Any) -> AsyncIterat
     """Starts a mesh with the text of a nexus.toml, waits until it routes, stops it in order at the end."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "nexus.toml").write_text(config)
-    wanted = Options(home=home, port=0, **{"discovery": False, "speech": False, "painter": False, **options})
+    wanted = Options(
+        home=home, port=0, **{"discovery": False, "speech": False, "painter": False, "ocr": False, **options}
+    )
     async with running_mesh(wanted, Progress(quiet=True)) as (file, supervisor):
         mesh = LiveMesh(Layout(home), file, supervisor)
 

@@ -56,6 +56,8 @@ class ScriptedUploads(InferenceServiceServicer):
     upload_mode = "ok"
     stop_after = 0
     reason: Reason
+    pages: tuple[int, ...] = (0, 1)
+    """Those that it reads of any document, whatever was asked for."""
     seen: list[inference_pb2.Envelope]
 
     def __init__(self) -> None:
@@ -126,6 +128,8 @@ class ScriptedUploads(InferenceServiceServicer):
                 return
 
     def _answers(self, received: Received) -> list[inference_pb2.UploadResponse]:
+        if received.start.envelope.operation == model_pb2.OPERATION_OCR:
+            return self._read(received)
         wanted = received.body.get("response_format", "json")
         if received.start.stream:
             deltas = [{"type": "transcript.text.delta", "delta": word} for word in ("one", " two", " three")]
@@ -140,6 +144,23 @@ class ScriptedUploads(InferenceServiceServicer):
                     body["words"] = [{"word": "one", "start": 0.0, "end": 0.5}]
             return [_said(answer=inference_pb2.Answer(body=json.dumps(body)))]
         return [_said(answer=inference_pb2.Answer(body=f"{HEARD}\n", mime_type="text/plain"))]
+
+    def _read(self, received: Received) -> list[inference_pb2.UploadResponse]:
+        pages = [
+            {"index": number, "markdown": HEARD, "images": [], "dimensions": None, "text": HEARD, "source": "ocr",
+             "lines": None}
+            for number in self.pages
+        ]  # fmt: skip
+        about = {"model": "m", "usage_info": {"pages_processed": len(pages), "doc_size_bytes": received.size}}
+        if received.start.stream:
+            told: list[dict[str, Any]] = [
+                {"type": "ocr.page", "done": 1, "total": 2, "page": page} for page in pages
+            ]
+            told = told[:1] if self.upload_mode == "cut" else [*told, {"type": "ocr.done", **about}]
+            return [_said(chunks=inference_pb2.Chunks(json=[json.dumps(each)])) for each in told]
+        if received.body.get("format", "json") != "json":
+            return [_said(answer=inference_pb2.Answer(body=f"{HEARD}\n", mime_type="text/markdown"))]
+        return [_said(answer=inference_pb2.Answer(body=json.dumps({"pages": pages, **about})))]
 
 
 def _said(**event: Any) -> inference_pb2.UploadResponse:

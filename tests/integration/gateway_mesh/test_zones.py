@@ -38,6 +38,7 @@ FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_TRANSLATION: {"model": "m"},
     model_pb2.OPERATION_IMAGE_EDIT: {"model": "m", "prompt": "hi"},
     model_pb2.OPERATION_IMAGE_VARIATION: {"model": "m"},
+    model_pb2.OPERATION_OCR: {"model": "m"},
 }
 """The same of work that comes with a file."""
 BODIES: list[dict[str, Any]] = [
@@ -48,6 +49,7 @@ BODIES: list[dict[str, Any]] = [
         for more in ({}, {"stream": "true"})
     ),
     {"model": "m", "prompt": "hi", "images": [{"image_url": "data:image/png;base64,AAAA"}]},
+    {"model": "m", "document": {"type": "image_url", "image_url": "data:image/png;base64,iVBORw0KGgo="}},
 ]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
 SILENT = {

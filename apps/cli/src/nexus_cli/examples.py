@@ -19,6 +19,7 @@ EXAMPLES = MappingProxyType(
             'nexus chat "What is a mesh?"',
             "git diff | nexus chat --model qwen 'Review this'",
         ),
+        "ocr": ("nexus ocr scan.pdf", "nexus ocr scan.pdf --pages 1-3 --json"),
         "transcribe": ("nexus transcribe talk.mp3", "nexus transcribe talk.mp3 --format srt > talk.srt"),
         "load": ("nexus load llama3.1:8b",),
         "unload": ("nexus unload llama3.1:8b --backend ollama",),

@@ -48,6 +48,7 @@ MEANT = MappingProxyType(
         **dict.fromkeys(("down", "kill", "quit", "exit", "halt", "shutdown"), "stop"),
         **dict.fromkeys(("ask", "prompt", "generate", "talk", "repl"), "chat"),
         **dict.fromkeys(("hear", "listen", "stt", "whisper"), "transcribe"),
+        **dict.fromkeys(("read", "scan"), "ocr"),
         **dict.fromkeys(("remove", "delete", "del"), "rm"),
         **dict.fromkeys(("download", "fetch", "get", "install"), "pull"),
         **dict.fromkeys(("log", "tail"), "logs"),

@@ -1,4 +1,4 @@
-"""What is done with models: `chat`, `say`, `transcribe`, `image`, `load`, `unload`, `pull`, `rm`."""
+"""What is done with models: `chat`, `say`, `transcribe`, `ocr`, `image`, `load`, `unload`, `pull`, `rm`."""
 
 from __future__ import annotations
 
@@ -124,6 +124,38 @@ def transcribe(
     with failures(as_json=False):
         key = chat_command.key_of(chat_command.Wanted(key_file=key_file), os.environ.get("NEXUS_KEY", ""))
     run(transcribe_command.transcribe(Layout(home), asked, key), as_json=False)
+
+
+@modelling.does(section=MODELS)
+def ocr(
+    file: Annotated[Path, typer.Argument(help="A picture (PNG, JPEG, WebP, TIFF) or a PDF.")],
+    home: Home,
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Which. [the first that reads]", autocompletion=completing.models),
+    ] = "",
+    pages: Annotated[str, typer.Option(help="From 1, as 1-3,5. [all]")] = "",
+    scan: Annotated[
+        bool, typer.Option("--scan", help="Read what is seen, whatever text a PDF has of its own.")
+    ] = False,
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone it must be read in.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Read the text of a picture or PDF."""
+    import os
+
+    from nexus_cli import chat as chat_command
+    from nexus_cli import ocr as ocr_command
+
+    asked = ocr_command.Paper(file, model, pages, zone, url.rstrip("/").removesuffix("/v1"), not scan)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(chat_command.Wanted(key_file=key_file), os.environ.get("NEXUS_KEY", ""))
+    run(ocr_command.read(Layout(home), asked, key, as_json=as_json), as_json=as_json)
 
 
 @modelling.does(section=MODELS)

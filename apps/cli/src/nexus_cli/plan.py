@@ -48,6 +48,7 @@ class Options:
     advertise: str | None = None
     speech: bool = True
     painter: bool = True
+    ocr: bool = True
 
     @property
     def config_path(self) -> Path | None:
@@ -113,7 +114,7 @@ def _backends(config: Path | None) -> list[dict[str, Any]]:
 
 
 def _is_served(config: Path | None, name: str) -> bool:
-    """Whether what comes with NEXUS, "speech" or "painter", is served: unless the file says no."""
+    """Whether what comes with NEXUS, "speech", "painter" or "ocr", is served: unless the file says no."""
     own = _document(config).get("adapter")
     return not isinstance(own, dict) or own.get(name) is not False
 
@@ -175,7 +176,8 @@ class Plan:
             flags = ["--zone", zone, "--named-zone-only", str(zone != DEFAULT_ZONE).lower()]
             if zone == DEFAULT_ZONE:
                 flags += ["--demo", "true", "--discovery", str(self.options.discovery).lower()]
-                for name, wanted in (("speech", self.options.speech), ("painter", self.options.painter)):
+                for name in ("speech", "painter", "ocr"):
+                    wanted = getattr(self.options, name)
                     served = wanted and _is_served(self.options.config_path, name)
                     flags += [f"--{name}", str(served).lower()]
                 if self.options.model is not None:

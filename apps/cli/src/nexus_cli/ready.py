@@ -11,7 +11,7 @@ import aiohttp
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.config import MODEL_FILE
-from nexus_inference_adapters.vocabulary import PAINTER, VOICE
+from nexus_inference_adapters.vocabulary import PAINTER, READER, VOICE
 from nexus_mesh.core import MeshError
 
 from nexus_cli import welcome
@@ -82,9 +82,9 @@ async def _is_ready(session: aiohttp.ClientSession, plan: Plan, progress: Progre
 
 
 async def _answers(session: aiohttp.ClientSession, plan: Plan) -> bool:
-    """Whether there is more than voice and painter in the box, which come first; true where it takes a key to see."""
+    """Whether there is more than what is in the box beside it, which comes first; true where it takes a key to see."""
     listed = {row["id"] for row in await welcome.models(session, plan.mesh.http)}
-    return not listed or bool(listed - {VOICE, PAINTER})
+    return not listed or bool(listed - {VOICE, PAINTER, READER})
 
 
 async def _has_what_was_asked_for(plan: Plan) -> bool:
@@ -111,7 +111,7 @@ async def _see_that_a_model_can_come(plan: Plan, supervisor: Supervisor) -> None
         each
         for adapter in adapters
         for each in adapter.status.backends
-        if each.kind not in ("espeak", "painter")
+        if each.kind not in ("espeak", "painter", "rapidocr")
     ]
     all_here = len(adapters) >= len(supervisor.adapters) and all(adapter.connected for adapter in adapters)
     if all_here and backends and all(map(_never_serves, backends)):

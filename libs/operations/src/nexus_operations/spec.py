@@ -55,6 +55,7 @@ class Unit(Enum):
     INPUT_CHARACTERS = "input_characters"
     OUTPUT_SECONDS = "output_seconds"
     OUTPUT_IMAGES = "output_images"
+    INPUT_PAGES = "input_pages"
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ class Operation(IntEnum):
     IMAGE = model_pb2.OPERATION_IMAGE
     IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
     IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
+    OCR = model_pb2.OPERATION_OCR
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -242,6 +243,16 @@ IMAGE_VARIATION = replace(
     path="/images/variations",
     files=MappingProxyType({"image": Times()}),
 )
+OCR = replace(
+    TRANSCRIPTION,
+    number=Operation.OCR,
+    name="ocr",
+    title="OCR",
+    path="/ocr",
+    rows="pages",
+    object="ocr",
+    units=frozenset({Unit.INPUT_PAGES}),
+)
 PICTURES: Mapping[str, str] = MappingProxyType(
     {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 )
@@ -258,7 +269,18 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE, IMAGE_EDIT, IMAGE_VARIATION),
+    (
+        CHAT,
+        COMPLETION,
+        EMBEDDING,
+        TRANSCRIPTION,
+        TRANSLATION,
+        SPEECH,
+        IMAGE,
+        IMAGE_EDIT,
+        IMAGE_VARIATION,
+        OCR,
+    ),
     dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""

@@ -36,6 +36,7 @@ class Price(NamedTuple):
     input: float = 0.0
     output: float = 0.0
     images: float = 0.0
+    pages: float = 0.0
     characters: float = 0.0
     input_minutes: float = 0.0
     output_minutes: float = 0.0
@@ -58,6 +59,7 @@ CHARGED = (
     (Unit.PROMPT_TOKENS, MILLION),
     (Unit.COMPLETION_TOKENS, MILLION),
     (Unit.OUTPUT_IMAGES, 1.0),
+    (Unit.INPUT_PAGES, 1.0),
     (Unit.INPUT_CHARACTERS, MILLION),
     (Unit.INPUT_SECONDS, MINUTE),
     (Unit.OUTPUT_SECONDS, MINUTE),
@@ -157,6 +159,7 @@ class Tariff(Scope):
     input: Dollars = Field(default=0.0, description="US dollars per million tokens of the prompt.")
     output: Dollars = Field(default=0.0, description="US dollars per million tokens of the answer.")
     images: Dollars = Field(default=0.0, description="US dollars per picture that is made.")
+    pages: Dollars = Field(default=0.0, description="US dollars per page that is read.")
     characters: Dollars = Field(default=0.0, description="US dollars per million characters that are spoken.")
     input_minutes: Dollars = Field(
         default=0.0, description="US dollars per minute of sound that is listened to."

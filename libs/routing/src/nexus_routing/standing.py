@@ -13,6 +13,7 @@ __all__ = ["standings"]
 
 RATES = {
     "images": "picture",
+    "pages": "page",
     "characters": "million characters spoken",
     "input_minutes": "minute listened to",
     "output_minutes": "minute made",

@@ -17,6 +17,7 @@ from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.config import MODEL_FILE, AdapterSettings
 from nexus_inference_adapters.discovery import DiscoveredBackends, Rescan, browsing
 from nexus_inference_adapters.host import Host
+from nexus_inference_adapters.kinds import can_read
 from nexus_inference_adapters.service import CatalogServicer, InferenceServicer, LifecycleServicer
 from nexus_inference_adapters.store import Store
 
@@ -27,7 +28,7 @@ OTHERWISE = "embedded-models"
 STAND_IN_PRIORITY = 1000  # an engine is preferred, until the stand-in has left
 PULLED = {"ctranslate2": "whisper", "piper": "piper"}
 """Kinds that serve what was pulled in other formats, by those; the backend of each is called as its kind."""
-SPEECH, PAINTER = "speech", "painter"
+SPEECH, PAINTER, OCR = "speech", "painter", "ocr"
 MEDIA_PRIORITY = 900
 """One of the same name that somebody has set up is preferred."""
 LOOK_SECONDS = 0.5
@@ -56,6 +57,8 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
                 host.add(BackendConfig(name=SPEECH, kind="espeak", priority=MEDIA_PRIORITY))
             if mesh.settings.painter and PAINTER not in host.named:
                 host.add(BackendConfig(name=PAINTER, kind="painter", priority=MEDIA_PRIORITY))
+            if mesh.settings.ocr and OCR not in host.named and can_read():
+                host.add(BackendConfig(name=OCR, kind="rapidocr", priority=MEDIA_PRIORITY))
             # An adapter that comes back would else be known without models, and requests for them refused as unknown.
             await host.look_around(FIRST_LOOK_SECONDS)
             yield [
@@ -97,7 +100,7 @@ def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> Non
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
     """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
-    beside = {*PULLED.values(), SPEECH, PAINTER}
+    beside = {*PULLED.values(), SPEECH, PAINTER, OCR}
     while (names := {one.config.name for one in host.backends} - beside) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(LOOK_SECONDS)
     if MODEL_FILE in names and not pulled.models():

@@ -143,6 +143,9 @@ class AdapterSettings(ServiceSettings):
     painter: bool = Field(
         False, description="Serve the painter that comes with NEXUS, which knows two dozen things."
     )
+    ocr: bool = Field(
+        False, description="Serve RapidOCR, which reads pictures and PDFs, where it is installed."
+    )
     named_zone_only: bool = Field(False, description="Leave out backends that name no zone.")
     discovery: bool = Field(False, description="Look for engines on this machine, again every 15 seconds.")
     mdns: Literal["off", "browse", "adopt"] = Field(

@@ -16,8 +16,10 @@ __all__ = [
     "IMAGE",
     "IMAGE_EDIT",
     "IMAGE_VARIATION",
+    "OCR",
     "OPERATIONS",
     "PAINTER",
+    "READER",
     "SPEECH",
     "VOICE",
     "capabilities_named",
@@ -31,11 +33,14 @@ SPEECH = model_pb2.OPERATION_SPEECH
 IMAGE = model_pb2.OPERATION_IMAGE
 IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
 IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
+OCR = model_pb2.OPERATION_OCR
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""
 PAINTER = "nexus-painter"
 """The one that paints so."""
+READER = "rapidocr"
+"""The one that reads documents, where its package is installed."""
 
 OPERATIONS: dict[str, model_pb2.Operation] = {
     spec.name: cast("model_pb2.Operation", number) for number, spec in SPECS.items()

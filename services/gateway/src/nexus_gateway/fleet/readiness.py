@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexus_operations import SPECS
+from nexus_operations import SPECS, Shape
 from nexus_routing import Endpoint, State, Table
 
 from nexus_gateway.fleet.routing_table import RoutingTable
@@ -26,7 +26,7 @@ class ModelRow:
 
 
 def list_models(table: Table) -> list[ModelRow]:
-    """Every name a request can use right now, aliases included, by id; those that answer in bytes alone come last.
+    """Every name a request can use right now, aliases included, by id; those of bytes alone come last.
 
     Many a program asks the first one a question.
     """
@@ -39,8 +39,9 @@ def list_models(table: Table) -> list[ModelRow]:
 
 
 def _is_media(operation: int) -> bool:
+    """Whether its requests, or its answers, are bytes."""
     spec = SPECS.get(operation)
-    return spec is not None and spec.makes_bytes
+    return spec is not None and spec.shape in (Shape.MEDIA, Shape.UPLOAD)
 
 
 def find_model(table: Table, name: str) -> ModelRow | None:

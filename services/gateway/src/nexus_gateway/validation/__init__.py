@@ -1,5 +1,6 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
+from nexus_gateway.validation.documents import take_document
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
@@ -27,6 +28,7 @@ __all__ = [
     "offered",
     "reference_shape",
     "shape_of_form",
+    "take_document",
     "take_references",
     "value_of_field",
 ]

@@ -18,6 +18,7 @@ from nexus_gateway.validation.audio import (
     check_translation,
 )
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
+from nexus_gateway.validation.documents import OF_OCR, check_ocr
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys, check_shape, explain
 from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
@@ -153,6 +154,7 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.IMAGE: (check_pictures, OF_PICTURES),
     Operation.IMAGE_EDIT: (check_edits, OF_EDITS),
     Operation.IMAGE_VARIATION: (check_variations, OF_VARIATIONS),
+    Operation.OCR: (check_ocr, OF_OCR),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 

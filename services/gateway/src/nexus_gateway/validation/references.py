@@ -1,16 +1,16 @@
-"""Pictures that stand in a JSON body, as OpenAI's EditImageBodyJsonParam has them: files in all but their way here."""
+"""Files that stand in a JSON body as data: URLs: such as pictures, as OpenAI's EditImageBodyJsonParam has them."""
 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nexus_mesh.core import JsonObject, MeshError
-from nexus_operations import Times
+from nexus_operations import Operation, spec_of
 
 from nexus_gateway.validation.params import array, mapping, string
-from nexus_gateway.validation.refusals import bad_value, invalid, missing, unsupported
+from nexus_gateway.validation.refusals import RequestCode, bad_value, invalid, missing, unsupported
 
 __all__ = ["InBody", "reference_shape", "take_references"]
 
@@ -35,24 +35,30 @@ class InBody:
     media_type: str
     text: str
     path: str
+    filename: str = ""
+    code: RequestCode = "invalid_image"
 
     def pieces(self) -> Iterator[bytes]:
         """Its bytes, at most 64 KiB at once. Raises INVALID_REQUEST."""
         if not self.text:
-            raise _bad(self.path, "holds no picture")
+            raise self._bad("is empty")
         try:
             for at in range(0, len(self.text), PIECE):
                 piece = self.text[at : at + PIECE]
                 yield binascii.a2b_base64(piece + "=" * (-len(piece) % 4), strict_mode=True)
         except ValueError:
-            raise _bad(self.path, "is not valid base64") from None
+            raise self._bad("is not valid base64") from None
+
+    def _bad(self, why: str) -> MeshError:
+        return invalid(self.code, f"'{self.path}' {why}.", self.path)
 
 
-def take_references(body: JsonObject, files: Mapping[str, Times]) -> list[InBody]:
-    """Those of a body, which has none of them any more. Raises INVALID_REQUEST, UNSUPPORTED_PARAMETER."""
+def take_references(body: JsonObject) -> list[InBody]:
+    """The pictures of an edit's body, which has none of them any more. Raises INVALID_REQUEST,
+    UNSUPPORTED_PARAMETER."""
     found: list[InBody] = []
     for listed, name in LISTED.items():
-        given, times = body.pop(listed, None), files[name]
+        given, times = body.pop(listed, None), spec_of(Operation.IMAGE_EDIT).files[name]
         if given is None:
             if times.least:
                 raise missing(listed)

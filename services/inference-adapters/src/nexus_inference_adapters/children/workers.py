@@ -18,6 +18,7 @@ __all__ = ["Job", "Workers"]
 
 IDLE_SECONDS = 60.0
 LENGTH = struct.Struct(">I")
+POURED_BYTES = 256 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +50,19 @@ class Job:
         with suppress(ConnectionError):
             stdin.write(LENGTH.pack(len(data)) + data)
             await stdin.drain()
+
+    async def pour(self, data: bytes | IO[bytes]) -> None:
+        """Bytes that belong to the order, which tells how many there are; it waits for as long as they are not read."""
+        stdin = self._worker.process.stdin
+        assert stdin is not None  # noqa: S101 - it was started with one
+        with suppress(ConnectionError):  # it is gone: reading tells
+            if isinstance(data, bytes):
+                stdin.write(data)
+                await stdin.drain()
+                return
+            while piece := await asyncio.to_thread(data.read, POURED_BYTES):
+                stdin.write(piece)
+                await stdin.drain()
 
     async def read(self) -> Frame:
         """What comes next, to the one that ends the job. Raises EOFError when the worker is gone."""

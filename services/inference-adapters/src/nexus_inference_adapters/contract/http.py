@@ -223,17 +223,33 @@ class Http:
         key: Callable[[], str | None],
         connect: float = 2.0,
         most: int = MAX_ANSWER_BYTES,
+        key_header: str = "",
     ) -> None:
-        """`most`: bytes of an answer to a look."""
+        """`most`: bytes of an answer to a look. `key_header`: where the key stands by itself; empty = as a bearer's."""
         self._session = session
         self._key = key
         self._connect = connect
         self._most = most
+        self._key_header = key_header
         self.url = url
 
     def at(self, url: str, key: Callable[[], str | None]) -> Http:
         """The same, towards another address with another key."""
         return Http(self._session, url, key, self._connect, self._most)
+
+    def with_key_in(self, header: str) -> Http:
+        """The same with the key in another header."""
+        return Http(self._session, self.url, self._key, self._connect, self._most, header)
+
+    async def fetch(self, path: str, patience: Patience) -> bytes:
+        """The body of an answer of status 200; any other raises what `from_answer` makes of it."""
+        answer = await self._request("GET", path, None, patience.wait, patience.limits.connect)
+        try:
+            if answer.status != 200:
+                raise await _refusal(answer)
+            return await answer.read()
+        finally:
+            answer.close()
 
     @asynccontextmanager
     async def post(self, path: str, body: JsonObject, patience: Patience) -> AsyncIterator[Answer]:
@@ -364,7 +380,8 @@ class Http:
     ) -> Answer:
         headers = headers or (JSON_HEADERS if data is not None else NO_HEADERS)
         if key := self._key():
-            headers = {**headers, "Authorization": f"Bearer {key}"}
+            told = {self._key_header: key} if self._key_header else {"Authorization": f"Bearer {key}"}
+            headers = {**headers, **told}
         if not keep:
             headers = {**headers, "Connection": "close"}
         if isinstance(data, bytes) and len(data) > PIECE:

@@ -36,6 +36,7 @@ from nexus_inference_adapters.host.memory.residency import Residency
 from nexus_inference_adapters.host.outputs import Outputs
 from nexus_inference_adapters.host.parameters import check_parameters
 from nexus_inference_adapters.host.promises import Promises
+from nexus_inference_adapters.host.sight import read_by_sight, reads_by_sight
 from nexus_inference_adapters.host.watching import Watched
 
 __all__ = ["Backend", "Backends"]
@@ -110,12 +111,18 @@ class Backend(Watched):
                 yield Progress("receiving")
                 with Patience(limits, silence=limits.first_token) as patience:
                     outputs = Outputs(work)
-                    async with aclosing(self.adapter.stream(work, patience)) as events:
+                    async with aclosing(self._asked(work, patience)) as events:
                         async for event in events:
                             outputs.hear(event)
                             if type(event) is Finish:
                                 self._count(event.usage)
                             yield event
+
+    def _asked(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
+        """By its adapter, or by the chats of one that sees."""
+        if reads_by_sight(self.offer(work.offered).model, work.operation):
+            return read_by_sight(self.adapter, self.documents, work, patience)
+        return self.adapter.stream(work, patience)
 
     async def count(self, envelope: inference_pb2.Envelope, body: JsonObject) -> Count:
         """The tokens of the prompt: the backend's own count where it gives one at once, else an estimate.

@@ -18,8 +18,10 @@ from nexus_mesh.rows import REASON, fitting_models, shown
 
 from nexus_inference_adapters.backend_config import MOST_AT_ONCE, BackendConfig
 from nexus_inference_adapters.contract import Adapter, Gate, Inspection, Offer
+from nexus_inference_adapters.documents import Documents
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.memory.residency import Residency
+from nexus_inference_adapters.host.sight import let_read
 from nexus_inference_adapters.kinds import ADAPTERS
 
 __all__ = ["MODELS", "Watched", "as_remote", "fitting"]
@@ -60,6 +62,8 @@ class Watched:
         """Set by the first inspection, whatever it showed."""
         self.look_now = asyncio.Event()
         """Set to have it looked at before its time."""
+        self.documents = Documents()
+        """For models that see pages as pictures."""
         self._configured = adapter
         self._changed = changed
         self._silences = 0
@@ -98,6 +102,7 @@ class Watched:
     async def close(self) -> None:
         if self.residency is not None:
             self.residency.forget()
+        await self.documents.close()
         await self.adapter.close()
         metrics.UP.labels(self.config.name).set(0)
 
@@ -132,6 +137,8 @@ class Watched:
     def _adopt(self, inspection: Inspection) -> None:
         for offer in inspection.offers:
             _believe(offer, self.adapter)
+            if self.config.operations is None:  # else the operator has said all they do
+                let_read(offer.model)
         if self.config.remote:
             inspection = as_remote(inspection, found=self.config.found_elsewhere)
         if inspection.state != self.inspection.state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus_inference_adapters.contract import Adapter
 from nexus_inference_adapters.kinds.a1111 import A1111
 from nexus_inference_adapters.kinds.comfyui import ComfyUI
+from nexus_inference_adapters.kinds.docling import Docling
 from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.invokeai import InvokeAI
@@ -16,11 +17,12 @@ from nexus_inference_adapters.kinds.openai_transcription import OpenAITranscript
 from nexus_inference_adapters.kinds.painter import Painter
 from nexus_inference_adapters.kinds.piper import Piper
 from nexus_inference_adapters.kinds.piper_http import PiperHttp
+from nexus_inference_adapters.kinds.rapidocr import RapidOcr, can_read
 from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.kinds.wyoming import Wyoming
 from nexus_inference_adapters.openai import OpenAICompatible
 
-__all__ = ["ADAPTERS", "KINDS"]
+__all__ = ["ADAPTERS", "KINDS", "can_read"]
 
 KINDS: tuple[type[Adapter], ...] = (
     Ollama,
@@ -29,9 +31,11 @@ KINDS: tuple[type[Adapter], ...] = (
     A1111,
     InvokeAI,
     OpenAIImages,
+    Docling,
     Embedded,
     Espeak,
     Painter,
+    RapidOcr,
     Piper,
     Whisper,
     Wyoming,

@@ -127,7 +127,7 @@ class Scope(_message.Message):
     def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ..., gpus: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Price(_message.Message):
-    __slots__ = ("models", "scope", "input", "output", "images", "characters", "input_minutes", "output_minutes")
+    __slots__ = ("models", "scope", "input", "output", "images", "characters", "input_minutes", "output_minutes", "pages")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
@@ -136,6 +136,7 @@ class Price(_message.Message):
     CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     INPUT_MINUTES_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    PAGES_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedScalarFieldContainer[str]
     scope: Scope
     input: float
@@ -144,7 +145,8 @@ class Price(_message.Message):
     characters: float
     input_minutes: float
     output_minutes: float
-    def __init__(self, models: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., input: _Optional[float] = ..., output: _Optional[float] = ..., images: _Optional[float] = ..., characters: _Optional[float] = ..., input_minutes: _Optional[float] = ..., output_minutes: _Optional[float] = ...) -> None: ...
+    pages: float
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., input: _Optional[float] = ..., output: _Optional[float] = ..., images: _Optional[float] = ..., characters: _Optional[float] = ..., input_minutes: _Optional[float] = ..., output_minutes: _Optional[float] = ..., pages: _Optional[float] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load", "abilities", "gpus")

@@ -22,6 +22,7 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_TRANSLATION: _ClassVar[Operation]
     OPERATION_IMAGE_EDIT: _ClassVar[Operation]
     OPERATION_IMAGE_VARIATION: _ClassVar[Operation]
+    OPERATION_OCR: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -46,6 +47,7 @@ OPERATION_TRANSCRIPTION: Operation
 OPERATION_TRANSLATION: Operation
 OPERATION_IMAGE_EDIT: Operation
 OPERATION_IMAGE_VARIATION: Operation
+OPERATION_OCR: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability
 CAPABILITY_VISION: Capability

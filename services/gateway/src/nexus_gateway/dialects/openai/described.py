@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from nexus_mesh.core import JsonObject
-from nexus_operations import AUDIO, SPECS, Form, Shape
+from nexus_operations import AUDIO, SPECS, Form, Operation, Shape
 
-from nexus_gateway.dialects.openai import pictures, speech
+from nexus_gateway.dialects.openai import ocr, pictures, speech
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
 from nexus_gateway.dialects.openai.uploads import ALSO_JSON, Transcription, VerboseTranscription, Word
@@ -156,6 +156,8 @@ SUBTITLES = "1\n00:00:00,200 --> 00:00:01,400\nHello there!\n"
 def _upload_call(operation: int) -> Call:
     """Of one that takes a form with files."""
     spec, shape = SPECS[operation], body_shape(operation)
+    if operation == Operation.OCR:
+        return _ocr_call(shape)
     if spec.form is Form.FILE:
         return Call(
             "POST",
@@ -191,3 +193,26 @@ def _picture_events(operation: int) -> tuple[Content, ...]:
         return ()
     kind = pictures.STREAMED[operation] + pictures.COMPLETED
     return (Content(None, PICTURE_EVENT.format(kind=kind), EVENTS),)
+
+
+LINE = ocr.Line("Hello there!", 0.99, [[80.0, 90.0], [410.0, 90.0], [410.0, 130.0], [80.0, 130.0]])
+PAGE = ocr.Page(0, "Hello there!", ocr.Dimensions(200, 2339, 1654), "Hello there!", "ocr", [LINE])
+READ = ocr.Reading([PAGE], "rapidocr", ocr.UsageInfo(1, 48_213))
+
+
+def _ocr_call(shape: JsonObject) -> Call:
+    """Of documents: a form with a file, or an object with a data: URL."""
+    page = msgspec.json.encode({"type": ocr.PAGE, "done": 1, "total": 1, "page": PAGE}).decode()
+    return Call(
+        "POST",
+        "Read the text of a picture or PDF.",
+        (
+            Content(ocr.Reading, READ),
+            Content(None, "Hello there!\n", "text/markdown"),
+            Content(None, "Hello there!\n", "text/plain"),
+            Content(None, f"data: {page}\n\ndata: [DONE]\n\n", EVENTS),
+        ),
+        body=Content(shape, None, "multipart/form-data"),
+        asked=ASKED,
+        told={told.name: told.about for told in TOLD},
+    )

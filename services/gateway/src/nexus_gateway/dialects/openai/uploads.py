@@ -1,9 +1,9 @@
-"""POST audio/transcriptions, audio/translations, images/edits, images/variations: a form with files, answered whole, or
-by events as it is made."""
+"""POST audio/transcriptions, audio/translations, images/edits, images/variations, ocr: a form with files, answered
+whole, or by events as it is made."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -13,6 +13,7 @@ from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import Form, Operation, spec_of
 
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.openai import ocr
 from nexus_gateway.dialects.openai.inference import Inference, send_events
 from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.own_headers import (
@@ -24,14 +25,17 @@ from nexus_gateway.dialects.own_headers import (
 )
 from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form, check_media_type, is_form
 from nexus_gateway.intake import FormLimits, Hold, Intake, Spool, boundary_of, read_form
-from nexus_gateway.validation import InBody, check_request, take_references
+from nexus_gateway.validation import InBody, check_request, take_document, take_references
 
 __all__ = ["ALSO_JSON", "Segment", "Transcription", "VerboseTranscription", "Word", "upload_handler"]
 
 UNDER_WAY = 512 * 1024
 """Bytes in memory of a file that is passed on, at most."""
-ALSO_JSON = frozenset({int(Operation.IMAGE_EDIT)})
-"""Kinds of work whose files may stand in a JSON body, as data: URLs."""
+ALSO_JSON: Mapping[int, Callable[[JsonObject], list[InBody]]] = {
+    Operation.IMAGE_EDIT: take_references,
+    Operation.OCR: take_document,
+}
+"""Work whose files may stand in a JSON body, as data: URLs: what takes them out of there."""
 PLAIN = b"text/plain; charset=utf-8"
 
 
@@ -116,7 +120,7 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
         given: list[InBody] = []
 
         def check(parsed: JsonObject, _: int) -> InferenceRequest:
-            given.extend(take_references(parsed, spec.files))
+            given.extend(ALSO_JSON[operation](parsed))
             return checked(exchange, parsed)
 
         request = await intake.read(await exchange.body(), check)
@@ -124,7 +128,9 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
         try:
             while given:
                 one = given.pop(0)
-                files.begin(inference_pb2.Part(name=one.name, mime_type=one.media_type))
+                files.begin(
+                    inference_pb2.Part(name=one.name, filename=one.filename, mime_type=one.media_type)
+                )
                 for piece in one.pieces():
                     await files.write(piece)
             exchange.handed_on = True
@@ -154,10 +160,15 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
                 await send_events(exchange, request, messages, pause)
                 return
             whole, served = await _whole(messages)
-            body, media = _checked_answer(request, whole)
+            body, media = CHECKED.get(operation, _checked_answer)(request, whole)
             await exchange.respond(200, body, served_headers(served), media)
 
     return handle
+
+
+Checked = Callable[[InferenceRequest, inference_pb2.Answer], tuple[bytes, bytes]]
+CHECKED: dict[int, Checked] = {Operation.OCR: ocr.checked_answer}
+"""How an answer that is no transcription is held against what was asked for: its bytes and their media type."""
 
 
 async def _whole(
