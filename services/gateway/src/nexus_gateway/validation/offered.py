@@ -124,7 +124,8 @@ def _surely_taken(name: str, operation: int) -> JsonObject:
         check, rules = CHECKS[each]
         if name in rules:
             body = body_rules_of(check)
-            tied = each != operation and any(when.name == name for when in body.whens)
+            # Who streams has a rule for it; and what goes with what is known of the own parameters alone.
+            tied = each != operation and (name == "stream" or any(when.name == name for when in body.whens))
             return {} if tied or name in body.hidden else body.narrower.get(name) or shape_of(rules[name])
     return shape_of(ANYWHERE[name])
 
