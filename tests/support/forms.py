@@ -30,6 +30,7 @@ KNOWN = {
     "languages", "contentMediaType",
 }  # fmt: skip
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
+"""No form has a key for NUL."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from support.properties import examples, given
 CALLER = Principal("k", "k")
 ALL = frozenset(model_pb2.Capability.values()) - {0}
 ABLE = Backing("", ALL, 4096)
-MANY = examples(150, slow=True)
+MANY = examples(100, slow=True)
 
 
 def schema_of(operation: int, *backings: Backing) -> dict[str, Any]:

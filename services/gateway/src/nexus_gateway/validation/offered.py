@@ -127,7 +127,9 @@ def _surely_taken(name: str, operation: int) -> JsonObject:
             # Who streams has a rule for it; and what goes with what is known of the own parameters alone.
             tied = each != operation and (name == "stream" or any(when.name == name for when in body.whens))
             return {} if tied or name in body.hidden else body.narrower.get(name) or shape_of(rules[name])
-    return shape_of(ANYWHERE[name])
+    shape = shape_of(ANYWHERE[name])
+    is_code = "object" in shape.get("type", "") or shape.get("format") == "regex"
+    return {} if is_code else shape
 
 
 def _narrowed(shape: JsonObject, name: str, catalogue: JsonObject, *, untold: bool) -> JsonObject | None:
