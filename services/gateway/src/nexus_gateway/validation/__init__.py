@@ -4,6 +4,7 @@ from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.references import InBody, reference_shape, take_references
 from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
@@ -12,6 +13,7 @@ __all__ = [
     "CHECKS",
     "REQUEST_CODES",
     "Backing",
+    "InBody",
     "Offer",
     "body_shape",
     "check_priority",
@@ -23,6 +25,8 @@ __all__ = [
     "granted",
     "invalid",
     "offered",
+    "reference_shape",
     "shape_of_form",
+    "take_references",
     "value_of_field",
 ]

@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Operation
 
+from nexus_inference_adapters.audio import LANGUAGES, Transcript, code_of, decoded, delta, done, text_of
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
@@ -37,9 +37,6 @@ from nexus_inference_adapters.contract import (
 )
 from nexus_inference_adapters.kinds.whisper.catalogue import told_of
 from nexus_inference_adapters.kinds.whisper.engine import Engine
-from nexus_inference_adapters.kinds.whisper.formats import Transcript, text_of
-from nexus_inference_adapters.kinds.whisper.languages import LANGUAGES, code_of
-from nexus_inference_adapters.kinds.whisper.sound import decoded
 from nexus_inference_adapters.store import RUN_BY, Store
 from nexus_inference_adapters.vocabulary import operations_named
 
@@ -161,8 +158,7 @@ class Whisper(Adapter):
         self._used[work.model] = time.monotonic()
         usage = inference_pb2.Usage(input_seconds=transcript.duration)
         if work.stream:
-            done = {"type": "transcript.text.done", "text": transcript.text, "usage": transcript.usage}
-            yield [msgspec.json.encode(done).decode()]
+            yield [done(transcript)]
         else:
             wanted = work.body.get("response_format") or "json"
             yield text_of(transcript, wanted, work.body.get("timestamp_granularities") or ())
@@ -276,8 +272,7 @@ def _heard(transcript: Transcript, told: JsonObject, work: Work) -> Event | None
         case "segment":
             transcript.segments.append(told)
             if work.stream:
-                text = told["text"] if len(transcript.segments) > 1 else told["text"].lstrip()
-                return [msgspec.json.encode({"type": "transcript.text.delta", "delta": text}).decode()]
+                return [delta(told["text"] if len(transcript.segments) > 1 else told["text"].lstrip())]
             return _at(told["end"], transcript)
         case "heard":
             return _at(told["seconds"], transcript)
