@@ -105,7 +105,7 @@ def _path(row: Row, call: Call) -> str:
 
 def _types(call: Call) -> Iterable[type]:
     for content in (*call.answers, *call.also.values(), *_bodies(call)):
-        if isinstance(content.schema, type):
+        if content is not None and isinstance(content.schema, type):
             yield content.schema
 
 
