@@ -77,9 +77,14 @@ def _offered(operation: int, backings: tuple[Backing, ...]) -> Offer | None:
             continue
         if not (shape := files.get(name) or _surely_taken(name, operation)):
             continue
-        untold = name == "model" or name in files or name in body.own
+        untold = name == "model" or name in body.own
         for each in catalogues:
-            shape = None if shape is None else _narrowed(shape, name, each, untold=untold)
+            if name in files:
+                shape = (
+                    each.get("properties", {}).get(name) or shape
+                )  # what kind of file, and whether one or several
+            elif shape is not None:
+                shape = _narrowed(shape, name, each, untold=untold)
         if shape is not None:
             defaults = _defaults(name, body, catalogues if len(catalogues) == len(backings) else ())
             found[name] = _told(name_of, name, shape, defaults, context)
