@@ -45,7 +45,7 @@ model_name = "{name}"
 MARKED = np.full((128, 128, 4), 255, np.uint8)
 MARKED[:64, :, 3] = 0
 FILES = {"audio": spoken("Good morning."), "image": png(MARKED)}
-FEW = examples(8, slow=True, shrinks=False)
+FEW = examples(6, slow=True, shrinks=False)
 """Each one costs an answer of a model; shrinking one that fails would cost a hundred."""
 
 
