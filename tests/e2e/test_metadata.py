@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from nexus_inference_adapters.kinds import embedded
 from support.e2e_mesh import port_of, serving
 from support.forms import File, broken, empty, filled
 from support.live_mesh import LiveMesh
+from support.png import png
 from support.properties import examples, given
 from support.speaking import spoken
 
@@ -40,8 +42,10 @@ kind = "whisper"
 path = "{ears}"
 model_name = "{name}"
 """
-FILES = {"audio": spoken("Good morning.")}
-FEW = examples(8, slow=True, shrinks=False)
+MARKED = np.full((128, 128, 4), 255, np.uint8)
+MARKED[:64, :, 3] = 0
+FILES = {"audio": spoken("Good morning."), "image": png(MARKED)}
+FEW = examples(6, slow=True, shrinks=False)
 """Each one costs an answer of a model; shrinking one that fails would cost a hundred."""
 
 

@@ -30,6 +30,7 @@ KNOWN = {
     "languages", "contentMediaType",
 }  # fmt: skip
 LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
+"""No form has a key for NUL."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,14 @@ class _Form:
 
     def of(self, name: str, more: Schema | None = None) -> st.SearchStrategy[Any]:
         told = self.properties[name]
-        if told.get("format") == "binary":
-            return st.just(File(str(told.get("contentMediaType", "")).partition("/")[0]))
+        one = told.get("items", told)
+        if isinstance(one, dict) and one.get("format") == "binary":
+            file = st.just(File(str(one.get("contentMediaType", "")).partition("/")[0]))
+            return (
+                file
+                if one is told
+                else st.lists(file, min_size=told["minItems"], max_size=told["minItems"] + 1)
+            )
         if more is None:
             return values(told, cheap=self.cheap)
         return values({**told, **more}, cheap=self.cheap).filter(lambda value: _is_of(value, told))

@@ -20,6 +20,7 @@ from nexus_gateway.validation.habits import (
 )
 from nexus_gateway.validation.params import (
     MAX_ALTERNATIVES,
+    MAX_STOPS,
     SAMPLING,
     SAYS_NOTHING,
     SOME_TOKENS,
@@ -120,6 +121,7 @@ NOTHING: dict[str, tuple[Any, ...]] = {
 """Values that ask for what comes without the parameter."""
 
 
+_WORDS: JsonObject = {"type": "string", "minLength": 1}
 _ALWAYS_TAKEN: dict[str, JsonObject] = {
     "messages": {
         "type": "array",
@@ -133,6 +135,9 @@ _ALWAYS_TAKEN: dict[str, JsonObject] = {
             },
             "additionalProperties": False,
         },
+    },
+    "stop": {  # an empty text is left out of them on the way
+        "anyOf": [_WORDS, {"type": "array", "items": _WORDS, "maxItems": MAX_STOPS}],
     },
     "max_tokens": SOME_TOKENS,
     "max_completion_tokens": SOME_TOKENS,

@@ -82,7 +82,7 @@ def _format(value: object, path: str) -> None:
         check_schema(value, path)
 
 
-@shaped(type="string")
+@shaped(type="string", format="regex")
 def _pattern(value: object, path: str) -> None:
     check_pattern(value, path)
 

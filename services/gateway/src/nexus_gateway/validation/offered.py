@@ -77,9 +77,14 @@ def _offered(operation: int, backings: tuple[Backing, ...]) -> Offer | None:
             continue
         if not (shape := files.get(name) or _surely_taken(name, operation)):
             continue
-        untold = name == "model" or name in files or name in body.own
+        untold = name == "model" or name in body.own
         for each in catalogues:
-            shape = None if shape is None else _narrowed(shape, name, each, untold=untold)
+            if name in files:
+                shape = (
+                    each.get("properties", {}).get(name) or shape
+                )  # what kind of file, and whether one or several
+            elif shape is not None:
+                shape = _narrowed(shape, name, each, untold=untold)
         if shape is not None:
             defaults = _defaults(name, body, catalogues if len(catalogues) == len(backings) else ())
             found[name] = _told(name_of, name, shape, defaults, context)
@@ -124,9 +129,12 @@ def _surely_taken(name: str, operation: int) -> JsonObject:
         check, rules = CHECKS[each]
         if name in rules:
             body = body_rules_of(check)
-            tied = each != operation and any(when.name == name for when in body.whens)
+            # Who streams has a rule for it; and what goes with what is known of the own parameters alone.
+            tied = each != operation and (name == "stream" or any(when.name == name for when in body.whens))
             return {} if tied or name in body.hidden else body.narrower.get(name) or shape_of(rules[name])
-    return shape_of(ANYWHERE[name])
+    shape = shape_of(ANYWHERE[name])
+    is_code = "object" in shape.get("type", "") or shape.get("format") == "regex"
+    return {} if is_code else shape
 
 
 def _narrowed(shape: JsonObject, name: str, catalogue: JsonObject, *, untold: bool) -> JsonObject | None:

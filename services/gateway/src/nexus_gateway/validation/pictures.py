@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from nexus_mesh.core import JsonObject
 from nexus_operations import PICTURES
@@ -108,26 +109,28 @@ OF_VARIATIONS: dict[str, Rule] = {
 }
 
 
-@explained(
-    BodyRules(
-        own=frozenset({"response_format", "stream"}),
-        defaults={"n": 1, "response_format": "b64_json", "output_format": USUAL_FORMAT, "stream": False},
-        said=frozenset({"output_format"}),
-        hidden=frozenset({"moderation"}),
-        narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
-        whens=(
-            When("output_compression", {"output_format": {"enum": [*LOSING]}}, value={"not": {"const": 100}}),
-            When(
-                "background",
-                {"output_format": {"not": {"const": "jpeg"}}},
-                value={"const": "transparent"},
-                said=False,
-            ),
-            When("partial_images", {"stream": {"const": True}}, value={"minimum": 1}),
-            When("stream", {"n": {"const": 1}}, value={"const": True}, said=False),
+_RULES = BodyRules(
+    own=frozenset({"response_format", "stream"}),
+    defaults={"n": 1, "response_format": "b64_json", "output_format": USUAL_FORMAT, "stream": False},
+    said=frozenset({"output_format"}),
+    hidden=frozenset({"moderation"}),
+    narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
+    whens=(
+        When("output_compression", {"output_format": {"enum": [*LOSING]}}, value={"not": {"const": 100}}),
+        When(
+            "background",
+            {"output_format": {"not": {"const": "jpeg"}}},
+            value={"const": "transparent"},
+            said=False,
         ),
-    )
+        When("partial_images", {"stream": {"const": True}}, value={"minimum": 1}),
+        When("stream", {"n": {"const": 1}}, value={"const": True}, said=False),
+    ),
 )
+_OF_CHANGES = replace(_RULES, hidden=_RULES.hidden | {"input_fidelity"})  # `strength` says it by a number
+
+
+@explained(_RULES)
 def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and `n` answers. What is between the client and us does not travel on; which sizes and the like
     there are is the backend's word."""
@@ -135,6 +138,7 @@ def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     return _checked(body)
 
 
+@explained(_OF_CHANGES)
 def check_edits(body: JsonObject) -> tuple[dict[int, str], int]:
     """The same of what is made of pictures and a prompt."""
     check_object(body, OF_EDITS, ("model", "prompt"))
@@ -143,6 +147,7 @@ def check_edits(body: JsonObject) -> tuple[dict[int, str], int]:
     return _checked(body)
 
 
+@explained(replace(_OF_CHANGES, narrower={}, hidden=_OF_CHANGES.hidden | {"stream"}))
 def check_variations(body: JsonObject) -> tuple[dict[int, str], int]:
     """The same of what is made of a picture alone."""
     check_object(body, OF_VARIATIONS, ("model",))
