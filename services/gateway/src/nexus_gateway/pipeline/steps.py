@@ -14,6 +14,7 @@ from nexus_gateway.access import ANONYMOUS, Authenticator, Principal
 from nexus_gateway.admission import Admission
 from nexus_gateway.core import CANDIDATES, InferenceRequest, RequestContext
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.fetching import Fetching
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, estimate_usage
 from nexus_gateway.pipeline.naming import Names
@@ -27,6 +28,7 @@ __all__ = [
     "Choose",
     "Cross",
     "Decide",
+    "Fetch",
     "Fit",
     "Meter",
     "Permit",
@@ -221,6 +223,19 @@ class Scrub(Step):
             context.scrubbed = await self._exits.scrub(context.request)
 
     again = start
+
+
+class Fetch(Step):
+    """Puts images into the request that it names by URL, once it is known that somebody may see them."""
+
+    ways: ClassVar[Way] = Way.SEND
+
+    def __init__(self, fetching: Fetching) -> None:
+        self._fetching = fetching
+
+    async def start(self, context: RequestContext) -> None:
+        if context.request.links:
+            await self._fetching.inline(context.request)
 
 
 class Fit(Step):

@@ -1,15 +1,17 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
+from nexus_gateway.validation.images import inlined
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
-from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
+from nexus_gateway.validation.refusals import REQUEST_CODES, RequestCode, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
 
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "RequestCode",
     "body_shape",
     "check_priority",
     "check_request",
@@ -18,6 +20,7 @@ __all__ = [
     "decoding",
     "engine_shape",
     "granted",
+    "inlined",
     "invalid",
     "shape_of_form",
     "value_of_field",

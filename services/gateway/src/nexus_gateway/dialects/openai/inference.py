@@ -77,6 +77,7 @@ def inference_handler(
                 request_id=exchange.request_id,
                 principal=exchange.caller,
                 strict=is_strict(exchange),
+                fetches=intake.fetches,
             )
 
         request = await intake.read(await exchange.body(), check)
