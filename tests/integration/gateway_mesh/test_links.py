@@ -13,7 +13,7 @@ import openai
 import pytest
 from nexus.inference.v1 import inference_pb2
 from nexus.types.v1 import model_pb2
-from nexus_mesh.core import MeshError, Reason
+from nexus_mesh.core import MeshError
 from nexus_mesh.rpc import Method, Peer
 from support.attacks import Attacks
 from support.gateway_bench import GatewayBench

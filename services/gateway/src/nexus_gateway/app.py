@@ -20,6 +20,7 @@ from nexus_gateway.core import limits_by_model
 from nexus_gateway.dialects import error_body
 from nexus_gateway.dispatch import Dispatcher, RetryBudget
 from nexus_gateway.fetching import Fetching
+from nexus_gateway.files import FileStore
 from nexus_gateway.fleet import (
     Acquaintance,
     Breakers,
@@ -125,6 +126,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings], bodies: BodyBudget | None = None
         _authenticator(mesh) if settings.needs_key else None,
         lifecycle=Lifecycle(table, peers),
         fetching=Fetching(settings.fetch_private, bodies),
+        files=FileStore(mesh, mesh.control("registry"), settings.link_seconds),
         limits=settings.timeouts,
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,

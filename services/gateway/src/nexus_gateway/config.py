@@ -12,6 +12,7 @@ from nexus_mesh.settings import ModelSettings, ServiceSettings, Timeouts, servic
 from pydantic import Field, field_validator, model_validator
 
 from nexus_gateway.admission import QueueSettings
+from nexus_gateway.files import LONGEST
 from nexus_gateway.http import ORIGIN, is_too_wide
 
 __all__ = ["GatewaySettings"]
@@ -80,6 +81,12 @@ class GatewaySettings(ServiceSettings):
         (),
         description='Hosts that may be fetched from though their addresses are not public: "media.lan" at ports 80 and '
         '443, "10.0.0.7:8000" at that one.',
+    )
+    link_seconds: int = Field(
+        3600,
+        ge=1,
+        le=LONGEST,
+        description="Seconds that a link to what was made lives (response_format 'url'), and what it leads to.",
     )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."

@@ -191,6 +191,12 @@ def _check(
     if envelope.priority:
         request.priority = _priority(envelope.priority)
     request.stream = stream
+    if request.keeps:
+        raise MeshError(
+            Reason.UNSUPPORTED_PARAMETER,
+            "Links are for clients by HTTP: leave 'response_format' out, pictures come as they are.",
+            metadata={"param": "response_format"},
+        )
     if who.spiffe.role == "client":
         _limit_client(who, request)
     return request

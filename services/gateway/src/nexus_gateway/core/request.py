@@ -58,6 +58,8 @@ class InferenceRequest:
 
     files: Files | None = None
     """What comes beside the body."""
+    keeps: bool = False
+    """Whether the client wants links to what is made, which is kept for that."""
     links: Sequence[tuple[JsonObject, str]] = ()
     """What in the body has a `url` that is still to be fetched, and the JSON path of that."""
     release: Callable[[], None] | None = field(default=None, init=False, repr=False)

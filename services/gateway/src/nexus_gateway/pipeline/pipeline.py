@@ -17,6 +17,7 @@ from nexus_gateway.admission import Admission
 from nexus_gateway.core import InferenceRequest, RequestContext, reword
 from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
 from nexus_gateway.fetching import Fetching
+from nexus_gateway.files import FileStore
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import Costs, refused
@@ -31,6 +32,7 @@ from nexus_gateway.pipeline.steps import (
     Decide,
     Fetch,
     Fit,
+    Keep,
     Meter,
     Permit,
     Require,
@@ -57,6 +59,7 @@ class Pipeline:
         *,
         lifecycle: Lifecycle,
         fetching: Fetching,
+        files: FileStore,
         limits: Timeouts,
         model_limits: Mapping[str, Timeouts],
         commit_after: float,
@@ -68,6 +71,7 @@ class Pipeline:
         self.traffic = traffic
         self.lifecycle = lifecycle
         self.fetching = fetching
+        self.files = files
         exits = ZoneExits()
         self.names = Names(table, traffic, exits)
         self.authenticate = (authenticate := Authenticate(authenticator)).identify
@@ -83,6 +87,7 @@ class Pipeline:
             decide,
             Scrub(exits),
             Fetch(fetching),
+            Keep(files),
             Fit(table, dispatcher, choose, decide),
             Admit(traffic.places, admission, self._again),
         )

@@ -207,10 +207,11 @@ def check_request(
     check, known = CHECKS[operation]
     if strict:
         _refuse_unknown(parsed, known)
+    spec = spec_of(operation)
+    keeps = spec.form is Form.FILE and parsed.get("response_format") == "url"
     needs, answers = check(parsed)
     _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
-    spec = spec_of(operation)
     if spec.form is Form.BYTES:
         stream = takes_events(parsed)
     elif spec.shape is Shape.MEDIA:
@@ -240,6 +241,7 @@ def check_request(
         base64=spec.form is Form.VECTOR and _take_base64(parsed),
         size=size,
         links=links,
+        keeps=keeps,
     )
 
 

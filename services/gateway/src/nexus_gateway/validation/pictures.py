@@ -17,7 +17,7 @@ from nexus_gateway.validation.params import (
     shaped,
     string,
 )
-from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
+from nexus_gateway.validation.refusals import bad_value, wrong_type
 
 __all__ = ["OF_PICTURES", "QUALITIES", "check_pictures"]
 
@@ -39,26 +39,13 @@ def _size(value: object, path: str) -> None:
         raise bad_value(path, "be auto, or a width and a height in pixels such as 256x256")
 
 
-@shaped(type="string", enum=["b64_json"])
-def _response_format(value: object, path: str) -> None:
-    if value == "url":
-        raise unsupported(
-            path,
-            "this gateway keeps no pictures that a URL could lead to. Leave it out, or send 'b64_json': the picture "
-            "then stands in the answer.",
-        )
-    _in_the_answer(value, path)
-
-
-_in_the_answer = one_of("b64_json")
-
 OF_PICTURES: dict[str, Rule] = {
     "model": string(65_536),
     "prompt": string(MAX_CHARACTERS, shortest=1),
     "n": integer(1, MAX_PICTURES),
     "size": _size,
     "quality": one_of(*QUALITIES),
-    "response_format": _response_format,
+    "response_format": one_of("b64_json", "url"),
     "output_format": one_of(*PICTURES),
     "output_compression": integer(0, 100),
     "background": one_of("auto", "opaque", "transparent"),
@@ -78,7 +65,10 @@ def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     check_object(body, OF_PICTURES, ("model", "prompt"))
     if not body["prompt"].strip():
         raise bad_value("prompt", "say what to paint")
-    body.pop("response_format", None)
+    if body.pop("response_format", None) == "url" and body.get("stream"):
+        raise bad_value(
+            "response_format", "be 'b64_json' with 'stream': true, whose events hold the pictures"
+        )
     if body.get("moderation") == "auto":
         del body["moderation"]
     form = body.setdefault("output_format", "png")

@@ -6,11 +6,12 @@ from typing import Protocol
 
 from nexus_gateway.dialects.dialect import Dialect, reading
 from nexus_gateway.dialects.errors import error_body
-from nexus_gateway.dialects.nexus.described import ALIVE, EXPLAIN, FRONT, MANAGE, ME, METRICS, READY
+from nexus_gateway.dialects.nexus.described import ALIVE, EXPLAIN, FRONT, LINK, MANAGE, ME, METRICS, READY
 from nexus_gateway.dialects.nexus.explain import Explains, explain_handler
 from nexus_gateway.dialects.nexus.front import Listed, front_page
 from nexus_gateway.dialects.nexus.health import HealthRoutes, Ready
 from nexus_gateway.dialects.nexus.lifecycle import LifecycleRoutes, Lifecycles
+from nexus_gateway.dialects.nexus.links import KeepsFiles, link_handler
 from nexus_gateway.dialects.nexus.me import me_handler
 from nexus_gateway.dialects.nexus.openapi import openapi_row
 from nexus_gateway.http import EdgeOptions, Row
@@ -23,7 +24,7 @@ LIVE_PATHS = ("/healthz", "/health", "/livez")
 """One answer by the names that probes ask for."""
 
 
-class NexusPipeline(Explains, Lifecycles, Listed, Ready, Protocol):
+class NexusPipeline(Explains, Lifecycles, Listed, Ready, KeepsFiles, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 
@@ -35,6 +36,7 @@ def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions)
         Row("page", "/v1", page, public=True, prefixes=ROOT, calls=FRONT),
         Row("me", "/me", reading(me_handler(pipeline)), calls=ME),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}, calls=EXPLAIN),
+        Row("link", "/links/{token}", reading(link_handler(pipeline)), public=True, calls=LINK),
         Row(
             "model",
             "/models/{model_id:path}",

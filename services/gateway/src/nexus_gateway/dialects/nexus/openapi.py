@@ -40,6 +40,7 @@ STATUSES: Mapping[int, str] = {
     413: "The request is too large.",
     414: "The URL is too long.",
     415: "The body's type or coding is not taken.",
+    416: "The range begins behind the end.",
     417: "The header Expect asks for what is not done here.",
     421: "The gateway is called by a name that is not its own.",
     429: "Too much at once by who asks. Wait.",
