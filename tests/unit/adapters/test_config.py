@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nexus_inference_adapters.children import child_environment
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.contract import child_environment
 from nexus_inference_adapters.contract.adapter import Adapter
 from nexus_inference_adapters.contract.http import key_in
 from nexus_inference_adapters.kinds import KINDS
@@ -43,7 +43,7 @@ def loaded(tmp_path: Path, text: str) -> AdapterSettings:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_the_settings_know_every_kind_and_what_it_needs(tmp_path: Path, kind: type[Adapter]) -> None:
     row = f'[[backends]]\nname = "b"\nkind = "{kind.kind}"\n'
-    url, path = 'url = "http://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
+    url, path = f'url = "{kind.schemes[0]}://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
     given, wrong = (url, path) if kind.needs == "url" else (path, url)
     assert loaded(tmp_path, row + given).backends[0].kind == kind.kind
     with pytest.raises(ConfigError, match=f"is {kind.kind}: it has a {kind.needs}"):

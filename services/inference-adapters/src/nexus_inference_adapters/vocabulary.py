@@ -14,6 +14,8 @@ __all__ = [
     "COMPLETION",
     "EMBEDDING",
     "IMAGE",
+    "IMAGE_EDIT",
+    "IMAGE_VARIATION",
     "OPERATIONS",
     "PAINTER",
     "SPEECH",
@@ -27,6 +29,8 @@ COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
 SPEECH = model_pb2.OPERATION_SPEECH
 IMAGE = model_pb2.OPERATION_IMAGE
+IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
+IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""

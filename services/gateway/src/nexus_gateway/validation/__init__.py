@@ -2,8 +2,10 @@
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.images import inlined
+from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.references import InBody, reference_shape, take_references
 from nexus_gateway.validation.refusals import REQUEST_CODES, RequestCode, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
@@ -11,6 +13,9 @@ from nexus_gateway.validation.zone import check_zone
 __all__ = [
     "CHECKS",
     "REQUEST_CODES",
+    "Backing",
+    "InBody",
+    "Offer",
     "RequestCode",
     "body_shape",
     "check_priority",
@@ -22,6 +27,9 @@ __all__ = [
     "granted",
     "inlined",
     "invalid",
+    "offered",
+    "reference_shape",
     "shape_of_form",
+    "take_references",
     "value_of_field",
 ]

@@ -22,7 +22,12 @@ OPENAPI = "/openapi.json"
 COMPONENTS = "#/components/schemas/{name}"
 ENGINE = "EngineParameters"
 ANYTHING: JsonObject = {"type": "object"}
-WORD = re.compile(r"\w+")
+WORD, PLACE = re.compile(r"\w+"), re.compile(r"{(\w+)}")
+IN_PATHS: Mapping[str, str] = {
+    "model_id": "The model's name; it may hold slashes.",
+    "operation": "One of its operations: chat, speech, ...",
+    "token": "What stands at the end of the link.",
+}
 TITLE = "NEXUS"
 ABOUT = (
     "One OpenAI-compatible endpoint in front of the machines you own. Every path under /v1 is there without /v1 too, "
@@ -101,15 +106,16 @@ def _path(row: Row, call: Call) -> str:
 
 
 def _types(call: Call) -> Iterable[type]:
-    for content in (*call.answers, *call.also.values(), *([call.body] if call.body else [])):
-        if isinstance(content.schema, type):
+    for content in (*call.answers, *call.also.values(), *_bodies(call)):
+        if content is not None and isinstance(content.schema, type):
             yield content.schema
 
 
 def _titled(call: Call) -> Iterable[JsonObject]:
     """The shapes of its body that have a name of their own."""
-    if call.body is not None and isinstance(call.body.schema, dict):
-        yield from (shape for shape in _branches(call.body.schema) if "title" in shape)
+    for body in _bodies(call):
+        if isinstance(body.schema, dict):
+            yield from (shape for shape in _branches(body.schema) if "title" in shape)
 
 
 def _branches(shape: JsonObject) -> list[JsonObject]:
@@ -128,17 +134,18 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         "summary": call.summary,
         "security": [] if row.public else [{"key": []}] if needs_key else [{}, {"key": []}],
         "parameters": [
-            *(
-                [_parameter("model_id", "path", "The model's name; it may hold slashes.")]
-                if "{" in path
-                else []
-            ),
+            *(_parameter(name, "path", IN_PATHS[name]) for name in PLACE.findall(path)),
             *(_parameter(name, "query", about) for name, about in call.query.items()),
             *(_parameter(name.decode(), "header", about) for name, about in call.asked.items()),
         ],
         "responses": {
             "200": _answer(call.summary, call.answers, {**ALWAYS, **call.told}),
-            **{str(status): _answer("", (content,), ALWAYS) for status, content in call.also.items()},
+            **{
+                str(status): _answer("", (content,), ALWAYS)
+                if content
+                else _answer("It is what the client has.", (), {**ALWAYS, **call.told})
+                for status, content in call.also.items()
+            },
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
                 for status, answers in _by_status().items()
@@ -148,7 +155,7 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         },
     }
     if call.body is not None:
-        told["requestBody"] = {"required": True, "content": _content((call.body,))}
+        told["requestBody"] = {"required": True, "content": _content(_bodies(call))}
     return told
 
 
@@ -166,12 +173,16 @@ def _answer(about: str, contents: Sequence[Content], headers: Mapping[bytes, str
     return {
         "description": about or "As with 200.",
         "headers": _headers(headers),
-        "content": _content(contents),
+        **({"content": _content(contents)} if contents else {}),
     }
 
 
 def _headers(headers: Iterable[bytes]) -> JsonObject:
     return {name.decode(): {"$ref": f"#/components/headers/{name.decode()}"} for name in headers}
+
+
+def _bodies(call: Call) -> tuple[Content, ...]:
+    return tuple(body for body in (call.body, call.or_body) if body is not None)
 
 
 def _content(contents: Sequence[Content]) -> JsonObject:

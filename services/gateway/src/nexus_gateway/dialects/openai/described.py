@@ -12,10 +12,10 @@ from nexus_operations import AUDIO, SPECS, Form, Shape
 from nexus_gateway.dialects.openai import pictures, speech
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
-from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
+from nexus_gateway.dialects.openai.uploads import ALSO_JSON, Transcription, VerboseTranscription, Word
 from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
-from nexus_gateway.validation import body_shape
+from nexus_gateway.validation import body_shape, reference_shape
 
 __all__ = ["MODEL", "MODELS", "SPEECH_MODELS", "VOICES", "inference_call"]
 
@@ -94,10 +94,7 @@ PICTURE = pictures.PictureList(
     pictures.Usage(2, 0, 2, pictures.InputDetails(2)),
     "256x256",
 )
-PICTURE_EVENTS = (
-    f"event: {pictures.COMPLETED}\n"
-    f'data: {{"type":"{pictures.COMPLETED}","b64_json":"iVBORw0KGgo=","size":"256x256"}}\n\n'
-)
+PICTURE_EVENT = 'event: {kind}\ndata: {{"type":"{kind}","b64_json":"iVBORw0KGgo=","size":"256x256"}}\n\n'
 ANSWERS: dict[Form, tuple[type[Struct], Struct]] = {
     Form.MESSAGE: (ChatCompletion, CHAT),
     Form.TEXT: (Completion, TEXT),
@@ -136,7 +133,7 @@ def inference_call(operation: int) -> Call:
         answers += (Content(None, f'{speech.DELTA.decode()}UklGRg=="}}\n\n', EVENTS),)
     if spec.form is Form.FILE:
         name = "nexus-painter"
-        answers += (Content(None, PICTURE_EVENTS, EVENTS),)
+        answers += _picture_events(operation)
     if spec.shape is Shape.CHUNKS:
         chunk = {"id": f"{spec.id_prefix}1", "object": spec.chunk_object, "choices": []}
         events = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
@@ -159,6 +156,16 @@ SUBTITLES = "1\n00:00:00,200 --> 00:00:01,400\nHello there!\n"
 def _upload_call(operation: int) -> Call:
     """Of one that takes a form with files."""
     spec, shape = SPECS[operation], body_shape(operation)
+    if spec.form is Form.FILE:
+        return Call(
+            "POST",
+            f"Make {spec.title}.",
+            (Content(*ANSWERS[spec.form]), *_picture_events(operation)),
+            body=Content(shape, None, "multipart/form-data"),
+            or_body=Content(reference_shape(shape)) if operation in ALSO_JSON else None,
+            asked=ASKED,
+            told={told.name: told.about for told in TOLD},
+        )
     answers = (
         Content(Transcription, HEARD),
         Content(VerboseTranscription, TIMED),
@@ -177,3 +184,10 @@ def _upload_call(operation: int) -> Call:
         asked=ASKED,
         told={told.name: told.about for told in TOLD},
     )
+
+
+def _picture_events(operation: int) -> tuple[Content, ...]:
+    if operation not in pictures.STREAMED:
+        return ()
+    kind = pictures.STREAMED[operation] + pictures.COMPLETED
+    return (Content(None, PICTURE_EVENT.format(kind=kind), EVENTS),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -12,7 +13,8 @@ from typing import IO
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract import Kept, Patience, child_environment
+from nexus_inference_adapters.children import child_environment
+from nexus_inference_adapters.contract import Kept, Patience
 from nexus_inference_adapters.hearing import RATE, SAMPLE_BYTES, Ending
 
 __all__ = ["LONGEST_SECONDS", "Sound", "decoded"]
@@ -35,6 +37,12 @@ class Sound:
     file: IO[bytes]
     seconds: float
 
+    def head(self, size: int) -> bytes:
+        """That of a WAV file with so many bytes of it."""
+        form = struct.pack("<HHIIHH", 1, 1, RATE, RATE * SAMPLE_BYTES, SAMPLE_BYTES, 8 * SAMPLE_BYTES)
+        fmt = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+        return b"RIFF" + struct.pack("<I", len(fmt) + 8 + size) + fmt + b"data" + struct.pack("<I", size)
+
 
 @asynccontextmanager
 async def decoded(recording: Kept, patience: Patience) -> AsyncGenerator[Sound, None]:
@@ -56,7 +64,7 @@ async def _decode(recording: Kept, file: IO[bytes]) -> int:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "nexus_inference_adapters.hearing.decoder", str(LONGEST_SECONDS),
         stdin=recording.file, stdout=file, stderr=asyncio.subprocess.DEVNULL,
-        env=child_environment(), start_new_session=True,
+        env=child_environment(),
     )  # fmt: skip
     try:
         async with asyncio.timeout(DECODE_SECONDS):

@@ -1,35 +1,23 @@
-"""The processes that work on media, as their parent sees them: started when there is a job, gone when there is none."""
+"""The processes that work for us, as their parent sees them: started when there is a job, gone when there is none."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import struct
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 
-from nexus_inference_adapters.media.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
+from nexus_inference_adapters.children.environment import child_environment
+from nexus_inference_adapters.children.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
 
-__all__ = ["Job", "Workers", "child_environment"]
+__all__ = ["Job", "Workers"]
 
 IDLE_SECONDS = 60.0
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "LC_ALL",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-)
-
-
-def child_environment() -> dict[str, str]:
-    """What a worker may know of ours: where programs and libraries are, and no secret."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+LENGTH = struct.Struct(">I")
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +41,15 @@ class Job:
         self._worker = worker
         self.ended = False
 
+    async def feed(self, data: bytes) -> None:
+        """More to work on, after the order: a length, and so many bytes; nothing = that was all. A worker that is gone
+        is told of by `read`."""
+        stdin = self._worker.process.stdin
+        assert stdin is not None  # noqa: S101 - it was started with one
+        with suppress(ConnectionError):
+            stdin.write(LENGTH.pack(len(data)) + data)
+            await stdin.drain()
+
     async def read(self) -> Frame:
         """What comes next, to the one that ends the job. Raises EOFError when the worker is gone."""
         out = self._worker.process.stdout
@@ -66,6 +63,10 @@ class Job:
             raise EOFError from None
         self.ended = kind in (DONE, FAILED)
         return Frame(kind, data)
+
+    async def signal(self) -> int:
+        """What ended the worker, once it is gone; 0 = it went by itself."""
+        return max(0, -await self._worker.process.wait())
 
 
 class Workers:
@@ -85,8 +86,9 @@ class Workers:
         return [one.process.pid for one in (*self._idle, *self._busy)]
 
     @asynccontextmanager
-    async def job(self, order: dict[str, object]) -> AsyncIterator[Job]:
-        """An order that is being worked on. Whoever leaves before its end ends the worker with it."""
+    async def job(self, order: dict[str, object], files: Sequence[IO[bytes]] = ()) -> AsyncIterator[Job]:
+        """An order that is being worked on, and files that follow it, each to its end. Whoever leaves before the job's
+        end ends the worker with it. One that was given files works for nobody after: they may be anybody's."""
         worker = self._take() or await self._start()
         self._busy.add(worker)
         job = Job(worker)
@@ -96,10 +98,14 @@ class Workers:
             with suppress(ConnectionError):  # it is gone: reading tells
                 stdin.write(json.dumps(order).encode() + b"\n")
                 await stdin.drain()
+                for file in files:
+                    while piece := await asyncio.to_thread(file.read, FRAME_BYTES):
+                        stdin.write(piece)
+                        await stdin.drain()
             yield job
         finally:
             self._busy.discard(worker)
-            if job.ended and worker.process.returncode is None:
+            if job.ended and not files and worker.process.returncode is None:
                 self._keep(worker)
             else:
                 self._end(worker)
