@@ -6,9 +6,10 @@ from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
 from nexus_inference_adapters.audio.spoken import pcm_type, spoken, stretch_of
 from nexus_inference_adapters.audio.transcoding import TRANSCODER, encoded
-from nexus_inference_adapters.audio.transcripts import Transcript, delta, done, text_of
+from nexus_inference_adapters.audio.transcripts import FORMATS, Transcript, delta, done, text_of
 
 __all__ = [
+    "FORMATS",
     "LANGUAGES",
     "TRANSCODER",
     "Ending",

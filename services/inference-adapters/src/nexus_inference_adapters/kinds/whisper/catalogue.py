@@ -8,9 +8,8 @@ import msgspec
 from nexus.types.v1 import model_pb2
 from nexus_operations import Operation
 
+from nexus_inference_adapters.audio import FORMATS, LANGUAGES
 from nexus_inference_adapters.contract import JsonObject
-from nexus_inference_adapters.kinds.whisper.formats import FORMATS
-from nexus_inference_adapters.kinds.whisper.languages import LANGUAGES
 
 __all__ = ["told_of"]
 
