@@ -20,6 +20,7 @@ from support.kept_files import store
 from support.scripted_adapter import PICTURE, ScriptedAdapter
 from support.store_client import files
 from support.waiting import eventually
+from support.web_server import PNG
 from support.whole_gateway import Gateway, gateway
 
 BODY: dict[str, Any] = {"model": "m", "prompt": "a red circle", "response_format": "url"}
@@ -72,6 +73,24 @@ async def test_the_official_client_gets_links_that_open(bench: GatewayBench) -> 
             assert headers["content-length"] == str(len(data))
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["content-disposition"].startswith("inline")
+
+
+async def test_edits_are_linked_to_like_what_was_painted(bench: GatewayBench) -> None:
+    box = await bench.adapter("two")
+    async with store(bench), serving(bench) as (running, _):
+        bench.control.router.show(box.target("e", operations=[model_pb2.OPERATION_IMAGE_EDIT]))
+
+        async def knows() -> bool:
+            async with running.client() as client:
+                return [one.id for one in (await client.models.list()).data] == ["e"]
+
+        await eventually(knows, what="the other model")
+        async with running.client() as client:
+            answer = await client.images.edit(
+                model="e", image=("a.png", PNG), prompt="a blue house", response_format="url"
+            )
+        link = (answer.data or [])[0].url or ""
+        assert (await fetch(link))[:2] == (200, PICTURE + b"0")
 
 
 async def test_ranges_and_heads(bench: GatewayBench) -> None:
