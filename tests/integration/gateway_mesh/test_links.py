@@ -23,6 +23,7 @@ from support.web_server import PNG, WebServer, shut_doors, web_server
 from support.whole_gateway import Gateway, gateway
 
 DATA = "data:image/png;base64," + base64.b64encode(PNG).decode()
+CHAT = model_pb2.OPERATION_CHAT
 COMPLETE = Method(
     "nexus.inference.v1.InferenceService",
     "Complete",
@@ -100,11 +101,11 @@ async def test_a_client_of_the_mesh_gets_the_same(bench: GatewayBench) -> None:
         identity = bench.ca.identity("operator")
         peer = Peer(running.grpc_address, running.mesh.identity.spiffe.server_name, identity)
         body = {"messages": message(server.url("/picture.png"))}
-        envelope = inference_pb2.Envelope(operation=1, model="m", body=json.dumps(body))
+        envelope = inference_pb2.Envelope(operation=CHAT, model="m", body=json.dumps(body))
         await peer.unary(COMPLETE, inference_pb2.CompleteRequest(envelope=envelope), timeout=30)
         assert urls_of(box.seen[-1]) == [DATA]
         bad = inference_pb2.Envelope(
-            operation=1, model="m", body=json.dumps({"messages": message("http://10.0.0.1/")})
+            operation=CHAT, model="m", body=json.dumps({"messages": message("http://10.0.0.1/")})
         )
         with pytest.raises(MeshError) as refused:
             await peer.unary(COMPLETE, inference_pb2.CompleteRequest(envelope=bad), timeout=30)
