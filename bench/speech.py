@@ -57,6 +57,7 @@ MOST_ADDED = 150.0
 MOST_GROWN = 30.0
 """MiB by which a process may grow from the first sound of ten minutes on."""
 PARTS = ("words", "first", "memory")
+SPEAKERS = ("espeak-ng", "voice:joe")
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ async def first_bytes(session: aiohttp.ClientSession, both: Sequence[Engine], ro
         workers = Workers(engine.command)
         await alone(workers, engine, "wav")  # everything is loaded once, here and there
         await through(session, engine, "wav")
-        for form in FORMATS if engine is both[0] else ("pcm", "mp3"):
+        for form in FORMATS if engine.model == SPEAKERS[0] else ("pcm", "mp3"):
             pairs = [
                 (await alone(workers, engine, form), await through(session, engine, form))
                 for _ in range(rounds)
@@ -244,11 +245,11 @@ async def pulled(models: Path) -> None:
                     pass
 
 
-async def measure(parts: Sequence[str], rounds: int, seconds: float) -> bool:
+async def measure(parts: Sequence[str], speakers: Sequence[str], rounds: int, seconds: float) -> bool:
     with tempfile.TemporaryDirectory(prefix="nexus-bench-") as folder:
         home = Path(folder)
         await pulled(home / "models")
-        both = engines(home / "models")
+        both = [one for one in engines(home / "models") if one.model in speakers]
         options = Options(home=home, port=0, discovery=False)
         async with running_mesh(options, Progress(quiet=True)) as (mesh, supervisor):
             timeout = aiohttp.ClientTimeout(total=1800)
@@ -278,8 +279,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the long answer is read")
+    parser.add_argument("--engines", nargs="+", choices=SPEAKERS, default=SPEAKERS)
     arguments = parser.parse_args()
-    return int(not asyncio.run(measure(arguments.only, arguments.rounds, arguments.seconds)))
+    told = (arguments.only, arguments.engines, arguments.rounds, arguments.seconds)
+    return int(not asyncio.run(measure(*told)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import aiohttp
 from nexus_inference_adapters.kinds.comfyui.workflow import SHIPPED, as_json, read
 from support.comfyui_recordings import frame_of
 
-__all__ = ["record"]
+__all__ = ["record", "record_kill"]
 
 Json = dict[str, Any]
 MODEL = "tiny.safetensors"
@@ -39,6 +40,7 @@ class _Recorder:
         async for message in socket:
             self.lines.append({**frame_of(message), "t": round(time.monotonic() - self._since, 3)})
             self._new.set()
+        self.lines.append({"kind": "closed", "code": socket.close_code})
 
     async def until(self, kind: str, prompt: str, **wanted: object) -> None:
         """An event of a prompt with these values has come."""
@@ -104,4 +106,23 @@ async def record(url: str, path: Path) -> None:
             await recorder.ask("POST", "/history", {"delete": [first, second, third]})
             await recorder.ask("GET", f"/history/{third}")
             listening.cancel()
+    path.write_text("".join(json.dumps(line) + "\n" for line in recorder.lines))
+
+
+async def record_kill(url: str, path: Path, kill: Callable[[], None]) -> None:
+    """The same of a server that is killed between two steps."""
+    async with aiohttp.ClientSession(url) as session:
+        recorder = _Recorder(session)
+        client, wanted = str(uuid.uuid4()), str(uuid.uuid4())
+        for name in sorted(read(SHIPPED / "text_to_image.json").classes):
+            await recorder.ask("GET", f"/object_info/{name}")
+        async with session.ws_connect(f"/ws?clientId={client}") as socket:
+            listening = asyncio.create_task(recorder.listen(socket))
+            await asyncio.sleep(0.5)
+            await recorder.ask(
+                "POST", "/prompt", {"prompt": _graph(6, 40), "client_id": client, "prompt_id": wanted}
+            )
+            await recorder.until("progress", wanted, value=1)
+            kill()
+            await listening
     path.write_text("".join(json.dumps(line) + "\n" for line in recorder.lines))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.processes import ChildProcess, free_port, start, wait_http
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 CHECKPOINT = "models/checkpoints/tiny.safetensors"
 
 

@@ -272,7 +272,7 @@ OPERATION = Addition(
             'RANKING = Spec(\n    number=Operation.RANKING,\n    name="ranking",\n    title="a ranking",\n'
             '    path="/ranking",\n    shape=Shape.WHOLE,\n    form=Form.OBJECT,\n    rows="results",\n'
             '    id_prefix="",\n    object="list",\n    chunk_object="",\n    content="documents",\n'
-            "    files=frozenset(),\n"
+            "    files=NO_FILES,\n"
             '    inputs=frozenset({"documents", "query"}),\n'
             '    read=read_texts("documents", "query"),\n    head=lambda _: "",\n    most=nothing_made,\n'
             '    expected=lambda body: prompts_in(body.get("documents")),\n    has_content=whole_is_content,\n'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,11 @@ def statuses(lines: list[Json]) -> list[int]:
     ]
 
 
-async def replayed(lines: list[Json], url: str) -> list[Json]:
-    """The requests of a recording at another server, each after as many frames as came before it there."""
+async def replayed(
+    lines: list[Json], url: str, kill: Callable[[], Awaitable[None]] | None = None
+) -> list[Json]:
+    """The requests of a recording at another server, each after as many frames as came before it there. `kill`: what
+    ends that server as the recorded one was ended."""
     made: list[Json] = []
     names: dict[str, str] = {}
     flags = any(
@@ -102,7 +106,13 @@ async def replayed(lines: list[Json], url: str) -> list[Json]:
                 hello = {"type": "feature_flags", "data": {"supports_preview_metadata": True}}
                 await socket.send_json(hello)
             for line in lines:
-                if line["kind"] == "ws":
+                if line["kind"] == "closed":
+                    assert kill is not None
+                    await kill()
+                    while not socket.closed:
+                        await socket.receive()
+                    made.append({"kind": "closed", "code": socket.close_code})
+                elif line["kind"] == "ws":
                     async with asyncio.timeout(FRAME_SECONDS):
                         made.append(frame_of(await socket.receive()))
                 elif not line["path"].startswith("/upload"):
@@ -117,7 +127,8 @@ async def _again(session: aiohttp.ClientSession, line: Json, names: dict[str, st
     sent = None if line["body"] is None else json.loads(body)
     async with session.request(line["method"], path, json=sent) as response:
         raw = await response.read()
-        answer = json.loads(raw) if response.content_type == "application/json" else f"<{len(raw)} bytes>"
+        is_json = response.content_type == "application/json"
+        answer: Any = json.loads(raw) if is_json else f"<{len(raw)} bytes>"
     if line["path"] == "/prompt" and response.status == 200 and line["method"] == "POST":
         names[line["answer"]["prompt_id"]] = answer["prompt_id"]
     return {**line, "path": path, "status": response.status, "answer": answer}

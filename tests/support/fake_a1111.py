@@ -31,7 +31,7 @@ class FakeA1111(FakeServer):
     """Attributes may be changed at any time.
 
     step_seconds: a step; cut: bytes of pictures that are sent; old: a build that knows no task ids of
-    others; watched: each step waits to be asked for.
+    others; watched: each step waits to be asked for; go: cleared, each step waits.
     """
 
     def __init__(self) -> None:
@@ -40,6 +40,8 @@ class FakeA1111(FakeServer):
         self.cut: int | None = None
         self.old = False
         self.watched = False
+        self.go = asyncio.Event()
+        self.go.set()
         self._seen = 0
         self.loaded = TITLE
         self.allocated = 2**30
@@ -106,6 +108,7 @@ class FakeA1111(FakeServer):
             self.loaded = body.get("override_settings", {}).get("sd_model_checkpoint", self.loaded)
             for step in range(1, steps + 1):
                 await asyncio.sleep(self.step_seconds)
+                await self.go.wait()
                 if self.state["interrupted"]:
                     break  # and what there is of it is the answer
                 self.state["sampling_step"] = step

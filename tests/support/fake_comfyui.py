@@ -11,7 +11,7 @@ import email
 import json
 import struct
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -38,16 +38,16 @@ STATS: Json = {
 class FakeComfyUI(FakeServer):
     """Attributes may be changed at any time.
 
-    nodes: what object_info tells, by class; pace: seconds a node takes by class and inputs; step_seconds: a step of
-    a sampler; old: a build that takes no id for a prompt and interrupts whatever runs; cut: bytes of pictures that are
-    sent, of those that are told; fails: class of a node that raises, and what.
+    nodes: what object_info tells, by class; hold: what a node waits for, by its class, its inputs and its step, 0 = at
+    its end; step_seconds: a step of a sampler; old: a build that takes no id for a prompt and interrupts whatever runs;
+    cut: bytes of pictures that are sent, of those that are told; fails: class of a node that raises, and what.
     """
 
     def __init__(self, nodes: Json, *, old: bool = False) -> None:
         super().__init__()
         self.nodes = nodes
         self.old = old
-        self.pace: Callable[[str, Json], float] = lambda _kind, _inputs: 0.0
+        self.hold: Callable[[str, Json, int], Awaitable[None]] | None = None
         self.step_seconds = 0.0
         self.cut: int | None = None
         self.fails: dict[str, str] = {}
@@ -94,7 +94,7 @@ class FakeComfyUI(FakeServer):
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
         for socket in list(self.sockets.values()):
-            if (transport := socket._req and socket._req.transport) is not None:
+            if socket._req is not None and (transport := socket._req.transport) is not None:
                 transport.abort()
         self.sockets.clear()
         self.pending, self.running, self.history, self.cache = [], None, {}, {}

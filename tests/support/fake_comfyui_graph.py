@@ -122,7 +122,7 @@ class Run:
             )  # fmt: skip
         if kind in SAMPLERS:
             await self._sample(key, inputs["steps"])
-        await asyncio.sleep(server.pace(kind, inputs))
+        await self._hold(key, 0)
         made = self._files(kind, inputs) if kind in OUTPUTS else True
         await self._executed(key, made)
         server.cache[sign] = made
@@ -135,6 +135,7 @@ class Run:
         server = self._server
         for step in range(1, steps + 1):
             await asyncio.sleep(server.step_seconds)
+            await self._hold(key, step)
             self._check(key)
             self._states[key] = (step, steps, "running")
             await self._tell_states()
@@ -144,6 +145,11 @@ class Run:
                 await server.show(self._client, about, picture_file(step, LOOK_SIDE, LOOK_SIDE, "jpeg"))
             told = {"value": step, "max": steps, "prompt_id": self._prompt, "node": key}
             await server.tell(self._client, "progress", told)
+
+    async def _hold(self, key: str, step: int) -> None:
+        node = self._graph[key]
+        if self._server.hold is not None:
+            await self._server.hold(node["class_type"], node["inputs"], step)
 
     def _check(self, key: str) -> None:
         if self._server.interrupted:

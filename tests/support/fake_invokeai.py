@@ -26,7 +26,7 @@ class FakeInvokeAI(FakeServer):
     """Attributes may be changed at any time.
 
     models; step_seconds: a step; cut: bytes of pictures that are sent, of those that are told; fails: (error_type,
-    message) of what runs; refuses: enqueuing fails, with 500; mute: no Socket.IO.
+    message) of what runs; refuses: enqueuing fails, with 500; mute: no Socket.IO; go: cleared, each step waits.
     """
 
     def __init__(self) -> None:
@@ -42,6 +42,8 @@ class FakeInvokeAI(FakeServer):
         self.fails: tuple[str, str] | None = None
         self.refuses = False
         self.mute = False
+        self.go = asyncio.Event()
+        self.go.set()
         self.items: dict[int, Json] = {}
         self.images: dict[str, bytes] = {}
         self.sockets: set[web.WebSocketResponse] = set()
@@ -191,6 +193,7 @@ class FakeInvokeAI(FakeServer):
         await self.tell("invocation_started", {**about, "invocation_source_id": painting["id"]})
         for step in range(1, painting["steps"] + 1):
             await asyncio.sleep(self.step_seconds)
+            await self.go.wait()
             if item["status"] != "in_progress":
                 return
             look = b64encode(picture_file(step, 64, 64, "jpeg")).decode()

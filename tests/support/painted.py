@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from fractions import Fraction
 from typing import Any
 
@@ -36,7 +36,7 @@ def mask_file(width: int, height: int) -> bytes:
     return b"".join(bytes(packet) for each in (frame, None) for packet in encoder.encode(each))
 
 
-def asked(backend: Backend, body: dict[str, Any]) -> AsyncIterator[Event]:
+def asked(backend: Backend, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
     """The events of a request for pictures."""
     return backend.stream(envelope(backend, body, "image"), dict(body))
 

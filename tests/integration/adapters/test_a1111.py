@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.contract import open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds import a1111
 from nexus_mesh.core import MeshError, Reason
@@ -40,6 +42,13 @@ async def backend(server: FakeA1111) -> AsyncIterator[Backend]:
 
 def sent(server: FakeA1111) -> list[dict[str, Any]]:
     return [each.body for each in server.requests if each.path.endswith("txt2img")]
+
+
+async def test_it_is_known_by_what_it_says(server: FakeA1111) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "a1111"
 
 
 async def test_pictures_progress_and_looks(backend: Backend, server: FakeA1111) -> None:
@@ -86,12 +95,17 @@ async def test_what_there_is_not_is_refused_with_what_there_is(
 
 async def test_only_its_own_job_is_interrupted(backend: Backend, server: FakeA1111) -> None:
     """The one that runs is the web page's; ours waits, is given up, and is interrupted when its turn comes."""
-    server.step_seconds = 0.05
-    page = asyncio.create_task(server._work(_queued(server, "task(page)"), {"seed": 1, "steps": 20}))
+    server.go.clear()
+    page = asyncio.create_task(server._work(_queued(server, "task(page)"), {"seed": 1, "steps": 2}))
     await eventually(lambda: server.current == "task(page)")
     ours = asyncio.create_task(painted(backend, {**BODY, "steps": 100}))
     await eventually(lambda: server.pending)
     ours.cancel()
+    await asyncio.wait({ours})
+    looked = len(server.requests)
+    await eventually(lambda: len(server.requests) > looked + 2, what="it to be looked after")
+    server.step_seconds = 0.05
+    server.go.set()
     await page
     assert not any(each.path.endswith("interrupt") for each in server.requests), "while it was another's"
     await eventually(lambda: len(server.finished) == 2, what="ours to end long before its hundred steps")
@@ -99,27 +113,33 @@ async def test_only_its_own_job_is_interrupted(backend: Backend, server: FakeA11
 
 
 async def test_a_build_without_task_ids_is_never_interrupted(backend: Backend, server: FakeA1111) -> None:
-    server.old, server.step_seconds = True, 0.05
-    task = asyncio.create_task(painted(backend, {**BODY, "steps": 10}))
+    server.old = True
+    server.go.clear()
+    task = asyncio.create_task(painted(backend, BODY))
     await eventually(lambda: server.current)
     task.cancel()
+    await asyncio.wait({task})
+    looked = len(server.requests)
+    await eventually(lambda: len(server.requests) > looked + 2, what="it to be looked for")
+    server.go.set()
     await eventually(lambda: server.finished)
     assert not any(each.path.endswith("interrupt") for each in server.requests)
 
 
 async def test_half_a_picture_that_looks_whole_is_none(backend: Backend, server: FakeA1111) -> None:
-    server.step_seconds = 0.05
-    task = asyncio.create_task(painted(backend, {**BODY, "steps": 100}))
+    server.go.clear()
+    task = asyncio.create_task(painted(backend, BODY))
     await eventually(lambda: server.current)
     server.state["interrupted"] = True
+    server.go.set()
     with pytest.raises(MeshError) as caught:
         await task
     assert caught.value.reason is Reason.BACKEND_LOST
 
 
 async def test_a_kill_in_the_middle_is_a_failure(backend: Backend, server: FakeA1111) -> None:
-    server.step_seconds = 0.2
-    task = asyncio.create_task(painted(backend, {**BODY, "steps": 100}))
+    server.go.clear()
+    task = asyncio.create_task(painted(backend, BODY))
     await eventually(lambda: server.current)
     await server.stop()
     with pytest.raises(MeshError) as caught:

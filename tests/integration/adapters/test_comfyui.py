@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from nexus.registry.v1 import instance_pb2
-from nexus_inference_adapters.contract import Event, Media, Progress
+from nexus_inference_adapters.contract import Event, Media, Progress, open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.kinds.comfyui.workflow import SHIPPED
 from nexus_mesh.core import MeshError, Reason
-from support import painted as painting
 from support.adapter_host import Bench, adapter_bench
 from support.comfyui_recordings import object_info_of, recording
 from support.fake_comfyui import FakeComfyUI
+from support.painted import asked as asked_of
+from support.painted import painted as painted_by
 from support.seen import seen
 from support.waiting import eventually
 
@@ -44,16 +46,41 @@ async def backend(bench: Bench, server: FakeComfyUI) -> Backend:
     return await bench.serve("comfyui", server.url, max_concurrency=3)
 
 
-def asked(backend: Backend, **more: Any) -> AsyncIterator[Event]:
-    return painting.asked(backend, {**BODY, **more})
+def asked(backend: Backend, **more: Any) -> AsyncGenerator[Event, None]:
+    return asked_of(backend, {**BODY, **more})
 
 
 async def painted(backend: Backend, **more: Any) -> tuple[list[Media], list[Progress]]:
-    return await painting.painted(backend, {**BODY, **more})
+    return await painted_by(backend, {**BODY, **more})
+
+
+class Held:
+    """Samplers wait at each step until their prompt is let go; `released`: how many prompts are, in their order."""
+
+    def __init__(self, server: FakeComfyUI) -> None:
+        self.released = 0
+        self.at_work = 0
+        self._server = server
+        server.hold = self._wait
+
+    async def _wait(self, kind: str, _: dict[str, Any], step: int) -> None:
+        assert self._server.running is not None
+        number = self._server.running[0]
+        if kind == "KSampler" and step:
+            self.at_work = number + 1
+            while self.released <= number and not self._server.interrupted:  # noqa: ASYNC110 - tests let it go
+                await asyncio.sleep(0.005)
 
 
 def sent(server: FakeComfyUI) -> list[dict[str, Any]]:
     return [each.body for each in server.requests if each.path == "/prompt"]
+
+
+async def test_it_is_known_by_what_it_says(server: FakeComfyUI) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "comfyui"
 
 
 async def test_a_picture_its_progress_and_looks_at_it(backend: Backend, server: FakeComfyUI) -> None:
@@ -122,15 +149,17 @@ async def test_what_there_is_not_is_refused_with_what_there_is(
 
 
 async def test_whoever_waits_hears_how_many_are_before_him(backend: Backend, server: FakeComfyUI) -> None:
-    server.step_seconds = 0.05
-    first = asyncio.create_task(painted(backend, steps=10))
-    await eventually(lambda: server.running)
-    second = asyncio.create_task(painted(backend, seed=1, steps=10))
+    held = Held(server)
+    first = asyncio.create_task(painted(backend))
+    await eventually(lambda: held.at_work)
+    second = asyncio.create_task(painted(backend, seed=1))
     await eventually(lambda: server.pending)
-    _, told = await painted(backend, seed=2)
-    queued = [(each.done, each.total, each.unit) for each in told if each.phase == "queued"]
-    assert queued[0] == (0, 2, "ahead")
-    assert queued[-1][0] > 0
+    queued = []
+    async for event in asked(backend, seed=2):
+        if isinstance(event, Progress) and event.phase == "queued":
+            queued.append((event.done, event.total, event.unit))
+            held.released = 3 if event.done else 1
+    assert list(dict.fromkeys(queued)) == [(0, 2, "ahead"), (1, 2, "ahead")]
     await asyncio.gather(first, second)
 
 
@@ -138,14 +167,17 @@ async def test_whoever_waits_hears_how_many_are_before_him(backend: Backend, ser
 async def test_taking_one_of_three_back_leaves_the_others(bench: Bench, old: bool) -> None:
     """The one that runs and, another time, one that waits."""
     async with FakeComfyUI(NODES, old=old) as server:
-        server.step_seconds = 0.05
+        held = Held(server)
         backend = await bench.serve("comfyui", server.url, max_concurrency=3)
         for leaves in (0, 1):
             tasks = []
             for seed in range(3):
-                tasks.append(asyncio.create_task(painted(backend, seed=10 * leaves + seed, steps=12)))
+                tasks.append(asyncio.create_task(painted(backend, seed=10 * leaves + seed)))
                 await eventually(lambda: len(server.pending) + (server.running is not None) == len(tasks))  # noqa: B023
+            await eventually(lambda: held.at_work == 3 * leaves + 1)  # noqa: B023
             tasks[leaves].cancel()
+            await asyncio.wait({tasks[leaves]})
+            held.released += 3
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert [isinstance(each, asyncio.CancelledError) for each in results] == [
                 at == leaves for at in range(3)
@@ -156,11 +188,12 @@ async def test_taking_one_of_three_back_leaves_the_others(bench: Bench, old: boo
 
 async def test_nobody_else_is_ever_interrupted(backend: Backend, server: FakeComfyUI) -> None:
     """A prompt of ComfyUI's own page runs; ours waits behind it, and is given up."""
-    server.step_seconds = 0.05
-    task = asyncio.create_task(painted(backend, steps=20))
-    await eventually(lambda: server.running)
+    held = Held(server)
+    task = asyncio.create_task(painted(backend))
+    await eventually(lambda: held.at_work)
     async with aclosing(asked(backend, seed=8)) as ours:
         await anext(ours)
+    held.released = 2
     assert not any(each.path == "/interrupt" for each in server.requests)
     pictures, _ = await task
     assert len(pictures) == 1
@@ -236,9 +269,9 @@ async def test_a_node_that_fails_is_named_and_its_words_stay(
 
 
 async def test_somebody_interrupting_it_is_a_failure(backend: Backend, server: FakeComfyUI) -> None:
-    server.step_seconds = 0.05
-    task = asyncio.create_task(painted(backend, steps=50))
-    await eventually(lambda: server.running)
+    held = Held(server)
+    task = asyncio.create_task(painted(backend))
+    await eventually(lambda: held.at_work)
     server.interrupted = True
     with pytest.raises(MeshError) as caught:
         await task

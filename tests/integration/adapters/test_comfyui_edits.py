@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.contract import Finish
 from nexus_inference_adapters.host.backend import Backend
 from nexus_inference_adapters.vocabulary import IMAGE, IMAGE_EDIT, IMAGE_VARIATION
 from nexus_mesh.core import MeshError, Reason
@@ -71,7 +72,10 @@ async def test_a_picture_and_a_prompt(backend: Backend, server: FakeComfyUI) -> 
 
 
 async def test_only_what_the_mask_shows(backend: Backend, server: FakeComfyUI) -> None:
-    await gathered(edited(backend, BODY, [("image", PICTURE), ("mask", MASK)]))
+    events = [event async for event in edited(backend, BODY, [("image", PICTURE), ("mask", MASK)])]
+    assert isinstance(events[-1], Finish)
+    assert events[-1].usage is not None
+    assert (events[-1].usage.input_images, events[-1].usage.output_images) == (1, 1)
     graph = graph_of(server)
     assert graph["LoadImageMask"]["image"] != graph["LoadImage"]["image"]
     assert "SetLatentNoiseMask" in graph

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from nexus_inference_adapters.contract import open_session
+from nexus_inference_adapters.discovery.probing import probe
 from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
 from support.adapter_host import adapter_bench
@@ -35,6 +37,13 @@ async def backend(server: FakeInvokeAI) -> AsyncIterator[Backend]:
 def graph_of(server: FakeInvokeAI) -> dict[str, Any]:
     (*_, sent) = (each.body for each in server.requests if each.path.endswith("enqueue_batch"))
     return {node["type"]: node for node in sent["batch"]["graph"]["nodes"].values()}
+
+
+async def test_it_is_known_by_what_it_says(server: FakeInvokeAI) -> None:
+    async with open_session() as session:
+        found = await probe(session, "127.0.0.1", server.port)
+    assert found is not None
+    assert found.kind == "invokeai"
 
 
 async def test_models_of_the_families_there_are(backend: Backend) -> None:
@@ -106,12 +115,14 @@ async def test_what_there_is_not_is_refused_with_what_there_is(
 async def test_taking_one_of_three_back_leaves_the_others(
     backend: Backend, server: FakeInvokeAI, leaves: int
 ) -> None:
-    server.step_seconds = 0.05
+    server.go.clear()
     tasks = []
     for seed in range(3):
-        tasks.append(asyncio.create_task(painted(backend, {**BODY, "seed": seed, "steps": 12})))
+        tasks.append(asyncio.create_task(painted(backend, {**BODY, "seed": seed})))
         await eventually(lambda: len(server.items) == len(tasks))
     tasks[leaves].cancel()
+    await asyncio.wait({tasks[leaves]})
+    server.go.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(each, asyncio.CancelledError) for each in results] == [at == leaves for at in range(3)]
     statuses = [item["status"] for item in server.items.values()]
@@ -119,8 +130,8 @@ async def test_taking_one_of_three_back_leaves_the_others(
 
 
 async def test_a_kill_in_the_middle_is_a_failure(backend: Backend, server: FakeInvokeAI) -> None:
-    server.step_seconds = 0.1
-    task = asyncio.create_task(painted(backend, {**BODY, "steps": 100}))
+    server.go.clear()
+    task = asyncio.create_task(painted(backend, BODY))
     await eventually(lambda: any(item["status"] == "in_progress" for item in server.items.values()))
     port = server.port
     await server.stop()

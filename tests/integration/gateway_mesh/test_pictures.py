@@ -187,6 +187,20 @@ async def test_what_is_between_client_and_edge_does_not_travel(
     ]
 
 
+async def test_what_servers_that_paint_take_travels(served: Gateway, boxes: list[ScriptedAdapter]) -> None:
+    more = {
+        "negative_prompt": "blur",
+        "guidance_scale": 3.5,
+        "sampler": "euler",
+        "scheduler": "karras",
+        "lora": "style",
+        "lora_strength": -0.5,
+    }
+    async with aiohttp.ClientSession() as session:
+        await (await ask(served, session, **more)).read()
+    assert json.loads(boxes[0].seen[0].body) == {**BODY, **more, "output_format": "png"}
+
+
 async def test_before_the_first_byte_another_backend_paints(
     served: Gateway, boxes: list[ScriptedAdapter]
 ) -> None:
@@ -279,6 +293,12 @@ async def test_what_is_said_of_it_and_breaks_the_format_breaks_the_answer(
         ({"partial_images": 4, "stream": True}, "partial_images", "invalid_value"),
         ({"partial_images": 1}, "partial_images", "invalid_value"),
         ({"seed": -1}, "seed", "invalid_value"),
+        ({"negative_prompt": 3}, "negative_prompt", "invalid_type"),
+        ({"guidance_scale": -1}, "guidance_scale", "invalid_value"),
+        ({"sampler": ["euler"]}, "sampler", "invalid_type"),
+        ({"scheduler": ""}, "scheduler", "invalid_value"),
+        ({"lora": {}}, "lora", "invalid_type"),
+        ({"lora_strength": 101}, "lora_strength", "invalid_value"),
         ({"fallbacks": ["m"]}, "fallbacks", "unsupported_parameter"),
     ],
 )

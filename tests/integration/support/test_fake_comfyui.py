@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,13 +10,19 @@ from support.comfyui_recordings import object_info_of, of_prompts, recording, re
 from support.fake_comfyui import FakeComfyUI
 
 RECORDINGS = ("comfyui-0.8.0.jsonl", "comfyui-0.8.0-sampler.jsonl")
-LARGE_SECONDS = 1.0
-STEP_SECONDS = 0.02
+LONG = 40
+"""Steps of the prompts that were interrupted, or cut off by a kill, after the first."""
 
 
-def pace(kind: str, inputs: dict[str, Any]) -> float:
-    """What took the recorded server seconds takes long enough here for what happened meanwhile."""
-    return LARGE_SECONDS if kind == "ImageScale" and inputs["width"] > 1000 else 0.0
+def hold(fake: FakeComfyUI) -> None:
+    """What was at work when things happened to the recorded server is at work here for as long."""
+
+    async def until_interrupted(kind: str, inputs: dict[str, Any], step: int) -> None:
+        is_large = kind == "ImageScale" and inputs["width"] > 1000
+        while (is_large or (inputs.get("steps") == LONG and step == 2)) and not fake.interrupted:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    fake.hold = until_interrupted
 
 
 def answers(lines: list[dict[str, Any]]) -> list[object]:
@@ -48,7 +55,7 @@ def answers(lines: list[dict[str, Any]]) -> list[object]:
 async def test_the_same_requests_bring_the_same_frames(name: str) -> None:
     lines = recording(name)
     fake = FakeComfyUI(recorded_nodes(name))
-    fake.pace, fake.step_seconds = pace, STEP_SECONDS
+    hold(fake)
     async with fake:
         again = await replayed(lines, fake.url)
     expected, found = list(of_prompts(lines).values()), list(of_prompts(again).values())
@@ -57,6 +64,17 @@ async def test_the_same_requests_bring_the_same_frames(name: str) -> None:
         assert made == real
     assert statuses(again) == statuses(lines)
     assert answers(again) == answers(lines)
+
+
+async def test_a_kill_cuts_the_line_as_the_recorded_one_did() -> None:
+    lines = recording("comfyui-0.8.0-killed.jsonl")
+    fake = FakeComfyUI(object_info_of(lines))
+    hold(fake)
+    async with fake:
+        again = await replayed(lines, fake.url, fake.stop)
+    assert [*of_prompts(again).values()] == [*of_prompts(lines).values()]
+    assert statuses(again) == statuses(lines)
+    assert again[-1] == lines[-1] == {"kind": "closed", "code": 1006}
 
 
 def recorded_nodes(name: str) -> dict[str, Any]:

@@ -54,7 +54,6 @@ class Unit(Enum):
     INPUT_SECONDS = "input_seconds"
     INPUT_CHARACTERS = "input_characters"
     OUTPUT_SECONDS = "output_seconds"
-    INPUT_IMAGES = "input_images"
     OUTPUT_IMAGES = "output_images"
 
 

@@ -68,8 +68,8 @@ class Operation(IntEnum):
     IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
 
 
-NO_FILES: Mapping[str, Times] = MappingProxyType({})
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
+NO_FILES: Mapping[str, Times] = MappingProxyType({})
 TEXT_MAX_TOKENS = 16
 """What OpenAI makes of a text completion without max_tokens."""
 
@@ -233,7 +233,6 @@ IMAGE_EDIT = replace(
     path="/images/edits",
     shape=Shape.UPLOAD,
     files=MappingProxyType({"image": Times(most=MOST_PICTURES), "mask": Times(least=0)}),
-    units=frozenset({Unit.INPUT_IMAGES, Unit.OUTPUT_IMAGES}),
 )
 IMAGE_VARIATION = replace(
     IMAGE_EDIT,

@@ -6,12 +6,12 @@ from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
 from nexus_inference_adapters.audio.spoken import pcm_type, spoken, stretch_of
 from nexus_inference_adapters.audio.transcoding import TRANSCODER, encoded
-from nexus_inference_adapters.audio.transcripts import FORMATS, Transcript, delta, done, text_of
+from nexus_inference_adapters.audio.transcripts import TRANSCRIPTS, Transcript, delta, done, text_of
 
 __all__ = [
-    "FORMATS",
     "LANGUAGES",
     "TRANSCODER",
+    "TRANSCRIPTS",
     "Ending",
     "Sound",
     "Transcript",

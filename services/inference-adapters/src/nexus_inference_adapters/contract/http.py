@@ -89,10 +89,11 @@ class Answer:
         self._rest = memoryview(b"")
         self.status = response.status
         self.headers = response.headers
-        self.tells_its_end = response.content_length is not None or "chunked" in response.headers.get(
-            "Transfer-Encoding", ""
-        )
+
+    @property
+    def tells_its_end(self) -> bool:
         """Whether a body that was cut can be told from one that ended."""
+        return "Content-Length" in self.headers or "chunked" in self.headers.get("Transfer-Encoding", "")
 
     async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
         """The whole body. Raises RESPONSE_TOO_LARGE, BACKEND_LOST."""

@@ -109,6 +109,7 @@ class ComfyUI(Adapter):
         order = order_of(work.body)
         client = Client(self.http, patience)
         prompts: list[str] = []
+        files: dict[str, Json] = {}
         ended = False
         try:
             await client.open()
@@ -124,7 +125,7 @@ class ComfyUI(Adapter):
             ended = True
         finally:
             await self._leave(client, prompts, ended=ended)
-        yield Finish(inference_pb2.Usage(output_images=order.n))
+        yield Finish(inference_pb2.Usage(output_images=order.n, input_images=1 if files else None))
 
     def _way(self, work: Work, *, masked: bool) -> Way:
         """Raises MODEL_NOT_FOUND, or CAPABILITY_MISSING where it can do it only with a mask, or without."""
