@@ -61,6 +61,8 @@ class EdgePipeline:
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
+        self.files: Any = None
+        """No URL that is asked for here has any."""
         self.principal: Callable[[str], Principal] = self._caller
         """Who a credential makes the caller."""
 

@@ -15,6 +15,7 @@ PARTS = (
     "support.llama_cpp",
     "support.mlx_server",
     "support.postgres",
+    "support.seaweed",
     "support.tiny_gguf",
     "support.tiny_mlx",
 )

@@ -20,6 +20,8 @@ from nexus_gateway.config import GatewaySettings
 from nexus_gateway.core import limits_by_model
 from nexus_gateway.dialects import RealtimeSessions, error_body
 from nexus_gateway.dispatch import Dispatcher, RetryBudget
+from nexus_gateway.fetching import Fetching
+from nexus_gateway.files import FileStore
 from nexus_gateway.fleet import (
     Acquaintance,
     Breakers,
@@ -34,7 +36,7 @@ from nexus_gateway.fleet import (
     start_from_saved,
 )
 from nexus_gateway.http import MIB, EdgeOptions, HttpServer, Limits, local_names, serve_http
-from nexus_gateway.intake import body_bytes, memory_limit
+from nexus_gateway.intake import BodyBudget, body_bytes, memory_limit
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
@@ -49,7 +51,6 @@ __all__ = ["build_pipeline", "open_gateway"]
 async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Servicer]]:
     """Serves HTTP at once; it says itself what is missing until the router and a backend are there."""
     settings = mesh.settings
-    pipeline = build_pipeline(mesh)
     # Open means: anyone on this machine. A web page that rebinds its name to loopback is not meant.
     options = EdgeOptions(
         allowed_hosts=None if settings.needs_key else local_names(settings.hosts),
@@ -67,7 +68,9 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
         ),
         spool=_spool(settings),
     )
-    intake, sessions = open_intake(options.limits), RealtimeSessions(pipeline)
+    intake = open_intake(options.limits, fetches=settings.fetch_urls)
+    pipeline = build_pipeline(mesh, intake.bodies)
+    sessions = RealtimeSessions(pipeline)
     http = await serve_http(
         build_app(pipeline, options, intake, sessions),
         error_body,
@@ -97,6 +100,7 @@ async def open_gateway(mesh: Mesh[GatewaySettings]) -> AsyncIterator[Sequence[Se
             for task in ending:
                 task.cancel()
             await http.close(0)
+        await pipeline.fetching.close()
 
 
 def _spool(settings: GatewaySettings) -> Path:
@@ -107,8 +111,8 @@ def _spool(settings: GatewaySettings) -> Path:
     return folder
 
 
-def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
-    """The pipeline with all that feeds it, running as tasks of the mesh."""
+def build_pipeline(mesh: Mesh[GatewaySettings], bodies: BodyBudget | None = None) -> Pipeline:
+    """The pipeline with all that feeds it, running as tasks of the mesh. `bodies`: room for what it fetches."""
     settings, table = mesh.settings, RoutingTable(mesh.identity.spiffe.trust_domain, mesh.denied)
     peers = Peers(mesh, settings.timeouts.connect)
     places = Bulkheads(settings.queue.bulkhead)
@@ -129,6 +133,8 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
         admission,
         _authenticator(mesh) if settings.needs_key else None,
         lifecycle=Lifecycle(table, peers),
+        fetching=Fetching(settings.fetch_private, bodies),
+        files=FileStore(mesh, mesh.control("registry"), settings.link_seconds),
         limits=settings.timeouts,
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,

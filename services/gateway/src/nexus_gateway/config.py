@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
+from nexus_fetcher import Rules
 from nexus_mesh.core import is_loopback
 from nexus_mesh.settings import ModelSettings, ServiceSettings, Timeouts, service_config
 from pydantic import Field, field_validator, model_validator
 
 from nexus_gateway.admission import QueueSettings
+from nexus_gateway.files import LONGEST
 from nexus_gateway.http import ORIGIN, is_too_wide
 
 __all__ = ["GatewaySettings"]
@@ -70,6 +72,22 @@ class GatewaySettings(ServiceSettings):
         None,
         description="Folder for these. Unset: the gateway's own in its home. They never have a name there.",
     )
+    fetch_urls: bool = Field(
+        True,
+        description="Fetch what requests name by URL, such as images of a chat: from public addresses at ports 80 and "
+        "443, by a process of its own. false: a request with a URL in it is refused.",
+    )
+    fetch_private: tuple[str, ...] = Field(
+        (),
+        description='Hosts that may be fetched from though their addresses are not public: "media.lan" at ports 80 and '
+        '443, "10.0.0.7:8000" at that one.',
+    )
+    link_seconds: int = Field(
+        3600,
+        ge=1,
+        le=LONGEST,
+        description="Seconds that a link to what was made lives (response_format 'url'), and what it leads to.",
+    )
     announce: bool = Field(
         True, description="Announce the HTTP endpoint by mDNS when it listens beyond this machine."
     )
@@ -109,6 +127,11 @@ class GatewaySettings(ServiceSettings):
                     f'{name!r} is not a host name; write "box.example" or "*.example", without a port'
                 )
         return given
+
+    @field_validator("fetch_private")
+    @classmethod
+    def _are_hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return Rules(tuple(entry.lower() for entry in given)).private
 
     @field_validator("origins")
     @classmethod

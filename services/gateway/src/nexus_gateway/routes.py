@@ -61,11 +61,12 @@ class EdgePipeline(OpenAIPipeline, NexusPipeline, RealtimePipeline, Protocol):
     async def authenticate(self, credential: str | None) -> Principal: ...
 
 
-def open_intake(limits: Limits) -> Intake:
-    """Room for bodies, as the limits have it."""
+def open_intake(limits: Limits, *, fetches: bool = False) -> Intake:
+    """Room for bodies, as the limits have it. `fetches`: whether what they name by URL is fetched."""
     return Intake(
         BodyBudget(limits.bodies_bytes, limits.tenant_share, limits.body_wait_seconds),
         BodyBudget(limits.spool_bytes, limits.tenant_share, limits.body_wait_seconds, SPOOL_BYTES),
+        fetches=fetches,
     )
 
 

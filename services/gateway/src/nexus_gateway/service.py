@@ -103,7 +103,10 @@ class InferenceServicer(inference_pb2_grpc.InferenceServiceServicer):
                 hold = Hold(self._intake.bodies, principal.tenant)
                 await hold.reach(len(body))
                 accounted()
-                reading = self._intake.read(body, partial(_check, envelope, who, principal, stream=stream))
+                reading = self._intake.read(
+                    body,
+                    partial(_check, envelope, who, principal, stream=stream, fetches=self._intake.fetches),
+                )
                 del body
                 request = await reading
             except MeshError as error:
@@ -172,6 +175,7 @@ def _check(
     size: int,
     *,
     stream: bool,
+    fetches: bool,
 ) -> InferenceRequest:
     """The request an HTTP client would have made, but for what the envelope says in its own fields."""
     request = check_request(
@@ -181,11 +185,18 @@ def _check(
         request_id=envelope.request_id or telemetry.current_request_id() or telemetry.new_request_id(),
         principal=principal,
         model=envelope.model,
+        fetches=fetches,
     )
     request.zone = check_zone(envelope.zone, "zone")
     if envelope.priority:
         request.priority = _priority(envelope.priority)
     request.stream = stream
+    if request.keeps:
+        raise MeshError(
+            Reason.UNSUPPORTED_PARAMETER,
+            "Links are for clients by HTTP: leave 'response_format' out, pictures come as they are.",
+            metadata={"param": "response_format"},
+        )
     if who.spiffe.role == "client":
         _limit_client(who, request)
     return request

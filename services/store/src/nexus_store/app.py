@@ -12,7 +12,9 @@ from nexus_mesh.core import exclusive, private_folder
 from nexus_mesh.process import Mesh, Servicer
 
 from nexus_store.config import StoreSettings
+from nexus_store.contents import ObjectStore
 from nexus_store.folder import Folder
+from nexus_store.link_key import link_key
 from nexus_store.rows import SCHEMA
 from nexus_store.service import StoreServicer
 from nexus_store.store import Store
@@ -33,13 +35,23 @@ async def open_store(mesh: Mesh[StoreSettings]) -> AsyncIterator[Sequence[Servic
     )
     private_folder(settings.folder)
     with exclusive(settings.folder, "store"):
+        key = link_key(settings.folder / "links.key")
         async with open_database(settings.rows, SCHEMA) as commits:
-            store = Store(commits, Folder(settings.folder), limits)
+            store = Store(commits, await asyncio.to_thread(_contents, settings), limits)
             await store.open()
             sweeping = mesh.spawn(store.sweeping(settings.sweep_interval), name="sweep")
             try:
-                servicer = StoreServicer(store, mesh.identity.spiffe.zone)
+                servicer = StoreServicer(store, mesh.identity.spiffe.zone, key)
                 yield [Servicer(servicer, add_StoreServiceServicer_to_server)]
             finally:
                 sweeping.cancel()
                 await asyncio.wait({sweeping})
+
+
+def _contents(settings: StoreSettings) -> ObjectStore:
+    """Raises OSError, ConfigError."""
+    if settings.s3 is None:
+        return Folder(settings.folder)
+    from nexus_store.s3 import S3  # few stores need what it stands on
+
+    return S3(settings.s3, settings.folder)

@@ -5,9 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from nexus_mesh.settings import ServiceSettings, service_config
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-__all__ = ["StoreSettings"]
+__all__ = ["S3Settings", "StoreSettings"]
+
+
+class S3Settings(BaseModel):
+    """Where contents lie instead of in a folder: Amazon S3, MinIO, Ceph, Garage, SeaweedFS and the like."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str = Field(description="URL; http:// only where you trust the network on the way.")
+    bucket: str = Field(min_length=3, max_length=63, description="It must be there already.")
+    region: str = Field("us-east-1", description="Its region.")
+    prefix: str = Field("nexus", description="What keys begin with; one store for each.")
+    access_key_file: Path = Field(description="A file with the access key's id.")
+    secret_key_file: Path = Field(description="A file with the secret that belongs to it.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")) or "@" in value:
+            raise ValueError("must begin with https:// or http://, without a user name")
+        return value.rstrip("/")
 
 
 class StoreSettings(ServiceSettings):
@@ -18,6 +38,12 @@ class StoreSettings(ServiceSettings):
     port: int = Field(7435, ge=0, le=65535, description="Port of the gRPC server; 0 = any free one.")
     database_url: SecretStr = Field(
         SecretStr(""), description="postgresql:// URL of the rows. Default: SQLite in <home>/store."
+    )
+    s3: S3Settings | None = Field(
+        None,
+        description='Object storage for the contents: { endpoint = "https://...", bucket = "files", access_key_file = '
+        '"...", secret_key_file = "..." }, and `region`, `prefix`. Default: a folder in <home>/store. What is kept '
+        "does not move when this changes.",
     )
     max_object_bytes: int = Field(1 << 30, ge=1, description="Bytes of one file at most.")
     quota_bytes: int = Field(10 << 30, ge=0, description="Bytes one tenant may keep; 0 = no limit.")

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Address", "ObjectStore", "Part", "Reader"]
+__all__ = ["Address", "ObjectStore", "Part", "Reader", "StorageError"]
+
+
+class StorageError(OSError):
+    """Of a storage behind a network. `why` completes "The store's object storage ..."."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

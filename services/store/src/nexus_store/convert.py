@@ -50,6 +50,7 @@ def new_object(start: pb.PutStart, now: float) -> NewObject:
         mime_type=_text("mime_type", start.mime_type) or DEFAULT_TYPE,
         expire_time=expires,
         size=start.size if start.HasField("size") else None,
+        key=_text("idempotency_key", start.idempotency_key),
     )
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 
+from nexus_store.contents import StorageError
+
 __all__ = ["damaged", "told"]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -20,6 +22,14 @@ def told() -> Iterator[None]:
     """Turns an OSError into STORE_UNAVAILABLE."""
     try:
         yield
+    except StorageError as error:
+        log.error("the object storage failed", cause=error.why)
+        raise MeshError(
+            Reason.STORE_UNAVAILABLE,
+            f"The store's object storage {error.why}. Nothing of this request was kept, and what was kept before is "
+            "not touched: try again once it is well.",
+            retry_after=30.0,
+        ) from None
     except OSError as error:
         log.error("the disk failed", cause=errno.errorcode.get(error.errno or 0, type(error).__name__))
         why = "is full" if error.errno in FULL else "failed"
@@ -34,6 +44,6 @@ def told() -> Iterator[None]:
 def damaged() -> MeshError:
     return MeshError(
         Reason.INTERNAL,
-        "The bytes of this file are not those that were kept: the store's disk lost or changed them. "
+        "The bytes of this file are not those that were kept: the store's storage lost or changed them. "
         "Restore it from a backup, or put the file again.",
     )

@@ -14,7 +14,7 @@ from nexus_mesh.core import private_folder
 
 from nexus_store.contents import Address
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "Spool", "folder_of"]
 
 
 class Folder:
@@ -29,8 +29,8 @@ class Folder:
         self._durable: dict[Path, set[Path]] = {}
         """By tenant, folders certainly on the disk: one that is merely there may have been made just before a crash."""
 
-    def part(self) -> _Part:
-        return _Part(self)
+    def part(self) -> Spool:
+        return Spool(self)
 
     def open(self, address: Address, offset: int) -> _Reader:
         return _Reader(self.path(address), offset)
@@ -41,7 +41,7 @@ class Folder:
 
     def of(self, tenant: str) -> Path:
         """A tenant's folder: named by a digest, for a tenant's id may have any character."""
-        return self._contents / hashlib.sha256(tenant.encode()).hexdigest()[:32]
+        return self._contents / folder_of(tenant)
 
     def new_part(self) -> tuple[int, Path]:
         descriptor, name = tempfile.mkstemp(dir=self._parts)  # mode 0600
@@ -70,9 +70,13 @@ class Folder:
             shutil.rmtree(home)
         _sync(self._contents)
 
-    def keep_only(self, known: Iterable[Address]) -> int:
+    def forget_parts(self) -> None:
+        """What was on its way in when a process was killed."""
         for part in self._parts.iterdir():
             part.unlink()
+
+    def keep_only(self, known: Iterable[Address]) -> int:
+        self.forget_parts()
         kept = {self.path(address) for address in known}
         stray = [path for path in self._contents.glob("*/*/*") if path not in kept]
         for path in stray:
@@ -81,10 +85,17 @@ class Folder:
         return len(stray)
 
 
-class _Part:
+def folder_of(tenant: str) -> str:
+    """The name of a tenant's folder."""
+    return hashlib.sha256(tenant.encode()).hexdigest()[:32]
+
+
+class Spool:
+    """A file on its way in. `path`: where it lies meanwhile."""
+
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._descriptor, self._path = folder.new_part()
+        self._descriptor, self.path = folder.new_part()
         self._file = os.fdopen(self._descriptor, "wb", buffering=0)
 
     def write(self, data: bytes | bytearray) -> None:
@@ -96,7 +107,7 @@ class _Part:
         os.fsync(self._descriptor)
         path = self._folder.path(address)
         self._folder.make_way(path)
-        self._path.replace(path)
+        self.path.replace(path)
         _sync(path.parent)
         self._file.close()
 
@@ -104,7 +115,7 @@ class _Part:
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
-            self._path.unlink()
+            self.path.unlink()
 
 
 class _Reader:

@@ -92,9 +92,12 @@ class Incoming:
         return one
 
     async def close(self) -> None:
-        """Forgets what was not kept, once the disk has let go of it."""
-        if self._running is not None:
-            await asyncio.gather(self._running, return_exceptions=True)  # its caller has heard, or has left
+        """Forgets what was not kept, once the disk has let go of it. Whoever is cut off once more does not stop it."""
+        await self._uncut(self._closed(self._running))
+
+    async def _closed(self, running: asyncio.Task[object] | None) -> None:
+        if running is not None:
+            await asyncio.gather(running, return_exceptions=True)  # its caller has heard, or has left
         self._leave()
         await asyncio.to_thread(self._part.drop)
 

@@ -51,12 +51,16 @@ FIRST = (
     # Beside the rows: a sum over 100,000 of them would be taken at each put.
     "CREATE TABLE store_usage (tenant {text} PRIMARY KEY, objects {int64} NOT NULL, bytes {int64} NOT NULL)",
 )
-SCHEMA = Schema("store", "store", (FIRST,))
+SECOND = (
+    "ALTER TABLE store_objects ADD COLUMN put_key {text}",
+    "CREATE UNIQUE INDEX store_objects_put_key ON store_objects (tenant, put_key) WHERE put_key IS NOT NULL",
+)
+SCHEMA = Schema("store", "store", (FIRST, SECOND))
 
 COLUMNS = "id, tenant, purpose, filename, mime_type, size, sha256, create_time, expire_time"
 THERE = "(expire_time IS NULL OR expire_time > ?)"
 
-INSERT = f"INSERT INTO store_objects ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO store_objects ({COLUMNS}, put_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # Two that put at the same time wait for each other's row here, so together they don't pass the limit.
 TAKE = """
 UPDATE store_usage SET objects = objects + 1, bytes = bytes + ?
@@ -64,9 +68,11 @@ WHERE tenant = ? AND objects < ? AND bytes + ? <= ? RETURNING objects"""
 GIVE_BACK = "UPDATE store_usage SET objects = objects - ?, bytes = bytes - ? WHERE tenant = ?"
 
 
-def insert(session: Session, one: Object, limits: Limits) -> None:
-    """Raises STORAGE_QUOTA."""
+def insert(session: Session, one: Object, limits: Limits, key: str = "") -> Object:
+    """What is kept then: what was before, under the same key. Raises STORAGE_QUOTA, CONFLICT."""
     driver = session.driver
+    if key and (known := _put_before(session, one, key)) is not None:
+        return known
     driver.run(
         "INSERT INTO store_usage (tenant, objects, bytes) VALUES (?, 0, 0) ON CONFLICT (tenant) DO NOTHING",
         (one.tenant,),
@@ -75,7 +81,27 @@ def insert(session: Session, one: Object, limits: Limits) -> None:
     if not driver.rows(TAKE, (one.size, one.tenant, *most)):
         raise over_quota(usage(driver, one.tenant), one.size, limits)
     row = (one.id, one.tenant, one.purpose, one.filename, one.mime_type)
-    driver.run(INSERT, (*row, one.size, one.sha256, one.create_time, one.expire_time))
+    driver.run(INSERT, (*row, one.size, one.sha256, one.create_time, one.expire_time, key or None))
+    return one
+
+
+def _put_before(session: Session, one: Object, key: str) -> Object | None:
+    driver, mine = session.driver, (one.tenant, key)
+    found = driver.rows(
+        f"SELECT {COLUMNS} FROM store_objects WHERE tenant = ? AND put_key = ? AND {THERE}",
+        (*mine, session.now),
+    )
+    if not found:  # or it has expired, and is not swept yet
+        driver.run("UPDATE store_objects SET put_key = NULL WHERE tenant = ? AND put_key = ?", mine)
+        return None
+    known = _object(found[0])
+    if known.sha256 != one.sha256:
+        raise MeshError(
+            Reason.CONFLICT,
+            "Another file was put under this idempotency_key: put this one under a key of its own.",
+            metadata={"param": "idempotency_key"},
+        )
+    return known
 
 
 def over_quota(used: Usage, size: int, limits: Limits) -> MeshError:

@@ -27,8 +27,9 @@ STALL = 60.0
 class StoreServicer(StoreServiceServicer):
     """nexus.store.v1.StoreService of a store in that privacy zone."""
 
-    def __init__(self, store: Store, zone: str) -> None:
+    def __init__(self, store: Store, zone: str, link_key: bytes) -> None:
         self._store = store
+        self._link_key = link_key
         self._zone = zone
 
     async def Put(self, request_iterator: AsyncIterator[pb.PutRequest], context: Context) -> pb.PutResponse:
@@ -93,6 +94,9 @@ class StoreServicer(StoreServiceServicer):
             objects_limit=limits.objects,
             bytes_limit=limits.bytes,
         )
+
+    async def GetLinkKey(self, request: pb.GetLinkKeyRequest, context: Context) -> pb.GetLinkKeyResponse:
+        return pb.GetLinkKeyResponse(key=self._link_key)
 
 
 async def _next(steps: AsyncIterator[pb.PutRequest]) -> pb.PutRequest:

@@ -74,7 +74,7 @@ class Store:
         try:
             room.check(size)
             with told():
-                part = await asyncio.to_thread(self._contents.part)
+                part = await self._part()
         except BaseException:
             room.leave(0)
             self._forget(new.tenant, room)
@@ -85,6 +85,14 @@ class Store:
         finally:
             await incoming.close()
             self._forget(new.tenant, room)
+
+    async def _part(self) -> Part:
+        making = asyncio.ensure_future(asyncio.to_thread(self._contents.part))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_dropped)
+            raise
 
     def _forget(self, tenant: str, room: Room) -> None:
         if not room.coming:
@@ -101,11 +109,11 @@ class Store:
             try:
                 with told():
                     await asyncio.to_thread(part.keep, address)
-                await self._commits.write(partial(rows.insert, one=one, limits=self.limits))
+                insert = partial(rows.insert, one=one, limits=self.limits, key=new.key)
+                return await self._commits.write(insert)
             except MeshError:
                 await self._discard([address])
                 raise
-            return one
 
     def _made(self, new: NewObject, size: int, digest: bytes) -> Object:
         now, retention = self._clock(), self.limits.retention
@@ -242,3 +250,9 @@ class Store:
 
     def _erased(self, tenant: str) -> int:
         return self._erasures.get(tenant, 0)
+
+
+def _dropped(making: asyncio.Future[Part]) -> None:
+    """Whoever wanted it has left."""
+    if not making.cancelled() and making.exception() is None:
+        making.result().drop()

@@ -18,6 +18,8 @@ class NewObject:
     expire_time: float | None = None
     size: int | None = None
     """Bytes, as its sender announces them."""
+    key: str = ""
+    """Its sender's own name for it, to send it again by; "" = none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

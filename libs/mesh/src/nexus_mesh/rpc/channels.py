@@ -22,6 +22,7 @@ __all__ = [
     "Options",
     "Req",
     "Res",
+    "blocking_channel",
     "channel",
     "merged",
 ]
@@ -136,3 +137,10 @@ def channel(
     if credentials is None:
         return grpc.aio.insecure_channel(address, every)  # noqa: TID251 - it is here
     return grpc.aio.secure_channel(address, credentials, every)  # noqa: TID251 - it is here
+
+
+def blocking_channel(
+    address: str, credentials: grpc.ChannelCredentials, options: Options = ()
+) -> grpc.Channel:
+    """The same by the library's other client, whose calls block the thread that makes them."""
+    return grpc.secure_channel(address, credentials, merged(DIRECT, options))

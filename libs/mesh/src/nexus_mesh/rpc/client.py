@@ -13,8 +13,19 @@ from google.protobuf.message import Message
 
 from nexus_mesh.core import Backoff, MeshError, Reason, telemetry
 from nexus_mesh.identity import Identity
-from nexus_mesh.rpc.channels import KEPT_UP, Duplex, Metadata, Method, Req, Res, channel, merged
+from nexus_mesh.rpc.channels import (
+    KEPT_UP,
+    Duplex,
+    Metadata,
+    Method,
+    Req,
+    Res,
+    blocking_channel,
+    channel,
+    merged,
+)
 from nexus_mesh.rpc.middleware import REQUEST_ID_KEY, remaining
+from nexus_mesh.rpc.sending import Sending
 from nexus_mesh.rpc.status import from_rpc_error
 from nexus_mesh.rpc.streams import DuplexStream, RpcStream, StreamCall, Uploads, UploadStream
 from nexus_mesh.rpc.tunnel.client import OPEN, Tunnel, TunnelStream, in_tunnel
@@ -35,9 +46,11 @@ class Link:
 
     def __init__(self, address: str, server_name: str, identity: Identity) -> None:
         named = merged(KEPT_UP, [("grpc.ssl_target_name_override", server_name)])
-        opening = partial(channel, address, identity.channel_credentials(), named)
+        credentials = identity.channel_credentials()
+        opening = partial(channel, address, credentials, named)
         self.channel = opening()
         self.uploads = Uploads(opening)
+        self.sending = Sending(partial(blocking_channel, address, credentials, named))
         self.retired = asyncio.Event()
         self._active = 0
         self._idle = asyncio.Event()
@@ -99,6 +112,7 @@ class Link:
                 await self._tunnel.close()
             await self.channel.close()
             await self.uploads.close()
+            await self.sending.close()
 
 
 class Peer:
@@ -165,6 +179,19 @@ class Peer:
         """Opens a call that goes on sending: `async with peer.duplex(...) as call`, then `send` beside iteration."""
         link = self._link
         return DuplexStream(link, link.uploads, method, _limit(timeout), _correlated(()))
+
+    async def send(
+        self, method: Method[Req, Res], messages: AsyncIterator[Req], *, timeout: float | None
+    ) -> Res:
+        """Calls with a request that comes in pieces, and returns the response: a refusal keeps its reason even while
+        pieces are still sent.
+        """
+        link = self._link
+        link.enter()
+        try:
+            return await link.sending.call(method, messages, _limit(timeout), _correlated(()))
+        finally:
+            link.leave()
 
     @asynccontextmanager
     async def bidi(self, method: Method[Req, Res]) -> AsyncGenerator[tuple[Duplex[Req, Res], Link], None]:

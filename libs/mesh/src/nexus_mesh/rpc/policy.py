@@ -46,6 +46,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.store.v1.StoreService/Delete": GATEWAY,
     "/nexus.store.v1.StoreService/Erase": OPERATOR,
     "/nexus.store.v1.StoreService/GetUsage": CONTROL_READERS,
+    "/nexus.store.v1.StoreService/GetLinkKey": GATEWAY,
     "/nexus.vault.v1.IdentityService/Renew": ANYONE,
     "/nexus.vault.v1.IdentityService/WatchTrust": ANYONE,
     "/nexus.vault.v1.IdentityService/CreateJoinToken": OPERATOR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,12 +58,18 @@ class InferenceRequest:
 
     files: Files | None = None
     """What comes beside the body."""
+    keeps: bool = False
+    """Whether the client wants links to what is made, which is kept for that."""
+    links: Sequence[tuple[JsonObject, str]] = ()
+    """What in the body has a `url` that is still to be fetched, and the JSON path of that."""
+    release: Callable[[], None] | None = field(default=None, init=False, repr=False)
+    """Gives back what room was taken for what was fetched."""
 
     packed: Packed | None = field(default=None, init=False, repr=False)
 
     def pack(self) -> None:
         """Lets go of a large body's tree."""
-        if self.size >= LARGE:
+        if self.size >= LARGE and not self.links:
             self.packed = Packed(self.operation, self.body)
             del self.body
 
@@ -71,6 +77,9 @@ class InferenceRequest:
         """A large body is not needed any more, nor files. An error's traceback may keep the rest for a while."""
         if self.files is not None:
             self.files.close()
+        if self.release is not None:
+            self.release()
+            self.release = None
         if self.packed is not None:
             self.packed, self.body = None, {}
 

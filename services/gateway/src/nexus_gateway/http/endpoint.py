@@ -208,6 +208,14 @@ class Exchange:
         self.breakable = True
         await self._start(200, [(b"content-type", content_type), *_UNKEPT, *headers])
 
+    async def start_file(
+        self, status: int, content_type: bytes, length: int, headers: Sequence[Header]
+    ) -> None:
+        """The head of an answer of so many bytes, which follow; from here on a failure breaks it off."""
+        self.breakable = True
+        told = [(b"content-type", content_type), (b"content-length", b"%d" % length)]
+        await self._start(status, [*told, *headers])
+
     def cut(self) -> None:
         """Ends the connection in the middle of an answer."""
         if (cut := self.scope.get(CUT)) is not None:

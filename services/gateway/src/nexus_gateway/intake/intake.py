@@ -208,11 +208,14 @@ Check = Callable[[JsonObject, int], InferenceRequest]
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """One for all doors of a gateway. `disk`: for files that are kept there on their way."""
+    """One for all doors of a gateway. `disk`: for files that are kept there on their way. `fetches`: whether what
+    bodies name by URL is fetched.
+    """
 
     bodies: BodyBudget
     disk: BodyBudget
     turns: Turns = field(default_factory=Turns)
+    fetches: bool = False
 
     async def read(self, body: bytes | bytearray, check: Check) -> InferenceRequest:
         """The request in a body, packed if it is large: those are read one at a time. Raises MeshError.

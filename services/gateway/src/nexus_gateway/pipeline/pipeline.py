@@ -16,6 +16,8 @@ from nexus_gateway.access import Authenticator, Principal
 from nexus_gateway.admission import Admission
 from nexus_gateway.core import InferenceRequest, RequestContext, reword
 from nexus_gateway.dispatch import BackendStream, Dispatcher, LiveStream, Resumer
+from nexus_gateway.fetching import Fetching
+from nexus_gateway.files import FileStore
 from nexus_gateway.fleet import ModelRow, Readiness, RoutingTable, Traffic, readiness
 from nexus_gateway.management import Lifecycle
 from nexus_gateway.metering import Costs, refused
@@ -28,7 +30,9 @@ from nexus_gateway.pipeline.steps import (
     Choose,
     Cross,
     Decide,
+    Fetch,
     Fit,
+    Keep,
     Meter,
     Permit,
     Require,
@@ -54,6 +58,8 @@ class Pipeline:
         authenticator: Authenticator | None,
         *,
         lifecycle: Lifecycle,
+        fetching: Fetching,
+        files: FileStore,
         limits: Timeouts,
         model_limits: Mapping[str, Timeouts],
         commit_after: float,
@@ -64,6 +70,8 @@ class Pipeline:
         self.table = table
         self.traffic = traffic
         self.lifecycle = lifecycle
+        self.fetching = fetching
+        self.files = files
         exits = ZoneExits()
         self.names = Names(table, traffic, exits)
         self.authenticate = (authenticate := Authenticate(authenticator)).identify
@@ -78,6 +86,8 @@ class Pipeline:
             Cross(table, choose, exits),
             decide,
             Scrub(exits),
+            Fetch(fetching),
+            Keep(files),
             Fit(table, dispatcher, choose, decide),
             Admit(traffic.places, admission, self._again),
         )

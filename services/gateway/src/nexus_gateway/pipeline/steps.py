@@ -14,6 +14,8 @@ from nexus_gateway.access import ANONYMOUS, Authenticator, Principal
 from nexus_gateway.admission import Admission
 from nexus_gateway.core import CANDIDATES, InferenceRequest, RequestContext
 from nexus_gateway.dispatch import Dispatcher
+from nexus_gateway.fetching import Fetching
+from nexus_gateway.files import NO_STORE, FileStore
 from nexus_gateway.fleet import Bulkheads, RoutingTable, Traffic
 from nexus_gateway.metering import begin, end, estimate_usage
 from nexus_gateway.pipeline.naming import Names
@@ -27,7 +29,9 @@ __all__ = [
     "Choose",
     "Cross",
     "Decide",
+    "Fetch",
     "Fit",
+    "Keep",
     "Meter",
     "Permit",
     "Require",
@@ -221,6 +225,47 @@ class Scrub(Step):
             context.scrubbed = await self._exits.scrub(context.request)
 
     again = start
+
+
+class Fetch(Step):
+    """Puts images into the request that it names by URL, once it is known that somebody may see them."""
+
+    ways: ClassVar[Way] = Way.SEND
+
+    def __init__(self, fetching: Fetching) -> None:
+        self._fetching = fetching
+
+    async def start(self, context: RequestContext) -> None:
+        if context.request.links:
+            await self._fetching.inline(context.request)
+
+
+class Keep(Step):
+    """Sees that there is a place for what is to be kept, before it is made."""
+
+    ways: ClassVar[Way] = Way.RUN
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    async def start(self, context: RequestContext) -> None:
+        if not context.request.keeps:
+            return
+        zone = await self._files.zone()
+        if zone is None:
+            raise MeshError(
+                Reason.UNSUPPORTED_PARAMETER,
+                f"'response_format' is not supported as 'url': {NO_STORE}. Leave it out, or send 'b64_json': what is "
+                "made then stands in the answer.",
+                metadata={"param": "response_format"},
+            )
+        if outside := sorted(context.chosen.zones - {zone}):
+            raise MeshError(
+                Reason.PRIVACY_ZONE,
+                f"What is made for this request must stay in zone {outside[0]}, and the store is in {zone}. Nothing "
+                "was sent anywhere. Leave 'response_format' out: what is made then stands in the answer.",
+                metadata={"param": "response_format", "zone": outside[0]},
+            )
 
 
 class Fit(Step):

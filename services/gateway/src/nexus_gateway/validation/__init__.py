@@ -2,11 +2,12 @@
 
 from nexus_gateway.validation.documents import take_document
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
+from nexus_gateway.validation.images import inlined
 from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.references import InBody, reference_shape, take_references
-from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
+from nexus_gateway.validation.refusals import REQUEST_CODES, RequestCode, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.zone import check_zone
 
@@ -16,6 +17,7 @@ __all__ = [
     "Backing",
     "InBody",
     "Offer",
+    "RequestCode",
     "body_shape",
     "check_priority",
     "check_request",
@@ -24,6 +26,7 @@ __all__ = [
     "decoding",
     "engine_shape",
     "granted",
+    "inlined",
     "invalid",
     "offered",
     "reference_shape",

@@ -1,19 +1,19 @@
-"""Images in a prompt: only data: URLs. What their first bytes say they are counts, not their label."""
+"""Images in a prompt: data: URLs, and what is fetched. What their first bytes say they are counts, not their label."""
 
 from __future__ import annotations
 
 import binascii
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import JsonObject, MeshError
 
 from nexus_gateway.validation.refusals import invalid
 
-__all__ = ["MAX_PIXELS", "clean_image_url"]
+__all__ = ["MAX_PIXELS", "clean_image_url", "inlined", "is_link", "links_in"]
 
 MAX_PIXELS = 40_000_000
 
@@ -49,28 +49,55 @@ _FORMATS = (
 
 
 def clean_image_url(url: str, path: str) -> str:
-    """The data: URL of a base64 PNG, JPEG, GIF or WebP image, under its true name. MeshError INVALID_REQUEST.
+    """The data: URL of a base64 PNG, JPEG, GIF or WebP image, under its true name; a link as it is. Raises
+    INVALID_REQUEST.
 
-    Nothing is fetched and nothing decoded beyond base64: the size comes from the image's own header.
+    Nothing is fetched here and nothing decoded beyond base64: the size comes from the image's own header.
     """
+    if is_link(url):
+        return url
     head, comma, encoded = url.partition(",")
     if head[:5].lower() != "data:":
         raise invalid(
             "invalid_image_url",
-            f"'{path}' must be a data: URL; this version fetches nothing for its clients. "
+            f"'{path}' must be a data: URL, or one that begins with https:// or http://. "
             "Send the image itself as data:image/png;base64,...",
             path,
         )
     if not comma or not head.lower().rstrip().endswith(";base64"):
         raise _bad_image(path, "must start with data:image/png;base64, (or jpeg, gif, webp)")
     data, text = _decoded(encoded, path)
+    clean = f"data:{_media_type(data, path)};base64"
+    return url if head == clean and text is encoded else f"{clean},{text}"
+
+
+def is_link(url: str) -> bool:
+    """Whether it has to be fetched."""
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def links_in(messages: list[JsonObject]) -> Iterator[tuple[JsonObject, str]]:
+    """What holds the `url` of each image of checked messages that has to be fetched, and the JSON path of that."""
+    for number, message in enumerate(messages):
+        content = message.get("content")
+        for place, part in enumerate(content if type(content) is list else ()):
+            if part["type"] == "image_url" and is_link(part["image_url"]["url"]):
+                yield part["image_url"], f"messages[{number}].content[{place}].image_url.url"
+
+
+def inlined(data: bytes, path: str) -> str:
+    """An image that was fetched as a data: URL. Raises INVALID_REQUEST."""
+    kind = _media_type(data, path)
+    return f"data:{kind};base64,{binascii.b2a_base64(data, newline=False).decode('ascii')}"
+
+
+def _media_type(data: bytes, path: str) -> str:
     kind = next((each for each in _FORMATS if each.magic.match(data)), None)
     if kind is None:
         raise _bad_image(path, "does not hold a PNG, JPEG, GIF or WebP image")
     if (pixels := kind.pixels(data)) > MAX_PIXELS:
         raise _bad_image(path, f"has {pixels} pixels; the limit is {MAX_PIXELS}")
-    clean = f"data:{kind.media_type};base64"
-    return url if head == clean and text is encoded else f"{clean},{text}"
+    return kind.media_type
 
 
 def _decoded(encoded: str, path: str) -> tuple[bytes, str]:

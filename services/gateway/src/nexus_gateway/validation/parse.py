@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 
 import msgspec
+from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason, at_once
 from nexus_operations import Form, Operation, Shape, spec_of
 
@@ -20,6 +21,7 @@ from nexus_gateway.validation.audio import (
 from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.documents import OF_OCR, check_ocr
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
+from nexus_gateway.validation.images import links_in
 from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys, check_shape, explain
 from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
 from nexus_gateway.validation.pictures import (
@@ -198,6 +200,7 @@ def check_request(
     principal: Principal,
     strict: bool = False,
     model: str = "",
+    fetches: bool = False,
 ) -> InferenceRequest:
     """One of the object in a body of `size` bytes.
 
@@ -205,6 +208,7 @@ def check_request(
 
     `strict` refuses parameters that are not known here, instead of handing them to the backend. `model`: its name
     where it is said beside the body, which may then leave it out but not say another.
+    `fetches`: whether images may be given by links.
     """
     if model and parsed.setdefault("model", model) != model:
         raise bad_value("model", "be the same in the body as beside it, or be left out of one of them")
@@ -214,10 +218,11 @@ def check_request(
     check, known = CHECKS[operation]
     if strict:
         _refuse_unknown(parsed, known)
+    spec = spec_of(operation)
+    keeps = spec.form is Form.FILE and parsed.get("response_format") == "url"
     needs, answers = check(parsed)
     _check_engine(parsed, known)
     stream, include_usage = streaming(parsed)
-    spec = spec_of(operation)
     if spec.form is Form.BYTES:
         stream = takes_events(parsed)
     elif spec.form is Form.FILE:
@@ -225,6 +230,14 @@ def check_request(
     elif stream and spec.shape not in STREAMED:
         raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")
 
+    links = tuple(links_in(parsed["messages"])) if model_pb2.CAPABILITY_VISION in needs else ()
+    if links and not fetches:
+        raise invalid(
+            "invalid_image_url",
+            f"'{links[0][1]}' must be a data: URL; this gateway fetches nothing for its clients. "
+            "Send the image itself as data:image/png;base64,...",
+            links[0][1],
+        )
     return InferenceRequest(
         operation=operation,
         model=parsed["model"],
@@ -238,6 +251,8 @@ def check_request(
         answers=answers,
         base64=spec.form is Form.VECTOR and _take_base64(parsed),
         size=size,
+        links=links,
+        keeps=keeps,
     )
 
 

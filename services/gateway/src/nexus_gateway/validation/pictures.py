@@ -53,26 +53,13 @@ def _size(value: object, path: str) -> None:
         raise bad_value(path, "be auto, or a width and a height in pixels such as 256x256")
 
 
-@shaped(type="string", enum=["b64_json"])
-def _response_format(value: object, path: str) -> None:
-    if value == "url":
-        raise unsupported(
-            path,
-            "this gateway keeps no pictures that a URL could lead to. Leave it out, or send 'b64_json': the picture "
-            "then stands in the answer.",
-        )
-    _in_the_answer(value, path)
-
-
-_in_the_answer = one_of("b64_json")
-
 OF_PICTURES: dict[str, Rule] = {
     "model": string(65_536),
     "prompt": string(MAX_CHARACTERS, shortest=1),
     "n": integer(1, MAX_PICTURES),
     "size": _size,
     "quality": one_of(*QUALITIES),
-    "response_format": _response_format,
+    "response_format": one_of("b64_json", "url"),
     "output_format": one_of(*PICTURES),
     "output_compression": integer(0, 100),
     "background": one_of("auto", "opaque", "transparent"),
@@ -109,12 +96,17 @@ OF_VARIATIONS: dict[str, Rule] = {
 }
 
 
+_WHOLE: JsonObject = {"type": "string", "enum": ["b64_json"]}
+"""Links need a store, and no stream."""
 _RULES = BodyRules(
     own=frozenset({"response_format", "stream"}),
     defaults={"n": 1, "response_format": "b64_json", "output_format": USUAL_FORMAT, "stream": False},
     said=frozenset({"output_format"}),
     hidden=frozenset({"moderation"}),
-    narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
+    narrower={
+        "prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS},
+        "response_format": _WHOLE,
+    },
     whens=(
         When("output_compression", {"output_format": {"enum": [*LOSING]}}, value={"not": {"const": 100}}),
         When(
@@ -147,7 +139,7 @@ def check_edits(body: JsonObject) -> tuple[dict[int, str], int]:
     return _checked(body)
 
 
-@explained(replace(_OF_CHANGES, narrower={}, hidden=_OF_CHANGES.hidden | {"stream"}))
+@explained(replace(_OF_CHANGES, narrower={"response_format": _WHOLE}, hidden=_OF_CHANGES.hidden | {"stream"}))
 def check_variations(body: JsonObject) -> tuple[dict[int, str], int]:
     """The same of what is made of a picture alone."""
     check_object(body, OF_VARIATIONS, ("model",))
@@ -157,7 +149,10 @@ def check_variations(body: JsonObject) -> tuple[dict[int, str], int]:
 def _checked(body: JsonObject) -> tuple[dict[int, str], int]:
     if not body.get("prompt", "-").strip():
         raise bad_value("prompt", "say what to paint")
-    body.pop("response_format", None)
+    if body.pop("response_format", None) == "url" and body.get("stream"):
+        raise bad_value(
+            "response_format", "be 'b64_json' with 'stream': true, whose events hold the pictures"
+        )
     if body.get("moderation") == "auto":
         del body["moderation"]
     form = body.setdefault("output_format", USUAL_FORMAT)

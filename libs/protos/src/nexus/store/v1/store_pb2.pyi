@@ -40,7 +40,7 @@ class PutRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[PutStart, _Mapping]] = ..., chunk: _Optional[bytes] = ..., end: _Optional[_Union[PutEnd, _Mapping]] = ...) -> None: ...
 
 class PutStart(_message.Message):
-    __slots__ = ("tenant", "purpose", "filename", "mime_type", "expire_time", "size", "zone")
+    __slots__ = ("tenant", "purpose", "filename", "mime_type", "expire_time", "size", "zone", "idempotency_key")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class PutStart(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     purpose: str
     filename: str
@@ -55,7 +56,8 @@ class PutStart(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     size: int
     zone: str
-    def __init__(self, tenant: _Optional[str] = ..., purpose: _Optional[str] = ..., filename: _Optional[str] = ..., mime_type: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., zone: _Optional[str] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, tenant: _Optional[str] = ..., purpose: _Optional[str] = ..., filename: _Optional[str] = ..., mime_type: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size: _Optional[int] = ..., zone: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class PutEnd(_message.Message):
     __slots__ = ("size", "sha256")
@@ -174,3 +176,13 @@ class GetUsageResponse(_message.Message):
     objects_limit: int
     bytes_limit: int
     def __init__(self, objects: _Optional[int] = ..., bytes: _Optional[int] = ..., objects_limit: _Optional[int] = ..., bytes_limit: _Optional[int] = ...) -> None: ...
+
+class GetLinkKeyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetLinkKeyResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: bytes
+    def __init__(self, key: _Optional[bytes] = ...) -> None: ...

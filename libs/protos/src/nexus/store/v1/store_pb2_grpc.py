@@ -72,6 +72,11 @@ class StoreServiceStub:
                 request_serializer=nexus_dot_store_dot_v1_dot_store__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=nexus_dot_store_dot_v1_dot_store__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.GetLinkKey = channel.unary_unary(
+                '/nexus.store.v1.StoreService/GetLinkKey',
+                request_serializer=nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyRequest.SerializeToString,
+                response_deserializer=nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyResponse.FromString,
+                _registered_method=True)
 
 
 class StoreServiceServicer:
@@ -83,9 +88,9 @@ class StoreServiceServicer:
     def Put(self, request_iterator, context):
         """Put keeps a file. The caller sends `start`, then its bytes in `chunk`s, then `end`, and is answered once the bytes and
         their row are on the disk. A call that is half-closed without `end`, or is cut off, keeps nothing.
-        Sent again after an answer that got lost it makes a second object.
+        Sent again after an answer that got lost it makes a second object, unless both carried the same `idempotency_key`.
         The caller must be a gateway, on behalf of the tenant. May fail with STORAGE_QUOTA, REQUEST_TOO_LARGE (one file),
-        PRIVACY_ZONE, CONFLICT (the tenant was erased meanwhile).
+        PRIVACY_ZONE, CONFLICT (the tenant was erased meanwhile, or its `idempotency_key` stands for other bytes).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +145,14 @@ class StoreServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLinkKey(self, request, context):
+        """GetLinkKey tells what links to files are sealed with, so that gateways make and check them by themselves. It outlives
+        restarts: links do, too. The caller must be a gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StoreServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +190,11 @@ def add_StoreServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=nexus_dot_store_dot_v1_dot_store__pb2.GetUsageRequest.FromString,
                     response_serializer=nexus_dot_store_dot_v1_dot_store__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'GetLinkKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLinkKey,
+                    request_deserializer=nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyRequest.FromString,
+                    response_serializer=nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -371,6 +389,33 @@ class StoreService:
             '/nexus.store.v1.StoreService/GetUsage',
             nexus_dot_store_dot_v1_dot_store__pb2.GetUsageRequest.SerializeToString,
             nexus_dot_store_dot_v1_dot_store__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLinkKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nexus.store.v1.StoreService/GetLinkKey',
+            nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyRequest.SerializeToString,
+            nexus_dot_store_dot_v1_dot_store__pb2.GetLinkKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ from nexus_gateway.dialects.nexus.described import (
     EXPLAIN,
     FLEET,
     FRONT,
+    LINK,
     MANAGE,
     ME,
     METADATA,
@@ -22,6 +23,7 @@ from nexus_gateway.dialects.nexus.explain import Explains, explain_handler
 from nexus_gateway.dialects.nexus.front import Listed, front_page
 from nexus_gateway.dialects.nexus.health import HealthRoutes, Ready
 from nexus_gateway.dialects.nexus.lifecycle import LifecycleRoutes, Lifecycles
+from nexus_gateway.dialects.nexus.links import KeepsFiles, link_handler
 from nexus_gateway.dialects.nexus.me import me_handler
 from nexus_gateway.dialects.nexus.metadata import Metadata, MetadataRoutes
 from nexus_gateway.dialects.nexus.openapi import openapi_row
@@ -35,7 +37,7 @@ LIVE_PATHS = ("/healthz", "/health", "/livez")
 """One answer by the names that probes ask for."""
 
 
-class NexusPipeline(Explains, Lifecycles, Metadata, Listed, Ready, Protocol):
+class NexusPipeline(Explains, Lifecycles, Metadata, Listed, Ready, KeepsFiles, Protocol):
     """What this dialect asks of the rest of the gateway."""
 
 
@@ -50,6 +52,7 @@ def nexus_dialect(pipeline: NexusPipeline, intake: Intake, options: EdgeOptions)
         Row("metadata", "/metadata", reading(metadata.fleet), calls=FLEET),
         Row("metadata_model", "/metadata/{model_id:path}", reading(metadata.one), calls=METADATA),
         Row("explain", "/route/explain", {"POST": explain_handler(pipeline, intake)}, calls=EXPLAIN),
+        Row("link", "/links/{token}", reading(link_handler(pipeline)), public=True, calls=LINK),
         Row(
             "model",
             "/models/{model_id:path}",

@@ -22,7 +22,7 @@ from nexus_gateway.fleet import Readiness
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import CHECKS, body_shape
 
-__all__ = ["ALIVE", "EXPLAIN", "FLEET", "FRONT", "MANAGE", "ME", "METADATA", "METRICS", "READY"]
+__all__ = ["ALIVE", "EXPLAIN", "FLEET", "FRONT", "LINK", "MANAGE", "ME", "METADATA", "METRICS", "READY"]
 
 NAME = "llama3.2:3b"
 BACKEND = {"backend": "Which one, where several have the model."}
@@ -159,3 +159,15 @@ READY = (
     ),
 )
 METRICS = (Call("GET", "For Prometheus. Only where no key is needed.", (Content(None, media="text/plain"),)),)
+LINK = tuple(
+    Call(
+        method,
+        "What an answer has linked to, for whoever has the link: no key is asked. All of it, or a range of it.",
+        (Content(None, media="application/octet-stream"),),
+        path="/links/{token}",
+        told={b"content-range": "Which bytes of how many. With 206 and 416."},
+        asked={b"range": "bytes=FIRST-LAST, FIRST- or -LENGTH: answered with status 206."},
+        also={206: Content(None, media="application/octet-stream")},
+    )
+    for method in ("GET", "HEAD")
+)

@@ -82,6 +82,7 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
                 size=size,
                 request_id=exchange.request_id,
                 principal=exchange.caller,
+                fetches=intake.fetches,
             )
 
         request = await intake.read(await exchange.body(), check)
@@ -97,7 +98,9 @@ def explain_handler(pipeline: Explains, intake: Intake) -> Handler:
 
 
 async def _count(pipeline: Explains, request: InferenceRequest) -> inference_pb2.CountTokensResponse | None:
-    """None when nobody can serve the request: then nobody has counted."""
+    """None when nobody can serve the request: then nobody has counted. Nor has anybody what is not fetched."""
+    if request.links:
+        return None
     try:
         return await pipeline.count(request)
     except MeshError:

@@ -26,6 +26,7 @@ WORD, PLACE = re.compile(r"\w+"), re.compile(r"{(\w+)}")
 IN_PATHS: Mapping[str, str] = {
     "model_id": "The model's name; it may hold slashes.",
     "operation": "One of its operations: chat, speech, ...",
+    "token": "What stands at the end of the link.",
 }
 TITLE = "NEXUS"
 ABOUT = (
@@ -44,6 +45,7 @@ STATUSES: Mapping[int, str] = {
     413: "The request is too large.",
     414: "The URL is too long.",
     415: "The body's type or coding is not taken.",
+    416: "The range begins behind the end.",
     417: "The header Expect asks for what is not done here.",
     421: "The gateway is called by a name that is not its own.",
     426: "The URL speaks WebSocket.",

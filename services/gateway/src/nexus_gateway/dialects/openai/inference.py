@@ -26,6 +26,7 @@ from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.answers import answer_body
 from nexus_gateway.dialects.openai.models import ModelRow
+from nexus_gateway.dialects.openai.picture_links import send_links
 from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.openai.speech import send_speech
 from nexus_gateway.dialects.own_headers import (
@@ -35,6 +36,7 @@ from nexus_gateway.dialects.own_headers import (
     served_headers,
     wanted_priority,
 )
+from nexus_gateway.files import FileStore
 from nexus_gateway.http import DONE, Exchange, Failure, Handler, beat, check_media_type
 from nexus_gateway.intake import Intake
 from nexus_gateway.validation import check_request
@@ -67,6 +69,9 @@ class Writer(Protocol):
 
 class Inference(Protocol):
     """The part of the pipeline these routes use."""
+
+    @property
+    def files(self) -> FileStore: ...
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse: ...
 
@@ -107,6 +112,7 @@ def inference_handler(
                 request_id=exchange.request_id,
                 principal=exchange.caller,
                 strict=is_strict(exchange),
+                fetches=intake.fetches,
             )
 
         request = await intake.read(await exchange.body(), check)
@@ -143,6 +149,9 @@ def inference_handler(
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         if request.spec.shape is Shape.MEDIA:
             async with pipeline.stream(request) as messages:
+                if request.keeps:
+                    await send_links(exchange, request, messages, pipeline.files)
+                    return
                 await SENDERS[request.spec.form](exchange, request, messages, keep_alive_seconds)
             return
         if request.stream:

@@ -24,7 +24,19 @@ from nexus_gateway.dialects.openai.media import Outputs, malformed, unended
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.http import Exchange, Failure, Header, beat
 
-__all__ = ["COMPLETED", "STREAMED", "Picture", "PictureList", "Usage", "send_pictures"]
+__all__ = [
+    "COMPLETED",
+    "STREAMED",
+    "Facts",
+    "Picture",
+    "PictureList",
+    "Usage",
+    "encode",
+    "facts_of",
+    "of_all",
+    "of_one",
+    "send_pictures",
+]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
 PARTIAL, COMPLETED = ".partial_image", ".completed"
@@ -36,7 +48,7 @@ ANSWERED = frozenset({"low", "medium", "high", "xhigh", "max"})
 OWN = {"standard": "medium", "hd": "high"}
 """How events call those of the older names."""
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 class Facts(Struct):
@@ -68,9 +80,12 @@ NOTHING = Usage(0, 0, 0, InputDetails(0))
 
 
 class Picture(Struct):
-    """`seed`: what its noise came from, where the backend says; the same one makes the same picture again."""
+    """As its bytes, or as a link. `seed`: what its noise came from, where the backend says; the same one makes the same
+    picture again.
+    """
 
-    b64_json: str
+    b64_json: str | UnsetType = UNSET
+    url: str | UnsetType = UNSET
     revised_prompt: str | UnsetType = UNSET
     seed: int | UnsetType = UNSET
 
@@ -118,15 +133,15 @@ async def _send_object(
                     encoded.open = True
                     text = (b"," if media.index else b"") + b'{"b64_json":"' + text
                 if media.last:
-                    facts = _facts(media.json)
-                    text += encoded.end() + b'"' + _rest(_of_one(facts))
+                    facts = facts_of(media.json)
+                    text += encoded.end() + b'"' + _rest(of_one(facts))
                 if text:
                     await exchange.write(text)
         elif event == "finish":
             outputs.finish()
             if not exchange.status:
                 raise malformed("The backend's answer has no picture in it.")
-            await exchange.end(b"]" + _rest(_of_all(request, facts, message.finish)))
+            await exchange.end(b"]" + _rest(of_all(request, facts, message.finish)))
             return
     raise unended()
 
@@ -226,7 +241,7 @@ class _Events:
         await self._exchange.end(_rest({**self._last, "usage": _usage(self._request, finish)}) + b"\n\n")
 
     def _told(self, media: inference_pb2.Media) -> dict[str, object]:
-        facts, body = _facts(media.json), self._request.body
+        facts, body = facts_of(media.json), self._request.body
         quality = body.get("quality", "auto") if facts.quality is UNSET else facts.quality
         told: dict[str, object] = {
             "created_at": int(time.time()),
@@ -237,7 +252,7 @@ class _Events:
         }
         if self._request.answers > 1:
             told["index"] = media.index
-        return told | _of_one(facts)
+        return told | of_one(facts)
 
     async def _between(self) -> None:
         """From here on a failure is an event of its own."""
@@ -251,19 +266,19 @@ class _Events:
             self._heart.cancel()
 
 
-def _facts(text: str) -> Facts:
+def facts_of(text: str) -> Facts:
     try:
         return msgspec.json.decode(text or "{}", type=Facts)
     except msgspec.MsgspecError:
         raise malformed("The backend says something of its picture that breaks the OpenAI format.") from None
 
 
-def _of_one(facts: Facts) -> dict[str, object]:
+def of_one(facts: Facts) -> dict[str, object]:
     told = {"revised_prompt": facts.revised_prompt, "seed": facts.seed}
     return {name: value for name, value in told.items() if value is not UNSET}
 
 
-def _of_all(request: InferenceRequest, facts: Facts, finish: inference_pb2.Finish) -> dict[str, object]:
+def of_all(request: InferenceRequest, facts: Facts, finish: inference_pb2.Finish) -> dict[str, object]:
     """Of pictures that were asked for together: what is known of the last one holds for all."""
     quality = OWN.get(str(facts.quality), facts.quality)
     told = {
@@ -278,7 +293,7 @@ def _of_all(request: InferenceRequest, facts: Facts, finish: inference_pb2.Finis
 
 def _rest(told: dict[str, object]) -> bytes:
     """The end of an object that has begun, with these in it."""
-    return b"," + _encode(told)[1:] if told else b"}"
+    return b"," + encode(told)[1:] if told else b"}"
 
 
 def _usage(request: InferenceRequest, finish: inference_pb2.Finish) -> Usage:
@@ -294,5 +309,5 @@ def _usage(request: InferenceRequest, finish: inference_pb2.Finish) -> Usage:
 
 
 def _failed(error: Failure) -> bytes:
-    told = _encode({"type": "error", "error": error_object(error, mid_stream=True)})
+    told = encode({"type": "error", "error": error_object(error, mid_stream=True)})
     return b"event: error\ndata: " + told + b"\n\n"

@@ -15,6 +15,7 @@ from nexus_operations import Form, Operation, spec_of
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai import ocr
 from nexus_gateway.dialects.openai.inference import Inference, send_events
+from nexus_gateway.dialects.openai.picture_links import send_links
 from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
@@ -153,6 +154,9 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
 
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         async with pipeline.stream(request) as messages:
+            if request.keeps:
+                await send_links(exchange, request, messages, pipeline.files)
+                return
             if spec.form is Form.FILE:
                 await send_pictures(exchange, request, messages, pause)
                 return
