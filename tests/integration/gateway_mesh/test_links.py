@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import openai
 import pytest
 from nexus.inference.v1 import inference_pb2
@@ -198,4 +200,96 @@ async def test_where_a_chat_would_go_is_explained_without_fetching(bench: Gatewa
         body = {"model": "m", "messages": message(server.url("/picture.png"))}
         told: Any = await client.post("/route/explain", body=body, cast_to=object)
         assert told["candidates"][0]["backend"] == "one"
+        assert server.connections == 0
+
+
+EDIT, READ = model_pb2.OPERATION_IMAGE_EDIT, model_pb2.OPERATION_OCR
+FIELDS: dict[str, tuple[str, str, Any]] = {
+    "messages[0].content[1].image_url.url": (
+        "/v1/chat/completions", "invalid_image_url", lambda url: {"messages": message(url)},
+    ),
+    "images[0].image_url": (
+        "/v1/images/edits", "invalid_image_url", lambda url: {"prompt": "x", "images": [{"image_url": url}]},
+    ),
+    "mask.image_url": (
+        "/v1/images/edits", "invalid_image_url",
+        lambda url: {"prompt": "x", "images": [{"image_url": DATA}], "mask": {"image_url": url}},
+    ),
+    "document.document_url": (
+        "/v1/ocr", "invalid_file", lambda url: {"document": {"type": "document_url", "document_url": url}},
+    ),
+    "document.image_url": (
+        "/v1/ocr", "invalid_file", lambda url: {"document": {"type": "image_url", "image_url": url}},
+    ),
+}  # fmt: skip
+"""Every field of a body that may hold a URL: its endpoint, what a wrong one is called, and a body with one."""
+
+
+async def post(running: Gateway, field: str, url: str) -> tuple[int, Any]:
+    path, _, body = FIELDS[field]
+    sent = {"model": "m", **body(url)}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://{running.http}{path}", json=sent) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+@asynccontextmanager
+async def everything(
+    bench: GatewayBench, **changes: Any
+) -> AsyncIterator[tuple[Gateway, ScriptedAdapter, WebServer]]:
+    async with both(bench, **changes) as (running, box, server):
+        target = box.target("m", operations=[CHAT, EDIT, READ])
+        target.models[0].capabilities.append(model_pb2.CAPABILITY_VISION)
+        bench.control.router.show(target)
+        yield running, box, server
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if not field.startswith("messages")])
+async def test_a_file_that_is_given_by_a_link_is_sent_as_one(bench: GatewayBench, field: str) -> None:
+    async with everything(bench) as (running, box, server):
+        await eventually(lambda: bench_knows(running), what="the operations")
+        await post(running, field, server.url("/picture.png"))
+        assert server.connections == 1
+        (received,) = box.uploads
+        assert received.digests[-1] == hashlib.sha256(PNG).hexdigest()
+        assert received.parts[-1].mime_type == "image/png"
+
+
+async def bench_knows(running: Gateway) -> bool:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{running.http}/v1/metadata/m") as answer,
+    ):
+        return answer.status == 200 and len((await answer.json())["operations"]) == 3
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("field", FIELDS)
+async def test_no_field_leads_anywhere_inside(bench: GatewayBench, attacks: Attacks, field: str) -> None:
+    async with shut_doors() as doors, everything(bench) as (running, box, server):
+        await eventually(lambda: bench_knows(running), what="the operations")
+        inside = [
+            f"http://127.0.0.1:{doors.port}/", f"http://localhost:{doors.port}/", f"http://0x7f.1:{doors.port}/",
+            f"http://2130706433:{doors.port}/", f"http://[::1]:{doors.port}/", f"http://[::ffff:127.0.0.1]:{doors.port}/",
+            f"http://[64:ff9b::7f00:1]:{doors.port}/", "http://169.254.169.254/", "http://[fd00::1]/",
+            f"http://user@127.0.0.1:{doors.port}/", f"http://good.tld@127.0.0.1:{doors.port}/", "file:///etc/passwd",
+            "gopher://127.0.0.1/",
+        ]  # fmt: skip
+        for url in [*inside, *(server.url(f"/to?url={url}") for url in inside)]:
+            attacks.count()
+            status, told = await post(running, field, url)
+            assert (status, told["error"]["param"]) == (400, field), url
+            assert told["error"]["code"] in (FIELDS[field][1], "invalid_value")
+        assert doors.opened == 0
+        assert not box.seen
+        assert not box.uploads
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_no_field_is_fetched_where_the_operator_has_said_so(bench: GatewayBench, field: str) -> None:
+    async with everything(bench, fetch_urls=False) as (running, _, server):
+        status, told = await post(running, field, server.url("/picture.png"))
+        assert (status, told["error"]["code"]) == (400, FIELDS[field][1])
         assert server.connections == 0

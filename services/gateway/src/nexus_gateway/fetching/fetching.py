@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.intake import BodyBudget, Hold
-from nexus_gateway.validation import RequestCode, inlined, invalid
+from nexus_gateway.validation import IMAGES, RequestCode, inlined, invalid
 
 if TYPE_CHECKING:
     from nexus_fetcher import Fetched, Fetcher
@@ -22,8 +22,6 @@ LINKS = 8
 """That one request may have."""
 LARGEST = 16 << 20
 """Bytes of a request with its images in it: of what is sent whole, too, no more is taken."""
-IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/octet-stream"})
-"""What a server may call them: what they are is seen by their bytes."""
 FETCHES = Counter("nexus_gateway_fetches_total", "URLs of requests that were fetched, or not.", ["outcome"])
 
 

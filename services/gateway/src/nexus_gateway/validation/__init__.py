@@ -2,7 +2,7 @@
 
 from nexus_gateway.validation.documents import take_document
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
-from nexus_gateway.validation.images import inlined
+from nexus_gateway.validation.images import IMAGES, inlined
 from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
@@ -13,6 +13,7 @@ from nexus_gateway.validation.zone import check_zone
 
 __all__ = [
     "CHECKS",
+    "IMAGES",
     "REQUEST_CODES",
     "Backing",
     "InBody",

@@ -7,6 +7,7 @@ import re
 from nexus_mesh.core import JsonObject, MeshError
 
 from nexus_gateway.validation.body_rules import BodyRules, When, explained
+from nexus_gateway.validation.images import IMAGES, is_link
 from nexus_gateway.validation.params import (
     Rule,
     boolean,
@@ -32,6 +33,7 @@ __all__ = ["OF_OCR", "check_ocr", "take_document"]
 
 MOST_PAGES = 1000
 CODE: RequestCode = "invalid_file"
+DOCUMENTS = IMAGES | {"image/tiff", "application/pdf"}
 LAST_PAGE = 99_999
 RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 PAGES = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": LAST_PAGE}}
@@ -65,7 +67,10 @@ DOCUMENT = {
     "required": ["type"],
     "properties": {
         "type": {"enum": list(KINDS)},
-        **{key: {"type": "string", "description": "A data: URL."} for key in KINDS.values()},
+        **{
+            key: {"type": "string", "description": "A data: URL, or one that is fetched."}
+            for key in KINDS.values()
+        },
         "document_name": {"type": "string", "maxLength": 255},
     },
 }
@@ -152,11 +157,13 @@ def take_document(body: JsonObject) -> list[InBody]:
 
 
 def _given(url: str, path: str, name: str) -> InBody:
+    if is_link(url):
+        return InBody("file", "", url, path, name, CODE, accepts=DOCUMENTS)
     head, comma, encoded = url.partition(",")
     if head[:5].lower() != "data:":
         raise invalid(
             "invalid_value",
-            f"'{path}' must be a data: URL; this version fetches nothing for its clients. Send the document itself, as "
+            f"'{path}' must be a data: URL, or one that begins with https:// or http://. Send the document itself, as "
             "data:application/pdf;base64,... or as the file 'file' of a form.",
             path,
         )

@@ -13,9 +13,11 @@ from nexus_mesh.core import JsonObject, MeshError
 
 from nexus_gateway.validation.refusals import invalid
 
-__all__ = ["MAX_PIXELS", "clean_image_url", "inlined", "is_link", "links_in"]
+__all__ = ["IMAGES", "MAX_PIXELS", "clean_image_url", "inlined", "is_link", "links_in"]
 
 MAX_PIXELS = 40_000_000
+IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/octet-stream"})
+"""What a server may call what is fetched: what it is is seen by its bytes."""
 
 _BLANKS = re.compile(rb"\s+")
 _STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -1,4 +1,4 @@
-"""Files that stand in a JSON body as data: URLs: such as pictures, as OpenAI's EditImageBodyJsonParam has them."""
+"""Files that stand in a JSON body as URLs: such as pictures, as OpenAI's EditImageBodyJsonParam has them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nexus_mesh.core import JsonObject, MeshError
 from nexus_operations import Operation, spec_of
 
+from nexus_gateway.validation.images import IMAGES, is_link
 from nexus_gateway.validation.params import array, mapping, string
 from nexus_gateway.validation.refusals import RequestCode, bad_value, invalid, missing, unsupported
 
@@ -21,7 +22,7 @@ LISTED = {"images": "image", "mask": "mask"}
 REFERENCE: JsonObject = {
     "type": "object",
     "required": ["image_url"],
-    "properties": {"image_url": {"type": "string", "pattern": "^data:"}},
+    "properties": {"image_url": {"type": "string", "pattern": "^(data:|https?://)"}},
 }
 
 _url = string(2**31)
@@ -29,7 +30,8 @@ _url = string(2**31)
 
 @dataclass(slots=True)
 class InBody:
-    """One of them. `path`: where it stands in the body."""
+    """One of them: base64, or with `accepts` the URL of what is to be one of these media types. `path`: where it stands
+    in the body."""
 
     name: str
     media_type: str
@@ -37,6 +39,7 @@ class InBody:
     path: str
     filename: str = ""
     code: RequestCode = "invalid_image"
+    accepts: frozenset[str] = frozenset()
 
     def pieces(self) -> Iterator[bytes]:
         """Its bytes, at most 64 KiB at once. Raises INVALID_REQUEST."""
@@ -93,11 +96,13 @@ def _taken(value: object, name: str, path: str) -> InBody:
     if url is None:
         raise missing(path)
     _url(url, path)
+    if is_link(url):
+        return InBody(name, "", url, path, code="invalid_image_url", accepts=IMAGES)
     head, comma, text = url.partition(",")
     if head[:5].lower() != "data:":
         raise invalid(
             "invalid_image_url",
-            f"'{path}' must be a data: URL; this gateway fetches no pictures for its clients. "
+            f"'{path}' must be a data: URL, or one that begins with https:// or http://. "
             "Send the picture itself as data:image/png;base64,...",
             path,
         )

@@ -36,6 +36,7 @@ from nexus_gateway.dialects.own_headers import (
     served_headers,
     wanted_priority,
 )
+from nexus_gateway.fetching import Fetching
 from nexus_gateway.files import FileStore
 from nexus_gateway.http import DONE, Exchange, Failure, Handler, beat, check_media_type
 from nexus_gateway.intake import Intake
@@ -72,6 +73,9 @@ class Inference(Protocol):
 
     @property
     def files(self) -> FileStore: ...
+
+    @property
+    def fetching(self) -> Fetching: ...
 
     async def complete(self, request: InferenceRequest) -> inference_pb2.CompleteResponse: ...
 

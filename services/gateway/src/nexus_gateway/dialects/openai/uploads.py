@@ -3,7 +3,7 @@ whole, or by events as it is made."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -26,17 +26,19 @@ from nexus_gateway.dialects.own_headers import (
 )
 from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form, check_media_type, is_form
 from nexus_gateway.intake import FormLimits, Hold, Intake, Spool, boundary_of, read_form
-from nexus_gateway.validation import InBody, check_request, take_document, take_references
+from nexus_gateway.validation import InBody, check_request, invalid, take_document, take_references
 
 __all__ = ["ALSO_JSON", "Segment", "Transcription", "VerboseTranscription", "Word", "upload_handler"]
 
+LARGEST_FETCHED = 20 << 20
+PIECE = 64 * 1024
 UNDER_WAY = 512 * 1024
 """Bytes in memory of a file that is passed on, at most."""
 ALSO_JSON: Mapping[int, Callable[[JsonObject], list[InBody]]] = {
     Operation.IMAGE_EDIT: take_references,
     Operation.OCR: take_document,
 }
-"""Work whose files may stand in a JSON body, as data: URLs: what takes them out of there."""
+"""Work whose files may stand in a JSON body, as URLs: what takes them out of there."""
 PLAIN = b"text/plain; charset=utf-8"
 
 
@@ -129,15 +131,26 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
         try:
             while given:
                 one = given.pop(0)
-                files.begin(
-                    inference_pb2.Part(name=one.name, filename=one.filename, mime_type=one.media_type)
-                )
-                for piece in one.pieces():
+                media_type, pieces = await contents(one)
+                files.begin(inference_pb2.Part(name=one.name, filename=one.filename, mime_type=media_type))
+                for piece in pieces:
                     await files.write(piece)
             exchange.handed_on = True
             await answer(exchange, request)
         finally:
             files.close()
+
+    async def contents(one: InBody) -> tuple[str, Iterable[bytes]]:
+        if not one.accepts:
+            return one.media_type, one.pieces()
+        if not intake.fetches:
+            why = f"'{one.path}' must be a data: URL; this gateway fetches nothing for its clients."
+            raise invalid(one.code, why, one.path)
+        fetched = await pipeline.fetching.fetch(
+            one.text, one.path, accepts=one.accepts, most=LARGEST_FETCHED, code=one.code
+        )
+        data = memoryview(fetched.data)
+        return fetched.mime_type, (bytes(data[at : at + PIECE]) for at in range(0, len(data), PIECE))
 
     def checked(exchange: Exchange, fields: JsonObject) -> InferenceRequest:
         request = check_request(
