@@ -1,4 +1,4 @@
-"""A router and a vault that say what the test tells them, over real gRPC."""
+"""A router, a vault and a registry that say what the test tells them, over real gRPC."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from nexus.registry.v1 import instance_pb2, registry_pb2, registry_pb2_grpc
 from nexus.router.v1 import router_pb2, router_pb2_grpc, snapshot_pb2
 from nexus.vault.v1 import keys_pb2, keys_pb2_grpc, tenants_pb2, tenants_pb2_grpc
 from nexus_mesh.core.errors import MeshError, Reason
@@ -15,7 +16,31 @@ from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.ca import MeshCA
 from support.processes import free_port
 
-__all__ = ["ScriptedRouter", "ScriptedVault", "serve_control"]
+__all__ = ["ScriptedRegistry", "ScriptedRouter", "ScriptedVault", "serve_control"]
+
+
+class ScriptedRegistry(registry_pb2_grpc.RegistryServiceServicer):
+    """Lists `members`: addresses by role."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, list[str]] = {}
+
+    async def List(
+        self, request: registry_pb2.ListRequest, context: grpc.aio.ServicerContext
+    ) -> registry_pb2.ListResponse:
+        found = enumerate(self.members.get(request.role, []))
+        status = instance_pb2.Status(state=instance_pb2.STATE_ACTIVE)
+        rows = [
+            instance_pb2.Instance(
+                id=f"n1/{request.role}/{at}",
+                role=request.role,
+                address=address,
+                connected=True,
+                status=status,
+            )
+            for at, address in found
+        ]
+        return registry_pb2.ListResponse(instances=rows)
 
 
 class ScriptedRouter(router_pb2_grpc.RouterServiceServicer):
@@ -118,12 +143,15 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer, tenants_pb2_grpc.TenantSer
             self.watchers -= 1
 
 
+ROLES = ("router", "vault", "registry")
+
+
 class Control:
-    """A scripted router and vault on fixed ports, which can be stopped and started again."""
+    """A scripted router, vault and registry on fixed ports, which can be stopped and started again."""
 
     def __init__(self, ca: MeshCA) -> None:
-        self.router, self.vault = ScriptedRouter(), ScriptedVault()
-        self.ports = {"router": free_port(), "vault": free_port()}
+        self.router, self.vault, self.registry = ScriptedRouter(), ScriptedVault(), ScriptedRegistry()
+        self.ports = {role: free_port() for role in ROLES}
         self._ca = ca
         self._running: dict[str, MeshServer] = {}
 
@@ -134,6 +162,7 @@ class Control:
                 Servicer(self.vault, keys_pb2_grpc.add_KeyServiceServicer_to_server),
                 Servicer(self.vault, tenants_pb2_grpc.add_TenantServiceServicer_to_server),
             ],
+            "registry": [Servicer(self.registry, registry_pb2_grpc.add_RegistryServiceServicer_to_server)],
         }
         identity = self._ca.identity(role)
         self._running[role] = await start_server(
@@ -148,12 +177,12 @@ class Control:
 
 @asynccontextmanager
 async def serve_control(ca: MeshCA) -> AsyncIterator[Control]:
-    """Both running."""
+    """All running."""
     control = Control(ca)
-    await control.start("router")
-    await control.start("vault")
+    for role in ROLES:
+        await control.start(role)
     try:
         yield control
     finally:
-        await control.stop("router")
-        await control.stop("vault")
+        for role in ROLES:
+            await control.stop(role)

@@ -62,6 +62,7 @@ class Operation(IntEnum):
     TRANSLATION = model_pb2.OPERATION_TRANSLATION
     SPEECH = model_pb2.OPERATION_SPEECH
     IMAGE = model_pb2.OPERATION_IMAGE
+    VIDEO = model_pb2.OPERATION_VIDEO
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -220,6 +221,30 @@ IMAGE = Spec(
     units=frozenset({Unit.OUTPUT_IMAGES}),
     example=lambda text: {"prompt": text, "size": "auto"},
 )
+VIDEO = Spec(
+    number=Operation.VIDEO,
+    name="video",
+    title="a video",
+    path="/videos",
+    shape=Shape.MEDIA,
+    form=Form.FILE,
+    rows="data",
+    id_prefix="video_",
+    object="video",
+    chunk_object="",
+    content="prompt",
+    files=frozenset(),
+    inputs=frozenset({"prompt", "input_reference"}),
+    read=read_texts("prompt"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=lambda _: 1,
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.OUTPUT_SECONDS}),
+    example=lambda text: {"prompt": text, "seconds": "4"},
+)
 PICTURES: Mapping[str, str] = MappingProxyType(
     {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 )
@@ -236,7 +261,7 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE),
+    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE, VIDEO),
     dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""

@@ -20,6 +20,7 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_IMAGE: _ClassVar[Operation]
     OPERATION_TRANSCRIPTION: _ClassVar[Operation]
     OPERATION_TRANSLATION: _ClassVar[Operation]
+    OPERATION_VIDEO: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -42,6 +43,7 @@ OPERATION_SPEECH: Operation
 OPERATION_IMAGE: Operation
 OPERATION_TRANSCRIPTION: Operation
 OPERATION_TRANSLATION: Operation
+OPERATION_VIDEO: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability
 CAPABILITY_VISION: Capability
