@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nexus.registry.v1 import instance_pb2
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract import child_environment
+from nexus_inference_adapters.children import child_environment
 from nexus_inference_adapters.host import Backend, Lifecycle
 from nexus_inference_adapters.kinds.embedded import Embedded, engine
 from nexus_inference_adapters.store import Listed, Store, catalogue, installed

@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from nexus_inference_adapters.media import Workers
+from nexus_inference_adapters.children import Workers
 from support.waiting import eventually
 
 PROGRAM = """
 import json, sys
-from nexus_inference_adapters.media import Frames, confine, one_more_job
+from nexus_inference_adapters.children import Frames, confine, one_more_job
 confine(1 << 30)
 frames = Frames()
 for line in sys.stdin:

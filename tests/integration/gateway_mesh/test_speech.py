@@ -111,10 +111,25 @@ async def test_nobody_speaks_beside_another(
     assert not boxes[1].seen
 
 
-async def test_prices_are_for_tokens(
-    bench: GatewayBench, served: Gateway, boxes: list[ScriptedAdapter]
+@pytest.mark.parametrize(
+    ("rates", "dollars"),
+    [
+        ({"input": 1000.0, "output": 1000.0}, 0.0),
+        ({"characters": 500_000.0}, 1.0),
+        ({"output_minutes": 40.0, "images": 7.0}, 1.0),
+    ],
+)
+async def test_what_is_spoken_costs_by_its_own_units(
+    bench: GatewayBench,
+    served: Gateway,
+    boxes: list[ScriptedAdapter],
+    rates: dict[str, float],
+    dollars: float,
 ) -> None:
-    price = snapshot_pb2.Price(scope=snapshot_pb2.Scope(backends=["one"]), input=1000.0, output=1000.0)
+    """Two characters and a second and a half of sound. What it costs is not known when its head goes out."""
+    price = snapshot_pb2.Price(scope=snapshot_pb2.Scope(backends=["one"]))
+    for rate, amount in rates.items():
+        setattr(price, rate, amount)
     bench.control.router.show(boxes[0].target("m", operations=[SPEECH]), prices=[price])
 
     async def is_known() -> bool:
@@ -122,15 +137,18 @@ async def test_prices_are_for_tokens(
         async with aiohttp.ClientSession() as session, session.post(url, json=BODY) as told:
             return len((await told.json())["candidates"]) == 1
 
-    async def costs() -> str | None:
-        async with aiohttp.ClientSession() as session, ask(served, session) as answer:
-            await answer.read()
-            return answer.headers.get("x-nexus-cost-estimated")
-
     await eventually(is_known, what="the new prices")
+    ended = counted("nexus_gateway_requests_total", operation="speech", outcome="ok")
     before = counted("nexus_cost_dollars_total", model="m", backend="one")
-    assert await costs() == "0"
-    assert counted("nexus_cost_dollars_total", model="m", backend="one") == before
+    async with aiohttp.ClientSession() as session, ask(served, session) as answer:
+        await answer.read()
+        assert "x-nexus-cost-estimated" not in answer.headers
+
+    async def has_ended() -> bool:
+        return counted("nexus_gateway_requests_total", operation="speech", outcome="ok") > ended
+
+    await eventually(has_ended, what="the end of the request")
+    assert counted("nexus_cost_dollars_total", model="m", backend="one") - before == pytest.approx(dollars)
 
 
 async def test_a_catalogue_that_makes_no_sense_takes_nothing_from_the_others(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from nexus_inference_adapters.children import child_environment
 from nexus_inference_adapters.config import AdapterSettings
-from nexus_inference_adapters.contract import child_environment
 from nexus_inference_adapters.contract.adapter import Adapter
 from nexus_inference_adapters.contract.http import key_in
 from nexus_inference_adapters.kinds import KINDS

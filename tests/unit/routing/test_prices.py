@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from nexus_operations import Unit
 from nexus_routing import (
+    CHARGED,
     Conditions,
     Load,
     Policy,
@@ -94,8 +96,23 @@ def test_equal_sums_are_equal() -> None:
 
 
 def test_dollars() -> None:
-    assert Price(2.5, 10).cost(1_000_000, 100_000) == 3.5
-    assert Price().cost(10**9, 10**9) == 0
+    tokens = {Unit.PROMPT_TOKENS: 1_000_000, Unit.COMPLETION_TOKENS: 100_000}
+    assert Price(2.5, 10).cost(tokens) == 3.5
+    assert Price().cost(tokens) == 0
+
+
+@pytest.mark.parametrize(
+    ("price", "used"),
+    [
+        (Price(images=1.5), {Unit.OUTPUT_IMAGES: 1}),
+        (Price(characters=1.5), {Unit.INPUT_CHARACTERS: 1_000_000, Unit.OUTPUT_SECONDS: 60}),
+        (Price(input_minutes=1.5), {Unit.INPUT_SECONDS: 60}),
+        (Price(output_minutes=1.5), {Unit.INPUT_CHARACTERS: 9, Unit.OUTPUT_SECONDS: 60}),
+    ],
+)
+def test_each_rate_is_for_its_own_unit(price: Price, used: dict[Unit, float]) -> None:
+    assert price.cost(used) == 1.5
+    assert all(unit in {unit for unit, _ in CHARGED} for unit in Unit)
 
 
 def reasons(table: Table) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
 from nexus_routing.planning import Plan, explain, plan, similar
-from nexus_routing.policy import FREE, TIERS, ZONE, Policy, Price, Rule, Scope, Tariff
+from nexus_routing.policy import CHARGED, FREE, TIERS, ZONE, Policy, Price, Rule, Scope, Tariff
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target, write_policy
 from nexus_routing.stages import STAGES, Ask, Candidate, Case, On, Stage
 from nexus_routing.table import Table
@@ -20,6 +20,7 @@ from nexus_routing.types import (
 from nexus_routing.vocabulary import Capability, Operation, State, names
 
 __all__ = [
+    "CHARGED",
     "FREE",
     "STAGES",
     "TIERS",

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, NamedTuple, Self
 
+from nexus_operations import Unit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nexus_routing.types import Target
 
-__all__ = ["FREE", "TIERS", "ZONE", "Policy", "Price", "Rule", "Scope", "Tariff"]
+__all__ = ["CHARGED", "FREE", "TIERS", "ZONE", "Policy", "Price", "Rule", "Scope", "Tariff"]
 
 TIERS = ("economy", "standard", "premium")
 """The tiers when policy names no others, lowest first."""
@@ -26,24 +27,42 @@ Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False, strict=True)
 
 # Built at the first validation: gateways, which never validate, pay nothing for it.
 CONFIG = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-MILLION = 1e6
+MILLION, MINUTE = 1e6, 60.0
 
 
 class Price(NamedTuple):
-    """US dollars per million tokens, of the prompt and of the answer."""
+    """US dollars, each for as much as CHARGED says."""
 
     input: float = 0.0
     output: float = 0.0
+    images: float = 0.0
+    characters: float = 0.0
+    input_minutes: float = 0.0
+    output_minutes: float = 0.0
 
     @property
     def total(self) -> float:
         """What prices are compared by. Rounded, so that equal sums are equal."""
-        return round(self.input + self.output, 9)
+        return round(sum(self), 9)
 
-    def cost(self, prompt_tokens: float, answer_tokens: float) -> float:
-        """US dollars."""
-        return (self.input * prompt_tokens + self.output * answer_tokens) / MILLION
+    def cost(self, used: Mapping[Unit, float]) -> float:
+        """US dollars for so much of each unit."""
+        return sum(
+            rate * used.get(unit, 0.0) / measure
+            for rate, (unit, measure) in zip(self, CHARGED, strict=True)
+            if rate
+        )
 
+
+CHARGED = (
+    (Unit.PROMPT_TOKENS, MILLION),
+    (Unit.COMPLETION_TOKENS, MILLION),
+    (Unit.OUTPUT_IMAGES, 1.0),
+    (Unit.INPUT_CHARACTERS, MILLION),
+    (Unit.INPUT_SECONDS, MINUTE),
+    (Unit.OUTPUT_SECONDS, MINUTE),
+)
+"""The unit that each rate of a Price is for, and how many of it."""
 
 FREE = Price()
 
@@ -137,10 +156,18 @@ class Tariff(Scope):
     )
     input: Dollars = Field(default=0.0, description="US dollars per million tokens of the prompt.")
     output: Dollars = Field(default=0.0, description="US dollars per million tokens of the answer.")
+    images: Dollars = Field(default=0.0, description="US dollars per picture that is made.")
+    characters: Dollars = Field(default=0.0, description="US dollars per million characters that are spoken.")
+    input_minutes: Dollars = Field(
+        default=0.0, description="US dollars per minute of sound that is listened to."
+    )
+    output_minutes: Dollars = Field(
+        default=0.0, description="US dollars per minute of sound or video that is made."
+    )
 
     @property
     def price(self) -> Price:
-        return Price(self.input, self.output)
+        return Price(*(getattr(self, rate) for rate in Price._fields))
 
     def means(self, model: str) -> bool:
         """Whether it is about the model."""

@@ -11,6 +11,15 @@ from nexus_routing.types import Conditions
 __all__ = ["standings"]
 
 
+RATES = {
+    "images": "picture",
+    "characters": "million characters spoken",
+    "input_minutes": "minute listened to",
+    "output_minutes": "minute made",
+}
+"""What the rates of a Price beside those of tokens are for."""
+
+
 def standings(ranked: Sequence[Candidate], conditions: Conditions) -> Iterator[tuple[Candidate, str]]:
     """Each with its reason. `ranked` are all there are, best first."""
     before, after = ranked, ranked
@@ -25,8 +34,11 @@ def _own(candidate: Candidate, conditions: Conditions) -> Iterator[str]:
     load, own, price = candidate.target.load, conditions.active.get(candidate.id, 0), candidate.price
     places = str(load.capacity) if load.capacity else "an unknown number of"
     yield f"priority {candidate.target.priority}"
-    if price != FREE:
+    if price.input or price.output:
         yield f"${price.input:.15g} and ${price.output:.15g} per million tokens of prompt and answer"
+    yield from (
+        f"${getattr(price, rate):.15g} per {what}" for rate, what in RATES.items() if getattr(price, rate)
+    )
     yield f"{load.active + load.queued + own} running or waiting on {places} places"
     if failed := conditions.ejected.get((candidate.id, candidate.model.id)):
         yield f"{failed}, and asked because nobody else is left"

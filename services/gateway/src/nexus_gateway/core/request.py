@@ -241,6 +241,7 @@ class RequestContext:
         """US dollars, by the usage and the price of whoever served last; None while the usage is not known."""
         if self.outcome.usage is None or self.candidate is None:
             return None
+        usage = self.outcome.usage
         return self.candidate.price.cost(
-            self.outcome.usage.prompt_tokens, self.outcome.usage.completion_tokens
+            {unit: getattr(usage, unit.value) for unit in self.request.spec.units}
         )

@@ -44,9 +44,12 @@ class Costs:
         self._means: dict[str, float] = {}
 
     def tell(self, context: RequestContext) -> None:
-        """Writes the cost into `served`, as exactly as it is known by now."""
-        if context.served is not None and context.candidate is not None:
-            context.served.cost_dollars = self._cost(context, context.candidate)
+        """Writes the cost into `served` as exactly as it is known by now, and none where it can not be."""
+        if context.served is None or context.candidate is None:
+            return
+        cost = self._cost(context, context.candidate)
+        if cost is not None:
+            context.served.cost_dollars = cost
 
     def learn(self, context: RequestContext) -> None:
         """From the usage of a whole answer."""
@@ -59,13 +62,16 @@ class Costs:
             del self._means[next(iter(self._means))]
         self._means[model] = mean + SHARE * (usage.completion_tokens - mean)
 
-    def _cost(self, context: RequestContext, candidate: Candidate) -> float:
-        if candidate.price == FREE or Unit.PROMPT_TOKENS not in context.request.spec.units:
-            return 0.0  # prices are for tokens
+    def _cost(self, context: RequestContext, candidate: Candidate) -> float | None:
+        if candidate.price == FREE:
+            return 0.0
         if context.cost is not None:
             return context.cost
+        if Unit.PROMPT_TOKENS not in context.request.spec.units:
+            return None
         prompt = context.counted or context.request.prompt.tokens
-        return candidate.price.cost(prompt, self._answer_tokens(context.request, candidate.model.id))
+        answer = self._answer_tokens(context.request, candidate.model.id)
+        return candidate.price.cost({Unit.PROMPT_TOKENS: prompt, Unit.COMPLETION_TOKENS: answer})
 
     def _answer_tokens(self, request: InferenceRequest, model: str) -> float:
         most = request.spec.most(request.outline)

@@ -1,7 +1,6 @@
 """What every kind of backend keeps to: the adapter, its waits, its requests over HTTP, its errors."""
 
 from nexus_inference_adapters.contract.adapter import ABILITIES, Adapter, Broken, Need
-from nexus_inference_adapters.contract.children import child_environment
 from nexus_inference_adapters.contract.errors import from_event, malformed, too_large
 from nexus_inference_adapters.contract.http import MAX_ANSWER_BYTES, Answer, Http, key_in, open_session
 from nexus_inference_adapters.contract.parts import Kept, Parts
@@ -49,7 +48,6 @@ __all__ = [
     "Seen",
     "Text",
     "Work",
-    "child_environment",
     "from_event",
     "key_in",
     "malformed",

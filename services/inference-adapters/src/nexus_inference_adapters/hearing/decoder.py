@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from nexus_inference_adapters.hearing.fences import MIB, bound, close_doors
+from nexus_inference_adapters.children import MIB, close_doors, confine
 from nexus_inference_adapters.hearing.sound import RATE, SAMPLE_BYTES, Ending
 
 __all__ = ["main"]
@@ -33,7 +33,7 @@ UNKNOWN_LENGTH = 0x7F000000
 def main(longest: int) -> Ending:
     """`longest`: seconds of sound at most."""
     most = (longest + 1) * RATE * SAMPLE_BYTES
-    bound(cpu_seconds=CPU_SECONDS, memory=MEMORY, file_bytes=most + BLOCK)
+    confine(MEMORY, cpu_seconds=CPU_SECONDS, file_bytes=most + BLOCK)
     import av
     from av import logging
     from av.error import FFmpegError

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from nexus_inference_adapters.hearing.fences import MIB, bound, close_doors
+from nexus_inference_adapters.children import MIB, close_doors, confine
 from nexus_inference_adapters.hearing.sound import RATE
 
 __all__ = ["BLOCK_SECONDS"]
@@ -58,7 +58,7 @@ class Answers:
 
 def main(folder: str, threads: int) -> None:
     size = sum(entry.stat().st_size for entry in os.scandir(folder))
-    bound(memory=MEMORY_BEYOND_MODEL + 4 * size)
+    confine(MEMORY_BEYOND_MODEL + 4 * size)
     answers = Answers()
     answers.work(on=True)
     from faster_whisper import WhisperModel

@@ -127,16 +127,24 @@ class Scope(_message.Message):
     def __init__(self, hosts: _Optional[_Iterable[str]] = ..., backends: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[str]] = ..., tiers: _Optional[_Iterable[str]] = ..., gpus: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Price(_message.Message):
-    __slots__ = ("models", "scope", "input", "output")
+    __slots__ = ("models", "scope", "input", "output", "images", "characters", "input_minutes", "output_minutes")
     MODELS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_MINUTES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_MINUTES_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedScalarFieldContainer[str]
     scope: Scope
     input: float
     output: float
-    def __init__(self, models: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., input: _Optional[float] = ..., output: _Optional[float] = ...) -> None: ...
+    images: float
+    characters: float
+    input_minutes: float
+    output_minutes: float
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., scope: _Optional[_Union[Scope, _Mapping]] = ..., input: _Optional[float] = ..., output: _Optional[float] = ..., images: _Optional[float] = ..., characters: _Optional[float] = ..., input_minutes: _Optional[float] = ..., output_minutes: _Optional[float] = ...) -> None: ...
 
 class Target(_message.Message):
     __slots__ = ("id", "instance", "address", "server_name", "backend", "kind", "zone", "priority", "tier", "models", "state", "state_reason", "load", "abilities", "gpus")

@@ -16,7 +16,8 @@ from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import Backoff, telemetry
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.contract import Http, Inspection, child_environment
+from nexus_inference_adapters.children import child_environment
+from nexus_inference_adapters.contract import Http, Inspection
 from nexus_inference_adapters.gguf import GgufFacts, read_gguf
 from nexus_inference_adapters.kinds.embedded.openmp import library_path
 from nexus_inference_adapters.kinds.embedded.sizing import PART, context_tokens, memory, threads

@@ -15,6 +15,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_operations import AUDIO
 
 from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.children import MEDIA, PROGRESS, Workers
 from nexus_inference_adapters.contract import (
     Adapter,
     Completed,
@@ -29,7 +30,6 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.media import MEDIA, PROGRESS, Workers
 from nexus_inference_adapters.vocabulary import SPEECH, VOICE
 
 __all__ = ["Espeak"]

@@ -14,7 +14,8 @@ from typing import Any
 
 import espeakng_loader
 
-from nexus_inference_adapters.media import Encoder, Frames, confine, one_more_job
+from nexus_inference_adapters.children import Frames, confine, one_more_job
+from nexus_inference_adapters.media import Encoder
 
 MEMORY = 2 << 30
 SYNCHRONOUS = 2

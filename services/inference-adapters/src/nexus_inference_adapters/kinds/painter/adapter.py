@@ -16,6 +16,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_operations import PICTURES
 
 from nexus_inference_adapters.backend_config import BackendConfig
+from nexus_inference_adapters.children import MEDIA, OUTPUT, PROGRESS, Workers
 from nexus_inference_adapters.contract import (
     Adapter,
     Completed,
@@ -31,7 +32,6 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.media import MEDIA, OUTPUT, PROGRESS, Workers
 from nexus_inference_adapters.vocabulary import IMAGE, PAINTER
 
 __all__ = ["Painter"]

@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nexus_inference_adapters.media import Frames, as_file, confine, one_more_job
+from nexus_inference_adapters.children import Frames, confine, one_more_job
+from nexus_inference_adapters.media import as_file
 
 if TYPE_CHECKING:
     from nexus_inference_adapters.painter import Model, Reading

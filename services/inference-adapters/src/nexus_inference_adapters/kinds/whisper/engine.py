@@ -13,7 +13,8 @@ from typing import IO
 
 from nexus_mesh.core import MeshError, Reason, telemetry
 
-from nexus_inference_adapters.contract import JsonObject, Patience, child_environment
+from nexus_inference_adapters.children import child_environment
+from nexus_inference_adapters.contract import JsonObject, Patience
 
 __all__ = ["Engine"]
 
@@ -84,7 +85,7 @@ class Engine:
                 sys.executable, "-m", "nexus_inference_adapters.hearing.recogniser",
                 str(self._folder), str(min(MOST_THREADS, os.cpu_count() or 1)),
                 stdin=theirs.fileno(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-                env=child_environment() | {"HF_HUB_OFFLINE": "1"}, start_new_session=True, limit=LONGEST_LINE,
+                env=child_environment() | {"HF_HUB_OFFLINE": "1"}, limit=LONGEST_LINE,
             )  # fmt: skip
         finally:
             theirs.close()

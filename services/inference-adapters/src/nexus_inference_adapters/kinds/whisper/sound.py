@@ -12,7 +12,8 @@ from typing import IO
 
 from nexus_mesh.core import MeshError, Reason
 
-from nexus_inference_adapters.contract import Kept, Patience, child_environment
+from nexus_inference_adapters.children import child_environment
+from nexus_inference_adapters.contract import Kept, Patience
 from nexus_inference_adapters.hearing import RATE, SAMPLE_BYTES, Ending
 
 __all__ = ["LONGEST_SECONDS", "Sound", "decoded"]
@@ -56,7 +57,7 @@ async def _decode(recording: Kept, file: IO[bytes]) -> int:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "nexus_inference_adapters.hearing.decoder", str(LONGEST_SECONDS),
         stdin=recording.file, stdout=file, stderr=asyncio.subprocess.DEVNULL,
-        env=child_environment(), start_new_session=True,
+        env=child_environment(),
     )  # fmt: skip
     try:
         async with asyncio.timeout(DECODE_SECONDS):

@@ -1,35 +1,20 @@
-"""The processes that work on media, as their parent sees them: started when there is a job, gone when there is none."""
+"""The processes that work for us, as their parent sees them: started when there is a job, gone when there is none."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from nexus_inference_adapters.media.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
+from nexus_inference_adapters.children.environment import child_environment
+from nexus_inference_adapters.children.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
 
-__all__ = ["Job", "Workers", "child_environment"]
+__all__ = ["Job", "Workers"]
 
 IDLE_SECONDS = 60.0
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LANG",
-    "LC_ALL",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-)
-
-
-def child_environment() -> dict[str, str]:
-    """What a worker may know of ours: where programs and libraries are, and no secret."""
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 @dataclass(slots=True, eq=False)
