@@ -49,6 +49,7 @@ class GatewayBench:
             "home": self.home,
             "router": f"127.0.0.1:{ports['router']}",
             "vault": f"127.0.0.1:{ports['vault']}",
+            "registry": f"127.0.0.1:{ports['registry']}",
             "http_port": 0,
         }
         return GatewaySettings(**{**common, **changes})

@@ -10,7 +10,7 @@ from pathlib import Path
 from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
-from nexus_mesh.process import Mesh, Servicer
+from nexus_mesh.process import Finder, Mesh, Servicer
 
 from nexus_gateway.access import Authenticator, Members, VaultKeys
 from nexus_gateway.admission import Admission
@@ -39,6 +39,7 @@ from nexus_gateway.metering import observe
 from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.routes import build_app, open_intake
 from nexus_gateway.service import InferenceServicer
+from nexus_gateway.work import LongWork
 
 __all__ = ["build_pipeline", "open_gateway"]
 
@@ -122,6 +123,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings]) -> Pipeline:
         admission,
         _authenticator(mesh) if settings.needs_key else None,
         lifecycle=Lifecycle(table, peers),
+        works=LongWork(Finder(mesh, "store")),
         limits=settings.timeouts,
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,

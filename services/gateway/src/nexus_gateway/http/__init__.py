@@ -7,6 +7,7 @@ from nexus_gateway.http.heads import (
     Origins,
     check_form,
     check_media_type,
+    is_form,
     is_too_wide,
     local_names,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "check_form",
     "check_media_type",
     "code_of",
+    "is_form",
     "is_too_wide",
     "local_names",
     "serve_http",

@@ -178,6 +178,11 @@ class Exchange:
         self.breakable = True
         await self._start(200, [(b"content-type", content_type), *_UNKEPT, *headers])
 
+    async def start_file(self, status: int, content_type: bytes, headers: Sequence[Header]) -> None:
+        """The head of an answer whose length is in `headers`; from here on a failure breaks it off."""
+        self.breakable = True
+        await self._start(status, [(b"content-type", content_type), *headers])
+
     def cut(self) -> None:
         """Ends the connection in the middle of an answer."""
         if (cut := self.scope.get(CUT)) is not None:

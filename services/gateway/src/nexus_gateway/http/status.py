@@ -87,6 +87,7 @@ EDGE: dict[str, Answer] = {
     "uri_too_long": Answer(414, _BAD, "uri_too_long"),
     "unsupported_media_type": Answer(415, _BAD, "unsupported_media_type"),
     "unsupported_encoding": Answer(415, _BAD, "unsupported_encoding"),
+    "range_not_satisfiable": Answer(416, _BAD, "range_not_satisfiable"),
     "expectation_failed": Answer(417, _BAD, "expectation_failed"),
     "misdirected_request": Answer(421, _BAD, "misdirected_request"),
     "headers_too_large": Answer(431, _BAD, "headers_too_large"),

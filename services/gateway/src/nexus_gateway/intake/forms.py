@@ -73,12 +73,13 @@ async def read_form(
     files: frozenset[str],
     limits: FormLimits,
     spool: Callable[[], Spool],
+    optional: frozenset[str] = frozenset(),
 ) -> Form:
     """Reads up to what is needed to begin. Raises INVALID_REQUEST, REQUEST_TOO_LARGE.
 
-    `files`: names of those the form must have, each once. `spool` makes a place for them.
+    `files`: names of those the form must have, each once. `spool` makes a place for them. `optional`: those it may have.
     """
-    reader = _Reader(operation, pieces, boundary, files, limits)
+    reader = _Reader(operation, pieces, boundary, files, optional, limits)
     events = reader.events()
     fields = reader.fields
     async for event in events:
@@ -98,6 +99,8 @@ async def read_form(
             except BaseException:
                 kept.close()
                 raise
+    if not files:
+        return Form(reader.parameters(), spool())
     raise invalid("missing_required_parameter", f"'{min(files)}' is required: send it as a file.", min(files))
 
 
@@ -120,6 +123,7 @@ class _Reader:
         pieces: AsyncIterator[bytes],
         boundary: str,
         files: frozenset[str],
+        optional: frozenset[str],
         limits: FormLimits,
     ) -> None:
         self.fields: dict[str, list[str]] = {}
@@ -128,7 +132,7 @@ class _Reader:
         self._operation = operation
         self._pieces = pieces
         self._boundary = boundary
-        self._wanted = files
+        self._wanted, self._taken = files, files | optional
         self._seen: set[str] = set()
         self._limits = limits
         self._field: _Field | None = None
@@ -197,7 +201,7 @@ class _Reader:
                 )
             self._field = _Field(name)
             return []
-        if name not in self._wanted:
+        if name not in self._taken:
             raise invalid(
                 "unknown_parameter", f"'{ascii(name[:64])[1:-1]}' is no file that is taken here.", name[:64]
             )

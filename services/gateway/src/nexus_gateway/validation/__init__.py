@@ -1,14 +1,17 @@
 """What a request may say: types, limits, spellings, and who may send what."""
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
+from nexus_gateway.validation.images import image_type
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
+from nexus_gateway.validation.videos import REMIXED, defaults_of, with_defaults
 from nexus_gateway.validation.zone import check_zone
 
 __all__ = [
     "CHECKS",
+    "REMIXED",
     "REQUEST_CODES",
     "body_shape",
     "check_priority",
@@ -17,8 +20,11 @@ __all__ = [
     "decode_object",
     "decoding",
     "engine_shape",
+    "defaults_of",
     "granted",
+    "image_type",
     "invalid",
     "shape_of_form",
     "value_of_field",
+    "with_defaults",
 ]

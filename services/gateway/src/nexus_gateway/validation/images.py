@@ -13,7 +13,7 @@ from nexus_mesh.core import MeshError
 
 from nexus_gateway.validation.refusals import invalid
 
-__all__ = ["MAX_PIXELS", "clean_image_url"]
+__all__ = ["MAX_PIXELS", "clean_image_url", "image_type"]
 
 MAX_PIXELS = 40_000_000
 
@@ -46,6 +46,16 @@ _FORMATS = (
     _Format("image/gif", re.compile(rb"GIF8[79]a"), _gif_pixels),
     _Format("image/webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
 )
+
+
+def image_type(beginning: bytes, path: str) -> str:
+    """The media type of an image, by its first bytes. Raises INVALID_REQUEST."""
+    kind = next((each for each in _FORMATS if each.magic.match(beginning)), None)
+    if kind is None:
+        raise _bad_image(path, "is not a PNG, JPEG, GIF or WebP image")
+    if (pixels := kind.pixels(beginning)) > MAX_PIXELS:
+        raise _bad_image(path, f"has {pixels} pixels; the limit is {MAX_PIXELS}")
+    return kind.media_type
 
 
 def clean_image_url(url: str, path: str) -> str:

@@ -25,6 +25,7 @@ from nexus_gateway.validation.pictures import OF_PICTURES, check_pictures
 from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
 from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported, wrong_type
 from nexus_gateway.validation.speech import OF_SPEECH, check_speech, takes_events
+from nexus_gateway.validation.videos import OF_VIDEO, check_video
 
 __all__ = ["CHECKS", "check_request", "decode_object", "decoding", "granted"]
 
@@ -144,6 +145,7 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.TRANSLATION: (check_translation, OF_TRANSLATION),
     Operation.SPEECH: (check_speech, OF_SPEECH),
     Operation.IMAGE: (check_pictures, OF_PICTURES),
+    Operation.VIDEO: (check_video, OF_VIDEO),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 

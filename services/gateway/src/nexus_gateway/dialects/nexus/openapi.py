@@ -40,6 +40,7 @@ STATUSES: Mapping[int, str] = {
     413: "The request is too large.",
     414: "The URL is too long.",
     415: "The body's type or coding is not taken.",
+    416: "The file has no such range.",
     417: "The header Expect asks for what is not done here.",
     421: "The gateway is called by a name that is not its own.",
     429: "Too much at once by who asks. Wait.",
@@ -51,6 +52,14 @@ STATUSES: Mapping[int, str] = {
     504: "A backend took too long.",
     505: "The version of HTTP is not spoken here.",
 }
+
+
+PLACE = re.compile(r"{(\w+)}")
+PLACES = {
+    "model_id": "The model's name; it may hold slashes.",
+    "video_id": "The video's id.",
+}
+"""Parts of paths that stand for something."""
 
 
 def openapi_row(rows: Iterable[Row], *, needs_key: bool) -> Row:
@@ -127,11 +136,7 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         "summary": call.summary,
         "security": [] if row.public else [{"key": []}] if needs_key else [{}, {"key": []}],
         "parameters": [
-            *(
-                [_parameter("model_id", "path", "The model's name; it may hold slashes.")]
-                if "{" in path
-                else []
-            ),
+            *(_parameter(name, "path", PLACES[name]) for name in PLACE.findall(path)),
             *(_parameter(name, "query", about) for name, about in call.query.items()),
             *(_parameter(name.decode(), "header", about) for name, about in call.asked.items()),
         ],
