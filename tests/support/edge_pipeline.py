@@ -59,6 +59,8 @@ class EdgePipeline:
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
+        self.works: Any = None
+        """No store: what is done with one is tried at a whole gateway."""
         self.principal: Callable[[str], Principal] = self._caller
         """Who a credential makes the caller."""
 
@@ -95,6 +97,9 @@ class EdgePipeline:
             if self.failure is not None:
                 raise self.failure
             yield self._play()
+
+    async def check(self, request: InferenceRequest) -> frozenset[str]:
+        raise NotImplementedError
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
         if self.failure is not None:

@@ -56,9 +56,7 @@ class Running:
         return self.served.client(key)
 
     def session(self, key: str = MINE) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            f"http://{self.served.http}", headers={"Authorization": f"Bearer {key}"}
-        )
+        return aiohttp.ClientSession(f"http://{self.served.http}", headers={"Authorization": f"Bearer {key}"})
 
 
 def shown(box: ScriptedAdapter, **more: Any) -> snapshot_pb2.Target:
@@ -74,7 +72,8 @@ async def running(bench: GatewayBench, tmp_path: Path) -> AsyncIterator[Running]
     bench.control.router.show(shown(box))
     vault = bench.control.vault
     vault.show_tenants(
-        tenants_pb2.Tenant(id="t1", name="mine", weight=1), tenants_pb2.Tenant(id="t2", name="other", weight=1)
+        tenants_pb2.Tenant(id="t1", name="mine", weight=1),
+        tenants_pb2.Tenant(id="t2", name="other", weight=1),
     )
     vault.keys[MINE] = keys_pb2.Key(id="k1", name="mine", tenant="mine")
     vault.keys[OTHER] = keys_pb2.Key(id="k2", name="other", tenant="other")
@@ -98,9 +97,7 @@ async def _is_ready(running: Running) -> bool:
 
 async def test_the_official_client_has_one_made_and_fetches_it(running: Running) -> None:
     async with running.client() as client:
-        video = await client.videos.create(
-            model="m", prompt="a lake at dawn", seconds="4", size="1280x720"
-        )
+        video = await client.videos.create(model="m", prompt="a lake at dawn", seconds="4", size="1280x720")
         Video.model_validate(video.to_dict(), strict=True)
         assert video.id.startswith("video_")
         assert (video.status, video.prompt, video.seconds, video.size) == (
@@ -235,9 +232,12 @@ async def test_a_picture_it_begins_with_by_form_and_in_the_body(running: Running
         )
         assert made.status == "completed", made.error
         await _completed(session, input_reference={"image_url": url})
-    assert [json.loads(asked.body)["input_reference"] for asked in running.box.seen] == [{"image_url": url}] * 2
+    assert [json.loads(asked.body)["input_reference"] for asked in running.box.seen] == [
+        {"image_url": url}
+    ] * 2
 
 
+NO_PICTURE = "data:image/png;base64,AAAA"
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no prompt": ({"prompt": None}, "prompt", "must be a string"),
     "blank": ({"prompt": " "}, "prompt", "say what"),
@@ -248,7 +248,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "other size": ({"size": "64x64"}, "size", "1280x720"),
     "link": ({"input_reference": {"image_url": "http://127.0.0.1/x.png"}}, "input_reference.image_url", "data:"),
     "file id": ({"input_reference": {"file_id": "file-1"}}, "input_reference.file_id", "by id"),
-    "no picture": ({"input_reference": {"image_url": "data:image/png;base64,AAAA"}}, "input_reference.image_url", "PNG"),
+    "no picture": ({"input_reference": {"image_url": NO_PICTURE}}, "input_reference.image_url", "PNG"),
     "remix": ({"remix_video_id": "film-1"}, "remix_video_id", "remix"),
     "unknown": ({"colour": "red"}, "colour", "does not know"),
 }  # fmt: skip
@@ -362,5 +362,3 @@ async def test_a_backend_that_is_lost_is_asked_again(running: Running) -> None:
         assert done.status == "completed"
         assert (await client.videos.download_content(video.id)).content == FILM
     assert len(running.box.seen) == 2
-
-

@@ -1,4 +1,4 @@
-"""Long work over mutual TLS: run by a gateway for its tenant, its outputs kept whole, its failures told, its end free."""
+"""Long work over mutual TLS: run by a gateway for its tenant, its outputs kept whole, its failures told."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import pytest
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import Claim, Done, Handler, State, Task, TaskTable, open_tasks, work
 from support.task_tables import KIND, TENANT, new
+from support.waiting import eventually
 
 
 @asynccontextmanager
@@ -182,17 +183,14 @@ async def test_a_free_slot_goes_to_who_has_the_fewest(where: Path | str) -> None
         numbers = await table.enqueue_all([new(tenant=TENANT) for _ in range(6)])
         worker = asyncio.create_task(work(table, "w", [KIND], count, slots=3, share=2))
         try:
-            async with asyncio.timeout(30):
-                while len(began) < 2:
-                    await asyncio.sleep(0.01)
-                await table.enqueue_all([new(tenant="late"), new(tenant="late")])
-                while len(began) < 3:
-                    await asyncio.sleep(0.01)
-                assert began == [TENANT, TENANT, "late"]
-                for _ in range(8):
-                    go_on.release()
-                for number in numbers:
-                    await ended(table, number)
+            await eventually(lambda: len(began) == 2, what="a share of one tenant")
+            await table.enqueue_all([new(tenant="late"), new(tenant="late")])
+            await eventually(lambda: len(began) == 3, what="the other's")
+            assert began == [TENANT, TENANT, "late"]
+            for _ in range(8):
+                go_on.release()
+            for number in numbers:
+                await ended(table, number)
         finally:
             worker.cancel()
             with suppress(asyncio.CancelledError):

@@ -87,8 +87,8 @@ class TaskTable:
         wait: float = 0.0,
         passing: Collection[str] = (),
     ) -> list[Claim]:
-        """Up to `limit` (1 to 1,000) ready tasks of these kinds, the most urgent first, for `lease` seconds; none of the
-        tenants in `passing` (a few: those that have their share).
+        """Up to `limit` (1 to 1,000) ready tasks of these kinds, the most urgent first, for `lease` seconds; none of
+        the tenants in `passing` (a few: those that have their share).
 
         With none there, waits up to `wait` seconds for the first: one that this process makes is seen at once, others'
         and those whose time comes within a second. `worker` is 1 to 255 characters, for people. What a

@@ -17,6 +17,7 @@ __all__ = [
     "OPERATIONS",
     "PAINTER",
     "SPEECH",
+    "VIDEO",
     "VOICE",
     "capabilities_named",
     "operations_named",
@@ -27,6 +28,7 @@ COMPLETION = model_pb2.OPERATION_COMPLETION
 EMBEDDING = model_pb2.OPERATION_EMBEDDING
 SPEECH = model_pb2.OPERATION_SPEECH
 IMAGE = model_pb2.OPERATION_IMAGE
+VIDEO = model_pb2.OPERATION_VIDEO
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""

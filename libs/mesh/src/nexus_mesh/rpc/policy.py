@@ -78,8 +78,8 @@ POLICY: dict[str, frozenset[str]] = {
 
 # What more a role may call where a certain other one serves it. Adapters serve the gateway's InferenceService too: a
 # client that could ask them would be past its tenant's zone and limits. Of the table above a client has only what keeps
-# its own identity alive and tells it which roots to trust, as every member has it. The store has gateways run the work that it
-# keeps for tenants, and asks no adapter either.
+# its own identity alive and tells it which roots to trust, as every member has it. The store has gateways
+# run the work that it keeps for tenants, and asks no adapter either.
 AT: dict[str, dict[str, frozenset[str]]] = {
     "gateway": {
         "/nexus.inference.v1.InferenceService/Complete": frozenset({"client", "store"}),

@@ -77,7 +77,8 @@ async def read_form(
 ) -> Form:
     """Reads up to what is needed to begin. Raises INVALID_REQUEST, REQUEST_TOO_LARGE.
 
-    `files`: names of those the form must have, each once. `spool` makes a place for them. `optional`: those it may have.
+    `files`: names of those the form must have, each once. `optional`: it may have those.
+    `spool` makes a place for them.
     """
     reader = _Reader(operation, pieces, boundary, files, optional, limits)
     events = reader.events()

@@ -112,9 +112,7 @@ class LongWork:
         return found[0].peer
 
 
-async def _pieces(
-    messages: AsyncIterator[store_pb2.GetResponse], length: int
-) -> AsyncGenerator[bytes, None]:
+async def _pieces(messages: AsyncIterator[store_pb2.GetResponse], length: int) -> AsyncGenerator[bytes, None]:
     left = length
     async for message in messages:
         left -= len(message.chunk)

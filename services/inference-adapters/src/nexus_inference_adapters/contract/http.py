@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Protocol, TypeVar
@@ -80,6 +80,10 @@ class Answer:
         self._rest = memoryview(b"")
         self.status = response.status
         self.headers = response.headers
+        self.tells_its_end = response.content_length is not None or "chunked" in response.headers.get(
+            "Transfer-Encoding", ""
+        )
+        """Whether a body that was cut can be told from one that ended."""
 
     async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
         """The whole body. Raises RESPONSE_TOO_LARGE, BACKEND_LOST."""
@@ -246,6 +250,47 @@ class Http:
         finally:
             answer.close()
 
+    async def upload(
+        self, path: str, body: AsyncIterator[bytes], content_type: str, patience: Patience
+    ) -> Answer:
+        """As `send`, with a body that is made while it is sent. What breaks off in the middle of it breaks the request
+        off, and is raised as it was."""
+        broken: list[MeshError] = []
+
+        async def sent() -> AsyncIterator[bytes | memoryview]:
+            try:
+                async for piece in body:
+                    yield piece
+            except MeshError as error:
+                broken.append(error)
+                raise
+
+        headers = {"Content-Type": content_type}
+        try:
+            answer = await self._request(
+                "POST", path, sent(), patience.wait, patience.limits.connect, keep=False, headers=headers
+            )
+        except MeshError:
+            if broken:
+                raise broken[0] from None
+            raise
+        if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
+            return answer
+        try:
+            raise await _refusal(answer)
+        finally:
+            answer.close()
+
+    async def fetch(self, path: str, patience: Patience) -> Answer:
+        """Asks for what is there. An answer of status 200, as of `send`. Whoever calls closes it."""
+        answer = await self._request("GET", path, None, patience.wait, patience.limits.connect, keep=False)
+        if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
+            return answer
+        try:
+            raise await _refusal(answer)
+        finally:
+            answer.close()
+
     async def look(self, method: str, path: str, body: JsonObject | None = None) -> Seen:
         """Asks a small question about the backend.
 
@@ -270,19 +315,28 @@ class Http:
         return Seen(answer.status, parsed, answer.headers)
 
     async def _request(
-        self, method: str, path: str, data: bytes | None, wait: Wait, connect: float, *, keep: bool = True
+        self,
+        method: str,
+        path: str,
+        data: bytes | AsyncIterator[bytes | memoryview] | None,
+        wait: Wait,
+        connect: float,
+        *,
+        keep: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        headers = JSON_HEADERS if data is not None else NO_HEADERS
+        headers = headers or (JSON_HEADERS if data is not None else NO_HEADERS)
         if key := self._key():
             headers = {**headers, "Authorization": f"Bearer {key}"}
         if not keep:
             headers = {**headers, "Connection": "close"}
-        if data is not None and len(data) > PIECE:
+        if isinstance(data, bytes) and len(data) > PIECE:
             headers = {**headers, "Content-Length": str(len(data))}
+            data = _pieces(data)
         sending = self._session.request(
             method,
             _url(self.url, path),
-            data=data if data is None or len(data) <= PIECE else _pieces(data),
+            data=data,
             headers=headers,
             allow_redirects=False,
             timeout=_timeout(connect),
@@ -295,7 +349,7 @@ class Http:
         return Answer(response, wait)
 
 
-async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
+async def _pieces(data: bytes) -> AsyncIterator[bytes | memoryview]:
     """Written at once, a large body is copied whole."""
     view = memoryview(data)
     for start in range(0, len(view), PIECE):

@@ -7,6 +7,7 @@ from nexus_inference_adapters.kinds.embedded import Embedded
 from nexus_inference_adapters.kinds.espeak import Espeak
 from nexus_inference_adapters.kinds.mlx import Mlx
 from nexus_inference_adapters.kinds.ollama import Ollama
+from nexus_inference_adapters.kinds.openai_videos import OpenAIVideos
 from nexus_inference_adapters.kinds.painter import Painter
 from nexus_inference_adapters.kinds.whisper import Whisper
 from nexus_inference_adapters.openai import OpenAICompatible
@@ -20,6 +21,7 @@ KINDS: tuple[type[Adapter], ...] = (
     Espeak,
     Painter,
     Whisper,
+    OpenAIVideos,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""

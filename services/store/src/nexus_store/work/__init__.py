@@ -1,4 +1,4 @@
-"""Work that takes long: taken in for tenants, run by gateways, and what came of it kept; through kills of any of them."""
+"""Work that takes long: taken in for tenants, run by gateways, and kept with what came of it; through kills of any."""
 
 from nexus_store.work.gateways import Gateways
 from nexus_store.work.running import Runner

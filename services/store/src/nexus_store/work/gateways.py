@@ -1,4 +1,4 @@
-"""Running a request at a gateway, on behalf of a tenant: its answer as it comes, whichever way its kind of work travels."""
+"""Running a request at a gateway, on behalf of a tenant: its answer as it comes, whichever way it travels."""
 
 from __future__ import annotations
 

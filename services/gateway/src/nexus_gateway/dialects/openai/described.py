@@ -180,9 +180,7 @@ def _upload_call(operation: int) -> Call:
 
 
 VIDEO_ID = "video_5f0c9d5b8e3f4a1db6c7e8f90a1b2c3d"
-CLIP = videos.Video(
-    VIDEO_ID, "wan2.2", "in_progress", 42, 1_764_000_000, "1280x720", "4", "A lake at dawn"
-)
+CLIP = videos.Video(VIDEO_ID, "wan2.2", "in_progress", 42, 1_764_000_000, "1280x720", "4", "A lake at dawn")
 CLIPS = videos.VideoList([CLIP], VIDEO_ID, VIDEO_ID, False)
 CLIP_EVENT = (
     "event: video.in_progress\ndata: "
@@ -233,7 +231,7 @@ VIDEO_CALLS: dict[str, tuple[Call, ...]] = {
             "GET",
             "The bytes of a video that is completed.",
             (
-                Content(None, media="video/mp4"),
+                Content(None, "the bytes of an MP4", "video/mp4"),
                 Content(None, media="image/webp"),
                 Content(None, media="image/jpeg"),
             ),

@@ -1,4 +1,4 @@
-"""/v1/videos: work that takes long, as OpenAI's API has it. A video is asked for, looked after, and fetched when it is there.
+"""/v1/videos: work that takes long, as OpenAI's API has it. A video is asked for, looked after, and fetched.
 
 Nothing of it is kept here: the store has it, and has it run.
 """
@@ -429,7 +429,7 @@ def _facts(text: str) -> Facts:
 
 
 def _range(exchange: Exchange, size: int) -> tuple[int, int | None]:
-    """Where to begin and how much to read; all of it where no range is asked for, or several are. EdgeError for none."""
+    """Where to begin and how much to read; all of it without a range, or for several. EdgeError."""
     found = RANGE.fullmatch(exchange.fields.get(b"range", b"").decode("latin-1").replace(" ", ""))
     if found is None or not any(found.groups()):
         return 0, None
@@ -438,7 +438,7 @@ def _range(exchange: Exchange, size: int) -> tuple[int, int | None]:
     end = size - 1 if not first or not last else min(int(last), size - 1)
     if begin > end:
         told = (b"content-range", b"bytes */%d" % size)
-        raise EdgeError("range_not_satisfiable", f"The file has {size} bytes, and none of that range.", [told])
+        raise EdgeError("range_not_satisfiable", f"The file has {size} bytes, and no such range.", [told])
     return begin, end - begin + 1
 
 
@@ -449,9 +449,7 @@ def _id_of(exchange: Exchange) -> str:
 def _work_id(video_id: str) -> str:
     """Raises OBJECT_NOT_FOUND."""
     if not ID.fullmatch(video_id):
-        raise MeshError(
-            Reason.OBJECT_NOT_FOUND, "There is no such video.", metadata={"param": "video_id"}
-        )
+        raise MeshError(Reason.OBJECT_NOT_FOUND, "There is no such video.", metadata={"param": "video_id"})
     return video_id.removeprefix(PREFIX)
 
 
@@ -460,7 +458,7 @@ def _query(exchange: Exchange, *known: str) -> dict[str, str]:
     given = parse_qs(exchange.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     for name, values in given.items():
         if name not in known:
-            message = f"This URL takes {', '.join(known)}, and no {ascii(name[:64])}."
+            message = f"This URL takes {', '.join(known)}, and no {name[:64]!a}."
             raise invalid("unknown_parameter", message, ascii(name[:64])[1:-1])
         if len(values) > 1:
             raise invalid("invalid_value", f"'{name}' takes one value.", name)
@@ -504,5 +502,3 @@ async def _pieces(files: Files) -> AsyncIterator[bytes]:
     async for step in files.steps():
         if not isinstance(step, inference_pb2.Part):
             yield step
-
-
