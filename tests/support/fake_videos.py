@@ -77,6 +77,10 @@ class FakeVideos(FakeServer):
     def let_go(self) -> None:
         self._go.set()
 
+    def hold(self) -> None:
+        """As at the beginning."""
+        self._go.clear()
+
     async def stop(self) -> None:
         """What is in memory is gone."""
         self.known.clear()

@@ -1,0 +1,184 @@
+"""Videos through a whole mesh of real processes: by the official client, through kills of the store, the adapter, the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import openai
+import pytest
+import pytest_asyncio
+from openai.types import Video
+from support.e2e_mesh import engine, sdk, serving
+from support.fake_videos import FILM, FakeVideos
+from support.live_mesh import LiveMesh
+from support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.filterwarnings("ignore:The Sora API is scheduled"),
+]
+MODEL = "wan"
+STORE = "[store]\nwork_share = 1\nwork_slots = 4\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server() -> AsyncIterator[FakeVideos]:
+    async with FakeVideos(MODEL) as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def mesh(tmp_path_factory: pytest.TempPathFactory, server: FakeVideos) -> AsyncIterator[LiveMesh]:
+    config = engine("openai_videos", "film", server.url) + STORE
+    async with serving(tmp_path_factory.mktemp("videos"), config, MODEL) as running:
+        yield running
+
+
+@pytest.fixture
+def fake(server: FakeVideos) -> FakeVideos:
+    """With nothing of the tests before."""
+    server.mode = "ok"
+    server.jobs.clear()
+    server.known.clear()
+    server.hold()
+    return server
+
+
+async def created(client: openai.AsyncOpenAI, prompt: str = "a lake") -> str:
+    """The id of a video; the store is found a moment after it is there."""
+    found: list[str] = []
+
+    async def is_taken() -> bool:
+        try:
+            found.append((await client.videos.create(model=MODEL, prompt=prompt)).id)
+        except openai.APIStatusError as error:
+            assert error.status_code == 503
+        return bool(found)
+
+    await eventually(is_taken, timeout=30, what="the store taking it")
+    return found[0]
+
+
+async def completed(client: openai.AsyncOpenAI, video_id: str) -> Video:
+    """As it is once it is over. Whoever is killed meanwhile is no failure of the client's."""
+    last: list[Video] = []
+
+    async def is_over() -> bool:
+        try:
+            last.append(await client.videos.retrieve(video_id))
+        except openai.APIStatusError as error:
+            assert error.status_code == 503
+            return False
+        return last[-1].status in ("completed", "failed")
+
+    await eventually(is_over, timeout=90, what="the video")
+    return last[-1]
+
+
+async def running(fake: FakeVideos) -> None:
+    await eventually(lambda: fake.jobs and fake.jobs[-1].looked, timeout=30, what="the engine at work")
+
+
+async def test_the_official_client_has_one_made(mesh: LiveMesh, fake: FakeVideos) -> None:
+    async with sdk(mesh) as client:
+        video_id = await created(client)
+        done = await client.videos.poll(video_id, poll_interval_ms=200)
+        assert (done.status, done.progress, done.error) == ("completed", 100, None)
+        assert (await client.videos.download_content(video_id)).content == FILM
+        assert [video.id async for video in client.videos.list()] == [video_id]
+        await client.videos.delete(video_id)
+    assert not fake.known
+
+
+async def test_a_killed_store_goes_on_with_it(mesh: LiveMesh, fake: FakeVideos) -> None:
+    fake.mode = "hold"
+    async with sdk(mesh) as client:
+        video_id = await created(client)
+        await running(fake)
+        mesh.kill("store")
+        await eventually(lambda: not fake.known, timeout=30, what="the engine being free")
+        mesh.revive("store")
+        fake.let_go()
+        assert (await completed(client, video_id)).status == "completed"
+        assert (await client.videos.download_content(video_id)).content == FILM
+        assert [video.id async for video in client.videos.list()] == [video_id], "and once"
+        await client.videos.delete(video_id)
+    assert len(fake.jobs) == 2
+
+
+async def test_a_killed_adapter_or_gateway_is_another_attempt(mesh: LiveMesh, fake: FakeVideos) -> None:
+    async with sdk(mesh) as client:
+        for unit in ("adapter", "gateway"):
+            fake.mode = "hold"
+            fake.hold()
+            video_id = await created(client)
+            await running(fake)
+            mesh.kill(unit)
+            await eventually(lambda unit=unit: not mesh.running(unit), timeout=10, what=f"the end of {unit}")
+            mesh.revive(unit)
+            fake.let_go()
+            last: list[Video] = []
+
+            async def is_over(video_id: str = video_id, last: list[Video] = last) -> bool:
+                try:
+                    last.append(await client.videos.retrieve(video_id))
+                except openai.APIError:  # the gateway itself was away
+                    return False
+                return last[-1].status in ("completed", "failed")
+
+            await eventually(is_over, timeout=90, what="the video")
+            assert last[-1].status == "completed", last[-1].error
+            assert (await client.videos.download_content(video_id)).content == FILM
+            await client.videos.delete(video_id)
+
+
+async def test_a_killed_engine_is_another_attempt_or_an_explicit_failure(
+    mesh: LiveMesh, fake: FakeVideos
+) -> None:
+    fake.mode = "hold"
+    async with sdk(mesh) as client:
+        video_id = await created(client)
+        await running(fake)
+        port = fake.port
+        await fake.stop()
+        fake.mode = "ok"
+        await fake.start(port)
+        done = await completed(client, video_id)
+        assert done.status == "completed", done.error
+        assert (await client.videos.download_content(video_id)).content == FILM
+        fake.mode = "cut"
+        failed = await completed(client, await created(client))
+        assert failed.status == "failed"
+        assert failed.error is not None
+        assert failed.error.code == "backend_lost"
+        with pytest.raises(openai.NotFoundError):
+            await client.videos.download_content(failed.id)
+
+
+async def test_ten_jobs_of_one_tenant_run_one_after_the_other(mesh: LiveMesh, fake: FakeVideos) -> None:
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, len(fake.known))
+            await asyncio.sleep(0.02)
+
+    watching = asyncio.create_task(watch())
+    async with sdk(mesh) as client:
+        ids = [await created(client, f"number {at}") for at in range(10)]
+        for video_id in ids:
+            assert (await completed(client, video_id)).status == "completed"
+    watching.cancel()
+    assert most == 1
+    assert [job.fields["prompt"] for job in fake.jobs] == [f"number {at}" for at in range(10)]
+
+
+async def test_deleted_in_the_middle_the_engine_is_free(mesh: LiveMesh, fake: FakeVideos) -> None:
+    fake.mode = "hold"
+    async with sdk(mesh) as client:
+        video_id = await created(client)
+        await running(fake)
+        await client.videos.delete(video_id)
+        await eventually(lambda: not fake.known, timeout=10, what="the engine being free")
