@@ -20,7 +20,7 @@ import psutil
 from nexus_cli.plan import Options
 from nexus_cli.progress import Progress
 from nexus_cli.up import running_mesh
-from nexus_inference_adapters.media import MEDIA, Workers
+from nexus_inference_adapters.children import MEDIA, Workers
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog does not mind it at all. "
 CHARACTERS = 2_000

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import openai
@@ -18,6 +19,7 @@ __all__ = ["CHECKS", "CheckFailed", "ChecksOf"]
 
 ChecksOf = Callable[[ContainerMesh], Iterator[tuple[str, str]]]
 MODEL = "nexus-demo"
+SAID = "The weather is very nice today."
 QUESTION: Any = [{"role": "user", "content": "What is NEXUS?"}]
 JOINED = {"adapter", "gateway", "registry", "router", "store", "vault"}
 JOIN_TOKEN = "/var/lib/nexus-join/{}/token"  # noqa: S105 - its place
@@ -130,6 +132,29 @@ def answers(mesh: ContainerMesh) -> Iterator[tuple[str, str]]:
     yield "a stream is answered", f"{len(chunks)} chunks, finish_reason {reasons[0]}"
 
 
+def modalities(mesh: ContainerMesh) -> Iterator[tuple[str, str]]:
+    """The engines of the profiles paint, speak and hear."""
+    client = _new_client(mesh, "modalities")
+    offered = ("nexus-painter", "espeak-ng", "whisper")
+    try:
+        eventually("every engine is offered", 90, lambda: _are_offered(client, offered))
+    except TimeoutError as error:
+        raise CheckFailed(str(error)) from None
+    painted = client.images.generate(model="nexus-painter", prompt="a red circle", size="256x256")
+    picture = base64.b64decode((painted.data or [])[0].b64_json or "")
+    if not picture.startswith(b"\x89PNG"):
+        raise CheckFailed(f"the picture begins with {picture[:8]!r}")
+    yield "a picture is painted", f"{len(picture)} bytes of PNG"
+    sound = client.audio.speech.create(
+        model="espeak-ng", voice="en-us", input=SAID, response_format="wav"
+    ).read()
+    yield "a sentence is spoken", f"{len(sound)} bytes of WAV"
+    heard = client.audio.transcriptions.create(model="whisper", file=("said.wav", sound)).text
+    if not {"weather", "today"} <= set(heard.lower().strip(" .!").split()):
+        raise CheckFailed(f"{SAID!r} was heard as {heard!r}")
+    yield "and understood", repr(heard)
+
+
 def recovery(mesh: ContainerMesh) -> Iterator[tuple[str, str]]:
     """A killed adapter comes back."""
     client, before = _new_client(mesh, "recovery"), mesh.pid("adapter")
@@ -152,6 +177,7 @@ CHECKS: tuple[ChecksOf, ...] = (
     membership,
     admission,
     answers,
+    modalities,
     recovery,
 )
 
@@ -164,6 +190,13 @@ def _new_client(mesh: ContainerMesh, name: str) -> openai.OpenAI:
     """A client with a key made for it, as an operator makes one."""
     made = json.loads(mesh.run("bootstrap", "nexus", "keys", "create", name, "--json"))
     return _client(mesh, made["secret"])
+
+
+def _are_offered(client: openai.OpenAI, names: Iterable[str]) -> bool:
+    try:
+        return {model.id for model in client.models.list()} >= set(names)
+    except openai.OpenAIError:
+        return False
 
 
 def _ask(client: openai.OpenAI) -> str:

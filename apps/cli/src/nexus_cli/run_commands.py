@@ -131,12 +131,16 @@ def bootstrap(
     node: Annotated[str, typer.Option(help="The node every member is part of.")],
     join_dir: Annotated[Path, typer.Option(help="Where tokens go: DIR/<role>/token.")],
     etcd_dir: Annotated[Path, typer.Option(help="Where etcd's certificate goes.")],
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="A further adapter, by name: its token goes to DIR/adapter-<name>/token."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Prepare a mesh run by something else (containers): tokens, etcd's certificate. Runs on, to renew it."""
     from nexus_cli import bootstrap as bootstrap_command
 
-    run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir), as_json=as_json)
+    run(bootstrap_command.bootstrap(Layout(home), node, join_dir, etcd_dir, adapter or ()), as_json=as_json)
 
 
 @service.does()

@@ -12,11 +12,11 @@ from nexus_inference_adapters.contract import open_session
 from nexus_inference_adapters.discovery.backends import DiscoveredBackends
 from nexus_inference_adapters.discovery.listeners import Owners
 from nexus_inference_adapters.discovery.probing import LOOPBACK, probe
+from nexus_inference_adapters.kinds import KINDS
 
 __all__ = ["MISSES_TO_DROP", "PORTS", "RESCAN_SECONDS", "Rescan", "discover", "ports_to_skip"]
 
-# Ollama, llama.cpp and mlx-lm, vLLM, LM Studio, exo.
-PORTS = (11434, 8080, 8081, 8082, 8083, 8000, 8001, 1234, 52415)
+PORTS = tuple(dict.fromkeys(port for kind in KINDS for port in kind.ports))
 RESCAN_SECONDS = 15.0
 OWNER_SECONDS = 1.0
 MISSES_TO_DROP = 3

@@ -50,6 +50,16 @@ class OpenAICompatible(Adapter):
     """Bodies pass through as far as the engine's list goes; answers are brought to the normal form."""
 
     kind: ClassVar[str] = "openai_compatible"
+    ports: ClassVar[tuple[int, ...]] = (
+        8080,
+        8081,
+        8082,
+        8083,
+        8000,
+        8001,
+        1234,
+        52415,
+    )  # llama.cpp and mlx-lm, vLLM, LM Studio, exo
     instead: ClassVar[str] = "OpenAI's API has no way to: start and stop the server with the models you want."
     server: Server | None = None
 

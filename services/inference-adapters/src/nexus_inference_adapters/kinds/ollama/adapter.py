@@ -52,6 +52,7 @@ class Ollama(Adapter):
     """Translates OpenAI requests to /api/chat, /api/generate and /api/embed, and the answers back."""
 
     kind: ClassVar[str] = "ollama"
+    ports: ClassVar[tuple[int, ...]] = (11434,)
     abilities: frozenset[memory_pb2.Ability] = frozenset(ABILITIES)
     _catalog: Catalog | None = None
 
