@@ -290,6 +290,9 @@ class ScriptedAdapter(ScriptedUploads):
         usage = inference_pb2.Usage(output_images=body.get("n", 1))
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
 
+    def painted(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        return getattr(self, f"_stream_{'picture' if self.mode == 'ok' else self.mode}")()
+
     async def _stream_mixed_pictures(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         """Two beside each other, the second of which is ready first."""
         for index in (1, 0):

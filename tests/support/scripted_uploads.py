@@ -12,11 +12,13 @@ from typing import Any
 import grpc
 from nexus.inference.v1 import inference_pb2
 from nexus.inference.v1.inference_pb2_grpc import InferenceServiceServicer
+from nexus.types.v1 import model_pb2
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc import read_out
 
 __all__ = ["HEARD", "SECONDS", "Received", "ScriptedUploads", "digest"]
 
+PAINTED = frozenset({model_pb2.OPERATION_IMAGE_EDIT, model_pb2.OPERATION_IMAGE_VARIATION})
 HEARD = "one two three"
 SECONDS = 2.5
 
@@ -27,11 +29,15 @@ def digest(data: bytes) -> str:
 
 @dataclass(slots=True)
 class Received:
-    """One upload as far as it came. `files`: the digest of each, once it has ended."""
+    """One upload as far as it came. `files`: the digest of each, once it has ended; of one name's the last.
+
+    `digests`: of all, in their order.
+    """
 
     start: inference_pb2.UploadStart
     parts: list[inference_pb2.Part] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    digests: list[str] = field(default_factory=list)
     size: int = 0
     longest: int = 0
     whole: bool = False
@@ -72,6 +78,10 @@ class ScriptedUploads(InferenceServiceServicer):
                 raise MeshError(Reason.INVALID_REQUEST, "cut off")  # noqa: TRY301
             if self.upload_mode == "endless":
                 await asyncio.Event().wait()
+            if received.start.envelope.operation in PAINTED:
+                async for event in self.painted():
+                    yield inference_pb2.UploadResponse(event=event)
+                return
             for answer in self._answers(received):
                 yield answer
             if self.upload_mode == "cut":
@@ -87,18 +97,23 @@ class ScriptedUploads(InferenceServiceServicer):
             received.cancelled = True
             raise
 
+    def painted(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """What is made of pictures that came."""
+        raise NotImplementedError
+
     async def _hear(self, messages: AsyncIterator[inference_pb2.UploadRequest], received: Received) -> None:
         hashed = hashlib.sha256()
         async for message in messages:
             step = message.WhichOneof("step")
             if step == "part":
                 received.parts.append(message.part)
+                received.digests.append("")
                 hashed = hashlib.sha256()
             elif step == "chunk":
                 hashed.update(message.chunk)
                 received.size += len(message.chunk)
                 received.longest = max(received.longest, len(message.chunk))
-                received.files[received.parts[-1].name] = hashed.hexdigest()
+                received.files[received.parts[-1].name] = received.digests[-1] = hashed.hexdigest()
                 if received.size >= self.stop_after:
                     if self.upload_mode == "stop":
                         await asyncio.Event().wait()

@@ -15,6 +15,7 @@ from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_gateway.routes import METHODS, build_app
 from nexus_mesh.core.errors import MeshError, Reason
 from nexus_mesh.rpc.client import Method, Peer
+from nexus_operations import SPECS
 from starlette.routing import Router
 from support.contract import Rpc, rpcs
 from support.edge_pipeline import EdgePipeline
@@ -35,11 +36,18 @@ SHAPES: dict[model_pb2.Operation, dict[str, Any]] = {
 FORMS: dict[model_pb2.Operation, dict[str, Any]] = {
     model_pb2.OPERATION_TRANSCRIPTION: {"model": "m"},
     model_pb2.OPERATION_TRANSLATION: {"model": "m"},
+    model_pb2.OPERATION_IMAGE_EDIT: {"model": "m", "prompt": "hi"},
+    model_pb2.OPERATION_IMAGE_VARIATION: {"model": "m"},
 }
 """The same of work that comes with a file."""
 BODIES: list[dict[str, Any]] = [
     *({**shape, **more} for shape in SHAPES.values() for more in ({}, {"stream": True})),
-    *({**form, **more, "file": b"sound"} for form in FORMS.values() for more in ({}, {"stream": "true"})),
+    *(
+        {**form, **more, next(iter(SPECS[number].files)): b"content"}
+        for number, form in FORMS.items()
+        for more in ({}, {"stream": "true"})
+    ),
+    {"model": "m", "prompt": "hi", "images": [{"image_url": "data:image/png;base64,AAAA"}]},
 ]
 HEALTH = {"/health", "/healthz", "/livez", "/readyz", "/metrics"}
 SILENT = {
@@ -88,7 +96,8 @@ async def _status(served: Gateway, method: str, path: str, key: str) -> bool:
 async def _send(served: Gateway, method: str, path: str, key: str, body: Any) -> tuple[int, Any]:
     """Status and decoded answer; what is no JSON object is answered as text. A body with a file is sent as a form."""
     headers = {"Authorization": f"Bearer {key}"}
-    sent: dict[str, Any] = {"data": _form(body)} if body and "file" in body else {"json": body}
+    has_file = body and any(isinstance(value, bytes) for value in body.values())
+    sent: dict[str, Any] = {"data": _form(body)} if has_file else {"json": body}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
         session.request(method, f"http://{served.http}{path}", **sent) as answer,
@@ -100,7 +109,7 @@ async def _send(served: Gateway, method: str, path: str, key: str, body: Any) ->
 def _form(body: dict[str, Any]) -> aiohttp.FormData:
     form = aiohttp.FormData()
     for name, value in body.items():
-        form.add_field(name, value, filename="a.wav" if name == "file" else None)
+        form.add_field(name, value, filename="a" if isinstance(value, bytes) else None)
     return form
 
 

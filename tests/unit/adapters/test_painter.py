@@ -11,6 +11,7 @@ from nexus_inference_adapters.painter import (
     SMALLEST,
     Group,
     Model,
+    Original,
     Scene,
     Start,
     finished,
@@ -203,11 +204,91 @@ def test_paints_only_where_the_mask_is(model: Model):
 
 def test_the_weaker_the_more_of_the_start_stays(model: Model):
     before = paint(model, "a red circle on a white background")
-    weak, strong = (
+    changed = [
         paint(model, "a green star on a white background", start=Start(before, strength=strength)).astype(int)
-        for strength in (0.05, 1.0)
-    )
-    assert np.abs(weak - before).mean() < np.abs(strong - before).mean() / 2
+        for strength in (0.05, 0.5, 1.0)
+    ]
+    weak, middling, strong = (float(np.abs(each - before).mean()) for each in changed)
+    assert weak < strong / 4
+    assert weak < middling < strong
+
+
+def test_of_nothing_it_paints_what_the_start_is_like(model: Model):
+    before = paint(model, "a red circle on a white background")
+    start, seeds = Start(before, strength=0.5), (1, 2)
+    like = [[*painted(model, None, seed=seed, steps=STEPS, start=start)][-1].guess for seed in seeds]
+    one, other = (finished(model, guess, SMALLEST).astype(int) for guess in like)
+    assert not np.array_equal(one, other)
+    strange = paint(model, "a green star on a blue background").astype(int)
+    assert np.abs(one - before).mean() < np.abs(strange - before).mean() / 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(None), slice(0, 32)),
+        (slice(None), slice(32, 64)),
+        (slice(0, 32), slice(None)),
+        (slice(32, 64), slice(32, 64)),
+    ],
+)
+def test_what_has_no_place_goes_where_it_can_be_seen(model: Model, rows: slice, columns: slice):
+    """Painted on grey that stays elsewhere, it is in the middle of what is painted anew."""
+    mask = np.zeros((64, 64), bool)
+    mask[rows, columns] = True
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    scene = read("a red square on a white background").scene
+    assert scene
+    *_, last = painted(model, scene, seed=3, steps=STEPS, start=Start(grey, mask))
+    picture = finished(model, last.guess, 64).astype(int)
+    red = (picture[..., 0] > picture[..., 2] + 60) & (picture[..., 0] > picture[..., 1] + 60)
+    assert red[rows, columns].mean() > 0.1
+
+
+def pictured(high: int, wide: int, alpha: int = 255) -> NDArray[np.uint8]:
+    picture = np.random.default_rng(1).integers(0, 256, (high, wide, 4)).astype(np.uint8)
+    picture[..., 3] = alpha
+    return picture
+
+
+def test_a_picture_of_any_shape_keeps_it_and_what_its_mask_leaves():
+    picture, mask = pictured(100, 180), pictured(100, 180)
+    mask[20:50, 30:90, 3] = 0
+    mask[60, 60, 3] = 1
+    original = Original.of(picture, mask)
+    start = original.start(1.0)
+    assert start.picture.shape == (64, 64, 3)
+    assert start.mask is not None
+    assert start.mask.any()
+    after = original.put_back(np.zeros((180, 180, 3), np.uint8))
+    anew = mask[..., 3] == 0
+    assert np.array_equal(after[~anew], picture[..., :3][~anew])
+    assert (after[anew] == 0).all()
+
+
+def test_without_a_mask_what_is_transparent_in_the_picture_is_painted_anew():
+    picture = pictured(64, 64)
+    assert Original.of(picture).anew is None
+    picture[:32, :, 3] = 0
+    original = Original.of(picture)
+    assert original.anew is not None
+    assert original.anew[:32].all()
+    assert not original.anew[32:].any()
+    assert (original.pixels[:32] == 255).all(), "nothing shows through but white"
+
+
+def test_what_is_partly_painted_anew_is_so_in_another_size():
+    mask = pictured(100, 100)
+    mask[10, 10, 3] = 0
+    small = Original.of(pictured(100, 100), mask).sized(64, 64)
+    assert small.pixels.shape == (64, 64, 3)
+    assert small.anew is not None
+    assert 0 < small.anew.sum() <= 4
+
+
+def test_a_mask_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="same size"):
+        Original.of(pictured(64, 64), pictured(64, 65))
 
 
 def test_each_step_can_be_looked_at_and_be_the_last(model: Model):

@@ -16,7 +16,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_gateway.core import Files
 from nexus_gateway.intake import BodyBudget, Form, FormLimits, Hold, Spool, read_form
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import LARGEST_CHUNK, Operation
+from nexus_operations import LARGEST_CHUNK, Operation, Times
 from support.properties import examples, given
 
 BOUNDARY = "a1b2"
@@ -51,7 +51,7 @@ async def opened(body: bytes, cuts: list[int], *, small: bool, budget: BodyBudge
         Operation.TRANSCRIPTION,
         pieces(body, cuts),
         BOUNDARY,
-        frozenset({"file"}),
+        {"file": Times()},
         FormLimits(10**7, len(body) if small else None),
         lambda: Spool(Hold(room, "t")),
     )
@@ -128,6 +128,43 @@ async def test_it_counts_against_its_owner_and_is_given_back() -> None:
     assert refused.value.reason is Reason.RATE_LIMIT
     form.files.close()
     assert budget.used == 0
+
+
+EDIT = {"image": Times(most=2), "mask": Times(least=0)}
+
+
+async def names_of(*parts: bytes) -> list[str]:
+    body = field("model", "m") + field("prompt", "x") + b"".join(parts) + END
+    limits, room = FormLimits(10**7, len(body)), BodyBudget(10**8, 0.5, 0.0)
+    form = await read_form(
+        Operation.IMAGE_EDIT, pieces(body, []), BOUNDARY, EDIT, limits, lambda: Spool(Hold(room, "t"))
+    )
+    try:
+        return [step.name async for step in form.files.steps() if isinstance(step, inference_pb2.Part)]
+    finally:
+        form.files.close()
+
+
+async def test_files_may_be_several_or_left_out() -> None:
+    one, other, mask = file("image"), file("image[]"), file("mask")
+    assert await names_of(one) == ["image"]
+    assert await names_of(other, mask, one) == ["image", "mask", "image"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ([file("mask")], "'image' is required"),
+        ([file("image")] * 3, "'image' takes 2 files"),
+        ([file("image"), file("mask"), file("mask")], "'mask' takes one file"),
+        ([file("image"), field("mask", "x")], "'mask' must be a file"),
+        ([file("image"), file("file")], "'file' is no file that is taken here"),
+    ],
+)
+async def test_and_not_otherwise(parts: list[bytes], told: str) -> None:
+    with pytest.raises(MeshError, match=told) as refused:
+        await names_of(*parts)
+    assert refused.value.reason is Reason.INVALID_REQUEST
 
 
 class Full:

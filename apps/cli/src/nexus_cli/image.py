@@ -1,4 +1,4 @@
-"""`nexus image`: a prompt, painted into a file."""
+"""`nexus image`: a prompt, painted into a file, or into a picture that there is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ __all__ = ["Painting", "image"]
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """What to paint, and into what. `form` empty = by the file's ending; `seed` None = by chance."""
+    """What to paint, and into what. `form` empty = by the file's ending; `seed` None = by chance.
+
+    `pictures`: those it is to be made of; `mask`: what changes of them.
+    """
 
     prompt: str
     output: str
@@ -32,6 +35,8 @@ class Painting:
     url: str = ""
     key_file: Path | None = None
     zone: str = ""
+    pictures: tuple[Path, ...] = ()
+    mask: Path | None = None
 
 
 def image(layout: Layout, painting: Painting, *, as_json: bool) -> None:
@@ -39,15 +44,19 @@ def image(layout: Layout, painting: Painting, *, as_json: bool) -> None:
     form = _format(painting)
     if not painting.prompt.strip():
         raise Failure("There is nothing to paint.", 'Say what: nexus image "a red circle" -o out.png')
+    if painting.mask is not None and not painting.pictures:
+        raise Failure("A mask says what changes of a picture, and there is none.", "Give it with -i in.png.")
+    pictures = [_read(file) for file in painting.pictures]
+    mask = None if painting.mask is None else _read(painting.mask)
     key = key_of(Wanted(key_file=painting.key_file), os.environ.get("NEXUS_KEY", ""))
     asked: dict[str, object] = {"output_format": form, "size": painting.size}
     if painting.seed is not None:
         asked["seed"] = painting.seed
-    made = Picture(b"", "")
+    made, options = Picture(b"", ""), Options(zone=painting.zone, parameters=asked)
     with (
         opened(painting.output, "picture") as file,
         Client.by_key(painting.url or url_of(layout), key) as client,
-        client.draw(painting.model, painting.prompt, Options(zone=painting.zone, parameters=asked)) as steps,
+        client.draw(painting.model, painting.prompt, options, pictures=pictures, mask=mask) as steps,
         _shown() as show,
     ):
         for step in steps:
@@ -64,6 +73,15 @@ def image(layout: Layout, painting: Painting, *, as_json: bool) -> None:
     else:
         again = "" if made.seed is None else f"; --seed {made.seed} paints it again"
         console.print(f"{painting.output}: {len(made.data):,} bytes of {form}, {made.size}{again}")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Failure(
+            f"{file} cannot be read: {error.strerror}.", "Give a picture: png, jpeg or webp."
+        ) from None
 
 
 def _format(painting: Painting) -> str:

@@ -135,6 +135,13 @@ def image(
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same one paints the same again. [by chance]")
     ] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Option("--image", "-i", help="A picture to change.", metavar="FILE")
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="Of its size; only where this is transparent it changes.", metavar="FILE"),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="png, jpeg or webp.")] = "",
     url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
     key_file: Annotated[
@@ -144,10 +151,12 @@ def image(
     zone: Annotated[str, typer.Option(help="The privacy zone the picture must come from.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Paint a picture into a file."""
+    """Paint a picture into a file, or change one."""
     from nexus_cli import image as image_command
 
-    painting = image_command.Painting(prompt, output, model, size, seed, form, url, key_file, zone)
+    painting = image_command.Painting(
+        prompt, output, model, size, seed, form, url, key_file, zone, tuple(pictures or ()), mask
+    )
     with failures(as_json=as_json):
         image_command.image(Layout(home), painting, as_json=as_json)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Self
 
 from nexus.types.v1 import model_pb2
+from nexus_mesh.core import MeshError, Reason
 
 from nexus_client.http import HttpTransport
 from nexus_client.mesh import MeshTransport
@@ -99,14 +101,34 @@ class AsyncClient:
         return self._transport.speak(Request(model_pb2.OPERATION_SPEECH, model, body, options))
 
     def draw(
-        self, model: str, prompt: str, options: Options = USUAL
+        self,
+        model: str,
+        prompt: str,
+        options: Options = USUAL,
+        *,
+        pictures: Sequence[bytes] = (),
+        mask: bytes | None = None,
     ) -> AbstractAsyncContextManager[AsyncGenerator[Progress | Picture, None]]:
         """`async with client.draw(...) as steps: async for step in steps`: how far a picture is, and at last the
         picture; one that was cut raises instead. `size`, `seed` and `partial_images` are parameters of `options`.
         By key only.
+
+        `pictures`: files of those that it is to be made of; with a `mask`, the file of one, what is transparent there
+        is all that changes.
         """
         body = {**options.parameters, "prompt": prompt}
-        return self._transport.draw(Request(model_pb2.OPERATION_IMAGE, model, body, options))
+        if mask is not None and not pictures:
+            raise MeshError(
+                Reason.INVALID_REQUEST,
+                "A mask says what changes of a picture: give pictures too.",
+                metadata={"param": "mask"},
+            )
+        if not pictures:
+            return self._transport.draw(Request(model_pb2.OPERATION_IMAGE, model, body, options))
+        body["images"] = [_reference(each) for each in pictures]
+        if mask is not None:
+            body["mask"] = _reference(mask)
+        return self._transport.draw(Request(model_pb2.OPERATION_IMAGE_EDIT, model, body, options))
 
     async def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:
         """Tokens of a chat's prompt, without running it."""
@@ -144,3 +166,7 @@ class AsyncClient:
 def _chat(model: str, messages: Messages, options: Options) -> Request:
     given = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     return Request(model_pb2.OPERATION_CHAT, model, {**options.parameters, "messages": given}, options)
+
+
+def _reference(file: bytes) -> dict[str, str]:
+    return {"image_url": f"data:application/octet-stream;base64,{b64encode(file).decode()}"}

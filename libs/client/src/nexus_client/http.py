@@ -142,7 +142,7 @@ class HttpTransport(Transport):
         async with (
             self._begun(*asked) as (response, deadline),
             aclosing(_bytes(response, deadline)) as pieces,
-            aclosing(_drawn(pieces)) as steps,
+            aclosing(_drawn(pieces, request.body.get("n", 1))) as steps,
         ):
             yield steps
 
@@ -290,9 +290,10 @@ class _Drawn(Struct):
     error: wire.Failure | None = None
 
 
-async def _drawn(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Progress | Picture, None]:
-    """Progress comes in comments, which other clients pass by; so this is no reader of events alone."""
-    read = bytearray()
+async def _drawn(pieces: AsyncIterator[bytes], count: object) -> AsyncGenerator[Progress | Picture, None]:
+    """Up to `count` whole pictures. Progress comes in comments, which other clients pass by; so this is no reader of
+    events alone."""
+    read, whole_ones = bytearray(), 0
     async for piece in pieces:
         read += piece
         *whole, rest = read.split(b"\n\n")
@@ -311,7 +312,8 @@ async def _drawn(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Progress | Pict
                         Reason.UPSTREAM_MALFORMED, "The answer has a picture that is no base64."
                     ) from None
                 yield Picture(data, told.size, told.partial_image_index, told.seed)
-                if told.type.endswith(".completed"):
+                whole_ones += told.type.endswith(".completed")
+                if whole_ones == count:
                     return
     raise _cut()
 

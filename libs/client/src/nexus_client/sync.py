@@ -95,10 +95,17 @@ class Client:
 
     @contextmanager
     def draw(
-        self, model: str, prompt: str, options: Options = USUAL
+        self,
+        model: str,
+        prompt: str,
+        options: Options = USUAL,
+        *,
+        pictures: Sequence[bytes] = (),
+        mask: bytes | None = None,
     ) -> Generator[Iterator[Progress | Picture], None, None]:
         """`with client.draw(...) as steps: for step in steps`. See AsyncClient."""
-        with self._iterated(self._client.draw(model, prompt, options)) as steps:
+        drawing = self._client.draw(model, prompt, options, pictures=pictures, mask=mask)
+        with self._iterated(drawing) as steps:
             yield steps
 
     def count(self, model: str, messages: Messages, options: Options = USUAL) -> Count:

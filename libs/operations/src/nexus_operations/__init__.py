@@ -2,7 +2,7 @@
 
 from nexus_operations.counting import SAMPLED, sample, tokens_of
 from nexus_operations.prompts import is_text, prompts_in
-from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Unit, complete
+from nexus_operations.spec import Body, Form, IncompleteError, Prompt, Shape, Spec, Times, Unit, complete
 from nexus_operations.table import (
     ANSWER_BEGINS,
     AUDIO,
@@ -37,6 +37,7 @@ __all__ = [
     "Shape",
     "Size",
     "Spec",
+    "Times",
     "Unit",
     "UploadError",
     "UploadOrder",

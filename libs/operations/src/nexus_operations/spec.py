@@ -8,7 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Body", "Form", "IncompleteError", "Prompt", "Shape", "Spec", "Unit", "complete"]
+__all__ = ["Body", "Form", "IncompleteError", "Prompt", "Shape", "Spec", "Times", "Unit", "complete"]
 
 Body = Mapping[str, Any]
 """A request object. Nobody may have checked it yet: what reads it takes any JSON."""
@@ -24,7 +24,7 @@ class Shape(Enum):
     MEDIA = "media"
     """One object for bytes."""
     UPLOAD = "upload"
-    """Bytes for one object."""
+    """One object and files, for one object or bytes."""
     DUPLEX = "duplex"
     """Both ways at once."""
 
@@ -54,7 +54,16 @@ class Unit(Enum):
     INPUT_SECONDS = "input_seconds"
     INPUT_CHARACTERS = "input_characters"
     OUTPUT_SECONDS = "output_seconds"
+    INPUT_IMAGES = "input_images"
     OUTPUT_IMAGES = "output_images"
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How many files of one name come with a request."""
+
+    least: int = 1
+    most: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +105,8 @@ class Spec:
     """The same of a piece of it; empty = it never comes in pieces."""
     content: str
     """The parameter that holds the prompt, and by which a body without a URL is known."""
-    files: frozenset[str]
-    """Names of the files that come with it: each once, and none may be missing."""
+    files: Mapping[str, Times]
+    """The files that come with it, by name: how many of each."""
     inputs: frozenset[str]
     """All parameters that hold what is to be worked on; engines are sent them, and no others that are on no list."""
     read: Callable[[Body], Prompt]
@@ -121,6 +130,11 @@ class Spec:
     def generates(self) -> bool:
         """Whether an answer takes room in the context beside the prompt."""
         return Unit.COMPLETION_TOKENS in self.units
+
+    @property
+    def makes_bytes(self) -> bool:
+        """Whether its answer is outputs: pictures, sound."""
+        return self.form in (Form.FILE, Form.BYTES)
 
 
 class IncompleteError(Exception):
@@ -161,11 +175,11 @@ def _check_parts(spec: Spec) -> None:
     may_be_empty = EMPTY_IS_SAID | MAY_BE_EMPTY.get(spec.form, frozenset())
     for part in fields(spec):
         value: object = getattr(spec, part.name)
-        if value is None or (value in ("", frozenset()) and part.name not in may_be_empty):
+        if value is None or (value in ("", frozenset(), {}) and part.name not in may_be_empty):
             raise _incomplete(spec.name, f"its part `{part.name}` is missing")
     if spec.shape is Shape.CHUNKS and not spec.chunk_object:
         raise _incomplete(spec.name, "it comes in chunks, and its part `chunk_object` is missing")
-    if spec.shape is Shape.UPLOAD and not spec.files:
+    if spec.shape is Shape.UPLOAD and not any(times.least for times in spec.files.values()):
         raise _incomplete(spec.name, "it comes with bytes, and its part `files` is missing")
 
 

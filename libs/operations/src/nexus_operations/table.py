@@ -28,7 +28,7 @@ from nexus_operations.prompts import (
     says_text,
     whole_is_content,
 )
-from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Unit, complete
+from nexus_operations.spec import Body, Form, Prompt, Shape, Spec, Times, Unit, complete
 
 __all__ = [
     "ANSWER_BEGINS",
@@ -48,6 +48,8 @@ __all__ = [
 PER_MESSAGE, ANSWER_BEGINS = MESSAGE, TURN
 PER_MEDIUM = 500
 """An image or a recording: engines differ widely."""
+MOST_PICTURES = 16
+"""Of one edit: OpenAI's."""
 LEAST = 512
 """Characters of a head. What is shorter is read again in no time."""
 
@@ -62,9 +64,12 @@ class Operation(IntEnum):
     TRANSLATION = model_pb2.OPERATION_TRANSLATION
     SPEECH = model_pb2.OPERATION_SPEECH
     IMAGE = model_pb2.OPERATION_IMAGE
+    IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
+    IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
     VIDEO = model_pb2.OPERATION_VIDEO
 
 
+NO_FILES: Mapping[str, Times] = MappingProxyType({})
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
 TEXT_MAX_TOKENS = 16
 """What OpenAI makes of a text completion without max_tokens."""
@@ -81,7 +86,7 @@ CHAT = Spec(
     object="chat.completion",
     chunk_object="chat.completion.chunk",
     content="messages",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"messages", "tools", "functions"}),
     read=read_chat,
     head=begins_chat,
@@ -105,7 +110,7 @@ COMPLETION = Spec(
     object="text_completion",
     chunk_object="text_completion",
     content="prompt",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"prompt", "suffix"}),
     read=read_texts("prompt", "suffix"),
     head=begins_with("prompt"),
@@ -129,7 +134,7 @@ EMBEDDING = Spec(
     object="list",
     chunk_object="",
     content="input",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"input"}),
     read=read_texts("input"),
     head=lambda _: "",
@@ -153,7 +158,7 @@ TRANSCRIPTION = Spec(
     object="transcription",
     chunk_object="",
     content="prompt",
-    files=frozenset({"file"}),
+    files=MappingProxyType({"file": Times()}),
     inputs=frozenset({"prompt"}),
     read=read_texts("prompt"),
     head=lambda _: "",
@@ -185,7 +190,7 @@ SPEECH = Spec(
     object="",
     chunk_object="",
     content="input",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"input", "instructions"}),
     read=read_texts("input", "instructions"),
     head=lambda _: "",
@@ -209,7 +214,7 @@ IMAGE = Spec(
     object="",
     chunk_object="",
     content="prompt",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"prompt"}),
     read=read_texts("prompt"),
     head=lambda _: "",
@@ -220,6 +225,24 @@ IMAGE = Spec(
     scrubbable=False,
     units=frozenset({Unit.OUTPUT_IMAGES}),
     example=lambda text: {"prompt": text, "size": "auto"},
+)
+IMAGE_EDIT = replace(
+    IMAGE,
+    number=Operation.IMAGE_EDIT,
+    name="image_edit",
+    title="an edited picture",
+    path="/images/edits",
+    shape=Shape.UPLOAD,
+    files=MappingProxyType({"image": Times(most=MOST_PICTURES), "mask": Times(least=0)}),
+    units=frozenset({Unit.INPUT_IMAGES, Unit.OUTPUT_IMAGES}),
+)
+IMAGE_VARIATION = replace(
+    IMAGE_EDIT,
+    number=Operation.IMAGE_VARIATION,
+    name="image_variation",
+    title="a variation of a picture",
+    path="/images/variations",
+    files=MappingProxyType({"image": Times()}),
 )
 VIDEO = Spec(
     number=Operation.VIDEO,
@@ -233,7 +256,7 @@ VIDEO = Spec(
     object="video",
     chunk_object="",
     content="prompt",
-    files=frozenset(),
+    files=NO_FILES,
     inputs=frozenset({"prompt", "input_reference"}),
     read=read_texts("prompt"),
     head=lambda _: "",
@@ -261,7 +284,18 @@ AUDIO: Mapping[str, str] = MappingProxyType(
 )
 """Media types of sound, without parameters, by OpenAI's `response_format`."""
 SPECS: Mapping[int, Spec] = complete(
-    (CHAT, COMPLETION, EMBEDDING, TRANSCRIPTION, TRANSLATION, SPEECH, IMAGE, VIDEO),
+    (
+        CHAT,
+        COMPLETION,
+        EMBEDDING,
+        TRANSCRIPTION,
+        TRANSLATION,
+        SPEECH,
+        IMAGE,
+        IMAGE_EDIT,
+        IMAGE_VARIATION,
+        VIDEO,
+    ),
     dict(model_pb2.Operation.items()),
 )
 """By number. Whatever has one, but UNSPECIFIED, is here."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from nexus.inference.v1 import inference_pb2  # pyright: ignore[reportMissingTypeStubs] - generated, with stubs beside it
+
+from nexus_operations.spec import Times
 
 __all__ = ["ENOUGH", "LARGEST_CHUNK", "UploadError", "UploadOrder"]
 
@@ -17,15 +22,15 @@ class UploadError(Exception):
 
 
 class UploadOrder:
-    """Hears the messages of one upload after its `start`. `wanted`: the parts it must have, each once.
+    """Hears the messages of one upload after its `start`. `wanted`: the parts it may have, and how many of each.
 
     `most`: bytes of all files together, 0 = no limit. It is whole once `end` has come: what ends before was cut off.
     """
 
-    def __init__(self, wanted: frozenset[str], most: int = 0) -> None:
+    def __init__(self, wanted: Mapping[str, Times], most: int = 0) -> None:
         self.whole = False
         self._wanted = wanted
-        self._seen: set[str] = set()
+        self._seen = Counter[str]()
         self.size = 0
         """Bytes so far."""
         self._most = most
@@ -44,8 +49,8 @@ class UploadOrder:
             self._open_part(message.part)
         elif step == "end":
             self._close_part()
-            if missing := self._wanted - self._seen:
-                raise UploadError(f"A file is missing: {', '.join(sorted(missing))}.")
+            if missing := [name for name, times in self._wanted.items() if self._seen[name] < times.least]:
+                raise UploadError(f"A file is missing: {', '.join(missing)}.")
             if message.end.size != self.size:
                 raise UploadError(
                     f"{self.size} bytes came, and `end` tells of {message.end.size}: some were lost."
@@ -80,9 +85,11 @@ class UploadOrder:
             )
 
     def _open_part(self, part: inference_pb2.Part) -> None:
-        if part.name not in self._wanted or part.name in self._seen:
-            raise UploadError(f"This work takes one file each for {', '.join(sorted(self._wanted))}.")
-        self._seen.add(part.name)
+        times = self._wanted.get(part.name)
+        if times is None or self._seen[part.name] >= times.most:
+            told = (f"{name}, up to {times.most}" for name, times in self._wanted.items())
+            raise UploadError(f"The files of this work are {', and '.join(told)}.")
+        self._seen[part.name] += 1
         self._part, self._of_part = part, 0
 
     def _close_part(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,7 +11,7 @@ from nexus.inference.v1 import inference_pb2, inference_pb2_grpc
 from nexus_mesh.core import JsonObject, MeshError, Reason, telemetry
 from nexus_mesh.identity import Caller, caller
 from nexus_mesh.rpc import accounted, read_out
-from nexus_operations import ENOUGH, SPECS, UploadError, UploadOrder, spec_of
+from nexus_operations import ENOUGH, SPECS, Times, UploadError, UploadOrder, spec_of
 
 from nexus_gateway.access import Members, Principal
 from nexus_gateway.core import InferenceRequest, OnTheirWay, Priority, Step
@@ -139,9 +139,9 @@ async def _steps(
         raise MeshError(reason, str(error), metadata={"param": "file"}) from None
 
 
-def _files(envelope: inference_pb2.Envelope) -> frozenset[str]:
-    """The names of those that must come with it."""
-    return spec_of(envelope.operation).files if envelope.operation in SPECS else frozenset()
+def _files(envelope: inference_pb2.Envelope) -> Mapping[str, Times]:
+    """Those that come with it."""
+    return spec_of(envelope.operation).files if envelope.operation in SPECS else {}
 
 
 def _taken(request: Asked, *, uploads: bool = False) -> tuple[inference_pb2.Envelope, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nexus_operations import SPECS, Shape
+from nexus_operations import SPECS
 from nexus_routing import Endpoint, State, Table
 
 from nexus_gateway.fleet.routing_table import RoutingTable
@@ -40,7 +40,7 @@ def list_models(table: Table) -> list[ModelRow]:
 
 def _is_media(operation: int) -> bool:
     spec = SPECS.get(operation)
-    return spec is not None and spec.shape is Shape.MEDIA
+    return spec is not None and spec.makes_bytes
 
 
 def find_model(table: Table, name: str) -> ModelRow | None:

@@ -46,7 +46,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One method of a URL. `path`: where the row's own stands for several. `asked`, `told`: headers beside the usual.
+    """One method of a URL. `path`: where the row's own stands for several. `or_body`: in another form. `asked`, `told`:
+    headers beside the usual.
 
     `answers` are those of status 200; `also` of other statuses that are no errors in the envelope.
     """
@@ -56,6 +57,7 @@ class Call:
     answers: tuple[Content, ...]
     path: str = ""
     body: Content | None = None
+    or_body: Content | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[bytes, str] = field(default_factory=dict)
     told: Mapping[bytes, str] = field(default_factory=dict)

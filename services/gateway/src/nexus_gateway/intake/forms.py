@@ -6,14 +6,15 @@ where it does not, and where the file is small, files are kept on disk until the
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import multipart
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
-from nexus_operations import LARGEST_CHUNK
+from nexus_operations import LARGEST_CHUNK, Times
 
 from nexus_gateway.core import Files, OnTheirWay, Step
 from nexus_gateway.intake.spool import Spool
@@ -70,17 +71,15 @@ async def read_form(
     operation: int,
     pieces: AsyncIterator[bytes],
     boundary: str,
-    files: frozenset[str],
+    files: Mapping[str, Times],
     limits: FormLimits,
     spool: Callable[[], Spool],
-    optional: frozenset[str] = frozenset(),
 ) -> Form:
     """Reads up to what is needed to begin. Raises INVALID_REQUEST, REQUEST_TOO_LARGE.
 
-    `files`: names of those the form must have, each once. `optional`: it may have those.
-    `spool` makes a place for them.
+    `files`: those the form may have, and how many of each. `spool` makes a place for them.
     """
-    reader = _Reader(operation, pieces, boundary, files, optional, limits)
+    reader = _Reader(operation, pieces, boundary, files, limits)
     events = reader.events()
     fields = reader.fields
     async for event in events:
@@ -100,9 +99,10 @@ async def read_form(
             except BaseException:
                 kept.close()
                 raise
-    if not files:
-        return Form(reader.parameters(), spool())
-    raise invalid("missing_required_parameter", f"'{min(files)}' is required: send it as a file.", min(files))
+    for name, times in files.items():
+        if times.least:
+            raise _missing(name)
+    return Form(reader.parameters(), spool())
 
 
 async def _on(
@@ -123,8 +123,7 @@ class _Reader:
         operation: int,
         pieces: AsyncIterator[bytes],
         boundary: str,
-        files: frozenset[str],
-        optional: frozenset[str],
+        files: Mapping[str, Times],
         limits: FormLimits,
     ) -> None:
         self.fields: dict[str, list[str]] = {}
@@ -133,8 +132,8 @@ class _Reader:
         self._operation = operation
         self._pieces = pieces
         self._boundary = boundary
-        self._wanted, self._taken = files, files | optional
-        self._seen: set[str] = set()
+        self._wanted = files
+        self._seen = Counter[str]()
         self._limits = limits
         self._field: _Field | None = None
         self._field_bytes = 0
@@ -166,9 +165,9 @@ class _Reader:
             raise _malformed(f"it has more than {PARTS} parts, or a part's head is too long") from None
         except (multipart.MultipartError, UnicodeDecodeError):
             raise _malformed("it breaks the format, or was cut off") from None
-        if missing := self._wanted - self._seen:
-            name = min(missing)
-            raise invalid("missing_required_parameter", f"'{name}' is required: send it as a file.", name)
+        for name, times in self._wanted.items():
+            if self._seen[name] < times.least:
+                raise _missing(name)
 
     def _take(self, event: multipart.MultipartSegment | bytes | bytearray | None) -> list[Step]:
         if isinstance(event, multipart.MultipartSegment):
@@ -200,15 +199,21 @@ class _Reader:
                     "all fields of the form before it.",
                     name[:64],
                 )
+            if name in self._wanted:
+                raise invalid(
+                    "invalid_file", f"'{name}' must be a file: its part of the form needs a filename.", name
+                )
             self._field = _Field(name)
             return []
-        if name not in self._taken:
+        if name not in self._wanted:
             raise invalid(
                 "unknown_parameter", f"'{ascii(name[:64])[1:-1]}' is no file that is taken here.", name[:64]
             )
-        if name in self._seen:
-            raise invalid("invalid_multipart", f"'{name}' takes one file, and two were sent.", name)
-        self._seen.add(name)
+        most = self._wanted[name].most
+        if self._seen[name] == most:
+            files = "one file" if most == 1 else f"{most} files"
+            raise invalid("invalid_multipart", f"'{name}' takes {files}, and more were sent.", name)
+        self._seen[name] += 1
         self._file, self._of_file = name, 0
         mime = segment.content_type or ""
         return [inference_pb2.Part(name=name, filename=segment.filename[:255], mime_type=mime[:255])]
@@ -229,6 +234,10 @@ class _Reader:
                 f"A field of a form may have {FIELD_BYTES} bytes, and all of them {FIELDS_BYTES}.",
                 metadata={"param": ascii(one.name[:64])[1:-1]},
             )
+
+
+def _missing(name: str) -> MeshError:
+    return invalid("missing_required_parameter", f"'{name}' is required: send it as a file.", name)
 
 
 def _malformed(why: str) -> MeshError:

@@ -4,6 +4,7 @@ from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.images import image_type
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
+from nexus_gateway.validation.references import InBody, reference_shape, take_references
 from nexus_gateway.validation.refusals import REQUEST_CODES, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
 from nexus_gateway.validation.videos import REMIXED, defaults_of, with_defaults
@@ -13,6 +14,7 @@ __all__ = [
     "CHECKS",
     "REMIXED",
     "REQUEST_CODES",
+    "InBody",
     "body_shape",
     "check_priority",
     "check_request",
@@ -24,7 +26,9 @@ __all__ = [
     "granted",
     "image_type",
     "invalid",
+    "reference_shape",
     "shape_of_form",
+    "take_references",
     "value_of_field",
     "with_defaults",
 ]

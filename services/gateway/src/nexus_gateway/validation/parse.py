@@ -21,7 +21,14 @@ from nexus_gateway.validation.chat import OF_CHAT, check_chat
 from nexus_gateway.validation.engine import ENGINE, OPTIONS
 from nexus_gateway.validation.json_guard import HALF, MAX_KEYS, STEP, check_keys, check_shape, explain
 from nexus_gateway.validation.params import Rule, check_object, mapping, refuse_denied, streaming
-from nexus_gateway.validation.pictures import OF_PICTURES, check_pictures
+from nexus_gateway.validation.pictures import (
+    OF_EDITS,
+    OF_PICTURES,
+    OF_VARIATIONS,
+    check_edits,
+    check_pictures,
+    check_variations,
+)
 from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
 from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported, wrong_type
 from nexus_gateway.validation.speech import OF_SPEECH, check_speech, takes_events
@@ -145,6 +152,8 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.TRANSLATION: (check_translation, OF_TRANSLATION),
     Operation.SPEECH: (check_speech, OF_SPEECH),
     Operation.IMAGE: (check_pictures, OF_PICTURES),
+    Operation.IMAGE_EDIT: (check_edits, OF_EDITS),
+    Operation.IMAGE_VARIATION: (check_variations, OF_VARIATIONS),
     Operation.VIDEO: (check_video, OF_VIDEO),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
@@ -211,7 +220,7 @@ def check_request(
     spec = spec_of(operation)
     if spec.form is Form.BYTES:
         stream = takes_events(parsed)
-    elif spec.shape is Shape.MEDIA:
+    elif spec.form is Form.FILE:
         parsed.pop("stream", None)
     elif stream and spec.shape not in STREAMED:
         raise unsupported("stream", f"{spec.title} comes in one piece. Remove it.")

@@ -1,4 +1,4 @@
-"""Pictures: a prompt, how many of it and how large, and how they are to come."""
+"""Pictures: a prompt, or pictures to change, how many of it and how large, and how they are to come."""
 
 from __future__ import annotations
 
@@ -13,13 +13,22 @@ from nexus_gateway.validation.params import (
     boolean,
     check_object,
     integer,
+    number,
     one_of,
     shaped,
     string,
 )
 from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
 
-__all__ = ["OF_PICTURES", "QUALITIES", "check_pictures"]
+__all__ = [
+    "OF_EDITS",
+    "OF_PICTURES",
+    "OF_VARIATIONS",
+    "QUALITIES",
+    "check_edits",
+    "check_pictures",
+    "check_variations",
+]
 
 MAX_CHARACTERS = 32_000
 """Of a prompt: OpenAI's."""
@@ -70,13 +79,48 @@ OF_PICTURES: dict[str, Rule] = {
     "seed": integer(0, MAX_INT64),
     "steps": integer(1, MAX_STEPS),
 }
+CHANGED: dict[str, Rule] = {"strength": number(0, 1), "input_fidelity": one_of("high", "low")}
+"""How much of a picture is to be made anew, by engines' word and by OpenAI's."""
+
+
+@shaped(type="boolean", enum=[False])
+def _not_streamed(value: object, path: str) -> None:
+    boolean(value, path)
+    if value:
+        raise unsupported(path, "a variation comes when it is whole. Remove it.")
+
+
+OF_EDITS: dict[str, Rule] = {name: rule for name, rule in OF_PICTURES.items() if name != "style"} | CHANGED
+WITH_THE_STREAM = frozenset({"stream", "partial_images", "moderation"})
+OF_VARIATIONS: dict[str, Rule] = {
+    **{name: rule for name, rule in OF_EDITS.items() if name not in WITH_THE_STREAM},
+    "stream": _not_streamed,
+}
 
 
 def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and `n` answers. What is between the client and us does not travel on; which sizes and the like
     there are is the backend's word."""
     check_object(body, OF_PICTURES, ("model", "prompt"))
-    if not body["prompt"].strip():
+    return _checked(body)
+
+
+def check_edits(body: JsonObject) -> tuple[dict[int, str], int]:
+    """The same of what is made of pictures and a prompt."""
+    check_object(body, OF_EDITS, ("model", "prompt"))
+    if "strength" in body and "input_fidelity" in body:
+        raise bad_value("strength", "be left out where 'input_fidelity' says how much of the picture stays")
+    return _checked(body)
+
+
+def check_variations(body: JsonObject) -> tuple[dict[int, str], int]:
+    """The same of what is made of a picture alone."""
+    check_object(body, OF_VARIATIONS, ("model",))
+    return _checked(body)
+
+
+def _checked(body: JsonObject) -> tuple[dict[int, str], int]:
+    if not body.get("prompt", "-").strip():
         raise bad_value("prompt", "say what to paint")
     body.pop("response_format", None)
     if body.get("moderation") == "auto":
@@ -88,13 +132,6 @@ def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
         )
     if body.get("background") == "transparent" and form == "jpeg":
         raise bad_value("background", "not be transparent for jpeg, which cannot be; png and webp can")
-    _check_stream(body)
+    if not body.get("stream") and body.pop("partial_images", 0):
+        raise bad_value("partial_images", "only be sent with 'stream': true")
     return {}, body.get("n", 1)
-
-
-def _check_stream(body: JsonObject) -> None:
-    if not body.get("stream"):
-        if body.pop("partial_images", 0):
-            raise bad_value("partial_images", "only be sent with 'stream': true")
-    elif body.get("n", 1) != 1:
-        raise bad_value("n", "be 1 with 'stream': true: its events do not say which picture they are of")

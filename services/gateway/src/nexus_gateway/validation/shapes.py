@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nexus_mesh.core import JsonObject
-from nexus_operations import spec_of
+from nexus_operations import Operation, Times, spec_of
 
 from nexus_gateway.validation.engine import ENGINE
 from nexus_gateway.validation.params import Rule, shape_of
@@ -12,20 +12,33 @@ from nexus_gateway.validation.parse import CHECKS
 __all__ = ["body_shape", "engine_shape"]
 
 
+HINTED = frozenset({Operation.TRANSCRIPTION, Operation.TRANSLATION, Operation.IMAGE_VARIATION})
+"""Kinds of work that may do without their prompt: they have a file."""
+
+
 def body_shape(operation: int) -> JsonObject:
     """Of the parameters of one operation. Others may stand beside them: engine_shape() has those that are known."""
     _, rules = CHECKS[operation]
-    files = spec_of(operation).files
-    required = ("model", *(sorted(files) or [spec_of(operation).content]))
+    spec = spec_of(operation)
+    files = {name: _file(times) for name, times in sorted(spec.files.items())}
+    named = [] if operation in HINTED else [spec.content]
+    required = ("model", *(name for name in files if spec.files[name].least), *named)
     return {
-        "title": f"{spec_of(operation).name.title()}Request",
+        "title": f"{spec.name.title().replace('_', '')}Request",
         "type": "object",
         "required": list(required),
         "properties": {
-            **{name: {"type": "string", "format": "binary"} for name in sorted(files)},
+            **files,
             **{name: shape_of(rule) if name in required else _or_null(rule) for name, rule in rules.items()},
         },
     }
+
+
+def _file(times: Times) -> JsonObject:
+    one: JsonObject = {"type": "string", "format": "binary"}
+    if times.most == 1:
+        return one
+    return {"type": "array", "items": one, "minItems": times.least, "maxItems": times.most}
 
 
 def engine_shape() -> JsonObject:

@@ -38,12 +38,7 @@ def _text_of(pattern: re.Pattern[str], told: str) -> Rule:
     return check
 
 
-@shaped(
-    anyOf=[
-        {"type": "object", "required": ["image_url"], "properties": {"image_url": {"type": "string"}}},
-        {"type": "string", "format": "binary"},
-    ]
-)
+@shaped(type="object", required=["image_url"], properties={"image_url": {"type": "string"}})
 def _reference(value: object, path: str) -> None:
     if type(value) is not dict:
         raise wrong_type(path, "a file of a form, or an object with 'image_url'", value)

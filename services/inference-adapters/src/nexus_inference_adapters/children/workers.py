@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 
 from nexus_inference_adapters.children.environment import child_environment
 from nexus_inference_adapters.children.frames import DONE, FAILED, FRAME_BYTES, HEAD, Frame
@@ -52,6 +53,10 @@ class Job:
         self.ended = kind in (DONE, FAILED)
         return Frame(kind, data)
 
+    async def signal(self) -> int:
+        """What ended the worker, once it is gone; 0 = it went by itself."""
+        return max(0, -await self._worker.process.wait())
+
 
 class Workers:
     """Of one program. Each has one job at a time; `idle`: seconds one stays without any."""
@@ -70,8 +75,9 @@ class Workers:
         return [one.process.pid for one in (*self._idle, *self._busy)]
 
     @asynccontextmanager
-    async def job(self, order: dict[str, object]) -> AsyncIterator[Job]:
-        """An order that is being worked on. Whoever leaves before its end ends the worker with it."""
+    async def job(self, order: dict[str, object], files: Sequence[IO[bytes]] = ()) -> AsyncIterator[Job]:
+        """An order that is being worked on, and files that follow it, each to its end. Whoever leaves before the job's
+        end ends the worker with it. One that was given files works for nobody after: they may be anybody's."""
         worker = self._take() or await self._start()
         self._busy.add(worker)
         job = Job(worker)
@@ -81,10 +87,14 @@ class Workers:
             with suppress(ConnectionError):  # it is gone: reading tells
                 stdin.write(json.dumps(order).encode() + b"\n")
                 await stdin.drain()
+                for file in files:
+                    while piece := await asyncio.to_thread(file.read, FRAME_BYTES):
+                        stdin.write(piece)
+                        await stdin.drain()
             yield job
         finally:
             self._busy.discard(worker)
-            if job.ended and worker.process.returncode is None:
+            if job.ended and not files and worker.process.returncode is None:
                 self._keep(worker)
             else:
                 self._end(worker)

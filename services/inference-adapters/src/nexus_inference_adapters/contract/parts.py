@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import IO
 
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import UploadError, UploadOrder
+from nexus_operations import Times, UploadError, UploadOrder
 
 __all__ = ["Kept", "Parts"]
 
@@ -33,7 +33,9 @@ class Kept:
 class Parts:
     """What comes after `start`. Whatever breaks the contract, or was cut off, is INVALID_REQUEST."""
 
-    def __init__(self, messages: AsyncIterator[inference_pb2.UploadRequest], wanted: frozenset[str]) -> None:
+    def __init__(
+        self, messages: AsyncIterator[inference_pb2.UploadRequest], wanted: Mapping[str, Times]
+    ) -> None:
         self._messages = messages
         self._order = UploadOrder(wanted)
 

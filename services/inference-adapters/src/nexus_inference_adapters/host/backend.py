@@ -109,8 +109,10 @@ class Backend(Watched):
             async with place:
                 yield Progress("receiving")
                 with Patience(limits, silence=limits.first_token) as patience:
+                    outputs = Outputs(work)
                     async with aclosing(self.adapter.stream(work, patience)) as events:
                         async for event in events:
+                            outputs.hear(event)
                             if type(event) is Finish:
                                 self._count(event.usage)
                             yield event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import Shape, spec_of
+from nexus_operations import spec_of
 
 from nexus_inference_adapters.contract import MEDIA_BYTES, Event, Finish, Media, Work
 
@@ -29,7 +29,7 @@ class Outputs:
 
     def __init__(self, work: Work) -> None:
         spec = spec_of(work.operation)
-        self._expected = spec.expected(work.body) if spec.shape is Shape.MEDIA else 0
+        self._expected = spec.expected(work.body) if spec.makes_bytes else 0
         self._taken: dict[Name, Taken] = {}
 
     def hear(self, event: Event) -> None:

@@ -1,5 +1,6 @@
 """The painter in the box: a small flow from noise to pictures of what a prompt of its own words says."""
 
+from nexus_inference_adapters.painter.editing import Original
 from nexus_inference_adapters.painter.model import Model, load
 from nexus_inference_adapters.painter.prompt import Reading, read
 from nexus_inference_adapters.painter.sample import (
@@ -27,6 +28,7 @@ __all__ = [
     "STEPS",
     "Group",
     "Model",
+    "Original",
     "Reading",
     "Scene",
     "Start",

@@ -20,6 +20,8 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_IMAGE: _ClassVar[Operation]
     OPERATION_TRANSCRIPTION: _ClassVar[Operation]
     OPERATION_TRANSLATION: _ClassVar[Operation]
+    OPERATION_IMAGE_EDIT: _ClassVar[Operation]
+    OPERATION_IMAGE_VARIATION: _ClassVar[Operation]
     OPERATION_VIDEO: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -43,6 +45,8 @@ OPERATION_SPEECH: Operation
 OPERATION_IMAGE: Operation
 OPERATION_TRANSCRIPTION: Operation
 OPERATION_TRANSLATION: Operation
+OPERATION_IMAGE_EDIT: Operation
+OPERATION_IMAGE_VARIATION: Operation
 OPERATION_VIDEO: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability

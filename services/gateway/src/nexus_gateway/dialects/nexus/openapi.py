@@ -109,15 +109,16 @@ def _path(row: Row, call: Call) -> str:
 
 
 def _types(call: Call) -> Iterable[type]:
-    for content in (*call.answers, *call.also.values(), *([call.body] if call.body else [])):
+    for content in (*call.answers, *call.also.values(), *_bodies(call)):
         if isinstance(content.schema, type):
             yield content.schema
 
 
 def _titled(call: Call) -> Iterable[JsonObject]:
     """The shapes of its body that have a name of their own."""
-    if call.body is not None and isinstance(call.body.schema, dict):
-        yield from (shape for shape in _branches(call.body.schema) if "title" in shape)
+    for body in _bodies(call):
+        if isinstance(body.schema, dict):
+            yield from (shape for shape in _branches(body.schema) if "title" in shape)
 
 
 def _branches(shape: JsonObject) -> list[JsonObject]:
@@ -152,7 +153,7 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         },
     }
     if call.body is not None:
-        told["requestBody"] = {"required": True, "content": _content((call.body,))}
+        told["requestBody"] = {"required": True, "content": _content(_bodies(call))}
     return told
 
 
@@ -176,6 +177,10 @@ def _answer(about: str, contents: Sequence[Content], headers: Mapping[bytes, str
 
 def _headers(headers: Iterable[bytes]) -> JsonObject:
     return {name.decode(): {"$ref": f"#/components/headers/{name.decode()}"} for name in headers}
+
+
+def _bodies(call: Call) -> tuple[Content, ...]:
+    return tuple(body for body in (call.body, call.or_body) if body is not None)
 
 
 def _content(contents: Sequence[Content]) -> JsonObject:

@@ -12,10 +12,10 @@ from nexus_operations import AUDIO, SPECS, Form, Operation, Shape
 from nexus_gateway.dialects.openai import pictures, speech, videos
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
-from nexus_gateway.dialects.openai.uploads import Transcription, VerboseTranscription, Word
+from nexus_gateway.dialects.openai.uploads import ALSO_JSON, Transcription, VerboseTranscription, Word
 from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
-from nexus_gateway.validation import body_shape
+from nexus_gateway.validation import body_shape, reference_shape
 
 __all__ = ["MODEL", "MODELS", "SPEECH_MODELS", "VIDEO_CALLS", "VOICES", "inference_call"]
 
@@ -94,10 +94,7 @@ PICTURE = pictures.PictureList(
     pictures.Usage(2, 0, 2, pictures.InputDetails(2)),
     "256x256",
 )
-PICTURE_EVENTS = (
-    f"event: {pictures.COMPLETED}\n"
-    f'data: {{"type":"{pictures.COMPLETED}","b64_json":"iVBORw0KGgo=","size":"256x256"}}\n\n'
-)
+PICTURE_EVENT = 'event: {kind}\ndata: {{"type":"{kind}","b64_json":"iVBORw0KGgo=","size":"256x256"}}\n\n'
 ANSWERS: dict[Form, tuple[type[Struct], Struct]] = {
     Form.MESSAGE: (ChatCompletion, CHAT),
     Form.TEXT: (Completion, TEXT),
@@ -136,7 +133,7 @@ def inference_call(operation: int) -> Call:
         answers += (Content(None, f'{speech.DELTA.decode()}UklGRg=="}}\n\n', EVENTS),)
     if spec.form is Form.FILE:
         name = "nexus-painter"
-        answers += (Content(None, PICTURE_EVENTS, EVENTS),)
+        answers += _picture_events(operation)
     if spec.shape is Shape.CHUNKS:
         chunk = {"id": f"{spec.id_prefix}1", "object": spec.chunk_object, "choices": []}
         events = b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
@@ -159,6 +156,16 @@ SUBTITLES = "1\n00:00:00,200 --> 00:00:01,400\nHello there!\n"
 def _upload_call(operation: int) -> Call:
     """Of one that takes a form with files."""
     spec, shape = SPECS[operation], body_shape(operation)
+    if spec.form is Form.FILE:
+        return Call(
+            "POST",
+            f"Make {spec.title}.",
+            (Content(*ANSWERS[spec.form]), *_picture_events(operation)),
+            body=Content(shape, None, "multipart/form-data"),
+            or_body=Content(reference_shape(shape)) if operation in ALSO_JSON else None,
+            asked=ASKED,
+            told={told.name: told.about for told in TOLD},
+        )
     answers = (
         Content(Transcription, HEARD),
         Content(VerboseTranscription, TIMED),
@@ -179,6 +186,13 @@ def _upload_call(operation: int) -> Call:
     )
 
 
+def _picture_events(operation: int) -> tuple[Content, ...]:
+    if operation not in pictures.STREAMED:
+        return ()
+    kind = pictures.STREAMED[operation] + pictures.COMPLETED
+    return (Content(None, PICTURE_EVENT.format(kind=kind), EVENTS),)
+
+
 VIDEO_ID = "video_5f0c9d5b8e3f4a1db6c7e8f90a1b2c3d"
 CLIP = videos.Video(VIDEO_ID, "wan2.2", "in_progress", 42, 1_764_000_000, "1280x720", "4", "A lake at dawn")
 CLIPS = videos.VideoList([CLIP], VIDEO_ID, VIDEO_ID, False)
@@ -193,13 +207,20 @@ REMIX = {
     "required": ["prompt"],
     "properties": {"prompt": {"type": "string", "minLength": 1, "maxLength": 32_000}},
 }
+VIDEO = body_shape(Operation.VIDEO)
+VIDEO_FORM = {
+    **VIDEO,
+    "title": "VideoForm",
+    "properties": {**VIDEO["properties"], "input_reference": {"type": "string", "format": "binary"}},
+}
 VIDEO_CALLS: dict[str, tuple[Call, ...]] = {
     "videos": (
         Call(
             "POST",
             "Have a video made: it is queued, and goes on without you. As a form too, with the picture it begins with.",
             (Content(videos.Video, CLIP),),
-            body=Content(body_shape(Operation.VIDEO), {"model": "wan2.2", "prompt": "A lake at dawn"}),
+            body=Content(VIDEO, {"model": "wan2.2", "prompt": "A lake at dawn"}),
+            or_body=Content(VIDEO_FORM, None, "multipart/form-data"),
             asked=ASKED,
         ),
         Call(

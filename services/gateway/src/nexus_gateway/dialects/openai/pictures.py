@@ -1,4 +1,5 @@
-"""The answer of POST images/generations: an object written while its pictures come, or events that carry them.
+"""The answers of POST images/generations, images/edits and images/variations: an object written while its pictures
+come, or events that carry them.
 
 No picture is kept here: its bytes are encoded piece by piece. What fails in the middle of one breaks the connection:
 whatever followed would be read as a part of it.
@@ -15,7 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
-from nexus_operations import PICTURES
+from nexus_operations import PICTURES, Operation
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.errors import error_object
@@ -23,10 +24,12 @@ from nexus_gateway.dialects.openai.media import Outputs, malformed, unended
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.http import Exchange, Failure, Header, beat
 
-__all__ = ["COMPLETED", "PARTIAL", "Picture", "PictureList", "Usage", "send_pictures"]
+__all__ = ["COMPLETED", "STREAMED", "Picture", "PictureList", "Usage", "send_pictures"]
 
 Messages = AsyncIterator[inference_pb2.StreamResponse]
-PARTIAL, COMPLETED = "image_generation.partial_image", "image_generation.completed"
+PARTIAL, COMPLETED = ".partial_image", ".completed"
+STREAMED = {int(Operation.IMAGE): "image_generation", int(Operation.IMAGE_EDIT): "image_edit"}
+"""How the events of each kind of work are called."""
 Quality = Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]
 ANSWERED = frozenset({"low", "medium", "high", "xhigh", "max"})
 """Qualities that OpenAI's answers can say."""
@@ -58,6 +61,10 @@ class Usage(Struct):
     output_tokens: int
     total_tokens: int
     input_tokens_details: InputDetails
+
+
+NOTHING = Usage(0, 0, 0, InputDetails(0))
+"""Of all pictures of a stream but the last: that one tells what they took together."""
 
 
 class Picture(Struct):
@@ -154,6 +161,7 @@ class _Events:
         self._pause = keep_alive_seconds
         self._heart: asyncio.Task[None] | None = None
         self._encoded = Base64()
+        self._kind = STREAMED[request.operation]
         self._last: dict[str, object] | None = None
         """What ends the last event, beside the usage, which is known when all has ended well."""
 
@@ -190,7 +198,9 @@ class _Events:
 
     async def _write(self, media: inference_pb2.Media) -> None:
         text = self._encoded.more(media.data)
-        kind = PARTIAL if media.HasField("preview") else COMPLETED
+        is_partial = media.HasField("preview")
+        kind = self._kind + (PARTIAL if is_partial else COMPLETED)
+        is_last = not is_partial and media.index + 1 == self._request.answers
         if not self._encoded.open:
             self._encoded.open = True
             await self._within()
@@ -198,14 +208,15 @@ class _Events:
             text = begin.encode() + text
         if media.last:
             text += self._encoded.end() + b'"'
-            facts = _facts(media.json)
-            if kind == PARTIAL:
-                text += _rest({**self._told(facts), "partial_image_index": media.preview}) + b"\n\n"
+            told = self._told(media)
+            if is_last:
+                self._last = told
             else:
-                self._last = self._told(facts)
+                rest = {"partial_image_index": media.preview} if is_partial else {"usage": NOTHING}
+                text += _rest(told | rest) + b"\n\n"
         if text:
             await self._exchange.write(text)
-        if media.last and kind == PARTIAL:
+        if media.last and not is_last:
             await self._between()
 
     async def _finish(self, finish: inference_pb2.Finish) -> None:
@@ -214,8 +225,8 @@ class _Events:
             raise malformed("The backend's answer has no picture in it.")
         await self._exchange.end(_rest({**self._last, "usage": _usage(self._request, finish)}) + b"\n\n")
 
-    def _told(self, facts: Facts) -> dict[str, object]:
-        body = self._request.body
+    def _told(self, media: inference_pb2.Media) -> dict[str, object]:
+        facts, body = _facts(media.json), self._request.body
         quality = body.get("quality", "auto") if facts.quality is UNSET else facts.quality
         told: dict[str, object] = {
             "created_at": int(time.time()),
@@ -224,6 +235,8 @@ class _Events:
             "background": body.get("background", "auto") if facts.background is UNSET else facts.background,
             "output_format": body["output_format"],
         }
+        if self._request.answers > 1:
+            told["index"] = media.index
         return told | _of_one(facts)
 
     async def _between(self) -> None:

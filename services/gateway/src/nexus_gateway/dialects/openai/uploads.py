@@ -1,4 +1,5 @@
-"""POST audio/transcriptions, audio/translations: a form with a file, answered whole, or by events as it is made."""
+"""POST audio/transcriptions, audio/translations, images/edits, images/variations: a form with files, answered whole, or
+by events as it is made."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ from contextlib import aclosing
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError, Reason
-from nexus_operations import spec_of
+from nexus_mesh.core import JsonObject, MeshError, Reason
+from nexus_operations import Form, Operation, spec_of
 
 from nexus_gateway.core import InferenceRequest
 from nexus_gateway.dialects.openai.inference import Inference, send_events
+from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.own_headers import (
     check_own_headers,
     demanded_zone,
@@ -20,14 +22,16 @@ from nexus_gateway.dialects.own_headers import (
     served_headers,
     wanted_priority,
 )
-from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form
-from nexus_gateway.intake import Form, FormLimits, Hold, Intake, Spool, boundary_of, read_form
-from nexus_gateway.validation import check_request
+from nexus_gateway.http import JSON, EdgeOptions, Exchange, Handler, check_form, check_media_type, is_form
+from nexus_gateway.intake import FormLimits, Hold, Intake, Spool, boundary_of, read_form
+from nexus_gateway.validation import InBody, check_request, take_references
 
-__all__ = ["Segment", "Transcription", "VerboseTranscription", "Word", "upload_handler"]
+__all__ = ["ALSO_JSON", "Segment", "Transcription", "VerboseTranscription", "Word", "upload_handler"]
 
 UNDER_WAY = 512 * 1024
 """Bytes in memory of a file that is passed on, at most."""
+ALSO_JSON = frozenset({int(Operation.IMAGE_EDIT)})
+"""Kinds of work whose files may stand in a JSON body, as data: URLs."""
 PLAIN = b"text/plain; charset=utf-8"
 
 
@@ -75,9 +79,15 @@ class VerboseTranscription(Struct):
 
 def upload_handler(pipeline: Inference, operation: int, intake: Intake, options: EdgeOptions) -> Handler:
     """The handler of one operation's route."""
-    names, pause = spec_of(operation).files, options.keep_alive_comment_seconds
+    spec, pause = spec_of(operation), options.keep_alive_comment_seconds
+
+    def spooled(exchange: Exchange) -> Spool:
+        return Spool(Hold(intake.disk, exchange.held.owner), options.spool)
 
     async def handle(exchange: Exchange) -> None:
+        if operation in ALSO_JSON and not is_form(exchange.fields.get(b"content-type", b"")):
+            await handle_json(exchange)
+            return
         boundary = boundary_of(check_form(exchange.fields))
         check_own_headers(exchange.fields)
         length = exchange.fields.get(b"content-length")
@@ -88,33 +98,58 @@ def upload_handler(pipeline: Inference, operation: int, intake: Intake, options:
                 operation,
                 pieces,
                 boundary,
-                names,
+                spec.files,
                 limits,
-                lambda: Spool(Hold(intake.disk, exchange.held.owner), options.spool),
+                lambda: spooled(exchange),
             )
             try:
-                request = checked(exchange, form)
+                request = checked(exchange, form.fields)
+                request.files = form.files
                 exchange.handed_on = True
                 await answer(exchange, request)
             finally:
                 form.files.close()
 
-    def checked(exchange: Exchange, form: Form) -> InferenceRequest:
+    async def handle_json(exchange: Exchange) -> None:
+        check_media_type(exchange.fields)
+        check_own_headers(exchange.fields)
+        given: list[InBody] = []
+
+        def check(parsed: JsonObject, _: int) -> InferenceRequest:
+            given.extend(take_references(parsed, spec.files))
+            return checked(exchange, parsed)
+
+        request = await intake.read(await exchange.body(), check)
+        request.files = files = spooled(exchange)
+        try:
+            while given:
+                one = given.pop(0)
+                files.begin(inference_pb2.Part(name=one.name, mime_type=one.media_type))
+                for piece in one.pieces():
+                    await files.write(piece)
+            exchange.handed_on = True
+            await answer(exchange, request)
+        finally:
+            files.close()
+
+    def checked(exchange: Exchange, fields: JsonObject) -> InferenceRequest:
         request = check_request(
             operation,
-            form.fields,
+            fields,
             size=0,
             request_id=exchange.request_id,
             principal=exchange.caller,
             strict=is_strict(exchange),
         )
-        request.files = form.files
         request.zone = demanded_zone(exchange)
         request.priority = wanted_priority(exchange)
         return request
 
     async def answer(exchange: Exchange, request: InferenceRequest) -> None:
         async with pipeline.stream(request) as messages:
+            if spec.form is Form.FILE:
+                await send_pictures(exchange, request, messages, pause)
+                return
             if request.stream:
                 await send_events(exchange, request, messages, pause)
                 return

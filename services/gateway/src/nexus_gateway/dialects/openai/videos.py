@@ -20,7 +20,7 @@ from msgspec import UNSET, Struct, UnsetType
 from nexus.inference.v1 import inference_pb2
 from nexus.store.v1 import store_pb2, work_pb2
 from nexus_mesh.core import JsonObject, MeshError, Reason
-from nexus_operations import Operation
+from nexus_operations import Operation, Times
 
 from nexus_gateway.core import Files, InferenceRequest
 from nexus_gateway.dialects.errors import error_object
@@ -56,6 +56,7 @@ VIDEO = Operation.VIDEO
 PREFIX = "video_"
 ID = re.compile(PREFIX + r"[0-9a-f]{32}")
 REFERENCE = "input_reference"
+FILES = {REFERENCE: Times(least=0)}
 REFERENCE_BYTES = 10 << 20
 REFERENCE_DAYS = 7
 """As long as work may wait at most."""
@@ -198,18 +199,13 @@ class VideoRoutes:
                 VIDEO,
                 pieces,
                 boundary_of(check_form(exchange.fields)),
-                frozenset(),
+                FILES,
                 limits,
                 lambda: Spool(Hold(self._intake.disk, exchange.held.owner), self._options.spool),
-                optional=frozenset({REFERENCE}),
             )
             try:
                 request = self._request(exchange, form.fields)
-                reference = request.body.pop(REFERENCE, None)
-                if reference is not None:
-                    await self._submit(exchange, request, _whole(_inline(reference["image_url"])))
-                else:
-                    await self._submit(exchange, request, _pieces(form.files))
+                await self._submit(exchange, request, _pieces(form.files))
             finally:
                 form.files.close()
 

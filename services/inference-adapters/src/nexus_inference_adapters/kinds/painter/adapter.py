@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from asyncio import timeout
 from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +18,7 @@ from nexus_mesh.core import MeshError, Reason
 from nexus_operations import PICTURES
 
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.children import MEDIA, OUTPUT, PROGRESS, Workers
+from nexus_inference_adapters.children import MEDIA, OUTPUT, PROGRESS, Job, Workers
 from nexus_inference_adapters.contract import (
     Adapter,
     Completed,
@@ -25,6 +27,7 @@ from nexus_inference_adapters.contract import (
     Http,
     Inspection,
     JsonObject,
+    Kept,
     Media,
     Need,
     Offer,
@@ -32,7 +35,7 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.vocabulary import IMAGE, PAINTER
+from nexus_inference_adapters.vocabulary import IMAGE, IMAGE_EDIT, IMAGE_VARIATION, PAINTER
 
 __all__ = ["Painter"]
 
@@ -43,6 +46,10 @@ USUAL_SIDE = 256
 MOST_STEPS = 100
 MOST_SEED = 2**53
 """What JSON numbers keep everywhere."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Of a picture and its mask together."""
+FIDELITY = {"high": 0.6, "low": 0.9}
+"""The strength of a change, by OpenAI's words for how much of the picture stays."""
 EFFORT = {"low": 0.5, "standard": 1, "medium": 1, "auto": 1, "high": 2, "hd": 2}
 """How many of its usual steps each quality takes."""
 
@@ -80,16 +87,27 @@ class Painter(Adapter):
         raise MeshError(Reason.INVALID_REQUEST, "Pictures come as a stream only.")
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        order = self._order(work.body)
-        made = _Made(order, work.body.get("quality", "auto"))
-        async with self._workers.job(order) as job:
+        order = self._order(work)
+        async with AsyncExitStack() as stack:
+            files: list[Kept] = []
+            if work.parts is not None:
+                files = _ordered(await stack.enter_async_context(work.parts.kept(MOST_BYTES)))
+                order["files"] = {each.part.name: each.size for each in files}
+            async with aclosing(self._painted(work, order, files, patience)) as events:
+                async for event in events:
+                    yield event
+
+    async def _painted(
+        self, work: Work, order: dict[str, Any], files: list[Kept], patience: Patience
+    ) -> AsyncGenerator[Event, None]:
+        made, begun = _Made(order, work.body.get("quality", "auto")), False
+        async with self._workers.job(order, [each.file for each in files]) as job:
             while True:
                 try:
                     frame = await patience.wait(job.read())
                 except EOFError:
-                    raise MeshError(
-                        Reason.BACKEND_LOST, "The process that paints ended in the middle. Retry the request."
-                    ) from None
+                    raise await _lost(job, reading=bool(files) and not begun) from None
+                begun = True
                 if frame.kind == OUTPUT:
                     made.begin(frame.facts)
                 elif frame.kind == MEDIA:
@@ -101,20 +119,24 @@ class Painter(Adapter):
                     break
         facts: dict[str, Any] = frame.facts
         if "refused" in facts:
-            told = {"param": "prompt", "code": "invalid_value"}
-            raise MeshError(Reason.INVALID_REQUEST, facts["refused"], metadata=told)
+            raise _refused(facts["param"], facts["refused"], facts["code"])
         if "problem" in facts:
             raise MeshError(Reason.UPSTREAM_ERROR, f"The painter failed: {facts['problem']}.")
-        yield Finish(inference_pb2.Usage(output_images=order["n"]))
+        usage = inference_pb2.Usage(output_images=order["n"])
+        if files:
+            usage.input_images = 1
+        yield Finish(usage)
 
-    def _order(self, body: JsonObject) -> dict[str, Any]:
-        size: str = body.get("size", "auto")
+    def _order(self, work: Work) -> dict[str, Any]:
+        body, size = work.body, work.body.get("size", "auto")
+        usual = USUAL_SIDE if work.operation == IMAGE else None
         steps = body.get("steps") or round(EFFORT[body.get("quality", "auto")] * self._steps)
         return {
-            "prompt": body["prompt"],
+            "prompt": body.get("prompt"),
             "seed": body["seed"] if "seed" in body else secrets.randbelow(2**31),
             "n": body.get("n", 1),
-            "side": USUAL_SIDE if size == "auto" else int(size.partition("x")[0]),
+            "side": usual if size == "auto" else int(size.partition("x")[0]),
+            "strength": body.get("strength") or FIDELITY.get(body.get("input_fidelity", "")),
             "steps": steps,
             "previews": min(body.get("partial_images", 0), steps - 1),
             "format": body.get("output_format", "png"),
@@ -137,16 +159,16 @@ class _Made:
     """The outputs of one order, piece by piece as they come."""
 
     def __init__(self, order: dict[str, Any], quality: str) -> None:
-        side = order["side"]
         self._kind = PICTURES[order["format"]]
         self._seed: int = order["seed"]
-        self._facts = {"size": f"{side}x{side}", "background": "opaque", "quality": quality}
+        self._facts = {"background": "opaque", "quality": quality}
         self._index = self._size = self._left = 0
         self._preview: int | None = None
 
     def begin(self, facts: dict[str, Any]) -> None:
         self._index, self._preview = facts["index"], facts.get("preview")
         self._size = self._left = facts["size"]
+        self._facts["size"] = facts["pixels"]
 
     def piece(self, data: bytes) -> Media:
         first, self._left = self._left == self._size, self._left - len(data)
@@ -163,26 +185,77 @@ class _Made:
         )
 
 
+def _ordered(files: dict[str, list[Kept]]) -> list[Kept]:
+    """The picture, and its mask if there is one. Raises INVALID_REQUEST."""
+    if (count := len(files["image"])) > 1:
+        raise _refused(
+            "image", f"This painter changes 1 picture at a time, and {count} were sent.", "invalid_value"
+        )
+    return [kept for name in ("image", "mask") for kept in files.get(name, ())]
+
+
+async def _lost(job: Job, *, reading: bool) -> MeshError:
+    if await job.signal() == signal.SIGXCPU and reading:
+        return _refused("image", "The picture takes too long to read: save it anew, as PNG.", "invalid_image")
+    return MeshError(Reason.BACKEND_LOST, "The process that paints ended in the middle. Retry the request.")
+
+
+def _refused(param: str, why: str, code: str) -> MeshError:
+    return MeshError(Reason.INVALID_REQUEST, why, metadata={"param": param, "code": code})
+
+
 def _offer(listing: dict[str, Any]) -> Offer:
     """The one model. What it says of its parameters is checked before anything reaches it."""
-    sizes = [f"{side}x{side}" for side in listing["sides"]]
-    schema = {
-        "type": "object",
-        "required": ["prompt"],
-        "properties": {
-            "prompt": {"type": "string", "minLength": 1, "description": listing["words"]},
-            "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
-            "size": {"enum": ["auto", *sizes], "default": "auto"},
-            "quality": {"enum": [*EFFORT], "default": "auto"},
-            "steps": {"type": "integer", "minimum": 1, "maximum": MOST_STEPS, "default": listing["steps"]},
-            "seed": {"type": "integer", "minimum": 0, "maximum": MOST_SEED},
-            "output_format": {"enum": [*PICTURES], "default": "png"},
-            "output_compression": {"type": "integer", "minimum": 0, "maximum": 100, "default": 100},
-            "background": {"enum": ["auto", "opaque"], "default": "auto"},
-            "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
-        },
-        "additionalProperties": False,
-    }
-    told = model_pb2.OperationParameters(operation=IMAGE, schema=msgspec.json.encode(schema).decode())
-    model = model_pb2.Model(id=PAINTER, operations=[IMAGE], parameters=[told], owner="nexus", loaded=True)
+    told = [
+        model_pb2.OperationParameters(
+            operation=operation,
+            schema=msgspec.json.encode(
+                {
+                    "type": "object",
+                    "required": required,
+                    "properties": {
+                        name: rule for name, rule in _rules(listing).items() if name not in left_out
+                    },
+                    "additionalProperties": False,
+                }
+            ).decode(),
+        )
+        for operation, required, left_out in TAKES
+    ]
+    does = [operation for operation, _, _ in TAKES]
+    model = model_pb2.Model(id=PAINTER, operations=does, parameters=told, owner="nexus", loaded=True)
     return Offer(model, PAINTER)
+
+
+CHANGES = ("image", "mask", "strength", "input_fidelity")
+TAKES: tuple[tuple[model_pb2.Operation, list[str], tuple[str, ...]], ...] = (
+    (IMAGE, ["prompt"], CHANGES),
+    (IMAGE_EDIT, ["image", "prompt"], ()),
+    (IMAGE_VARIATION, ["image"], ("prompt", "mask", "input_fidelity", "partial_images")),
+)
+"""What each kind of work needs, and what it does not take of all that there is."""
+
+
+def _rules(listing: dict[str, Any]) -> dict[str, JsonObject]:
+    sizes = [f"{side}x{side}" for side in listing["sides"]]
+    least, most = listing["read"]
+    file = {"type": "string", "format": "binary", "contentMediaType": "image/png, image/jpeg, image/webp"}
+    return {
+        "prompt": {"type": "string", "minLength": 1, "description": listing["words"]},
+        "image": {**file, "description": f"One picture of {least} to {most} pixels a side: png, jpeg, webp."},
+        "mask": {**file, "description": "Of the same size; where it is transparent the picture is painted anew."},
+        "strength": {
+            "type": "number", "minimum": 0.01, "maximum": 1,
+            "description": "How much is made anew; 1 = nothing stays. By itself 1 with a mask and 0.8 without.",
+        },
+        "input_fidelity": {"enum": [*FIDELITY]},
+        "n": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
+        "size": {"enum": ["auto", *sizes], "default": "auto"},
+        "quality": {"enum": [*EFFORT], "default": "auto"},
+        "steps": {"type": "integer", "minimum": 1, "maximum": MOST_STEPS, "default": listing["steps"]},
+        "seed": {"type": "integer", "minimum": 0, "maximum": MOST_SEED},
+        "output_format": {"enum": [*PICTURES], "default": "png"},
+        "output_compression": {"type": "integer", "minimum": 0, "maximum": 100, "default": 100},
+        "background": {"enum": ["auto", "opaque"], "default": "auto"},
+        "partial_images": {"type": "integer", "minimum": 0, "maximum": 3, "default": 0},
+    }  # fmt: skip

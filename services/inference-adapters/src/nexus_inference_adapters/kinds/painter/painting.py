@@ -1,7 +1,8 @@
 """The process that paints: run as a file, so that it loads nothing of the adapter but what it needs.
 
 Orders come on standard input, one JSON object a line: {} for what it can paint, or {"prompt", "seed", "n", "side",
-"steps", "previews", "format", "quality"}.
+"steps", "previews", "format", "quality"}. With "files", names and sizes, those follow the line: a picture that is
+changed, and its mask; "strength" says how much, "side" null that it keeps its size, "prompt" null that nothing is said.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nexus_inference_adapters.children import Frames, confine, one_more_job
-from nexus_inference_adapters.media import as_file
+from nexus_inference_adapters.media import UnreadableError, as_file, read_picture
 
 if TYPE_CHECKING:
-    from nexus_inference_adapters.painter import Model, Reading
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nexus_inference_adapters.painter import Model, Original, Reading, Scene, Step
 
 MEMORY = 2 << 30
+READ_SECONDS = 20
+"""Of CPU, for the pictures of an order. The largest take less than one."""
+LARGEST_READ = 2048
+"""Pixels of each side of a picture that is changed."""
+CHANGED = 0.8
+"""The strength of a change that nobody has bounded: much is new, and what it was can still be seen."""
 SIDES = 64
 """Pixels between two sides that there are."""
 
@@ -28,48 +38,120 @@ def main() -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from nexus_inference_adapters.painter import load
 
-    frames, model = Frames(), None
-    for line in sys.stdin:
+    frames, model, orders = Frames(), None, sys.stdin.buffer
+    for line in orders:
         one_more_job()
         order = json.loads(line)
         if not order:
             frames.done(**_catalogue())
             continue
+        files = {name: orders.read(size) for name, size in order.get("files", {}).items()}
         try:
             model = model or load()
         except (OSError, ValueError) as error:
             frames.failed(f"its weights cannot be read: {error}")
             continue
-        _paint(model, order, frames)
+        try:
+            _paint(model, order, files, frames)
+        except _Refused as refused:
+            frames.done(refused=str(refused), param=refused.param, code=refused.code)
+
+
+class _Refused(Exception):
+    """An order that cannot be done, and why."""
+
+    def __init__(self, param: str, why: str, code: str = "invalid_value") -> None:
+        super().__init__(why)
+        self.param, self.code = param, code
 
 
 def _catalogue() -> dict[str, object]:
     from nexus_inference_adapters.painter import LARGEST, SMALLEST, STEPS
 
-    return {"sides": list(range(SMALLEST, LARGEST + 1, SIDES)), "steps": STEPS, "words": _words()}
+    sides = list(range(SMALLEST, LARGEST + 1, SIDES))
+    return {"sides": sides, "read": [SMALLEST, LARGEST_READ], "steps": STEPS, "words": _words()}
 
 
-def _paint(model: Model, order: dict[str, Any], frames: Frames) -> None:
+def _paint(model: Model, order: dict[str, Any], files: dict[str, bytes], frames: Frames) -> None:
     """Frames of each picture, after those of what it looked like on the way."""
-    from nexus_inference_adapters.painter import finished, painted, read
+    from nexus_inference_adapters.painter import painted
 
-    reading = read(order["prompt"])
-    if reading.unknown or reading.problem or reading.scene is None:
-        frames.done(refused=_refusal(reading))
-        return
-    steps, side, count = order["steps"], order["side"], order["n"]
+    scene = None if order["prompt"] is None else _scene(order["prompt"])
+    steps, count = order["steps"], order["n"]
+    original = _original(order, files) if files else None
+    files.clear()
+    high, wide = (order["side"],) * 2 if original is None else original.pixels.shape[:2]
+    start = None if original is None else original.start(order["strength"] or _usual_strength(original))
     shown = {steps * (number + 1) // (order["previews"] + 1): number for number in range(order["previews"])}
+
+    def show(step: Step, **more: int) -> None:
+        picture = _whole(model, step, original, high, wide)
+        frames.output(as_file(picture, order["format"], order["quality"]), **more, pixels=f"{wide}x{high}")
+
     for index in range(count):
         step = None
-        for step in painted(model, reading.scene, seed=order["seed"] + index, steps=steps):
+        for step in painted(model, scene, seed=order["seed"] + index, steps=steps, start=start):
             frames.progress(index * steps + step.number, count * steps)
             if step.number in shown and step.number < steps:
-                look = as_file(finished(model, step.guess, side), order["format"], order["quality"])
-                frames.output(look, index=index, preview=shown[step.number])
+                show(step, index=index, preview=shown[step.number])
         if step is not None:
-            picture = finished(model, step.guess, side)
-            frames.output(as_file(picture, order["format"], order["quality"]), index=index)
+            show(step, index=index)
     frames.done()
+
+
+def _scene(prompt: str) -> Scene:
+    from nexus_inference_adapters.painter import read
+
+    reading = read(prompt)
+    if reading.unknown or reading.problem or reading.scene is None:
+        raise _Refused("prompt", _refusal(reading))
+    return reading.scene
+
+
+def _original(order: dict[str, Any], files: dict[str, bytes]) -> Original:
+    from nexus_inference_adapters.painter import Original
+
+    one_more_job(READ_SECONDS)
+    found = {name: _read(name, data) for name, data in files.items()}
+    one_more_job()
+    picture, mask = found["image"], found.get("mask")
+    if mask is not None and mask.shape != picture.shape:
+        sizes = (f"{each.shape[1]}x{each.shape[0]}" for each in (mask, picture))
+        raise _Refused(
+            "mask", f"'mask' has {' pixels, and the picture '.join(sizes)}: send one of the same size."
+        )
+    original = Original.of(picture, mask)
+    if mask is not None and original.anew is not None and not original.anew.any():
+        raise _Refused("mask", "'mask' is transparent nowhere: what is to be painted anew must be, wholly.")
+    high, wide = picture.shape[:2]
+    side: int | None = order["side"]
+    if side is None:
+        return original
+    if high != wide:
+        raise _Refused(
+            "size", f"'size' must be auto for a picture of {wide}x{high} pixels: only squares are resized."
+        )
+    return original.sized(side, side)
+
+
+def _read(name: str, data: bytes) -> NDArray[np.uint8]:
+    from nexus_inference_adapters.painter import SMALLEST
+
+    try:
+        return read_picture(data, SMALLEST, LARGEST_READ)
+    except UnreadableError as error:
+        raise _Refused(name, f"'{name}' {error}.", "invalid_image") from None
+
+
+def _usual_strength(original: Original) -> float:
+    return CHANGED if original.anew is None else 1.0
+
+
+def _whole(model: Model, step: Step, original: Original | None, high: int, wide: int) -> NDArray[np.uint8]:
+    from nexus_inference_adapters.painter import LARGEST, SMALLEST, finished
+
+    picture = finished(model, step.guess, min(LARGEST, max(SMALLEST, high, wide)))
+    return picture if original is None else original.put_back(picture)
 
 
 def _refusal(reading: Reading) -> str:
