@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,15 +16,11 @@ from nexus.router.v1 import snapshot_pb2
 from nexus.types.v1 import model_pb2
 from nexus.vault.v1 import keys_pb2, tenants_pb2
 from nexus_mesh.core import Reason
-from nexus_mesh.process.mesh import Mesh
-from nexus_store.app import open_store
-from nexus_store.config import StoreSettings
 from openai.types import Video, VideoDeleteResponse
-from support.control_plane import serving, settings_of
 from support.gateway_bench import GatewayBench
 from support.scripted_adapter import FILM, PICTURE, ScriptedAdapter
 from support.waiting import eventually
-from support.whole_gateway import Gateway, gateway
+from support.whole_gateway import Gateway, gateway, store_beside
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API is scheduled")
 VIDEO = model_pb2.OPERATION_VIDEO
@@ -46,11 +40,10 @@ SCHEMA = {
 class Running:
     """The gateway, the adapter behind it, and who asks."""
 
-    def __init__(self, served: Gateway, box: ScriptedAdapter, bench: GatewayBench, home: Path) -> None:
+    def __init__(self, served: Gateway, box: ScriptedAdapter, bench: GatewayBench) -> None:
         self.served = served
         self.box = box
         self.bench = bench
-        self.home = home
 
     def client(self, key: str = MINE) -> openai.AsyncOpenAI:
         return self.served.client(key)
@@ -67,7 +60,7 @@ def shown(box: ScriptedAdapter, **more: Any) -> snapshot_pb2.Target:
 
 
 @pytest_asyncio.fixture
-async def running(bench: GatewayBench, tmp_path: Path) -> AsyncIterator[Running]:
+async def running(bench: GatewayBench) -> AsyncIterator[Running]:
     box = await bench.adapter("box")
     bench.control.router.show(shown(box))
     vault = bench.control.vault
@@ -78,14 +71,8 @@ async def running(bench: GatewayBench, tmp_path: Path) -> AsyncIterator[Running]
     vault.keys[MINE] = keys_pb2.Key(id="k1", name="mine", tenant="mine")
     vault.keys[OTHER] = keys_pb2.Key(id="k2", name="other", tenant="other")
     vault.keys[WARD] = keys_pb2.Key(id="k3", name="ward", tenant="mine", zone="ward")
-    async with gateway(bench, auth="keys") as served, AsyncExitStack() as stack:
-        bench.control.registry.members["gateway"] = [served.grpc_address]
-        registry = f"127.0.0.1:{bench.control.ports['registry']}"
-        settings = settings_of(StoreSettings, home=tmp_path / "home", port=0, registry=registry)
-        mesh = Mesh(settings, bench.ca.identity("store"))
-        store = await stack.enter_async_context(serving(mesh, open_store))
-        bench.control.registry.members["store"] = [store]
-        made = Running(served, box, bench, tmp_path / "home")
+    async with gateway(bench, auth="keys") as served, store_beside(bench, served):
+        made = Running(served, box, bench)
         await eventually(lambda: _is_ready(made), what="the gateway being ready")
         yield made
 
