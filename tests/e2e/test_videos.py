@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import av
 import openai
 import pytest
 import pytest_asyncio
@@ -19,7 +21,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.filterwarnings("ignore:The Sora API is scheduled"),
 ]
-MODEL = "wan"
+MODEL, PAINTER = "wan", "nexus-painter"
 STORE = "[store]\nwork_share = 1\nwork_slots = 4\n"
 
 
@@ -32,7 +34,8 @@ async def server() -> AsyncIterator[FakeVideos]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory, server: FakeVideos) -> AsyncIterator[LiveMesh]:
     config = engine("openai_videos", "film", server.url) + STORE
-    async with serving(tmp_path_factory.mktemp("videos"), config, MODEL) as running:
+    home = tmp_path_factory.mktemp("videos")
+    async with serving(home, config, MODEL, PAINTER, painter=True) as running:
         yield running
 
 
@@ -171,3 +174,29 @@ async def test_deleted_in_the_middle_the_engine_is_free(mesh: LiveMesh, fake: Fa
         await running(fake)
         await client.videos.delete(video_id)
         await eventually(lambda: not fake.known, timeout=10, what="the engine being free")
+
+
+def frames(data: bytes) -> int:
+    with av.open(io.BytesIO(data)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+async def test_the_painter_makes_one_without_any_server(mesh: LiveMesh) -> None:
+    async with sdk(mesh) as client:
+        made = await client.videos.create_and_poll(
+            model=PAINTER, prompt="a red circle", seconds="1", extra_body={"seed": 7}, poll_interval_ms=200
+        )
+        assert (made.status, made.size, made.seconds) == ("completed", "256x256", "1"), made.error
+        film = (await client.videos.download_content(made.id)).content
+        assert frames(film) == 12
+        for variant in ("thumbnail", "spritesheet"):
+            assert frames((await client.videos.download_content(made.id, variant=variant)).content) == 1
+        again = await client.videos.remix(made.id, prompt="a green star")
+        other = await client.videos.poll(again.id, poll_interval_ms=200)
+        assert (other.status, other.remixed_from_video_id) == ("completed", made.id), other.error
+        remixed = (await client.videos.download_content(other.id)).content
+        assert frames(remixed) == 12
+        assert remixed != film
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.videos.create(model=PAINTER, prompt="a red circle", seconds="12")
+        assert "1, 2, 3, 4" in refused.value.message
