@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import av
 import openai
 import pytest
 import pytest_asyncio
 from openai.types import Video
+from support.e2e_cli import nexus
 from support.e2e_mesh import engine, sdk, serving
 from support.fake_videos import FILM, FakeVideos
 from support.live_mesh import LiveMesh
@@ -200,3 +203,15 @@ async def test_the_painter_makes_one_without_any_server(mesh: LiveMesh) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
             await client.videos.create(model=PAINTER, prompt="a red circle", seconds="12")
         assert "1, 2, 3, 4" in refused.value.message
+
+
+async def test_nexus_video_writes_a_whole_one_or_none(mesh: LiveMesh, tmp_path: Path) -> None:
+    home, out, none = mesh.layout.home, tmp_path / "out.mp4", tmp_path / "no.mp4"
+    asked = ("--seconds", "1", "--size", "64x64", "--seed", "7")
+    ran = await nexus(home, "video", "a red circle", "-o", str(out), *asked)
+    assert (ran.code, "64x64" in ran.out, frames(out.read_bytes())) == (0, True, 12), ran
+    told = json.loads((await nexus(home, "video", "a red circle", "-o", str(out), *asked, "--json")).out)
+    assert (told["bytes"], told["seconds"]) == (out.stat().st_size, "1")
+    refused = await nexus(home, "video", "a dragon", "-o", str(none))
+    refused.assert_refused("dragon")
+    assert not none.exists()
