@@ -343,7 +343,7 @@ async def test_a_backend_that_is_lost_is_asked_again(running: Running) -> None:
     running.box.mode, running.box.reason = "film_then_fail", Reason.BACKEND_LOST
     async with running.client() as client:
         video = await client.videos.create(model="m", prompt="a lake")
-        await eventually(lambda: running.box.seen, what="the first attempt")
+        await eventually(lambda: running.box.seen and not running.box.active, what="the first attempt")
         running.box.mode = "ok"
         done = await client.videos.poll(video.id, poll_interval_ms=50)
         assert done.status == "completed"

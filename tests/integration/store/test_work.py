@@ -302,13 +302,28 @@ async def test_a_zone_is_held_by_the_store_and_told_to_the_gateway(behind: Behin
     assert [asked.zone for asked in behind.gateway.seen] == ["default"]
 
 
+async def test_it_is_kept_in_postgresql_too(unopened: Behind, postgres_url: str) -> None:
+    await unopened.open(database_url=postgres_url)
+    client = unopened.client()
+    work_id = (await client.submit()).id
+    assert (await client.ended(work_id)).state == pb.WORK_STATE_SUCCEEDED
+    assert [work.id for work in (await client.page()).works] == [work_id]
+
+
+async def test_what_takes_longer_than_it_may_is_not_tried_again(behind: Behind) -> None:
+    behind.gateway.script = [MeshError(Reason.TIMEOUT, "It took too long.")]
+    client = behind.client()
+    done = await client.ended((await client.submit()).id)
+    assert (done.state, done.error.reason, done.attempt) == (pb.WORK_STATE_FAILED, "TIMEOUT", 1)
+
+
 async def test_without_a_gateway_it_waits(behind: Behind) -> None:
     there = behind.control.registry.members.pop("gateway")
     client = behind.client()
     work_id = (await client.submit()).id
 
     async def tried() -> bool:
-        return (await client.get(work_id)).error.reason == "BACKEND_DOWN"
+        return (await client.get(work_id)).error.reason == "NOT_READY"
 
     await eventually(tried, what="an attempt without a gateway")
     behind.control.registry.members["gateway"] = there

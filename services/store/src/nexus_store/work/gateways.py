@@ -52,10 +52,13 @@ class Gateways:
         raise MeshError(Reason.UPSTREAM_MALFORMED, "The gateway's answer ended before it was whole.")
 
     async def _one(self) -> Peer:
-        found = await self._finder.all()
+        try:
+            found = await self._finder.all()
+        except MeshError:
+            found = []  # the registry is away, and none was known before
         if not found:
             raise MeshError(
-                Reason.BACKEND_DOWN, "No gateway is up that could run this.", retry_after=RETRY_AFTER
+                Reason.NOT_READY, "No gateway is known that could run this.", retry_after=RETRY_AFTER
             )
         return found[next(self._turn) % len(found)].peer
 

@@ -23,7 +23,8 @@ KIND = "work"
 PAST = Retry(limit=100_000, delays=(1.0, 2.0, 5.0, 15.0, 30.0))
 GONE = Retry(limit=4, delays=(1.0, 5.0, 20.0))
 RETRIES = {
-    **USUAL,
+    # Work that takes longer than it may does so again: only silence is tried once more.
+    **{reason: retry for reason, retry in USUAL.items() if reason != Reason.TIMEOUT},
     # What only waits for a place fails by its deadline, and not by how often it has asked.
     **dict.fromkeys((Reason.OVERLOAD, Reason.RATE_LIMIT, Reason.NOT_READY, Reason.DRAINING), PAST),
     **dict.fromkeys((Reason.MODEL_NOT_READY, Reason.AUTH_UNAVAILABLE, Reason.STORE_UNAVAILABLE), PAST),

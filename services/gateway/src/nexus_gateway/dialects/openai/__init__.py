@@ -63,7 +63,6 @@ def openai_dialect(pipeline: OpenAIPipeline, intake: Intake, options: EdgeOption
             "videos",
             "/videos",
             {"POST": videos.create, **reading(videos.list)},
-            refused=partial(pipeline.refused, Operation.VIDEO),
             calls=VIDEO_CALLS["videos"],
         ),
         Row(

@@ -10,7 +10,7 @@ import binascii
 import dataclasses
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Literal, Protocol
 from urllib.parse import parse_qs
@@ -151,7 +151,7 @@ class Works(Protocol):
     async def get(self, tenant: str, work_id: str) -> work_pb2.Work: ...
     async def listed(self, request: work_pb2.ListWorkRequest) -> work_pb2.ListWorkResponse: ...
     async def delete(self, tenant: str, work_id: str) -> None: ...
-    def watch(self, tenant: str, work_id: str) -> AsyncIterator[work_pb2.Work]: ...
+    def watch(self, tenant: str, work_id: str) -> AsyncGenerator[work_pb2.Work, None]: ...
     async def keep(
         self, start: store_pb2.PutStart, pieces: AsyncIterator[bytes], seconds_kept: float
     ) -> store_pb2.Object: ...
@@ -168,6 +168,8 @@ class VideoPipeline(Catalog, Protocol):
 
     async def check(self, request: InferenceRequest) -> frozenset[str]: ...
 
+    def refused(self, operation: int, error: MeshError) -> None: ...
+
 
 class VideoRoutes:
     """The handlers."""
@@ -179,6 +181,14 @@ class VideoRoutes:
         self._options = options
 
     async def create(self, exchange: Exchange) -> None:
+        """What is turned away here counts as any request; what is taken does when it is run."""
+        try:
+            await self._create(exchange)
+        except MeshError as error:
+            self._pipeline.refused(VIDEO, error)
+            raise
+
+    async def _create(self, exchange: Exchange) -> None:
         check_own_headers(exchange.fields)
         if is_form(exchange.fields.get(b"content-type", b"")):
             await self._create_by_form(exchange)
@@ -301,18 +311,19 @@ class VideoRoutes:
     async def _watch(self, exchange: Exchange) -> None:
         """Events of how it stands; the last one tells how it ended. The head waits for the first."""
         watching = self._works.watch(exchange.caller.tenant, _id_of(exchange))
-        first = await anext(watching)
-        await exchange.start_events([], _failed)
-        heart = asyncio.create_task(
-            beat(exchange, self._options.keep_alive_comment_seconds), name="sse keep-alive"
-        )
-        try:
-            await exchange.write(_event(first))
-            async for work in watching:
-                await exchange.write(_event(work))
-        finally:
-            heart.cancel()
-        await exchange.end(DONE)
+        async with aclosing(watching):
+            first = await anext(watching)
+            await exchange.start_events([], _failed)
+            heart = asyncio.create_task(
+                beat(exchange, self._options.keep_alive_comment_seconds), name="sse keep-alive"
+            )
+            try:
+                await exchange.write(_event(first))
+                async for work in watching:
+                    await exchange.write(_event(work))
+            finally:
+                heart.cancel()
+            await exchange.end(DONE)
 
     async def delete(self, exchange: Exchange) -> None:
         """What still runs is stopped first."""
