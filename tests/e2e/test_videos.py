@@ -180,14 +180,14 @@ async def test_deleted_in_the_middle_the_engine_is_free(mesh: LiveMesh, fake: Fa
 
 
 def frames(data: bytes) -> int:
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return sum(1 for _ in container.decode(video=0))
 
 
 async def test_the_painter_makes_one_without_any_server(mesh: LiveMesh) -> None:
     async with sdk(mesh) as client:
         made = await client.videos.create_and_poll(
-            model=PAINTER, prompt="a red circle", seconds="1", extra_body={"seed": 7}, poll_interval_ms=200
+            model=PAINTER, prompt="a red circle", extra_body={"seed": 7, "seconds": "1"}, poll_interval_ms=200
         )
         assert (made.status, made.size, made.seconds) == ("completed", "256x256", "1"), made.error
         film = (await client.videos.download_content(made.id)).content

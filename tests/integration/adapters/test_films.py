@@ -50,8 +50,8 @@ def outputs(made: Streamed) -> dict[int | None, tuple[bytes, Media]]:
 
 
 def frames(data: bytes) -> list[Pixels]:
-    with av.open(io.BytesIO(data)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(io.BytesIO(data), "r") as container:
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def centre(picture: Pixels) -> Pixels:
@@ -69,7 +69,7 @@ async def test_it_comes_out_of_the_noise(bench: Bench, backend: Backend) -> None
     shown = frames(film[0])
     assert len(shown) == 24
     assert {each.shape for each in shown} == {(128, 128, 3)}
-    with av.open(io.BytesIO(film[0])) as container:
+    with av.open(io.BytesIO(film[0]), "r") as container:
         assert float(container.streams.video[0].average_rate or 0) == 12
     red, _, blue = centre(shown[-1])
     assert red > 150 > blue, "the circle"
