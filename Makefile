@@ -26,7 +26,7 @@ BASE ?= main
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@mkdir -p .venv/.dev && touch $@ .venv/.run
 
-.PHONY: help up speech install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients bench tasks-chaos demo-model image-model e2e-containers e2e-hosts clean
+.PHONY: help up speech install uninstall test unit check fix hooks proto settings http-page clients-page site walk faults failover soak noisy clients comfyui bench tasks-chaos demo-model image-model e2e-containers e2e-hosts clean
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ help: ## Print this help
 up: .venv/.run ## Start a whole mesh on this machine (flags: make up ARGS="--port 9000 --model path.gguf")
 	@exec $(RUN)/nexus up $(ARGS)
 
-speech: .venv/.run ## Add what hears recordings to what `make up` runs, for `nexus pull whisper:base`
+speech: .venv/.run ## Add what hears and speaks to what `make up` runs, for `nexus pull whisper:base` and `voice:joe`
 	@$(UV) sync --quiet --frozen --inexact --only-group speech
 
 install: .tools/uv-$(UV_VERSION) ## Give your account the command nexus, at the locked versions
@@ -133,6 +133,9 @@ e2e-containers: .venv/.dev/stamp ## Build the containers and run the mesh in the
 
 clients: .venv/.dev/stamp ## Try clients in Go and Java made from protos/, and the examples (ARGS="grpcurl langchain"; needs go, node, a JDK, mvn, 8 GB)
 	@PYTHONPATH=tests $(RUN)/python -m clients $(ARGS)
+
+comfyui: .venv/.dev/stamp ## Try the adapter at a real ComfyUI on the CPU (ARGS="--source FOLDER --python PATH": its source, and an interpreter with its requirements)
+	@PYTHONPATH=tests $(RUN)/python -m comfyui $(ARGS)
 
 e2e-hosts: .venv/.dev/stamp ## Run the mesh over two hosts and pull the cable between them (needs root, iproute2)
 	@PYTHONPATH=tests $(RUN)/python -m hosts $(ARGS)

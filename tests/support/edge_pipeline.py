@@ -14,7 +14,7 @@ from nexus.types.v1 import model_pb2
 from nexus_gateway.access import Principal
 from nexus_gateway.core.request import InferenceRequest
 from nexus_mesh.core.errors import MeshError, Reason
-from nexus_routing import Explanation, Verdict
+from nexus_routing import Explanation, Model, Verdict
 from support.edge_lifecycle import EdgeLifecycle
 from support.routing_targets import target
 
@@ -56,6 +56,8 @@ class EdgePipeline:
         self.body: str | None = None
         self.steps: list[Step] = text_steps("Hello", " world")
         self.rows = [Row("llama3.1:70b"), Row("org/model:tag")]
+        self.offered: dict[str, dict[int, tuple[Model, ...]]] = {}
+        """By a model's name and an operation, what backends say of it."""
         self.state = State()
         self.keys: set[str] | None = None
         self.lifecycle = EdgeLifecycle()
@@ -126,6 +128,9 @@ class EdgePipeline:
                 Reason.MODEL_NOT_FOUND, "No backend offers that model.", metadata={"param": "model"}
             )
         return found
+
+    def offers(self, name: str, principal: Principal) -> dict[int, tuple[Model, ...]]:
+        return self.offered.get(name, {})
 
     def readiness(self) -> State:
         return self.state

@@ -50,6 +50,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
             model_pb2.OPERATION_EMBEDDING,
             model_pb2.OPERATION_SPEECH,
             model_pb2.OPERATION_IMAGE,
+            model_pb2.OPERATION_IMAGE_EDIT,
         )
         async with gateway(bench) as running:
             bench.control.vault.show_tenants(tenants_pb2.Tenant(id="t1", name="acme", weight=1))

@@ -24,6 +24,7 @@ from nexus_client import (
 )
 from nexus_mesh.core import MeshError, Reason
 from support.scripted_adapter import PICTURE, SOUND
+from support.scripted_uploads import digest
 from support.tcp_proxy import TcpProxy
 from support.waiting import eventually
 
@@ -211,6 +212,20 @@ async def test_a_key_has_a_picture_drawn_sees_it_come_and_hears_of_one_that_is_c
                 async with client.draw("m", "a red circle") as steps:
                     [step async for step in steps]
             assert caught.value.reason in (Reason.BACKEND_LOST, Reason.UPSTREAM_ERROR), mode
+
+
+async def test_a_key_has_pictures_changed(scene: Any) -> None:
+    async with scene.by_key() as client:
+        several = Options(parameters={"n": 2})
+        async with client.draw("m", "a red circle", several, pictures=[b"one", b"two"], mask=b"m") as steps:
+            made = [step.data async for step in steps if isinstance(step, Picture)]
+        with pytest.raises(MeshError, match="give pictures too"):
+            client.draw("m", "a red circle", mask=b"m")
+    assert made == [PICTURE + b"0", PICTURE + b"1"]
+    (received,) = scene.box.uploads
+    assert [part.name for part in received.parts] == ["image", "image", "mask"]
+    assert received.digests == [digest(each) for each in (b"one", b"two", b"m")]
+    assert received.body["prompt"] == "a red circle"
 
 
 async def test_what_an_identity_cannot_do_is_told_with_what_can(scene: Any) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from nexus_gateway.http.options import EdgeOptions
+from nexus_operations import Operation
 from support.edge_server import Edge, running_edge
 from support.raw_http import ask, chat, request
+from support.routing_targets import model
 
 CHAT = "/v1/chat/completions"
 CALLS: list[tuple[str, str, str, bytes | None, int]] = [
@@ -17,6 +19,10 @@ CALLS: list[tuple[str, str, str, bytes | None, int]] = [
     ("GET", "/v1/models", "/v1/models", None, 200),
     ("GET", "/v1/models/org/model:tag", "/v1/models/{model_id}", None, 200),
     ("GET", "/v1/models/none", "/v1/models/{model_id}", None, 404),
+    ("GET", "/v1/metadata", "/v1/metadata", None, 200),
+    ("GET", "/v1/metadata/org/model:tag", "/v1/metadata/{model_id}", None, 200),
+    ("GET", "/v1/metadata/org/model:tag/chat", "/v1/metadata/{model_id}/{operation}", None, 200),
+    ("GET", "/v1/metadata/org/model:tag/speech", "/v1/metadata/{model_id}/{operation}", None, 404),
     ("POST", CHAT, CHAT, chat(), 200),
     ("POST", CHAT, CHAT, chat(n=3), 200),
     ("POST", CHAT, CHAT, chat(messages=[]), 400),
@@ -50,6 +56,7 @@ async def test_an_answer_is_as_it_is_described(
 ) -> None:
     async with running_edge() as edge:
         told = await described(edge)
+        edge.pipeline.offered = {"org/model:tag": {Operation.CHAT: (model("org/model:tag", context=4096),)}}
         answer = await ask(edge.port, request(method, url, body))
         assert answer.status == status
         operation = told["paths"][path][method.lower()]

@@ -56,6 +56,8 @@ SILENT = {
     "/me",
     "/audio/models",
     "/audio/voices",
+    "/metadata",
+    "/metadata/{model_id:path}",
     "/models",
     "/models/{model_id:path}",
     "/openapi.json",

@@ -43,7 +43,7 @@ def loaded(tmp_path: Path, text: str) -> AdapterSettings:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_the_settings_know_every_kind_and_what_it_needs(tmp_path: Path, kind: type[Adapter]) -> None:
     row = f'[[backends]]\nname = "b"\nkind = "{kind.kind}"\n'
-    url, path = 'url = "http://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
+    url, path = f'url = "{kind.schemes[0]}://127.0.0.1:1"\n', 'path = "/models/m.gguf"\n'
     given, wrong = (url, path) if kind.needs == "url" else (path, url)
     assert loaded(tmp_path, row + given).backends[0].kind == kind.kind
     with pytest.raises(ConfigError, match=f"is {kind.kind}: it has a {kind.needs}"):

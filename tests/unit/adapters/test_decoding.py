@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from nexus_inference_adapters.media import UnreadableError, as_file, read_picture
 from numpy.typing import NDArray
+from support.jpeg import many_scans
 from support.png import chunk, png, png_of
 from support.properties import examples, given
 from support.seen import seen
@@ -40,6 +41,11 @@ def test_other_formats_are_read_as_others_read_them(form: str, quality: int) -> 
     assert made.shape == (70, 90, 4)
     assert (made[..., 3] == 255).all()
     assert np.abs(made[..., :3].astype(int) - seen(file).pixels).max() <= 2
+
+
+def test_a_progressive_jpeg_is_one_too() -> None:
+    """With few scans of nothing: with many it takes long, and its process has little time."""
+    assert read(many_scans(3)).shape == (2048, 2048, 4)
 
 
 def webp(kind: bytes, head: bytes) -> bytes:

@@ -18,6 +18,7 @@ SCHEMA = {
         "response_format": {"enum": ["mp3", "wav"]},
         "speed": {"type": "number", "minimum": 0.5, "maximum": 2.5},
         "steps": {"type": "integer", "minimum": 1},
+        "stop": {"type": ["string", "array"]},
     },
     "additionalProperties": False,
 }
@@ -33,6 +34,8 @@ def test_what_it_takes_passes() -> None:
     check()
     check(speed=2.5, response_format="wav", steps=1)
     check(speed=None)
+    check(stop="x")
+    check(stop=["x"])
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,7 @@ def test_what_it_takes_passes() -> None:
         ("steps", 0, "at least 1"),
         ("steps", 1.5, "of type integer"),
         ("input", "too long", "at most 5 characters"),
+        ("stop", True, "of type string or array"),
     ],
 )
 def test_what_it_does_not_take_is_refused_with_what_there_is(name: str, value: Any, said: str) -> None:

@@ -65,9 +65,14 @@ def say(
         str, typer.Option("--output", "-o", help="The file; its ending says the format. - = standard output.")
     ] = "-",
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Who speaks.", autocompletion=completing.models)
-    ] = "espeak-ng",
-    voice: Annotated[str, typer.Option(help="Its voice; GET /v1/audio/voices lists them.")] = "en-us",
+        str,
+        typer.Option(
+            "--model", "-m", help="Who speaks. [whoever has the voice]", autocompletion=completing.models
+        ),
+    ] = "",
+    voice: Annotated[
+        str, typer.Option("--voice", "-v", help="In which voice; GET /v1/audio/voices lists them.")
+    ] = "en-us",
     form: Annotated[str, typer.Option("--format", help="wav, mp3, opus, aac, flac or pcm.")] = "",
     speed: Annotated[float, typer.Option(help="1 = as fast as usual.")] = 1.0,
     url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import aiohttp
+import msgspec
 from nexus_client import Client, Options
 from nexus_operations import AUDIO
 
@@ -22,6 +25,7 @@ __all__ = ["STANDARD", "Speech", "opened", "say"]
 STANDARD = "-"
 """A file name that stands for standard output."""
 HALF = ".part"
+LOOK_SECONDS = 10.0
 Show = Callable[[int], None]
 
 
@@ -32,6 +36,7 @@ class Speech:
     text: str
     output: str
     model: str
+    """Empty = the first that has the voice."""
     voice: str
     form: str = ""
     speed: float = 1.0
@@ -46,11 +51,13 @@ def say(layout: Layout, speech: Speech, *, as_json: bool) -> None:
     if not text.strip():
         raise Failure("There is nothing to say.", 'Give a text: nexus say "Hello" -o hello.wav')
     key = key_of(Wanted(key_file=speech.key_file), os.environ.get("NEXUS_KEY", ""))
+    url = speech.url.rstrip("/").removesuffix("/v1") or url_of(layout)
+    model = speech.model or asyncio.run(_speaker(url, key, speech.voice))
     options = Options(zone=speech.zone, parameters={"response_format": form, "speed": speech.speed})
     size = 0
     with (
-        Client.by_key(speech.url or url_of(layout), key) as client,
-        client.speak(speech.model, text, speech.voice, options) as pieces,
+        Client.by_key(url, key) as client,
+        client.speak(model, text, speech.voice, options) as pieces,
         opened(speech.output, "sound") as file,
         _shown() as show,
     ):
@@ -62,6 +69,35 @@ def say(layout: Layout, speech: Speech, *, as_json: bool) -> None:
         print_json({"file": speech.output, "bytes": size, "format": form})
     elif speech.output != STANDARD:
         console.print(f"{speech.output}: {size:,} bytes of {form}")
+
+
+class _Voice(msgspec.Struct):
+    id: str
+    models: list[str]
+
+
+class _Voices(msgspec.Struct):
+    voices: list[_Voice]
+
+
+async def _speaker(url: str, key: str, voice: str) -> str:
+    """The first model with a voice. Raises Failure, which lists the voices there are."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    timeout = aiohttp.ClientTimeout(total=LOOK_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
+            session.get(f"{url}/v1/audio/voices") as answer,
+        ):
+            told = msgspec.json.decode(await answer.read(), type=_Voices)
+    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError):
+        raise Failure(
+            f"{url} did not say which voices it has.", "`nexus status` tells; or give -m."
+        ) from None
+    known = {each.id: each.models for each in told.voices if each.models}
+    if voice not in known:
+        raise Failure(f"Nobody here has the voice {voice!r}.", f"There are {', '.join(known) or 'none'}.")
+    return known[voice][0]
 
 
 def _format(speech: Speech) -> str:

@@ -1,6 +1,6 @@
 """Pure routing decisions: requirements and a snapshot in, an ordered plan with reasons out."""
 
-from nexus_routing.planning import Plan, explain, plan, similar
+from nexus_routing.planning import Plan, explain, plan, similar, usable
 from nexus_routing.policy import CHARGED, FREE, TIERS, ZONE, Policy, Price, Rule, Scope, Tariff
 from nexus_routing.snapshot import read_policy, read_snapshot, read_target, write_policy
 from nexus_routing.stages import STAGES, Ask, Candidate, Case, On, Stage
@@ -57,5 +57,6 @@ __all__ = [
     "read_snapshot",
     "read_target",
     "similar",
+    "usable",
     "write_policy",
 ]

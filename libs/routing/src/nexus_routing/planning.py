@@ -13,7 +13,7 @@ from nexus_routing.standing import standings
 from nexus_routing.table import LATEST, Group, Table
 from nexus_routing.types import Conditions, Explanation, Model, Refusal, Requirements, Target, Verdict
 
-__all__ = ["Plan", "asked", "explain", "plan", "similar"]
+__all__ = ["Plan", "asked", "explain", "plan", "similar", "usable"]
 
 NO_CONDITIONS = Conditions()
 NOBODY: frozenset[str] = frozenset()
@@ -104,6 +104,17 @@ def _in_service(table: Table, requirements: Requirements, conditions: Conditions
         )
     _add(found.candidates, spare)
     return found
+
+
+def usable(table: Table, requirements: Requirements) -> tuple[Candidate, ...]:
+    """All who may serve it under the very name that was asked for, whatever they do now; no fallbacks."""
+    model = table.resolve(requirements.model)
+    found: dict[str, Candidate] = {}
+    for step in table.steps(requirements):
+        if step.model == model:
+            for group in table.pool(step.model, asked(table, step, requirements, NO_CONDITIONS)):
+                found |= {each.id: each for each in group.candidates}
+    return tuple(found[name] for name in sorted(found))
 
 
 def asked(table: Table, step: Step, requirements: Requirements, conditions: Conditions) -> Ask:

@@ -25,7 +25,8 @@ __all__ = ["open_adapter"]
 OTHERWISE = "embedded-models"
 """The name of the backend of the models in the box, where MODEL_FILE is another's."""
 STAND_IN_PRIORITY = 1000  # an engine is preferred, until the stand-in has left
-HEARING = "whisper"
+PULLED = {"ctranslate2": "whisper", "piper": "piper"}
+"""Kinds that serve what was pulled in other formats, by those; the backend of each is called as its kind."""
 SPEECH, PAINTER = "speech", "painter"
 MEDIA_PRIORITY = 900
 """One of the same name that somebody has set up is preferred."""
@@ -50,7 +51,7 @@ async def open_adapter(mesh: Mesh[AdapterSettings]) -> AsyncIterator[Sequence[Se
         async with _discovery(mesh, host):
             if mesh.settings.demo:
                 _serve_the_box(mesh, host, pulled)
-                mesh.spawn(_hear_by_what_was_pulled(host, pulled), name="hearing")
+                mesh.spawn(_serve_by_what_was_pulled(host, pulled), name="pulled")
             if mesh.settings.speech and SPEECH not in host.named:
                 host.add(BackendConfig(name=SPEECH, kind="espeak", priority=MEDIA_PRIORITY))
             if mesh.settings.painter and PAINTER not in host.named:
@@ -96,7 +97,7 @@ def _serve_the_box(mesh: Mesh[AdapterSettings], host: Host, pulled: Path) -> Non
 
 async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
     """What nobody asked for would be taken for an engine beside engines. What was pulled was asked for, and stays."""
-    beside = {HEARING, SPEECH, PAINTER}
+    beside = {*PULLED.values(), SPEECH, PAINTER}
     while (names := {one.config.name for one in host.backends} - beside) == {MODEL_FILE}:  # noqa: ASYNC110 - they come untold
         await asyncio.sleep(LOOK_SECONDS)
     if MODEL_FILE in names and not pulled.models():
@@ -104,12 +105,16 @@ async def _leave_when_there_are_others(host: Host, pulled: Store) -> None:
         await host.drop(MODEL_FILE)
 
 
-async def _hear_by_what_was_pulled(host: Host, pulled: Path) -> None:
-    """Serves models that hear from the first of them on: a backend without any would be one that does nothing."""
-    while not await asyncio.to_thread(Store(pulled).models, "ctranslate2"):  # noqa: ASYNC110 - others pull
+async def _serve_by_what_was_pulled(host: Host, pulled: Path) -> None:
+    """Serves models of a format from the first of them on: a backend without any would be one that does nothing."""
+    waiting = dict(PULLED)
+    while waiting:
+        for form, kind in tuple(waiting.items()):
+            if await asyncio.to_thread(Store(pulled).models, form):
+                del waiting[form]
+                if all(one.config.name != kind for one in host.backends):
+                    host.add(BackendConfig(name=kind, kind=kind, store=pulled))
         await asyncio.sleep(LOOK_SECONDS)
-    if all(one.config.name != HEARING for one in host.backends):
-        host.add(BackendConfig(name=HEARING, kind="whisper", store=pulled))
 
 
 def _belongs_here(config: BackendConfig, settings: AdapterSettings, zone: str) -> bool:

@@ -43,7 +43,7 @@ def _text(longest: int) -> AfterValidator:
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https", "tcp") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError('must look like "http://127.0.0.1:8000", with no query')
     if parts.username or parts.password:
         raise ValueError("must not contain a password: name a variable with api_key_env")
@@ -101,6 +101,10 @@ class BackendConfig(BaseModel):
         default=None,
         description="embedded: what to call the model. Unset = the file's name without its ending.",
     )
+    workflows: Path | None = Field(
+        default=None,
+        description="comfyui: a folder of workflows beside those that come with NEXUS. Unset = none.",
+    )
     context_tokens: int | None = Field(
         default=None, ge=1, le=2**32 - 1, description="Context of its models, where it does not tell."
     )
@@ -109,6 +113,9 @@ class BackendConfig(BaseModel):
     )
     operations: tuple[Annotated[str, _one_of("operation", OPERATIONS)], ...] | None = Field(
         default=None, description="The kinds of work its models do, where it does not tell."
+    )
+    voices: tuple[Annotated[str, _text(256)], ...] = Field(
+        default=(), description="Its voices, where a server that speaks does not tell them."
     )
     remote: bool = Field(
         default=False, description="It sends prompts elsewhere: its models are in no zone but `open`."

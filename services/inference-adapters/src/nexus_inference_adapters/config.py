@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from nexus_mesh.rows import BACKENDS, DEVICES
 from nexus_mesh.settings import ServiceSettings, Timeouts, service_config, shared
@@ -66,6 +67,9 @@ class StaticBackend(BackendConfig):
         needs = _adapters()[self.kind].needs
         if needs == "url" and self.url is None:
             raise ValueError(f'backend {self.name!r} needs a url, for example "http://127.0.0.1:8000"')
+        schemes = _adapters()[self.kind].schemes
+        if self.url is not None and urlsplit(self.url).scheme not in schemes:
+            raise ValueError(f"backend {self.name!r} is {self.kind}: its url begins with {schemes[0]}://")
         if needs == "path" and self.url is not None:
             raise ValueError(f"backend {self.name!r} is {self.kind}: it has a path, not a url")
         if needs == "url" and (self.path is not None or self.model_name is not None):

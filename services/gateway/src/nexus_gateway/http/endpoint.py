@@ -162,9 +162,9 @@ class Exchange:
         await self._start(status, [(b"content-type", content_type), length, *headers])
         await self._send({"type": "http.response.body", "body": body})
 
-    async def respond_nothing(self, headers: Sequence[Header]) -> None:
-        """204: all there is to say stands in the headers."""
-        await self._start(204, [*headers])
+    async def respond_nothing(self, headers: Sequence[Header], status: int = 204) -> None:
+        """204, or 304: all there is to say stands in the headers."""
+        await self._start(status, [*headers])
         await self._send({"type": "http.response.body", "body": b""})
 
     async def start_events(self, headers: Sequence[Header], tail: Tail) -> None:

@@ -49,7 +49,7 @@ class Call:
     """One method of a URL. `path`: where the row's own stands for several. `or_body`: in another form. `asked`, `told`:
     headers beside the usual.
 
-    `answers` are those of status 200; `also` of other statuses that are no errors in the envelope.
+    `answers` are those of status 200; `also` of other statuses that are no errors in the envelope, None = no body.
     """
 
     method: str
@@ -61,7 +61,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[bytes, str] = field(default_factory=dict)
     told: Mapping[bytes, str] = field(default_factory=dict)
-    also: Mapping[int, Content] = field(default_factory=dict)
+    also: Mapping[int, Content | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

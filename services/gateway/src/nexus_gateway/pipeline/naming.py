@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from nexus_mesh.core import MeshError
-from nexus_routing import STAGES, Refusal, Requirements, Table, plan, similar
+from nexus_routing import STAGES, Model, Refusal, Requirements, Table, plan, similar, usable
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest, RequestContext, refuse
@@ -78,6 +78,7 @@ class Names:
     def __init__(self, table: RoutingTable, traffic: Traffic, exits: ZoneExits) -> None:
         self._table = table
         self._traffic = traffic
+        self._exits = exits
         self._hidden = Hidden(exits)
 
     def models(self, principal: Principal | None = None) -> list[ModelRow]:
@@ -99,6 +100,22 @@ class Names:
         asked = Requirements(0, name, zones=principal.zones, tenant=principal.tenant)
         unknown = Refusal("model", (), suggestions=similar(table, asked))
         raise refuse(self._sifted(unknown, principal), asked)
+
+    def offers(self, name: str, principal: Principal) -> dict[int, tuple[Model, ...]]:
+        """What those backends say of a model that requests of somebody can go to, by operation; empty = none can."""
+        table = self._table.table
+        operations = table.operations(table.resolve(name) or name)
+        told = {each: self._usable(table, principal, name, each) for each in sorted(operations)}
+        return {each: models for each, models in told.items() if models}
+
+    def _usable(self, table: Table, principal: Principal, name: str, operation: int) -> tuple[Model, ...]:
+        asked = Requirements(operation, name, zones=principal.zones, tenant=principal.tenant)
+        found = usable(table, asked)
+        request = _request(principal, name, operation)
+        if not found and request.spec.scrubbable:
+            way = self._exits.find(table, request, asked)
+            found = () if way is None else usable(way.table, way.requirements)
+        return tuple(each.model for each in found)
 
     def refusal(self, refusal: Refusal, context: RequestContext) -> MeshError:
         """What it means to whoever asked."""

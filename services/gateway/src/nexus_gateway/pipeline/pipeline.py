@@ -10,7 +10,7 @@ from dataclasses import replace
 from nexus.inference.v1 import inference_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import Timeouts
-from nexus_routing import Endpoint, Explanation, explain
+from nexus_routing import Endpoint, Explanation, Model, explain
 
 from nexus_gateway.access import Authenticator, Principal
 from nexus_gateway.admission import Admission
@@ -187,6 +187,10 @@ class Pipeline:
     def model(self, name: str, principal: Principal) -> ModelRow:
         """The model a request by this name would go to. Raises MODEL_NOT_FOUND."""
         return self.names.model(name, principal)
+
+    def offers(self, name: str, principal: Principal) -> dict[int, tuple[Model, ...]]:
+        """What backends say of a model, by operation: those alone that requests of somebody can go to."""
+        return self.names.offers(name, principal)
 
     def readiness(self) -> Readiness:
         """Whether requests can be served, and what is missing if not."""

@@ -2,6 +2,7 @@
 
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
 from nexus_gateway.validation.images import image_type
+from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.references import InBody, reference_shape, take_references
@@ -14,7 +15,9 @@ __all__ = [
     "CHECKS",
     "REMIXED",
     "REQUEST_CODES",
+    "Backing",
     "InBody",
+    "Offer",
     "body_shape",
     "check_priority",
     "check_request",
@@ -26,6 +29,7 @@ __all__ = [
     "granted",
     "image_type",
     "invalid",
+    "offered",
     "reference_shape",
     "shape_of_form",
     "take_references",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonObject
 
+from nexus_gateway.validation.body_rules import BodyRules, When, explained
 from nexus_gateway.validation.params import (
     Rule,
     array,
@@ -22,6 +23,7 @@ from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
 __all__ = ["OF_TRANSCRIPTION", "OF_TRANSLATION", "check_transcription", "check_translation"]
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+USUAL_FORMAT = "json"
 STREAMED = frozenset({"json", "text"})
 MOST_WORDS = 256
 
@@ -42,7 +44,12 @@ def _words_of(*words: str) -> Rule:
     return _list_of(one_of(*words), {"type": "string", "enum": list(words)}, 8)
 
 
-@shaped(anyOf=[{"type": "string", "enum": ["auto"]}, {"type": "object"}])
+@shaped(
+    anyOf=[
+        {"type": "string", "enum": ["auto"]},
+        {"type": "object", "required": ["type"], "properties": {"type": {"const": "server_vad"}}},
+    ]
+)
 def _chunking(value: object, path: str) -> None:
     """`auto`, or how a voice is told from silence."""
     if value == "auto":
@@ -75,12 +82,28 @@ OF_TRANSCRIPTION: dict[str, Rule] = {
 SPEAKERS = ("known_speaker_names", "known_speaker_references")
 
 
+@explained(
+    BodyRules(
+        defaults={"response_format": USUAL_FORMAT, "stream": False},
+        needs={"include": model_pb2.CAPABILITY_LOGPROBS},
+        hidden=frozenset(SPEAKERS),
+        whens=(
+            When("timestamp_granularities", {"response_format": {"const": "verbose_json"}}),
+            When(
+                "stream",
+                {"response_format": {"enum": sorted(STREAMED)}},
+                value={"const": True},
+                said=False,
+            ),
+        ),
+    )
+)
 def check_transcription(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed, and one answer."""
     if body.get("response_format") == "diarized_json":
         raise unsupported("response_format", "no model here tells speakers apart. Ask for verbose_json.")
     check_object(body, OF_TRANSCRIPTION, ("model",))
-    wanted = body.get("response_format", "json")
+    wanted = body.get("response_format", USUAL_FORMAT)
     if body.get("timestamp_granularities") and wanted != "verbose_json":
         raise bad_value("timestamp_granularities", "only be sent with 'response_format': 'verbose_json'")
     if body.get("stream") and wanted not in STREAMED:
@@ -94,6 +117,7 @@ def check_transcription(body: JsonObject) -> tuple[dict[int, str], int]:
     return needs, 1
 
 
+@explained(BodyRules(defaults={"response_format": USUAL_FORMAT}))
 def check_translation(body: JsonObject) -> tuple[dict[int, str], int]:
     """The same: it goes into English, always."""
     check_object(body, OF_TRANSLATION, ("model",))

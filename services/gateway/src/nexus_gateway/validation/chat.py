@@ -7,6 +7,7 @@ from typing import Any
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonArray, JsonObject
 
+from nexus_gateway.validation.body_rules import BodyRules, When, explained
 from nexus_gateway.validation.habits import (
     WHOLE_NUMBERS,
     tidy_calls,
@@ -21,6 +22,7 @@ from nexus_gateway.validation.params import (
     MAX_ALTERNATIVES,
     SAMPLING,
     SAYS_NOTHING,
+    SOME_TOKENS,
     Rule,
     array,
     boolean,
@@ -37,6 +39,8 @@ from nexus_gateway.validation.params import (
 from nexus_gateway.validation.parts import PARTS, check_content, check_rest
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 from nexus_gateway.validation.tools import (
+    OFFERED_FORMAT,
+    OFFERED_FUNCTION,
     check_function_call,
     check_functions,
     check_response_format,
@@ -116,6 +120,57 @@ NOTHING: dict[str, tuple[Any, ...]] = {
 """Values that ask for what comes without the parameter."""
 
 
+_ALWAYS_TAKEN: dict[str, JsonObject] = {
+    "messages": {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "required": ["role", "content"],
+            "properties": {
+                "role": {"type": "string", "enum": ["user", "system"]},
+                "content": {"type": "string"},
+            },
+            "additionalProperties": False,
+        },
+    },
+    "max_tokens": SOME_TOKENS,
+    "max_completion_tokens": SOME_TOKENS,
+    "tools": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["type", "function"],
+            "properties": {"type": {"const": "function"}, "function": OFFERED_FUNCTION},
+            "additionalProperties": False,
+        },
+    },
+    "tool_choice": {"type": "string", "enum": ["none", "auto", "required"]},
+    "response_format": OFFERED_FORMAT,
+}
+
+
+@explained(
+    BodyRules(
+        defaults={"stream": False, "n": 1, "logprobs": False, "stop": [], "logit_bias": {}},
+        needs={
+            "tools": model_pb2.CAPABILITY_TOOLS,
+            "tool_choice": model_pb2.CAPABILITY_TOOL_CHOICE,
+            "parallel_tool_calls": model_pb2.CAPABILITY_TOOLS,
+            "response_format": model_pb2.CAPABILITY_JSON,
+            "logprobs": model_pb2.CAPABILITY_LOGPROBS,
+            "top_logprobs": model_pb2.CAPABILITY_LOGPROBS,
+            "n": model_pb2.CAPABILITY_CHOICES,
+        },
+        hidden=frozenset({"functions", "function_call", "web_search_options", "prediction", "modalities"}),
+        narrower=_ALWAYS_TAKEN,
+        whens=(
+            When("top_logprobs", {"logprobs": {"const": True}}),
+            When("stream_options", {"stream": {"const": True}}),
+            When("tool_choice", {"tools": {"minItems": 1}}),
+        ),
+    )
+)
 def check_chat(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for. MeshError INVALID_REQUEST or UNSUPPORTED_PARAMETER."""
     _tidy(body)

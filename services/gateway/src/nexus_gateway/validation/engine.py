@@ -13,6 +13,7 @@ from nexus_gateway.validation.params import (
     boolean,
     integer,
     one_of,
+    shape_of,
     shaped,
     string,
     text,
@@ -37,7 +38,7 @@ def _number(value: object, path: str) -> None:
         raise bad_value(path, "be a number of at most 53 bits")
 
 
-@shaped(type="array", items={"type": "number"})
+@shaped(type="array", items=shape_of(_number))
 def _numbers(value: object, path: str) -> None:
     value = array(value, path)
     for index, item in enumerate(value):

@@ -140,6 +140,10 @@ def one_of(*words: str) -> Rule:
     return check
 
 
+SAYS_SOMETHING = r"^[^\u0000]*[^\s\u0000-\u001f\u0085\u2028\u2029][^\u0000]*$"
+"""A pattern for texts that are more than white space, whoever's idea of it, and have no NUL."""
+
+
 def text_or_texts(most: int, least: int = 1) -> Rule:
     texts = {"type": "array", "items": {"type": "string"}, "minItems": least, "maxItems": most}
 
@@ -213,6 +217,8 @@ def token_limit(value: object, path: str) -> None:
 
 
 _tokens = integer(1, MAX_TOKENS)
+SOME_TOKENS = shape_of(_tokens)
+"""A limit that is one."""
 
 # Bounds that protect us and whoever parses the numbers. What an engine can do with a value within them is its word:
 # OpenAI's own limits are its own to tell.

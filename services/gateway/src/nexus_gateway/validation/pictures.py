@@ -7,8 +7,10 @@ import re
 from nexus_mesh.core import JsonObject
 from nexus_operations import PICTURES
 
+from nexus_gateway.validation.body_rules import BodyRules, When, explained
 from nexus_gateway.validation.params import (
     MAX_INT64,
+    SAYS_SOMETHING,
     Rule,
     boolean,
     check_object,
@@ -35,9 +37,11 @@ MAX_CHARACTERS = 32_000
 MAX_PICTURES = 10
 MAX_PARTIALS = 3
 MAX_STEPS = 1_000
+MAX_WEIGHT = 100
 QUALITIES = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 SIZE = re.compile(r"auto|[1-9][0-9]{0,4}x[1-9][0-9]{0,4}")
 LOSING = ("jpeg", "webp")
+USUAL_FORMAT = "png"
 
 
 @shaped(type="string", pattern=f"^({SIZE.pattern})$")
@@ -78,6 +82,12 @@ OF_PICTURES: dict[str, Rule] = {
     "user": string(512),
     "seed": integer(0, MAX_INT64),
     "steps": integer(1, MAX_STEPS),
+    "negative_prompt": string(MAX_CHARACTERS),
+    "guidance_scale": number(0, MAX_WEIGHT),
+    "sampler": string(128, shortest=1),
+    "scheduler": string(128, shortest=1),
+    "lora": string(512, shortest=1),
+    "lora_strength": number(-MAX_WEIGHT, MAX_WEIGHT),
 }
 CHANGED: dict[str, Rule] = {"strength": number(0, 1), "input_fidelity": one_of("high", "low")}
 """How much of a picture is to be made anew, by engines' word and by OpenAI's."""
@@ -98,6 +108,26 @@ OF_VARIATIONS: dict[str, Rule] = {
 }
 
 
+@explained(
+    BodyRules(
+        own=frozenset({"response_format", "stream"}),
+        defaults={"n": 1, "response_format": "b64_json", "output_format": USUAL_FORMAT, "stream": False},
+        said=frozenset({"output_format"}),
+        hidden=frozenset({"moderation"}),
+        narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
+        whens=(
+            When("output_compression", {"output_format": {"enum": [*LOSING]}}, value={"not": {"const": 100}}),
+            When(
+                "background",
+                {"output_format": {"not": {"const": "jpeg"}}},
+                value={"const": "transparent"},
+                said=False,
+            ),
+            When("partial_images", {"stream": {"const": True}}, value={"minimum": 1}),
+            When("stream", {"n": {"const": 1}}, value={"const": True}, said=False),
+        ),
+    )
+)
 def check_pictures(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and `n` answers. What is between the client and us does not travel on; which sizes and the like
     there are is the backend's word."""
@@ -125,7 +155,7 @@ def _checked(body: JsonObject) -> tuple[dict[int, str], int]:
     body.pop("response_format", None)
     if body.get("moderation") == "auto":
         del body["moderation"]
-    form = body.setdefault("output_format", "png")
+    form = body.setdefault("output_format", USUAL_FORMAT)
     if body.get("output_compression", 100) != 100 and form not in LOSING:
         raise bad_value(
             "output_compression", f"be 100 for {form}, which loses nothing; jpeg and webp take less"

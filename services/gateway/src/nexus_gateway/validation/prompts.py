@@ -5,12 +5,14 @@ from __future__ import annotations
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import JsonArray, JsonObject
 
+from nexus_gateway.validation.body_rules import BodyRules, When, explained
 from nexus_gateway.validation.params import (
     MAX_ALTERNATIVES,
     MAX_CHOICES,
     MAX_TOKENS,
     SAMPLING,
     SAYS_NOTHING,
+    SOME_TOKENS,
     Rule,
     boolean,
     check_object,
@@ -99,6 +101,18 @@ OF_COMPLETION: dict[str, Rule] = {
 }
 
 
+@explained(
+    BodyRules(
+        defaults={"stream": False, "n": 1, "echo": False, "suffix": "", "stop": [], "logit_bias": {}},
+        needs={"logprobs": model_pb2.CAPABILITY_LOGPROBS, "n": model_pb2.CAPABILITY_CHOICES},
+        hidden=frozenset({"best_of"}),
+        narrower={
+            "prompt": {"type": "string", "minLength": 1},
+            "max_tokens": SOME_TOKENS,
+        },
+        whens=(When("stream_options", {"stream": {"const": True}}),),
+    )
+)
 def check_completion(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and choices asked for: every prompt gives `n` of them."""
     check_object(body, OF_COMPLETION, ("model", "prompt"))
@@ -143,6 +157,21 @@ OF_EMBEDDING: dict[str, Rule] = {
 }
 
 
+_TEXT = {"type": "string", "minLength": 1}
+
+
+@explained(
+    BodyRules(
+        defaults={"encoding_format": "float"},
+        own=frozenset({"encoding_format"}),
+        hidden=frozenset({"stream"}),
+        narrower={
+            "input": {
+                "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_INPUTS}]
+            }
+        },
+    )
+)
 def check_embedding(body: JsonObject) -> tuple[dict[int, str], int]:
     """Capabilities needed and vectors asked for."""
     check_object(body, OF_EMBEDDING, ("model", "input"))

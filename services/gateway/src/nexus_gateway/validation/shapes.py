@@ -5,6 +5,7 @@ from __future__ import annotations
 from nexus_mesh.core import JsonObject
 from nexus_operations import Operation, Times, spec_of
 
+from nexus_gateway.validation.body_rules import body_rules_of
 from nexus_gateway.validation.engine import ENGINE
 from nexus_gateway.validation.params import Rule, shape_of
 from nexus_gateway.validation.parse import CHECKS
@@ -18,11 +19,16 @@ HINTED = frozenset({Operation.TRANSCRIPTION, Operation.TRANSLATION, Operation.IM
 
 def body_shape(operation: int) -> JsonObject:
     """Of the parameters of one operation. Others may stand beside them: engine_shape() has those that are known."""
-    _, rules = CHECKS[operation]
+    check, rules = CHECKS[operation]
     spec = spec_of(operation)
     files = {name: _file(times) for name, times in sorted(spec.files.items())}
     named = [] if operation in HINTED else [spec.content]
-    required = ("model", *(name for name in files if spec.files[name].least), *named)
+    required = (
+        "model",
+        *(name for name in files if spec.files[name].least),
+        *named,
+        *body_rules_of(check).required,
+    )
     return {
         "title": f"{spec.name.title().replace('_', '')}Request",
         "type": "object",

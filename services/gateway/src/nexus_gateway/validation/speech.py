@@ -5,7 +5,8 @@ from __future__ import annotations
 from nexus_mesh.core import JsonObject
 from nexus_operations import AUDIO
 
-from nexus_gateway.validation.params import Rule, check_object, number, one_of, shaped, string
+from nexus_gateway.validation.body_rules import BodyRules, explained
+from nexus_gateway.validation.params import SAYS_SOMETHING, Rule, check_object, number, one_of, shaped, string
 from nexus_gateway.validation.refusals import bad_value, missing, unsupported, wrong_type
 
 __all__ = ["OF_SPEECH", "check_speech", "takes_events"]
@@ -13,6 +14,7 @@ __all__ = ["OF_SPEECH", "check_speech", "takes_events"]
 MAX_CHARACTERS = 65_536
 """Of a text. OpenAI takes 4,096; what an engine takes within this bound is its own to tell."""
 MAX_VOICE = 256
+USUAL_FORMAT = "mp3"
 
 _name = string(MAX_VOICE, shortest=1)
 
@@ -59,6 +61,19 @@ OF_SPEECH: dict[str, Rule] = {
 }
 
 
+@explained(
+    BodyRules(
+        required=("voice",),
+        own=frozenset({"stream_format"}),
+        defaults={"response_format": USUAL_FORMAT, "stream_format": "audio"},
+        hidden=frozenset({"stream"}),
+        said=frozenset({"response_format"}),
+        narrower={
+            "input": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS},
+            "voice": {"type": "string", "minLength": 1, "maxLength": MAX_VOICE},
+        },
+    )
+)
 def check_speech(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and one answer. A voice is its name from now on; which there are is the backend's word."""
     check_object(body, OF_SPEECH, ("model", "input", "voice"))
@@ -67,7 +82,7 @@ def check_speech(body: JsonObject) -> tuple[dict[int, str], int]:
     if not body["input"].strip():
         raise bad_value("input", "have something to say")
     body.pop("stream", None)
-    body.setdefault("response_format", "mp3")
+    body.setdefault("response_format", USUAL_FORMAT)
     return {}, 1
 
 

@@ -122,8 +122,59 @@ def _refuse(path: str, rule: str) -> MeshError:
 
 
 MAX_TOOLS = 512
+MAX_NAME = 128
+_NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9_-]+$"}
+_SCHEMA: JsonObject = {
+    "type": "object",
+    "required": ["type", "properties"],
+    "properties": {
+        "type": {"const": "object"},
+        "properties": {
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": MAX_NAME},
+            "additionalProperties": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {
+                    "type": {"enum": ["string", "number", "integer", "boolean"]},
+                    "description": {"type": "string"},
+                },
+                "additionalProperties": False,
+            },
+        },
+    },
+    "additionalProperties": False,
+}
+"""Of schemas those that every engine knows: an object of plain values."""
+OFFERED_FUNCTION: JsonObject = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {"name": _NAME, "description": {"type": "string"}, "parameters": _SCHEMA},
+    "additionalProperties": False,
+}
+OFFERED_FORMAT: JsonObject = {
+    "type": "object",
+    "required": ["type"],
+    "oneOf": [
+        {"properties": {"type": {"const": "text"}}, "additionalProperties": False},
+        {"properties": {"type": {"const": "json_object"}}, "additionalProperties": False},
+        {
+            "required": ["json_schema"],
+            "properties": {
+                "type": {"const": "json_schema"},
+                "json_schema": {
+                    "type": "object",
+                    "required": ["name", "schema"],
+                    "properties": {"name": _NAME, "schema": _SCHEMA},
+                    "additionalProperties": False,
+                },
+            },
+            "additionalProperties": False,
+        },
+    ],
+}
 
-_tool_name = string(128, shortest=1)
+_tool_name = string(MAX_NAME, shortest=1)
 _tool_type = one_of("function", "custom")
 _choice_word = one_of("none", "auto", "required")
 _choice_type = one_of("function", "custom", "allowed_tools")
@@ -134,7 +185,7 @@ _FUNCTION = {
     "type": "object",
     "required": ["name"],
     "properties": {
-        "name": {"type": "string", "minLength": 1, "maxLength": 128},
+        "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
         "parameters": {"type": ["object", "null"]},
     },
 }

@@ -9,6 +9,7 @@ import msgspec
 from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import Operation
 
+from nexus_gateway.validation.body_rules import BodyRules, explained
 from nexus_gateway.validation.images import clean_image_url
 from nexus_gateway.validation.params import MAX_INT64, Rule, check_object, integer, number, shaped, string
 from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
@@ -66,6 +67,7 @@ OF_VIDEO: dict[str, Rule] = {
 }
 
 
+@explained(BodyRules(hidden=frozenset({REMIXED})))
 def check_video(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and one answer. Which sizes and lengths there are is the backend's word."""
     if type(body.get("seconds")) is int:

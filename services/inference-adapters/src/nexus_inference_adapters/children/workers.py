@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,7 @@ from nexus_inference_adapters.children.frames import DONE, FAILED, FRAME_BYTES, 
 __all__ = ["Job", "Workers"]
 
 IDLE_SECONDS = 60.0
+LENGTH = struct.Struct(">I")
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +40,15 @@ class Job:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
         self.ended = False
+
+    async def feed(self, data: bytes) -> None:
+        """More to work on, after the order: a length, and so many bytes; nothing = that was all. A worker that is gone
+        is told of by `read`."""
+        stdin = self._worker.process.stdin
+        assert stdin is not None  # noqa: S101 - it was started with one
+        with suppress(ConnectionError):
+            stdin.write(LENGTH.pack(len(data)) + data)
+            await stdin.drain()
 
     async def read(self) -> Frame:
         """What comes next, to the one that ends the job. Raises EOFError when the worker is gone."""

@@ -85,6 +85,8 @@ class Adapter(ABC):
     needs: ClassVar[Need] = "url"
     ports: ClassVar[tuple[int, ...]] = ()
     """Where its servers listen when nobody told them otherwise."""
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+    """How its address may begin."""
     abilities: frozenset[memory_pb2.Ability] = frozenset()
     """What it can do with models; of the methods at the end those are its own. One may be able to do less than its
     kind."""

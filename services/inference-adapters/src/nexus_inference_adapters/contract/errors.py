@@ -173,6 +173,8 @@ def _details(body: Json) -> JsonObject:
         return error
     if isinstance(error, str):
         return {"message": error}
+    if isinstance(detail := body.get("detail"), dict):
+        return detail
     return {
         "message": body.get("message") or body.get("detail") or "",
         "type": body.get("type"),

@@ -36,6 +36,7 @@ T = TypeVar("T")
 MAX_ERROR_BYTES = 64 * 1024
 PIECE = 256 * 1024
 LOOK_SECONDS = 5.0
+HEARTBEAT_SECONDS = 10.0
 JSON_HEADERS = {"Content-Type": "application/json"}
 KEY = re.compile(r"[!-~]*")
 NO_HEADERS: dict[str, str] = {}
@@ -59,7 +60,9 @@ class Wait(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The session all backends of a process share. No cookies, no proxies, no automatic decompression."""
+    """The session all backends of a process share. No cookies, no proxies, no automatic decompression, no redirect."""
+    never = aiohttp.TraceConfig()
+    never.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
         connector=connector(KEEP_ALIVE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None),
@@ -67,7 +70,13 @@ def open_session() -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         headers=HEADERS,
+        trace_configs=[never],
     )
+
+
+async def _refuse_redirect(*_: object) -> None:
+    """Requests say themselves that they follow none; the opening of a WebSocket cannot."""
+    raise BadHttpMessage("a redirect")
 
 
 class Answer:
@@ -250,6 +259,41 @@ class Http:
         finally:
             answer.close()
 
+    @asynccontextmanager
+    async def get(self, path: str, patience: Patience) -> AsyncIterator[Answer]:
+        """As `post`, of what is to be read."""
+        answer = await self._request("GET", path, None, patience.wait, patience.limits.connect)
+        try:
+            if answer.status != 200 or answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise await _refusal(answer)
+            yield answer
+        finally:
+            answer.close()
+
+    async def socket(self, path: str, patience: Patience) -> aiohttp.ClientWebSocketResponse:
+        """A WebSocket whose other end is heard of every few seconds. Whoever calls closes it.
+
+        Raises BACKEND_DOWN, BACKEND_LOST, and what a refusal means.
+        """
+        headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else NO_HEADERS
+        opening = self._session.ws_connect(
+            _url(self.url, path),
+            headers=headers,
+            heartbeat=HEARTBEAT_SECONDS,
+            max_msg_size=self._most,
+        )
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await patience.wait(opening)
+        except TimeoutError:
+            raise MeshError(Reason.BACKEND_DOWN, "The backend did not open a WebSocket in time.") from None
+        except aiohttp.WSServerHandshakeError as error:
+            raise from_answer(
+                error.status if error.status >= 300 else 500, error.headers or {}, b""
+            ) from None
+        except FAILURES as error:
+            raise translated(error) from None
+
     async def upload(
         self, path: str, body: AsyncIterator[bytes], content_type: str, patience: Patience
     ) -> Answer:
@@ -281,24 +325,16 @@ class Http:
         finally:
             answer.close()
 
-    async def fetch(self, path: str, patience: Patience) -> Answer:
-        """Asks for what is there. An answer of status 200, as of `send`. Whoever calls closes it."""
-        answer = await self._request("GET", path, None, patience.wait, patience.limits.connect, keep=False)
-        if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
-            return answer
-        try:
-            raise await _refusal(answer)
-        finally:
-            answer.close()
-
-    async def look(self, method: str, path: str, body: JsonObject | None = None) -> Seen:
-        """Asks a small question about the backend.
+    async def look(
+        self, method: str, path: str, body: JsonObject | None = None, *, seconds: float = LOOK_SECONDS
+    ) -> Seen:
+        """Asks a small question about the backend, to be answered in so many seconds.
 
         Raises BACKEND_DOWN, BACKEND_LOST, STREAM_IDLE_TIMEOUT, RESPONSE_TOO_LARGE.
         """
         data = None if body is None else msgspec.json.encode(body)
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(seconds):
                 answer = await self._request(method, path, data, _at_leisure, self._connect)
                 try:
                     raw = await answer.read(self._most)

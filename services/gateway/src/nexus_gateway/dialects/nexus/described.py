@@ -9,12 +9,20 @@ from nexus_gateway.dialects.nexus.front import FrontDoor
 from nexus_gateway.dialects.nexus.health import Alive
 from nexus_gateway.dialects.nexus.lifecycle import ManagedModel, PullRequest
 from nexus_gateway.dialects.nexus.me import Left, May, Me
+from nexus_gateway.dialects.nexus.metadata import (
+    Fleet,
+    FormGroup,
+    FormLayout,
+    ModelMetadata,
+    OperationMetadata,
+    Work,
+)
 from nexus_gateway.dialects.own_headers import ASKED, ZONE
 from nexus_gateway.fleet import Readiness
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import CHECKS, body_shape
 
-__all__ = ["ALIVE", "EXPLAIN", "FRONT", "MANAGE", "ME", "METRICS", "READY"]
+__all__ = ["ALIVE", "EXPLAIN", "FLEET", "FRONT", "MANAGE", "ME", "METADATA", "METRICS", "READY"]
 
 NAME = "llama3.2:3b"
 BACKEND = {"backend": "Which one, where several have the model."}
@@ -39,6 +47,54 @@ ME = (
                 Me("k7h2...", "laptop", "default", [], May(False, False), [NAME], Left(None, 67_108_864)),
             ),
         ),
+    ),
+)
+SPEAKS = OperationMetadata(
+    model="espeak-ng",
+    operation="speech",
+    method="POST",
+    path="/v1/audio/speech",
+    content_type="application/json",
+    capabilities=[],
+    context_tokens=None,
+    schema={
+        "type": "object",
+        "required": ["input", "model"],
+        "properties": {"model": {"const": "espeak-ng"}, "input": {"type": "string", "minLength": 1}},
+    },
+    ui=FormLayout(["input"], [FormGroup("input", "What to work on", ["input"])], []),
+)
+SPEAKER = ModelMetadata("espeak-ng", "espeak-ng", [SPEAKS])
+KNOWN = {b"if-none-match": "Tags of answers that the client has."}
+TAG = {b"etag": "The same for as long as the answer is, at every gateway of the mesh."}
+FLEET = (
+    Call(
+        "GET",
+        "What this key can ask for now, and a JSON Schema of every request, with hints for a form.",
+        (Content(Fleet, Fleet([Work("speech", "POST", "/v1/audio/speech", ["espeak-ng"])], [SPEAKER])),),
+        asked=KNOWN,
+        told=TAG,
+        also={304: None},
+    ),
+)
+METADATA = (
+    Call(
+        "GET",
+        "The same of one model.",
+        (Content(ModelMetadata, SPEAKER),),
+        query={"operation": "Of one of its operations alone: as the path that ends in it."},
+        asked=KNOWN,
+        told=TAG,
+        also={304: None},
+    ),
+    Call(
+        "GET",
+        "The same of one operation of a model.",
+        (Content(OperationMetadata, SPEAKS),),
+        path="/metadata/{model_id:path}/{operation}",
+        asked=KNOWN,
+        told=TAG,
+        also={304: None},
     ),
 )
 EXPLAIN = (

@@ -22,7 +22,12 @@ OPENAPI = "/openapi.json"
 COMPONENTS = "#/components/schemas/{name}"
 ENGINE = "EngineParameters"
 ANYTHING: JsonObject = {"type": "object"}
-WORD = re.compile(r"\w+")
+WORD, PLACE = re.compile(r"\w+"), re.compile(r"{(\w+)}")
+IN_PATHS: Mapping[str, str] = {
+    "model_id": "The model's name; it may hold slashes.",
+    "operation": "One of its operations: chat, speech, ...",
+    "video_id": "The video's id.",
+}
 TITLE = "NEXUS"
 ABOUT = (
     "One OpenAI-compatible endpoint in front of the machines you own. Every path under /v1 is there without /v1 too, "
@@ -52,14 +57,6 @@ STATUSES: Mapping[int, str] = {
     504: "A backend took too long.",
     505: "The version of HTTP is not spoken here.",
 }
-
-
-PLACE = re.compile(r"{(\w+)}")
-PLACES = {
-    "model_id": "The model's name; it may hold slashes.",
-    "video_id": "The video's id.",
-}
-"""Parts of paths that stand for something."""
 
 
 def openapi_row(rows: Iterable[Row], *, needs_key: bool) -> Row:
@@ -110,7 +107,7 @@ def _path(row: Row, call: Call) -> str:
 
 def _types(call: Call) -> Iterable[type]:
     for content in (*call.answers, *call.also.values(), *_bodies(call)):
-        if isinstance(content.schema, type):
+        if content is not None and isinstance(content.schema, type):
             yield content.schema
 
 
@@ -137,13 +134,18 @@ def _operation(row: Row, call: Call, *, needs_key: bool) -> JsonObject:
         "summary": call.summary,
         "security": [] if row.public else [{"key": []}] if needs_key else [{}, {"key": []}],
         "parameters": [
-            *(_parameter(name, "path", PLACES[name]) for name in PLACE.findall(path)),
+            *(_parameter(name, "path", IN_PATHS[name]) for name in PLACE.findall(path)),
             *(_parameter(name, "query", about) for name, about in call.query.items()),
             *(_parameter(name.decode(), "header", about) for name, about in call.asked.items()),
         ],
         "responses": {
             "200": _answer(call.summary, call.answers, {**ALWAYS, **call.told}),
-            **{str(status): _answer("", (content,), ALWAYS) for status, content in call.also.items()},
+            **{
+                str(status): _answer("", (content,), ALWAYS)
+                if content
+                else _answer("It is what the client has.", (), {**ALWAYS, **call.told})
+                for status, content in call.also.items()
+            },
             **{
                 str(status): {"$ref": f"#/components/responses/{status}"}
                 for status, answers in _by_status().items()
@@ -171,7 +173,7 @@ def _answer(about: str, contents: Sequence[Content], headers: Mapping[bytes, str
     return {
         "description": about or "As with 200.",
         "headers": _headers(headers),
-        "content": _content(contents),
+        **({"content": _content(contents)} if contents else {}),
     }
 
 

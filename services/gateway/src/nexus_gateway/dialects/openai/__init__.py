@@ -1,4 +1,4 @@
-"""OpenAI's API: chat completions, completions, embeddings, speech and models."""
+"""OpenAI's API: chat completions, completions, embeddings, speech, recordings, pictures and models."""
 
 from __future__ import annotations
 

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
-from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import model_pb2
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import AUDIO
 
+from nexus_inference_adapters.audio import Voice, speech_model, spoken
 from nexus_inference_adapters.backend_config import BackendConfig
-from nexus_inference_adapters.children import MEDIA, PROGRESS, Workers
+from nexus_inference_adapters.children import Workers
 from nexus_inference_adapters.contract import (
     Adapter,
     Completed,
     Event,
-    Finish,
     Http,
     Inspection,
-    Media,
     Need,
     Offer,
     Patience,
-    Progress,
     Work,
 )
 from nexus_inference_adapters.vocabulary import SPEECH, VOICE
@@ -39,7 +35,6 @@ SLOWEST, FASTEST = 0.5, 2.5
 PLACES = 8
 """Requests at once. One that is read as slowly as it is heard has its process wait, and takes nothing but memory."""
 LIST_SECONDS = 20.0
-PCM_PARAMETERS = ";rate=24000;channels=1"
 
 
 class Espeak(Adapter):
@@ -72,37 +67,9 @@ class Espeak(Adapter):
         raise MeshError(Reason.INVALID_REQUEST, "Speech comes as a stream only.")
 
     async def stream(self, work: Work, patience: Patience) -> AsyncGenerator[Event, None]:
-        body = work.body
-        form: str = body.get("response_format", "mp3")
-        order = {
-            "text": body["input"],
-            "voice": body["voice"],
-            "speed": body.get("speed", 1.0),
-            "format": form,
-        }
-        kind = AUDIO[form] + (PCM_PARAMETERS if form == "pcm" else "")
-        async with self._workers.job(order) as job:
-            while True:
-                try:
-                    frame = await patience.wait(job.read())
-                except EOFError:
-                    raise MeshError(
-                        Reason.BACKEND_LOST, "The process that speaks ended in the middle. Retry the request."
-                    ) from None
-                if frame.kind == MEDIA:
-                    patience.content_came()
-                    yield Media(frame.data, mime_type=kind)
-                    kind = ""
-                elif frame.kind == PROGRESS:
-                    yield Progress("speaking", unit="characters", **frame.facts)  # type: ignore[arg-type]
-                elif job.ended:
-                    break
-        facts: dict[str, Any] = frame.facts
-        if "problem" in facts:
-            raise MeshError(Reason.UPSTREAM_ERROR, f"eSpeak NG failed: {facts['problem']}.")
-        yield Media(b"", last=True)
-        usage = inference_pb2.Usage(input_characters=len(body["input"]), output_seconds=facts["seconds"])
-        yield Finish(usage)
+        async with aclosing(spoken(self._workers, work.body, patience, "eSpeak NG")) as events:
+            async for event in events:
+                yield event
 
     async def _listing(self) -> dict[str, Any]:
         try:
@@ -118,21 +85,6 @@ class Espeak(Adapter):
 
 def _offer(listing: dict[str, Any]) -> Offer:
     """The one model. What it says of its parameters is checked before anything reaches it."""
-    voices = [
-        {"const": one["id"], "title": one["title"], "languages": one["languages"]}
-        for one in listing["voices"]
-    ]
-    schema = {
-        "type": "object",
-        "required": ["input", "voice"],
-        "properties": {
-            "input": {"type": "string", "minLength": 1},
-            "voice": {"oneOf": voices},
-            "response_format": {"enum": [*AUDIO], "default": "mp3"},
-            "speed": {"type": "number", "minimum": SLOWEST, "maximum": FASTEST, "default": 1},
-        },
-        "additionalProperties": False,
-    }
-    told = model_pb2.OperationParameters(operation=SPEECH, schema=msgspec.json.encode(schema).decode())
-    model = model_pb2.Model(id=VOICE, operations=[SPEECH], parameters=[told], owner="espeak-ng", loaded=True)
-    return Offer(model, VOICE)
+    voices = [Voice(one["id"], one["title"], one["languages"]) for one in listing["voices"]]
+    model = model_pb2.Model(id=VOICE, operations=[SPEECH], owner="espeak-ng", loaded=True)
+    return Offer(speech_model(model, voices, speeds=(SLOWEST, FASTEST)), VOICE)

@@ -289,7 +289,9 @@ def _rules(listing: dict[str, Any]) -> dict[str, JsonObject]:
     least, most = listing["read"]
     file = {"type": "string", "format": "binary", "contentMediaType": "image/png, image/jpeg, image/webp"}
     return {
-        "prompt": {"type": "string", "minLength": 1, "description": listing["words"]},
+        "prompt": {
+            "type": "string", "minLength": 1, "description": listing["words"], "examples": listing["examples"],
+        },
         "image": {**file, "description": f"One picture of {least} to {most} pixels a side: png, jpeg, webp."},
         "mask": {**file, "description": "Of the same size; where it is transparent the picture is painted anew."},
         "strength": {

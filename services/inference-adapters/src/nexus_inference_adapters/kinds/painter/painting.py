@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     from nexus_inference_adapters.painter import Model, Original, Reading, Scene, Step
 
 MEMORY = 2 << 30
-READ_SECONDS = 20
-"""Of CPU, for the pictures of an order. The largest take less than one."""
+READ_SECONDS = 5
+"""Of CPU, for the pictures of an order. The largest honest ones take less than one."""
 LARGEST_READ = 2048
 """Pixels of each side of a picture that is changed."""
 CHANGED = 0.8
 """The strength of a change that nobody has bounded: much is new, and what it was can still be seen."""
+EXAMPLE = "two red stars above a blue house on a white background"
+OTHER_EXAMPLES = (
+    "a red circle on a blue background",
+    "a large yellow sun at the top left",
+    "three green trees",
+)
 SHEET = 4
 """Looks in each row and column of a sheet of them."""
 SIDES = 64
@@ -72,7 +78,13 @@ def _catalogue() -> dict[str, object]:
     from nexus_inference_adapters.painter import LARGEST, SMALLEST, STEPS
 
     sides = list(range(SMALLEST, LARGEST + 1, SIDES))
-    return {"sides": sides, "read": [SMALLEST, LARGEST_READ], "steps": STEPS, "words": _words()}
+    return {
+        "sides": sides,
+        "read": [SMALLEST, LARGEST_READ],
+        "steps": STEPS,
+        "words": _words(),
+        "examples": [EXAMPLE, *OTHER_EXAMPLES],
+    }
 
 
 def _paint(model: Model, order: dict[str, Any], files: dict[str, bytes], frames: Frames) -> None:
@@ -187,7 +199,7 @@ def _refusal(reading: Reading) -> str:
     if reading.unknown:
         named = ", ".join(repr(word[:32]) for word in dict.fromkeys(reading.unknown[:10]))
         why = f"This painter was never taught {named}."
-    return f"{why} {_words()} Example: two red stars above a blue house on a white background."
+    return f"{why} {_words()} Example: {EXAMPLE}."
 
 
 def _words() -> str:

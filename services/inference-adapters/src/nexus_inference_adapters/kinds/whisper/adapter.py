@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
 from nexus.inference.v1 import inference_pb2
 from nexus.registry.v1 import instance_pb2
 from nexus.types.v1 import memory_pb2, model_pb2
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Operation
 
+from nexus_inference_adapters.audio import LANGUAGES, Transcript, code_of, decoded, delta, done, text_of
 from nexus_inference_adapters.backend_config import BackendConfig
 from nexus_inference_adapters.contract import (
     Adapter,
@@ -35,10 +35,8 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
+from nexus_inference_adapters.kinds.whisper.catalogue import told_of
 from nexus_inference_adapters.kinds.whisper.engine import Engine
-from nexus_inference_adapters.kinds.whisper.formats import Transcript, text_of
-from nexus_inference_adapters.kinds.whisper.languages import LANGUAGES, code_of
-from nexus_inference_adapters.kinds.whisper.sound import decoded
 from nexus_inference_adapters.store import RUN_BY, Store
 from nexus_inference_adapters.vocabulary import operations_named
 
@@ -51,11 +49,6 @@ ENGLISH_WORDS = 51_864
 IDLE_SECONDS = 300.0
 LOOK_SECONDS = 15.0
 DOES = ("transcription", "translation")
-HEEDED = frozenset({
-    "model", "prompt", "response_format", "temperature", "language", "keywords", "timestamp_granularities", "stream",
-    "chunking_strategy",
-})  # fmt: skip
-"""Parameters that change what comes of it; every other one is refused."""
 TASKS = {int(Operation.TRANSCRIPTION): "transcribe", int(Operation.TRANSLATION): "translate"}
 
 
@@ -165,8 +158,7 @@ class Whisper(Adapter):
         self._used[work.model] = time.monotonic()
         usage = inference_pb2.Usage(input_seconds=transcript.duration)
         if work.stream:
-            done = {"type": "transcript.text.done", "text": transcript.text, "usage": transcript.usage}
-            yield [msgspec.json.encode(done).decode()]
+            yield [done(transcript)]
         else:
             wanted = work.body.get("response_format") or "json"
             yield text_of(transcript, wanted, work.body.get("timestamp_granularities") or ())
@@ -208,6 +200,7 @@ class Whisper(Adapter):
         model = model_pb2.Model(
             id=name,
             operations=operations_named(does),
+            parameters=told_of(operations_named(does), english_only=folder.english_only),
             owner="nexus",
             loaded=self._is_up(name),
             license=folder.license,
@@ -235,15 +228,8 @@ def _knows_english_only(folder: Path) -> bool:
 
 
 def _order(work: Work, *, english_only: bool) -> JsonObject:
-    """What the recogniser is told. Raises UNSUPPORTED_PARAMETER, INVALID_REQUEST."""
+    """What the recogniser is told. Raises INVALID_REQUEST."""
     body = work.body
-    if passed_over := sorted(body.keys() - HEEDED - work.granted):
-        name = passed_over[0]
-        raise MeshError(
-            Reason.UNSUPPORTED_PARAMETER,
-            f"Whisper does not heed {name[:64]!r} here; leave it out.",
-            metadata={"param": name[:64]},
-        )
     vad = body.get("chunking_strategy")
     return {
         "task": TASKS[work.operation],
@@ -286,8 +272,7 @@ def _heard(transcript: Transcript, told: JsonObject, work: Work) -> Event | None
         case "segment":
             transcript.segments.append(told)
             if work.stream:
-                text = told["text"] if len(transcript.segments) > 1 else told["text"].lstrip()
-                return [msgspec.json.encode({"type": "transcript.text.delta", "delta": text}).decode()]
+                return [delta(told["text"] if len(transcript.segments) > 1 else told["text"].lstrip())]
             return _at(told["end"], transcript)
         case "heard":
             return _at(told["seconds"], transcript)

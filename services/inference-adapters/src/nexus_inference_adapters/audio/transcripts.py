@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from nexus_inference_adapters.contract import JsonObject, Text
 
-__all__ = ["Transcript", "text_of"]
+__all__ = ["Transcript", "delta", "done", "text_of"]
 
 
 @dataclass(slots=True)
 class Transcript:
-    """What was heard. `duration` in seconds; segments as the recogniser tells them."""
+    """What was heard. `duration` in seconds, 0 = nobody says; segments as the recogniser tells them."""
 
     task: str
     language: str = ""
@@ -26,8 +26,21 @@ class Transcript:
         return "".join(segment["text"] for segment in self.segments).strip()
 
     @property
-    def usage(self) -> JsonObject:
-        return {"type": "duration", "seconds": math.ceil(self.duration)}
+    def used(self) -> JsonObject:
+        """The key of an answer that says how much was heard; nothing where nobody knows."""
+        if not self.duration:
+            return {}
+        return {"usage": {"type": "duration", "seconds": math.ceil(self.duration)}}
+
+
+def delta(text: str) -> str:
+    """The event that adds a piece of a transcript."""
+    return json.dumps({"type": "transcript.text.delta", "delta": text}, ensure_ascii=False)
+
+
+def done(transcript: Transcript) -> str:
+    """The event that ends one. OpenAI's has room for tokens alone, not for seconds."""
+    return json.dumps({"type": "transcript.text.done", "text": transcript.text}, ensure_ascii=False)
 
 
 def text_of(transcript: Transcript, wanted: str, grains: Sequence[str]) -> Text:
@@ -37,7 +50,7 @@ def text_of(transcript: Transcript, wanted: str, grains: Sequence[str]) -> Text:
 
 
 def _json(transcript: Transcript, _: Sequence[str]) -> tuple[str, str]:
-    return json.dumps({"text": transcript.text, "usage": transcript.usage}, ensure_ascii=False), ""
+    return json.dumps({"text": transcript.text, **transcript.used}, ensure_ascii=False), ""
 
 
 def _verbose(transcript: Transcript, grains: Sequence[str]) -> tuple[str, str]:
@@ -58,8 +71,7 @@ def _verbose(transcript: Transcript, grains: Sequence[str]) -> tuple[str, str]:
             for segment in transcript.segments
             for word in segment["words"]
         ]
-    answer["usage"] = transcript.usage
-    return json.dumps(answer, ensure_ascii=False), ""
+    return json.dumps({**answer, **transcript.used}, ensure_ascii=False), ""
 
 
 def _text(transcript: Transcript, _: Sequence[str]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -35,6 +36,12 @@ class Sound:
 
     file: IO[bytes]
     seconds: float
+
+    def head(self, size: int) -> bytes:
+        """That of a WAV file with so many bytes of it."""
+        form = struct.pack("<HHIIHH", 1, 1, RATE, RATE * SAMPLE_BYTES, SAMPLE_BYTES, 8 * SAMPLE_BYTES)
+        fmt = b"WAVEfmt " + struct.pack("<I", len(form)) + form
+        return b"RIFF" + struct.pack("<I", len(fmt) + 8 + size) + fmt + b"data" + struct.pack("<I", size)
 
 
 @asynccontextmanager
