@@ -12,6 +12,7 @@ from nexus.inference.v1 import inference_pb2
 from nexus_inference_adapters.contract import Event, Finish, Parts, Text
 from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Times
 from support.adapter_host import Bench, envelope
 from support.fake_hearing import TEXT, WORDS, Way
 from support.fake_speaches import HEARS, FakeSpeaches
@@ -46,7 +47,7 @@ async def asked(
     source: AsyncIterator[Message] | None = None,
     **body: Any,
 ) -> list[Event]:
-    parts = Parts(source or sent(SPEECH), frozenset({"file"}))
+    parts = Parts(source or sent(SPEECH), {"file": Times()})
     events = backend.upload(envelope(backend, body, operation), body, parts, stream=stream)
     async with aclosing(events):
         return [event async for event in events]
@@ -214,7 +215,7 @@ async def test_who_leaves_frees_the_server(bench: Bench, speaches: FakeSpeaches)
     speaches.hearing = "stall"
     backend = await bench.serve("openai_transcription", speaches.url)
     body: dict[str, Any] = {}
-    parts = Parts(sent(SPEECH), frozenset({"file"}))
+    parts = Parts(sent(SPEECH), {"file": Times()})
     async with aclosing(
         backend.upload(envelope(backend, body, "transcription"), body, parts, stream=True)
     ) as events:

@@ -13,6 +13,7 @@ from nexus_inference_adapters.config import StaticBackend
 from nexus_inference_adapters.contract import Event, Finish, Media, Parts, Text
 from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
+from nexus_operations import Times
 from support.adapter_host import Bench, envelope
 from support.fake_wyoming import TEXT, FakeWyoming, Way
 from support.sounds import heard
@@ -44,7 +45,7 @@ async def asked(backend: Backend, *, stream: bool = False, **body: Any) -> list[
             yield inference_pb2.UploadRequest(chunk=SPEECH[at : at + 65_536])
         yield inference_pb2.UploadRequest(end=inference_pb2.UploadEnd(size=len(SPEECH)))
 
-    parts = Parts(messages(), frozenset({"file"}))
+    parts = Parts(messages(), {"file": Times()})
     asked = envelope(backend, body, "transcription", "base-int8")
     async with aclosing(backend.upload(asked, body, parts, stream=stream)) as events:
         return [event async for event in events]

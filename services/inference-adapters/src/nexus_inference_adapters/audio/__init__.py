@@ -1,17 +1,17 @@
 """What kinds that speak and kinds that hear have in common: how a voice is offered, how sound comes, what was heard."""
 
-from nexus_inference_adapters.audio.catalogue import FORMATS, Voice, hearing_model, speech_model
+from nexus_inference_adapters.audio.catalogue import Voice, hearing_model, speech_model
 from nexus_inference_adapters.audio.decoding import Sound, decoded
 from nexus_inference_adapters.audio.endings import Ending, Wave
 from nexus_inference_adapters.audio.languages import LANGUAGES, code_of
 from nexus_inference_adapters.audio.spoken import pcm_type, spoken, stretch_of
 from nexus_inference_adapters.audio.transcoding import TRANSCODER, encoded
-from nexus_inference_adapters.audio.transcripts import Transcript, delta, done, text_of
+from nexus_inference_adapters.audio.transcripts import TRANSCRIPTS, Transcript, delta, done, text_of
 
 __all__ = [
-    "FORMATS",
     "LANGUAGES",
     "TRANSCODER",
+    "TRANSCRIPTS",
     "Ending",
     "Sound",
     "Transcript",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nexus_inference_adapters.contract import JsonObject, Text
 
-__all__ = ["Transcript", "delta", "done", "text_of"]
+__all__ = ["TRANSCRIPTS", "Transcript", "delta", "done", "text_of"]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ def done(transcript: Transcript) -> str:
 
 def text_of(transcript: Transcript, wanted: str, grains: Sequence[str]) -> Text:
     """The answer in a format; `grains` of verbose_json: "word", "segment" or both."""
-    body, mime_type = FORMATS[wanted](transcript, grains)
+    body, mime_type = TRANSCRIPTS[wanted](transcript, grains)
     return Text(body, mime_type)
 
 
@@ -105,7 +105,7 @@ def _clock(seconds: float, point: str) -> str:
     return f"{hours:02}:{minutes:02}:{rest // 1000:02}{point}{rest % 1000:03}"
 
 
-FORMATS: dict[str, Callable[[Transcript, Sequence[str]], tuple[str, str]]] = {
+TRANSCRIPTS: dict[str, Callable[[Transcript, Sequence[str]], tuple[str, str]]] = {
     "json": _json,
     "verbose_json": _verbose,
     "text": _text,

@@ -8,7 +8,7 @@ import msgspec
 from nexus.types.v1 import model_pb2
 from nexus_operations import Operation
 
-from nexus_inference_adapters.audio import FORMATS, LANGUAGES
+from nexus_inference_adapters.audio import LANGUAGES, TRANSCRIPTS
 from nexus_inference_adapters.contract import JsonObject
 
 __all__ = ["told_of"]
@@ -16,7 +16,7 @@ __all__ = ["told_of"]
 OF_BOTH: JsonObject = {
     "file": {"type": "string", "format": "binary", "contentMediaType": "audio/*"},
     "prompt": {"type": "string"},
-    "response_format": {"enum": [*FORMATS], "default": "json"},
+    "response_format": {"enum": [*TRANSCRIPTS], "default": "json"},
     "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
 }
 OF_TRANSCRIPTION: JsonObject = {
