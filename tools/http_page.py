@@ -48,7 +48,7 @@ def page() -> str:
 
 def rows() -> list[Row]:
     """Of an open endpoint: those of one that needs keys are among them. Nobody is behind it: nothing can be called."""
-    nobody = cast(Any, SimpleNamespace(refused=sys.exit, lifecycle=None, authenticate=None))
+    nobody = cast(Any, SimpleNamespace(refused=sys.exit, lifecycle=None, works=None, authenticate=None))
     app = cast(Any, build_app(nobody, EdgeOptions()))
     return list({id(route.app.row): route.app.row for route in app.routes}.values())
 

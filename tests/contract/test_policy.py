@@ -46,4 +46,5 @@ def test_endless_streams_are_streams() -> None:
         "/nexus.lifecycle.v1.LifecycleService/Pull",
         "/nexus.mesh.v1.TunnelService/Open",
         "/nexus.store.v1.StoreService/Get",
+        "/nexus.store.v1.WorkService/WatchWork",
     }

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {folder.name: folder for folder in ROOT.glob("*/*/src/nexus_*") if folder.is_dir()}
-FACES = {"nexus_mesh", "nexus_gateway", "nexus_inference_adapters"}
+FACES = {"nexus_mesh", "nexus_gateway", "nexus_inference_adapters", "nexus_store"}
 """Packages whose rooms are entered by their faces alone."""
 
 

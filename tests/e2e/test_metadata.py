@@ -30,6 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 HEARS = "whisper:tiny.en"
 MODELS = ("nexus-demo", "espeak-ng", "nexus-painter", HEARS)
 CONFIG = """
+[store]
+
 [[backends]]
 name = "toy"
 kind = "embedded"

@@ -63,6 +63,8 @@ class EdgePipeline:
         self.lifecycle = EdgeLifecycle()
         self.files: Any = None
         """No URL that is asked for here has any."""
+        self.works: Any = None
+        """No store: what is done with one is tried at a whole gateway."""
         self.principal: Callable[[str], Principal] = self._caller
         """Who a credential makes the caller."""
 
@@ -99,6 +101,9 @@ class EdgePipeline:
             if self.failure is not None:
                 raise self.failure
             yield self._play()
+
+    async def check(self, request: InferenceRequest) -> frozenset[str]:
+        raise NotImplementedError
 
     async def count(self, request: InferenceRequest) -> inference_pb2.CountTokensResponse:
         if self.failure is not None:

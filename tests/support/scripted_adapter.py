@@ -19,7 +19,7 @@ from nexus_mesh.identity.tls import Identity
 from nexus_mesh.rpc.server import MeshServer, Servicer, start_server
 from support.scripted_uploads import ScriptedUploads
 
-__all__ = ["PICTURE", "SOUND", "SPOKEN", "ScriptedAdapter", "serve_adapter", "text_of"]
+__all__ = ["FILM", "PICTURE", "SOUND", "SPOKEN", "ScriptedAdapter", "serve_adapter", "text_of"]
 
 WORDS = ("one ", "two ", "three")
 SOUND = b"ID3sound"
@@ -356,12 +356,33 @@ class ScriptedAdapter(ScriptedUploads):
         yield _media(PICTURE, mime_type="image/png", last=True, json='{"size": 7}')
         yield inference_pb2.StreamResponse(finish=inference_pb2.Finish())
 
+    async def _stream_film(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        """After a still of it, in two pieces."""
+        yield inference_pb2.StreamResponse(
+            progress=inference_pb2.Progress(phase="painting", done=1, total=4, unit="frames")
+        )
+        still = '{"variant": "thumbnail"}'
+        yield _media(PICTURE, preview=0, mime_type="image/webp", last=True, json=still)
+        yield _media(FILM[:65_536], mime_type="video/mp4", size=len(FILM))
+        yield _media(FILM[65_536:], last=True, json='{"size": "1280x720", "seconds": "4", "id": "film-1"}')
+        usage = inference_pb2.Usage(output_seconds=4)
+        yield inference_pb2.StreamResponse(finish=inference_pb2.Finish(usage=usage))
+
+    async def _stream_film_then_fail(self) -> AsyncIterator[inference_pb2.StreamResponse]:
+        yield _media(FILM[:65_536], mime_type="video/mp4", size=len(FILM))
+        raise MeshError(self.reason, "the test says so")
+
     async def _stream_garbage(self) -> AsyncIterator[inference_pb2.StreamResponse]:
         yield inference_pb2.StreamResponse(chunks=inference_pb2.Chunks(json=["{half an ob"]))
 
 
-OF_MEDIA = {model_pb2.OPERATION_SPEECH: "sound", model_pb2.OPERATION_IMAGE: "picture"}
+OF_MEDIA = {
+    model_pb2.OPERATION_SPEECH: "sound",
+    model_pb2.OPERATION_IMAGE: "picture",
+    model_pb2.OPERATION_VIDEO: "film",
+}
 """What "ok" is where the answer is bytes."""
+FILM = bytes(range(256)) * 400
 FACTS = '{"size": "64x64", "background": "opaque", "quality": "hd", "seed": 7}'
 
 

@@ -119,11 +119,15 @@ class ScriptedVault(keys_pb2_grpc.KeyServiceServicer, tenants_pb2_grpc.TenantSer
             self.watchers -= 1
 
 
+ROLES = ("router", "vault", "registry")
+
+
 class ScriptedRegistry(registry_pb2_grpc.RegistryServiceServicer):
-    """Lists `instances`; `asked` counts how often it was."""
+    """Lists `instances`, and one at each of `members`, addresses by role; `asked` counts how often it was."""
 
     def __init__(self) -> None:
         self.instances: list[instance_pb2.Instance] = []
+        self.members: dict[str, list[str]] = {}
         self.asked = 0
 
     async def List(
@@ -131,6 +135,15 @@ class ScriptedRegistry(registry_pb2_grpc.RegistryServiceServicer):
     ) -> registry_pb2.ListResponse:
         self.asked += 1
         found = [one for one in self.instances if request.role in ("", one.role)]
+        status = instance_pb2.Status(state=instance_pb2.STATE_ACTIVE)
+        found += [
+            instance_pb2.Instance(
+                id=f"n1/{role}/{at}", role=role, address=address, connected=True, status=status
+            )
+            for role, addresses in self.members.items()
+            if request.role in ("", role)
+            for at, address in enumerate(addresses)
+        ]
         return registry_pb2.ListResponse(instances=found)
 
 
@@ -139,7 +152,7 @@ class Control:
 
     def __init__(self, ca: MeshCA) -> None:
         self.router, self.vault, self.registry = ScriptedRouter(), ScriptedVault(), ScriptedRegistry()
-        self.ports = {"router": free_port(), "vault": free_port(), "registry": free_port()}
+        self.ports = {role: free_port() for role in ROLES}
         self._ca = ca
         self._running: dict[str, MeshServer] = {}
 
@@ -167,10 +180,10 @@ class Control:
 async def serve_control(ca: MeshCA) -> AsyncIterator[Control]:
     """All running."""
     control = Control(ca)
-    for role in control.ports:
+    for role in ROLES:
         await control.start(role)
     try:
         yield control
     finally:
-        for role in control.ports:
+        for role in ROLES:
             await control.stop(role)

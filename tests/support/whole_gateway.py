@@ -12,9 +12,12 @@ from nexus_gateway.app import open_gateway
 from nexus_gateway.config import GatewaySettings
 from nexus_mesh.process.mesh import Mesh
 from nexus_mesh.rpc.server import start_server
+from nexus_store.app import open_store
+from nexus_store.config import StoreSettings
+from support.control_plane import serving, settings_of
 from support.gateway_bench import GatewayBench
 
-__all__ = ["Gateway", "gateway"]
+__all__ = ["Gateway", "gateway", "store_beside"]
 
 
 @dataclass
@@ -38,3 +41,15 @@ async def gateway(bench: GatewayBench, **changes: Any) -> AsyncIterator[Gateway]
             yield Gateway(mesh, mesh.status.get().endpoints["http"], f"127.0.0.1:{server.port}")
         finally:
             await server.drain(settle=0, grace=0)
+
+
+@asynccontextmanager
+async def store_beside(bench: GatewayBench, served: Gateway, **changes: Any) -> AsyncIterator[None]:
+    """A store in this process, which the gateway finds, and which finds the gateway."""
+    members = bench.control.registry.members
+    members["gateway"] = [served.grpc_address]
+    registry = f"127.0.0.1:{bench.control.ports['registry']}"
+    settings = settings_of(StoreSettings, home=bench.home / "of-store", port=0, registry=registry, **changes)
+    async with serving(Mesh(settings, bench.ca.identity("store")), open_store) as address:
+        members["store"] = [address]
+        yield

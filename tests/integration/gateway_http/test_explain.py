@@ -15,6 +15,7 @@ SHAPES: dict[int, bytes] = {
     model_pb2.OPERATION_COMPLETION: b'{"model":"m","prompt":"hi"}',
     model_pb2.OPERATION_EMBEDDING: b'{"model":"m","input":"hi"}',
     model_pb2.OPERATION_IMAGE: b'{"model":"m","prompt":"hi","size":"auto"}',
+    model_pb2.OPERATION_VIDEO: b'{"model":"m","prompt":"hi","seconds":"4"}',
 }
 
 

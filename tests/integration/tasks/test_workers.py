@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from nexus_mesh.core import MeshError, Reason
 from nexus_tasks import Claim, Done, Handler, State, Task, TaskTable, open_tasks, work
 from support.task_tables import KIND, TENANT, new
+from support.waiting import eventually
 
 
 @asynccontextmanager
@@ -162,3 +164,73 @@ async def test_what_is_done_is_kept_while_the_table_is_held(tmp_path: Path) -> N
             other.execute("ROLLBACK")
         task = await ended(table, number)
         assert (task.state, task.attempt) == (State.SUCCEEDED, 1)
+
+
+async def test_a_free_slot_goes_to_who_has_the_fewest(where: Path | str) -> None:
+    """However many one tenant has waiting, and however long: another's first one is next."""
+    began: list[str] = []
+    running, most, go_on = Counter[str](), Counter[str](), asyncio.Semaphore(0)
+
+    async def count(claim: Claim) -> Done:
+        began.append(claim.tenant)
+        running[claim.tenant] += 1
+        most[claim.tenant] = max(most[claim.tenant], running[claim.tenant])
+        await go_on.acquire()
+        running[claim.tenant] -= 1
+        return Done()
+
+    async with open_tasks(where) as table:
+        numbers = await table.enqueue_all([new(tenant=TENANT) for _ in range(6)])
+        worker = asyncio.create_task(work(table, "w", [KIND], count, slots=3, share=2))
+        try:
+            await eventually(lambda: len(began) == 2, what="a share of one tenant")
+            await table.enqueue_all([new(tenant="late"), new(tenant="late")])
+            await eventually(lambda: len(began) == 3, what="the other's")
+            assert began == [TENANT, TENANT, "late"]
+            for _ in range(8):
+                go_on.release()
+            for number in numbers:
+                await ended(table, number)
+        finally:
+            worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await worker
+    assert most[TENANT] == 2
+    assert began.index("late", 3) < 5
+
+
+async def test_one_is_found_by_its_key_listed_backwards_and_deleted(where: Path | str) -> None:
+    async with open_tasks(where) as table:
+        numbers = await table.enqueue_all([new(key=f"k{index}", group="g") for index in range(3)])
+        assert (await table.find(TENANT, KIND, "k1")).id == numbers[1]
+        for tenant, kind, key in (("other", KIND, "k1"), (TENANT, "other", "k1"), (TENANT, KIND, "k")):
+            with pytest.raises(MeshError) as unknown:
+                await table.find(tenant, kind, key)
+            assert unknown.value.reason is Reason.OBJECT_NOT_FOUND
+        first = await table.listed(TENANT, group="g", limit=2, newest_first=True)
+        assert [task.id for task in first] == numbers[:0:-1]
+        rest = await table.listed(TENANT, group="g", after=first[-1].id, newest_first=True)
+        assert [task.id for task in rest] == numbers[:1]
+        with pytest.raises(MeshError, match="no task"):
+            await table.delete("other", numbers[0])
+        await table.delete(TENANT, numbers[0])
+        assert [task.id for task in await table.listed(TENANT)] == numbers[1:]
+        assert await table.enqueue(new(key="k0", group="g")) > numbers[2]
+
+
+async def test_a_deleted_task_frees_its_handler(where: Path | str) -> None:
+    began, freed = asyncio.Event(), asyncio.Event()
+
+    async def endless(_: Claim) -> Done:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            freed.set()
+        return Done()
+
+    async with open_tasks(where) as table, working(table, endless, lease=0.3):
+        number = await table.enqueue(new())
+        await began.wait()
+        await table.delete(TENANT, number)
+        await freed.wait()

@@ -1,4 +1,4 @@
-"""What is done with models: `chat`, `say`, `transcribe`, `ocr`, `image`, `load`, `unload`, `pull`, `rm`."""
+"""What is done with models: `chat`, `say`, `transcribe`, `ocr`, `image`, `video`, `load`, `unload`, `pull`, `rm`."""
 
 from __future__ import annotations
 
@@ -196,6 +196,41 @@ def image(
     )
     with failures(as_json=as_json):
         image_command.image(Layout(home), painting, as_json=as_json)
+
+
+@modelling.does(section=MODELS)
+def video(
+    home: Home,
+    prompt: Annotated[str, typer.Argument(help="What to show.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The file, an MP4. - = standard output.")
+    ] = "-",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Who makes it.", autocompletion=completing.models)
+    ] = "nexus-painter",
+    size: Annotated[str, typer.Option(help="As 256x256. [the model's own]")] = "",
+    seconds: Annotated[str, typer.Option(help="How long. [the model's own]")] = "",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same one makes the same again. [by chance]")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Another endpoint: http://HOST:PORT.")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the key, where one is needed. [or the variable NEXUS_KEY]"),
+    ] = None,
+    zone: Annotated[str, typer.Option(help="The privacy zone the video must come from.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Have a video made into a file; the mesh needs a store."""
+    import os
+
+    from nexus_cli import chat as chat_command
+    from nexus_cli import video as video_command
+
+    filming = video_command.Filming(prompt, output, model, size, seconds, seed, url, zone)
+    with failures(as_json=as_json):
+        key = chat_command.key_of(chat_command.Wanted(key_file=key_file), os.environ.get("NEXUS_KEY", ""))
+    run(video_command.video(Layout(home), filming, key, as_json=as_json), as_json=as_json)
 
 
 Model = Annotated[

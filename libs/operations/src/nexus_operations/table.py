@@ -67,6 +67,7 @@ class Operation(IntEnum):
     IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
     IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
     OCR = model_pb2.OPERATION_OCR
+    VIDEO = model_pb2.OPERATION_VIDEO
 
 
 TOKENS = frozenset({Unit.PROMPT_TOKENS, Unit.COMPLETION_TOKENS})
@@ -253,6 +254,30 @@ OCR = replace(
     object="ocr",
     units=frozenset({Unit.INPUT_PAGES}),
 )
+VIDEO = Spec(
+    number=Operation.VIDEO,
+    name="video",
+    title="a video",
+    path="/videos",
+    shape=Shape.MEDIA,
+    form=Form.FILE,
+    rows="data",
+    id_prefix="video_",
+    object="video",
+    chunk_object="",
+    content="prompt",
+    files=NO_FILES,
+    inputs=frozenset({"prompt", "input_reference"}),
+    read=read_texts("prompt"),
+    head=lambda _: "",
+    most=nothing_made,
+    expected=lambda _: 1,
+    has_content=whole_is_content,
+    resumable=False,
+    scrubbable=False,
+    units=frozenset({Unit.OUTPUT_SECONDS}),
+    example=lambda text: {"prompt": text, "seconds": "4"},
+)
 PICTURES: Mapping[str, str] = MappingProxyType(
     {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 )
@@ -280,6 +305,7 @@ SPECS: Mapping[int, Spec] = complete(
         IMAGE_EDIT,
         IMAGE_VARIATION,
         OCR,
+        VIDEO,
     ),
     dict(model_pb2.Operation.items()),
 )

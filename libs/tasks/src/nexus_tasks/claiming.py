@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from nexus_database import Session
@@ -91,16 +91,26 @@ class Sweeper:
         ]
 
 
-CANDIDATES = """
-SELECT priority, run_after, id FROM tasks WHERE kind = ? AND state = 1 AND (deadline IS NULL OR deadline > ?)
-ORDER BY priority, run_after, id LIMIT ?"""
+READY = """
+SELECT priority, run_after, id FROM tasks WHERE kind = ? AND state = 1 AND (deadline IS NULL OR deadline > ?)"""
+URGENT = " ORDER BY priority, run_after, id LIMIT ?"
+CANDIDATES = READY + URGENT
 TAKEN = "id, epoch, tenant, kind, grouping_name, attempt, worker, lease_until, deadline"
 
 
-def claim(session: Session, worker: str, kinds: Sequence[str], limit: int, lease: float) -> list[Claim]:
-    """Up to `limit` tasks, the most urgent first."""
+def claim(
+    session: Session,
+    worker: str,
+    kinds: Sequence[str],
+    limit: int,
+    lease: float,
+    passing: Collection[str] = (),
+) -> list[Claim]:
+    """Up to `limit` tasks, the most urgent first, of all tenants but those passed over."""
     driver = session.driver
-    found = [driver.rows(CANDIDATES + driver.locking, (kind, session.now, limit)) for kind in kinds]
+    but = f" AND tenant NOT IN ({', '.join('?' * len(passing))})" if passing else ""
+    statement = READY + but + URGENT + driver.locking
+    found = [driver.rows(statement, (kind, session.now, *passing, limit)) for kind in kinds]
     chosen = [int(row[2]) for row in heapq.merge(*found)][:limit]
     if not chosen:
         return []

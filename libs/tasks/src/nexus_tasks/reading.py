@@ -9,8 +9,10 @@ from nexus_mesh.core import MeshError, Reason
 
 from nexus_tasks.types import Changes, State, Task
 
-__all__ = ["changes", "counts", "erase", "get", "listed", "payload", "prune", "result"]
+__all__ = ["changes", "counts", "delete", "erase", "find", "get", "listed", "payload", "prune", "result"]
 
+LAST = 2**63 - 1
+"""Above any id."""
 COLUMNS = (
     "id, tenant, kind, idempotency_key, grouping_name, priority, state, attempt, epoch, worker, lease_until, "
     "run_after, deadline, progress, message, reason, create_time, finish_time, revision"
@@ -58,6 +60,16 @@ def get(driver: Driver, tenant: str, number: int) -> Task:
     return _task(found[0])
 
 
+def find(driver: Driver, tenant: str, kind: str, key: str) -> Task:
+    found = driver.rows(
+        f"SELECT {COLUMNS} FROM tasks WHERE tenant = ? AND kind = ? AND idempotency_key = ?",
+        (tenant, kind, key),
+    )
+    if not found:
+        raise MeshError(Reason.OBJECT_NOT_FOUND, "There is no task with this key here.")
+    return _task(found[0])
+
+
 def payload(driver: Driver, tenant: str, number: int) -> bytes:
     found = driver.rows(
         "SELECT payload FROM task_payloads JOIN tasks USING (id) WHERE id = ? AND tenant = ?",
@@ -85,11 +97,21 @@ def _unknown(number: int) -> MeshError:
 
 
 def listed(
-    driver: Driver, tenant: str, group: str | None, state: State | None, after: int, limit: int
+    driver: Driver,
+    tenant: str,
+    group: str | None,
+    state: State | None,
+    after: int,
+    limit: int,
+    *,
+    newest_first: bool,
 ) -> list[Task]:
     also, values = _where(grouping_name=group, state=None if state is None else int(state))
-    statement = f"SELECT {COLUMNS} FROM tasks WHERE tenant = ? AND id > ?{also} ORDER BY id LIMIT ?"
-    return [_task(row) for row in driver.rows(statement, (tenant, after, *values, limit))]
+    behind, order = ("<", "id DESC") if newest_first else (">", "id")
+    where = f"tenant = ? AND id {behind} ?{also}"
+    begin = LAST if newest_first and not after else after
+    statement = f"SELECT {COLUMNS} FROM tasks WHERE {where} ORDER BY {order} LIMIT ?"
+    return [_task(row) for row in driver.rows(statement, (tenant, begin, *values, limit))]
 
 
 def counts(driver: Driver, tenant: str | None, group: str | None, kind: str | None) -> dict[State, int]:
@@ -123,6 +145,12 @@ def _parsed(cursor: str) -> tuple[int, int]:
 
 
 PARTS = ("task_payloads", "task_results", "tasks")
+
+
+def delete(session: Session, tenant: str, number: int) -> None:
+    session.scrub = True
+    if not _delete(session, "SELECT id FROM tasks WHERE tenant = ? AND id = ?", (tenant, number)):
+        raise _unknown(number)
 
 
 def erase(session: Session, tenant: str, limit: int) -> int:

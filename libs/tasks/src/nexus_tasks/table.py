@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -78,9 +78,17 @@ class TaskTable:
     # Working.
 
     async def claim(
-        self, worker: str, kinds: Sequence[str], *, limit: int = 16, lease: float = 15.0, wait: float = 0.0
+        self,
+        worker: str,
+        kinds: Sequence[str],
+        *,
+        limit: int = 16,
+        lease: float = 15.0,
+        wait: float = 0.0,
+        passing: Collection[str] = (),
     ) -> list[Claim]:
-        """Up to `limit` (1 to 1,000) ready tasks of these kinds, the most urgent first, for `lease` seconds.
+        """Up to `limit` (1 to 1,000) ready tasks of these kinds, the most urgent first, for `lease` seconds; none of
+        the tenants in `passing` (a few: those that have their share).
 
         With none there, waits up to `wait` seconds for the first: one that this process makes is seen at once, others'
         and those whose time comes within a second. `worker` is 1 to 255 characters, for people. What a
@@ -93,7 +101,7 @@ class TaskTable:
 
         def work(session: Session) -> list[Claim]:
             self._sweeper.sweep(session)
-            return claiming.claim(session, worker, named, limit, lease)
+            return claiming.claim(session, worker, named, limit, lease, passing)
 
         until = time.monotonic() + wait
         while True:
@@ -170,6 +178,12 @@ class TaskTable:
         """A failed task from its first attempt on, with this deadline. Raises CONFLICT for one that did not fail."""
         await self._commits.write(lambda session: outcomes.redrive(session, tenant, task, deadline))
 
+    async def delete(self, tenant: str, task: int) -> None:
+        """One task, with payload and result, whatever its state: a worker that has it finds out as of a cancelled one.
+        Raises OBJECT_NOT_FOUND.
+        """
+        await self._commits.write(lambda session: reading.delete(session, tenant, task))
+
     async def erase(self, tenant: str) -> int:
         """Every task of the tenant, with payload and result: how many. The space they took is overwritten (SQLite),
         or freed by the next vacuum (PostgreSQL).
@@ -192,6 +206,10 @@ class TaskTable:
         """Raises OBJECT_NOT_FOUND, also for another tenant's."""
         return await self._commits.read(partial(reading.get, tenant=tenant, number=task))
 
+    async def find(self, tenant: str, kind: str, key: str) -> Task:
+        """By its idempotency key. Raises OBJECT_NOT_FOUND."""
+        return await self._commits.read(partial(reading.find, tenant=tenant, kind=kind, key=key))
+
     async def payload(self, tenant: str, task: int) -> bytes:
         """Raises OBJECT_NOT_FOUND."""
         return await self._commits.read(partial(reading.payload, tenant=tenant, number=task))
@@ -208,12 +226,12 @@ class TaskTable:
         state: State | None = None,
         after: int = 0,
         limit: int = 100,
+        newest_first: bool = False,
     ) -> list[Task]:
-        """A page by id, of those greater than `after`."""
+        """A page by id, of those behind `after` (0 = from the beginning)."""
         _check_limit(limit)
-        return await self._commits.read(
-            partial(reading.listed, tenant=tenant, group=group, state=state, after=after, limit=limit)
-        )
+        read = partial(reading.listed, tenant=tenant, group=group, state=state, after=after, limit=limit)
+        return await self._commits.read(partial(read, newest_first=newest_first))
 
     async def counts(
         self, *, tenant: str | None = None, group: str | None = None, kind: str | None = None

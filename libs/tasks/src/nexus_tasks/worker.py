@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,18 +45,29 @@ async def work(
     *,
     slots: int = 4,
     lease: float = 15.0,
+    share: int = 0,
 ) -> None:
     """Works until it is cancelled: then handlers are cancelled and their tasks given back, uncounted.
+
+    `share`: tasks of one tenant at a time, at most; 0 = as many as there are slots. With one, a free slot goes to the
+    tenant that has the fewest.
 
     A handler whose task was cancelled, or taken away, is cancelled within a third of `lease` seconds. While the table
     can't be used, what is done is kept and said again until the lease is over.
     """
-    await _Worker(table, name, kinds, handler, slots, lease).run()
+    await _Worker(table, name, kinds, handler, slots, lease, share).run()
 
 
 class _Worker:
     def __init__(
-        self, table: TaskTable, name: str, kinds: Sequence[str], handler: Handler, slots: int, lease: float
+        self,
+        table: TaskTable,
+        name: str,
+        kinds: Sequence[str],
+        handler: Handler,
+        slots: int,
+        lease: float,
+        share: int,
     ) -> None:
         self._table = table
         self._name = name
@@ -63,6 +75,7 @@ class _Worker:
         self._handler = handler
         self._slots = slots
         self._lease = lease
+        self._share = share
         self._running: dict[asyncio.Task[None], Claim] = {}
 
     async def run(self) -> None:
@@ -88,6 +101,8 @@ class _Worker:
         if not limit:
             return ()
         try:
+            if self._share:
+                return await self._claim_fairly()
             return await self._table.claim(
                 self._name, self._kinds, limit=limit, lease=self._lease, wait=PATIENCE
             )
@@ -95,6 +110,27 @@ class _Worker:
             log.warning("no tasks can be claimed", reason=error.reason)
             await asyncio.sleep(PAUSE)
             return ()
+
+    async def _claim_fairly(self) -> Sequence[Claim]:
+        """One at a time, of the tenant that has the fewest of those that wait."""
+        having = Counter(claim.tenant for claim in self._running.values())
+        for most in sorted({*having.values(), self._share}):
+            passing = [tenant for tenant, number in having.items() if number >= most]
+            if claims := await self._claim_past(passing, PATIENCE if most == self._share else 0.0):
+                return claims
+        return ()
+
+    async def _claim_past(self, passing: Sequence[str], wait: float) -> Sequence[Claim]:
+        """None too once a task has ended, for then others are to be passed over."""
+        claiming = asyncio.create_task(
+            self._table.claim(self._name, self._kinds, limit=1, lease=self._lease, wait=wait, passing=passing)
+        )
+        try:
+            await asyncio.wait({claiming, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+            return await claiming if claiming.done() else ()
+        finally:
+            claiming.cancel()  # what it still gets it gives back
+            await asyncio.wait({claiming})
 
     async def _release(self, claims: Sequence[Claim]) -> None:
         try:

@@ -11,7 +11,7 @@ from nexus.inference.v1.inference_pb2_grpc import add_InferenceServiceServicer_t
 from nexus.inference.v1.realtime_pb2_grpc import add_RealtimeServiceServicer_to_server
 from nexus.registry.v1 import instance_pb2
 from nexus_mesh.core import addresses
-from nexus_mesh.process import Mesh, Servicer
+from nexus_mesh.process import Finder, Mesh, Servicer
 
 from nexus_gateway.access import Authenticator, Members, VaultKeys
 from nexus_gateway.admission import Admission
@@ -43,6 +43,7 @@ from nexus_gateway.pipeline import Pipeline
 from nexus_gateway.realtime_service import RealtimeServicer
 from nexus_gateway.routes import SOCKETS, build_app, open_intake
 from nexus_gateway.service import InferenceServicer
+from nexus_gateway.work import LongWork
 
 __all__ = ["build_pipeline", "open_gateway"]
 
@@ -135,6 +136,7 @@ def build_pipeline(mesh: Mesh[GatewaySettings], bodies: BodyBudget | None = None
         lifecycle=Lifecycle(table, peers),
         fetching=Fetching(settings.fetch_private, bodies),
         files=FileStore(mesh, mesh.control("registry"), settings.link_seconds),
+        works=LongWork(Finder(mesh, "store")),
         limits=settings.timeouts,
         model_limits=limits_by_model(settings.timeouts, settings.models),
         commit_after=settings.commit_after,

@@ -21,6 +21,7 @@ __all__ = [
     "PAINTER",
     "READER",
     "SPEECH",
+    "VIDEO",
     "VOICE",
     "capabilities_named",
     "operations_named",
@@ -34,6 +35,7 @@ IMAGE = model_pb2.OPERATION_IMAGE
 IMAGE_EDIT = model_pb2.OPERATION_IMAGE_EDIT
 IMAGE_VARIATION = model_pb2.OPERATION_IMAGE_VARIATION
 OCR = model_pb2.OPERATION_OCR
+VIDEO = model_pb2.OPERATION_VIDEO
 
 VOICE = "espeak-ng"
 """The model that speaks without anything being set up."""

@@ -55,6 +55,33 @@ class StoreSettings(ServiceSettings):
         60.0, ge=0.05, le=86_400, description="Seconds between removals of what has expired."
     )
 
+    work_slots: int = Field(
+        8, ge=1, le=1000, description="Pieces of long work (videos) that run at the same time."
+    )
+    work_share: int = Field(
+        2,
+        ge=1,
+        le=1000,
+        description="Of them, those of one tenant at most, so that none waits for another's many.",
+    )
+    work_open: int = Field(
+        1000, ge=1, description="Pieces of long work that one tenant may have waiting and running."
+    )
+    work_deadline: float = Field(
+        86_400.0, ge=1, le=3.2e9, description="Seconds after which long work fails that is not over."
+    )
+    work_retention: float = Field(
+        604_800.0,
+        ge=1,
+        le=3.2e9,
+        description="Seconds long work, and what came of it, is kept once it is over.",
+    )
+
+    @property
+    def works(self) -> Path | str:
+        """The place of the table of long work."""
+        return self.database_url.get_secret_value() or self.folder / "work.db"
+
     @property
     def folder(self) -> Path:
         """Where the store keeps its files."""

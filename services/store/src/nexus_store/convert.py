@@ -21,6 +21,7 @@ __all__ = [
     "purpose",
     "sha256",
     "tenant",
+    "timestamp",
 ]
 
 MAX_CHUNK = 64 << 10
@@ -99,14 +100,14 @@ def object_of(one: Object) -> pb.Object:
         mime_type=one.mime_type,
         size=one.size,
         sha256=one.sha256,
-        create_time=_timestamp(one.create_time),
+        create_time=timestamp(one.create_time),
     )
     if one.expire_time is not None:
-        message.expire_time.CopyFrom(_timestamp(one.expire_time))
+        message.expire_time.CopyFrom(timestamp(one.expire_time))
     return message
 
 
-def _timestamp(seconds: float) -> Timestamp:
+def timestamp(seconds: float) -> Timestamp:
     whole = int(seconds)
     return Timestamp(seconds=whole, nanos=min(int((seconds - whole) * NANO), NANO - 1))
 

@@ -15,6 +15,7 @@ from nexus_mesh.rpc import number_in, page_size, token_of
 
 from nexus_store import convert, rows
 from nexus_store.store import Store
+from nexus_store.work import Works
 
 __all__ = ["StoreServicer"]
 
@@ -27,8 +28,9 @@ STALL = 60.0
 class StoreServicer(StoreServiceServicer):
     """nexus.store.v1.StoreService of a store in that privacy zone."""
 
-    def __init__(self, store: Store, zone: str, link_key: bytes) -> None:
+    def __init__(self, store: Store, works: Works, zone: str, link_key: bytes) -> None:
         self._store = store
+        self._works = works
         self._link_key = link_key
         self._zone = zone
 
@@ -84,7 +86,9 @@ class StoreServicer(StoreServiceServicer):
         return pb.DeleteResponse()
 
     async def Erase(self, request: pb.EraseRequest, context: Context) -> pb.EraseResponse:
-        return pb.EraseResponse(objects=await self._store.erase(convert.tenant(request.tenant)))
+        tenant = convert.tenant(request.tenant)
+        await self._works.erase(tenant)
+        return pb.EraseResponse(objects=await self._store.erase(tenant))
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
         used, limits = await self._store.usage(convert.tenant(request.tenant)), self._store.limits

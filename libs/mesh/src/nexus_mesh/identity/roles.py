@@ -42,7 +42,7 @@ ROLE_TABLE: dict[str, Role] = {
         {"adapter": 7450},
         ("backends", "devices", "timeouts", "models"),
     ),
-    "store": Role("nexus_store", "StoreSettings", {"store": 7435}, shared=True),
+    "store": Role("nexus_store", "StoreSettings", {"store": 7435}, shared=True, acts_for=True),
     "operator": Role(acts_for=True),
     "client": Role(),
     "etcd": Role(ports={"etcd": 7470, "etcd-peer": 7471}, shared=True),

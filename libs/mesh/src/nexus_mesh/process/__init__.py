@@ -2,6 +2,7 @@
 
 from nexus_mesh.process import enrollment, mdns, run_file
 from nexus_mesh.process.etcd_flags import EtcdPlaces, etcd_flags
+from nexus_mesh.process.finding import Finder, Found
 from nexus_mesh.process.healthcheck import CHECK, check
 from nexus_mesh.process.mdns import own_addresses
 from nexus_mesh.process.registration import StatusBoard
@@ -11,6 +12,8 @@ from nexus_mesh.process.trust import follow_trust
 __all__ = [
     "CHECK",
     "EtcdPlaces",
+    "Finder",
+    "Found",
     "Mesh",
     "Servicer",
     "StatusBoard",

@@ -30,7 +30,7 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.registry.v1.RegistryService/Register": SERVICES,
     "/nexus.registry.v1.RegistryService/KeepAlive": SERVICES,
     "/nexus.registry.v1.RegistryService/Watch": TABLE_READERS,
-    "/nexus.registry.v1.RegistryService/List": TABLE_READERS,
+    "/nexus.registry.v1.RegistryService/List": TABLE_READERS | {"store"},
     "/nexus.registry.v1.RegistryService/Deregister": SERVICES,
     "/nexus.router.v1.RouterService/WatchSnapshot": CONTROL_READERS,
     "/nexus.router.v1.RouterService/Explain": CONTROL_READERS,
@@ -47,6 +47,12 @@ POLICY: dict[str, frozenset[str]] = {
     "/nexus.store.v1.StoreService/Erase": OPERATOR,
     "/nexus.store.v1.StoreService/GetUsage": CONTROL_READERS,
     "/nexus.store.v1.StoreService/GetLinkKey": GATEWAY,
+    "/nexus.store.v1.WorkService/SubmitWork": GATEWAY,
+    "/nexus.store.v1.WorkService/GetWork": GATEWAY,
+    "/nexus.store.v1.WorkService/ListWork": GATEWAY,
+    "/nexus.store.v1.WorkService/CancelWork": GATEWAY,
+    "/nexus.store.v1.WorkService/DeleteWork": GATEWAY,
+    "/nexus.store.v1.WorkService/WatchWork": GATEWAY,
     "/nexus.vault.v1.IdentityService/Renew": ANYONE,
     "/nexus.vault.v1.IdentityService/WatchTrust": ANYONE,
     "/nexus.vault.v1.IdentityService/CreateJoinToken": OPERATOR,
@@ -74,13 +80,14 @@ POLICY: dict[str, frozenset[str]] = {
 
 # What more a role may call where a certain other one serves it. Adapters serve the gateway's InferenceService too: a
 # client that could ask them would be past its tenant's zone and limits. Of the table above a client has only what keeps
-# its own identity alive and tells it which roots to trust, as every member has it.
+# its own identity alive and tells it which roots to trust, as every member has it. The store has gateways
+# run the work that it keeps for tenants, and asks no adapter either.
 AT: dict[str, dict[str, frozenset[str]]] = {
     "gateway": {
-        "/nexus.inference.v1.InferenceService/Complete": frozenset({"client"}),
-        "/nexus.inference.v1.InferenceService/Stream": frozenset({"client"}),
+        "/nexus.inference.v1.InferenceService/Complete": frozenset({"client", "store"}),
+        "/nexus.inference.v1.InferenceService/Stream": frozenset({"client", "store"}),
         "/nexus.inference.v1.InferenceService/CountTokens": frozenset({"client"}),
-        "/nexus.inference.v1.InferenceService/Upload": frozenset({"client"}),
+        "/nexus.inference.v1.InferenceService/Upload": frozenset({"client", "store"}),
     }
 }
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from nexus_mesh.core import MeshError, Reason
 from nexus_operations import Operation
 
 from nexus_gateway.access import Principal
+from nexus_gateway.dialects.dialect import ModelRow
 
-__all__ = ["NO_EARS", "NO_VOICE", "Able", "Parts", "Speaker", "as_kept", "listed", "missing_part", "parts_of"]
+__all__ = ["NO_EARS", "NO_VOICE", "Parts", "Speaker", "as_kept", "listed", "missing_part", "parts_of"]
 
 NO_VOICE = (
     "No model that speaks is in the mesh, or this key may use none. `nexus up` brings one; or ask for "
@@ -22,17 +23,6 @@ NO_EARS = (
     "No model that transcribes is in the mesh, or this key may use none. Have the operator run "
     "`nexus pull whisper:base`; or send text in place of sound."
 )
-
-
-class Able(Protocol):
-    """A model, what it does, and what its backends say of the parameters, by operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def operations(self) -> frozenset[int]: ...
-    @property
-    def parameters(self) -> tuple[tuple[int, str], ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,7 @@ def as_kept(principal: Principal, zone: str | None) -> Principal:
     return principal if zone is None else replace(principal, zones=principal.zones | {zone}, manage=False)
 
 
-def parts_of(rows: Iterable[Able], *, detects: bool = False) -> Parts:
+def parts_of(rows: Iterable[ModelRow], *, detects: bool = False) -> Parts:
     """What there is among the models that somebody may use."""
     rows = list(rows)
     ears = tuple(row.id for row in rows if Operation.TRANSCRIPTION in row.operations)

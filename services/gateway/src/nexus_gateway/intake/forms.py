@@ -99,7 +99,10 @@ async def read_form(
             except BaseException:
                 kept.close()
                 raise
-    raise _missing(next(name for name, times in files.items() if times.least))
+    for name, times in files.items():
+        if times.least:
+            raise _missing(name)
+    return Form(reader.parameters(), spool())
 
 
 async def _on(

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from nexus.inference.v1 import inference_pb2
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import MeshError, Reason
 from nexus_mesh.settings import Timeouts
 from nexus_routing import Endpoint, Explanation, Model, explain
 
@@ -42,8 +42,12 @@ from nexus_gateway.pipeline.steps import (
     requirements_of,
 )
 from nexus_gateway.scrubbing import ZoneExits
+from nexus_gateway.work import LongWork
 
 __all__ = ["Pipeline"]
+
+
+PASSING = frozenset({Reason.BACKEND_DOWN, Reason.MODEL_NOT_READY, Reason.OVERLOAD})
 
 
 class Pipeline:
@@ -60,6 +64,7 @@ class Pipeline:
         lifecycle: Lifecycle,
         fetching: Fetching,
         files: FileStore,
+        works: LongWork,
         limits: Timeouts,
         model_limits: Mapping[str, Timeouts],
         commit_after: float,
@@ -72,6 +77,7 @@ class Pipeline:
         self.lifecycle = lifecycle
         self.fetching = fetching
         self.files = files
+        self.works = works
         exits = ZoneExits()
         self.names = Names(table, traffic, exits)
         self.authenticate = (authenticate := Authenticate(authenticator)).identify
@@ -164,6 +170,21 @@ class Pipeline:
                 return inside
             beyond = explain(context.opened, context.requirements, now)
             return replace(beyond, zones=inside.zones, scrubbed=True)
+
+    async def check(self, request: InferenceRequest) -> frozenset[str]:
+        """The privacy zones that are demanded of a request that is to be run later. Runs nothing.
+
+        Raises what would keep it from ever being run, and not what may have passed by then.
+        """
+        context = RequestContext(request, self._limits, dry=True)
+        try:
+            async with self._through(context, Way.COUNT):
+                pass
+        except MeshError as error:
+            if error.reason not in PASSING:
+                raise
+        now = self.traffic.look(context.tenant)
+        return explain(self.table.table, requirements_of(request), now).zones
 
     def refused(self, operation: int, error: MeshError) -> None:
         """Counts a request that was turned away before it got here: for its key, or for what it says."""

@@ -2,18 +2,20 @@
 
 from nexus_gateway.validation.documents import take_document
 from nexus_gateway.validation.fields import shape_of_form, value_of_field
-from nexus_gateway.validation.images import IMAGES, inlined
+from nexus_gateway.validation.images import IMAGES, image_type, inlined
 from nexus_gateway.validation.offered import Backing, Offer, offered
 from nexus_gateway.validation.parse import CHECKS, check_request, decode_object, decoding, granted
 from nexus_gateway.validation.priority import check_priority
 from nexus_gateway.validation.references import InBody, reference_shape, take_references
 from nexus_gateway.validation.refusals import REQUEST_CODES, RequestCode, invalid
 from nexus_gateway.validation.shapes import body_shape, engine_shape
+from nexus_gateway.validation.videos import REMIXED, defaults_of, with_defaults
 from nexus_gateway.validation.zone import check_zone
 
 __all__ = [
     "CHECKS",
     "IMAGES",
+    "REMIXED",
     "REQUEST_CODES",
     "Backing",
     "InBody",
@@ -25,8 +27,10 @@ __all__ = [
     "check_zone",
     "decode_object",
     "decoding",
+    "defaults_of",
     "engine_shape",
     "granted",
+    "image_type",
     "inlined",
     "invalid",
     "offered",
@@ -35,4 +39,5 @@ __all__ = [
     "take_document",
     "take_references",
     "value_of_field",
+    "with_defaults",
 ]

@@ -13,7 +13,7 @@ from nexus_mesh.core import JsonObject, MeshError
 
 from nexus_gateway.validation.refusals import invalid
 
-__all__ = ["IMAGES", "MAX_PIXELS", "clean_image_url", "inlined", "is_link", "links_in"]
+__all__ = ["IMAGES", "MAX_PIXELS", "clean_image_url", "image_type", "inlined", "is_link", "links_in"]
 
 MAX_PIXELS = 40_000_000
 IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "application/octet-stream"})
@@ -50,6 +50,16 @@ _FORMATS = (
 )
 
 
+def image_type(beginning: bytes, path: str) -> str:
+    """The media type of an image, by its first bytes. Raises INVALID_REQUEST."""
+    kind = next((each for each in _FORMATS if each.magic.match(beginning)), None)
+    if kind is None:
+        raise _bad_image(path, "does not hold a PNG, JPEG, GIF or WebP image")
+    if (pixels := kind.pixels(beginning)) > MAX_PIXELS:
+        raise _bad_image(path, f"has {pixels} pixels; the limit is {MAX_PIXELS}")
+    return kind.media_type
+
+
 def clean_image_url(url: str, path: str) -> str:
     """The data: URL of a base64 PNG, JPEG, GIF or WebP image, under its true name; a link as it is. Raises
     INVALID_REQUEST.
@@ -69,7 +79,7 @@ def clean_image_url(url: str, path: str) -> str:
     if not comma or not head.lower().rstrip().endswith(";base64"):
         raise _bad_image(path, "must start with data:image/png;base64, (or jpeg, gif, webp)")
     data, text = _decoded(encoded, path)
-    clean = f"data:{_media_type(data, path)};base64"
+    clean = f"data:{image_type(data, path)};base64"
     return url if head == clean and text is encoded else f"{clean},{text}"
 
 
@@ -89,17 +99,8 @@ def links_in(messages: list[JsonObject]) -> Iterator[tuple[JsonObject, str]]:
 
 def inlined(data: bytes, path: str) -> str:
     """An image that was fetched as a data: URL. Raises INVALID_REQUEST."""
-    kind = _media_type(data, path)
+    kind = image_type(data, path)
     return f"data:{kind};base64,{binascii.b2a_base64(data, newline=False).decode('ascii')}"
-
-
-def _media_type(data: bytes, path: str) -> str:
-    kind = next((each for each in _FORMATS if each.magic.match(data)), None)
-    if kind is None:
-        raise _bad_image(path, "does not hold a PNG, JPEG, GIF or WebP image")
-    if (pixels := kind.pixels(data)) > MAX_PIXELS:
-        raise _bad_image(path, f"has {pixels} pixels; the limit is {MAX_PIXELS}")
-    return kind.media_type
 
 
 def _decoded(encoded: str, path: str) -> tuple[bytes, str]:

@@ -35,6 +35,7 @@ from nexus_gateway.validation.pictures import (
 from nexus_gateway.validation.prompts import OF_COMPLETION, OF_EMBEDDING, check_completion, check_embedding
 from nexus_gateway.validation.refusals import bad_value, invalid, shown, unsupported, wrong_type
 from nexus_gateway.validation.speech import OF_SPEECH, check_speech, takes_events
+from nexus_gateway.validation.videos import OF_VIDEO, check_video
 
 __all__ = ["CHECKS", "check_request", "decode_object", "decoding", "granted"]
 
@@ -157,6 +158,7 @@ CHECKS: dict[int, tuple[Check, Mapping[str, Rule]]] = {
     Operation.IMAGE_EDIT: (check_edits, OF_EDITS),
     Operation.IMAGE_VARIATION: (check_variations, OF_VARIATIONS),
     Operation.OCR: (check_ocr, OF_OCR),
+    Operation.VIDEO: (check_video, OF_VIDEO),
 }
 """What is checked of each kind of work that has a URL. What is not here is refused at every door."""
 

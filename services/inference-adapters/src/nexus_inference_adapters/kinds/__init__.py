@@ -14,6 +14,7 @@ from nexus_inference_adapters.kinds.ollama import Ollama
 from nexus_inference_adapters.kinds.openai_images import OpenAIImages
 from nexus_inference_adapters.kinds.openai_speech import OpenAISpeech
 from nexus_inference_adapters.kinds.openai_transcription import OpenAITranscription
+from nexus_inference_adapters.kinds.openai_videos import OpenAIVideos
 from nexus_inference_adapters.kinds.painter import Painter
 from nexus_inference_adapters.kinds.piper import Piper
 from nexus_inference_adapters.kinds.piper_http import PiperHttp
@@ -42,6 +43,7 @@ KINDS: tuple[type[Adapter], ...] = (
     PiperHttp,
     OpenAISpeech,
     OpenAITranscription,
+    OpenAIVideos,
     OpenAICompatible,
 )
 """In the order in which a server nobody named is asked whether it is one: the one that fits most comes last."""

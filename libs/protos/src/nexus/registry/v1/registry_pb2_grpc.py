@@ -95,7 +95,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def List(self, request, context):
-        """List returns the instances by id. The caller must be a router, gateway or operator.
+        """List returns the instances by id. The caller must be a router, gateway, store or operator.
         May fail with INVALID_REQUEST (page_size, page_token).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

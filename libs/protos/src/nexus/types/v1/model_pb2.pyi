@@ -23,6 +23,7 @@ class Operation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_IMAGE_EDIT: _ClassVar[Operation]
     OPERATION_IMAGE_VARIATION: _ClassVar[Operation]
     OPERATION_OCR: _ClassVar[Operation]
+    OPERATION_VIDEO: _ClassVar[Operation]
 
 class Capability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -48,6 +49,7 @@ OPERATION_TRANSLATION: Operation
 OPERATION_IMAGE_EDIT: Operation
 OPERATION_IMAGE_VARIATION: Operation
 OPERATION_OCR: Operation
+OPERATION_VIDEO: Operation
 CAPABILITY_UNSPECIFIED: Capability
 CAPABILITY_TOOLS: Capability
 CAPABILITY_VISION: Capability

@@ -17,6 +17,7 @@ from nexus_operations import SPECS
 from nexus_routing import Capability, Model
 
 from nexus_gateway.access import Principal
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.http import Exchange
 from nexus_gateway.validation import CHECKS, Backing, offered
 
@@ -35,19 +36,12 @@ NUMBERS = {SPECS[number].name: number for number in CHECKS}
 BASE = "/v1"
 
 
-class Named(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def owned_by(self) -> str: ...
-
-
 class Metadata(Protocol):
     """The part of the pipeline these routes use."""
 
-    def models(self, principal: Principal | None = None) -> Iterable[Named]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[ModelRow]: ...
 
-    def model(self, name: str, principal: Principal) -> Named: ...
+    def model(self, name: str, principal: Principal) -> ModelRow: ...
 
     def offers(self, name: str, principal: Principal) -> Mapping[int, Sequence[Model]]: ...
 
@@ -160,7 +154,7 @@ class MetadataRoutes:
         else:
             raise _not_done(row.id, wanted, operations)
 
-    def _operations(self, row: Named, caller: Principal) -> dict[str, Raw]:
+    def _operations(self, row: ModelRow, caller: Principal) -> dict[str, Raw]:
         """Those with a URL that every backend of the model has a common form of, by name."""
         found: dict[str, Raw] = {}
         for number, models in self._pipeline.offers(row.id, caller).items():

@@ -27,6 +27,7 @@ IN_PATHS: Mapping[str, str] = {
     "model_id": "The model's name; it may hold slashes.",
     "operation": "One of its operations: chat, speech, ...",
     "token": "What stands at the end of the link.",
+    "video_id": "The video's id.",
 }
 TITLE = "NEXUS"
 ABOUT = (

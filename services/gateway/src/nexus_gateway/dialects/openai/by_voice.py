@@ -18,8 +18,9 @@ from nexus_routing import Explanation
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
-from nexus_gateway.dialects.casting import NO_EARS, Able, Speaker, as_kept, missing_part, parts_of
+from nexus_gateway.dialects.casting import NO_EARS, Speaker, as_kept, missing_part, parts_of
 from nexus_gateway.dialects.chain import Caller, Chain
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.dialects.own_headers import CHAIN, header_value
 from nexus_gateway.dialects.sentences import Sentences, is_spoken
 from nexus_gateway.http import Exchange
@@ -38,7 +39,7 @@ class SpokenPipeline(Protocol):
 
     def stream(self, request: InferenceRequest) -> AbstractAsyncContextManager[Messages]: ...
 
-    def models(self, principal: Principal | None = None) -> Iterable[Able]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[ModelRow]: ...
 
     async def explain(self, request: InferenceRequest, prompt_tokens: int = 0) -> Explanation: ...
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from nexus_mesh.core import JsonObject
 from nexus_operations import AUDIO, SPECS, Form, Operation, Shape
 
-from nexus_gateway.dialects.openai import ocr, pictures, speech
+from nexus_gateway.dialects.openai import ocr, pictures, speech, videos
 from nexus_gateway.dialects.openai.inference import FinishReason
 from nexus_gateway.dialects.openai.models import Model, ModelList
 from nexus_gateway.dialects.openai.uploads import ALSO_JSON, Transcription, VerboseTranscription, Word
@@ -17,7 +17,7 @@ from nexus_gateway.dialects.own_headers import ASKED, TOLD
 from nexus_gateway.http import EVENTS, Call, Content
 from nexus_gateway.validation import body_shape, reference_shape
 
-__all__ = ["MODEL", "MODELS", "SPEECH_MODELS", "VOICES", "inference_call"]
+__all__ = ["MODEL", "MODELS", "SPEECH_MODELS", "VIDEO_CALLS", "VOICES", "inference_call"]
 
 
 class Usage(Struct):
@@ -216,3 +216,81 @@ def _ocr_call(shape: JsonObject) -> Call:
         asked=ASKED,
         told={told.name: told.about for told in TOLD},
     )
+
+
+VIDEO_ID = "video_5f0c9d5b8e3f4a1db6c7e8f90a1b2c3d"
+CLIP = videos.Video(VIDEO_ID, "wan2.2", "in_progress", 42, 1_764_000_000, "1280x720", "4", "A lake at dawn")
+CLIPS = videos.VideoList([CLIP], VIDEO_ID, VIDEO_ID, False)
+CLIP_EVENT = (
+    "event: video.in_progress\ndata: "
+    + msgspec.json.encode({"type": "video.in_progress", "video": CLIP}).decode()
+    + "\n\n"
+)
+REMIX = {
+    "title": "RemixRequest",
+    "type": "object",
+    "required": ["prompt"],
+    "properties": {"prompt": {"type": "string", "minLength": 1, "maxLength": 32_000}},
+}
+VIDEO = body_shape(Operation.VIDEO)
+VIDEO_FORM = {
+    **VIDEO,
+    "title": "VideoForm",
+    "properties": {**VIDEO["properties"], "input_reference": {"type": "string", "format": "binary"}},
+}
+VIDEO_CALLS: dict[str, tuple[Call, ...]] = {
+    "videos": (
+        Call(
+            "POST",
+            "Have a video made: it is queued, and goes on without you. As a form too, with the picture it begins with.",
+            (Content(videos.Video, CLIP),),
+            body=Content(VIDEO, {"model": "wan2.2", "prompt": "A lake at dawn"}),
+            or_body=Content(VIDEO_FORM, None, "multipart/form-data"),
+            asked=ASKED,
+        ),
+        Call(
+            "GET",
+            "Your videos, the newest first.",
+            (Content(videos.VideoList, CLIPS),),
+            query={
+                "after": "The id of the last one of the page before.",
+                "limit": "How many, 1 to 100; 20 by default.",
+                "order": "asc = the oldest first; desc is the default.",
+            },
+        ),
+    ),
+    "video": (
+        Call(
+            "GET",
+            "How a video stands.",
+            (Content(videos.Video, CLIP), Content(None, CLIP_EVENT, EVENTS)),
+            query={"stream": "true = an event for each change, up to its end."},
+        ),
+        Call(
+            "DELETE",
+            "Stop a video that is not there yet, and remove it.",
+            (Content(videos.DeletedVideo, videos.DeletedVideo(VIDEO_ID)),),
+        ),
+    ),
+    "content": (
+        Call(
+            "GET",
+            "The bytes of a video that is completed.",
+            (
+                Content(None, "the bytes of an MP4", "video/mp4"),
+                Content(None, media="image/webp"),
+                Content(None, media="image/jpeg"),
+            ),
+            query={"variant": "video, thumbnail or spritesheet; the latter two where the engine makes them."},
+            asked={b"range": "bytes=FIRST-LAST: a part of it, answered with 206."},
+        ),
+    ),
+    "remix": (
+        Call(
+            "POST",
+            "Have a video made anew by another prompt, where its engine can.",
+            (Content(videos.Video, CLIP),),
+            body=Content(REMIX, {"prompt": "A lake at dusk"}),
+        ),
+    ),
+}

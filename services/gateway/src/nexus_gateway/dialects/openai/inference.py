@@ -23,9 +23,9 @@ from prometheus_client import Gauge
 
 from nexus_gateway.access import Principal
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.answers import answer_body
-from nexus_gateway.dialects.openai.models import ModelRow
 from nexus_gateway.dialects.openai.picture_links import send_links
 from nexus_gateway.dialects.openai.pictures import send_pictures
 from nexus_gateway.dialects.openai.speech import send_speech

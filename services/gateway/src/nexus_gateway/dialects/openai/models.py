@@ -9,23 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from nexus_gateway.access import Principal
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.dialects.errors import unknown_url
 from nexus_gateway.http import Exchange
-
-
-class ModelRow(Protocol):
-    """A routable model. `created` is in Unix seconds; `parameters` has JSON Schemas by operation."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def created(self) -> int: ...
-    @property
-    def owned_by(self) -> str: ...
-    @property
-    def operations(self) -> frozenset[int]: ...
-    @property
-    def parameters(self) -> tuple[tuple[int, str], ...]: ...
 
 
 class Model(Struct):

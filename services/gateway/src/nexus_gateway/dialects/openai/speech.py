@@ -14,9 +14,10 @@ from nexus.inference.v1 import inference_pb2
 from nexus_operations import AUDIO, Operation
 
 from nexus_gateway.core import InferenceRequest
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.dialects.errors import error_object
 from nexus_gateway.dialects.openai.media import Outputs, malformed, unended
-from nexus_gateway.dialects.openai.models import Catalog, ModelRow
+from nexus_gateway.dialects.openai.models import Catalog
 from nexus_gateway.dialects.own_headers import served_headers
 from nexus_gateway.http import Exchange, Failure, Header, beat
 

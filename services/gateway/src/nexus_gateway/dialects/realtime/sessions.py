@@ -15,8 +15,9 @@ from prometheus_client import Gauge
 
 from nexus_gateway.access import Principal
 from nexus_gateway.detecting import Detector, can_detect
-from nexus_gateway.dialects.casting import Able, Parts, as_kept, parts_of
+from nexus_gateway.dialects.casting import Parts, as_kept, parts_of
 from nexus_gateway.dialects.chain import Caller, Chain, Streaming
+from nexus_gateway.dialects.dialect import ModelRow
 from nexus_gateway.dialects.realtime.machine import Machine
 from nexus_gateway.dialects.realtime.session import LONGEST_SECONDS, Session, Wire
 from nexus_gateway.dialects.realtime.wire import new_id
@@ -36,9 +37,9 @@ class RealtimePipeline(Streaming, Protocol):
 
     async def authenticate(self, credential: str | None) -> Principal: ...
 
-    def models(self, principal: Principal | None = None) -> Iterable[Able]: ...
+    def models(self, principal: Principal | None = None) -> Iterable[ModelRow]: ...
 
-    def model(self, name: str, principal: Principal) -> Able: ...
+    def model(self, name: str, principal: Principal) -> ModelRow: ...
 
 
 class RealtimeSessions:

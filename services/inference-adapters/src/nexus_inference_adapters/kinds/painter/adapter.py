@@ -35,7 +35,7 @@ from nexus_inference_adapters.contract import (
     Progress,
     Work,
 )
-from nexus_inference_adapters.vocabulary import IMAGE, IMAGE_EDIT, IMAGE_VARIATION, PAINTER
+from nexus_inference_adapters.vocabulary import IMAGE, IMAGE_EDIT, IMAGE_VARIATION, PAINTER, VIDEO
 
 __all__ = ["Painter"]
 
@@ -44,6 +44,10 @@ PLACES = 2
 LIST_SECONDS = 20.0
 USUAL_SIDE = 256
 MOST_STEPS = 100
+RATE, LONGEST, LARGEST_FILM = 12, 4, 256
+"""Pictures a second of a film of the painting, each a step of it; seconds of the longest, and pixels of its sides."""
+NOISE = "noise-"
+"""A film is told apart by the noise it began with: another is made of the same by another prompt."""
 MOST_SEED = 2**53
 """What JSON numbers keep everywhere."""
 MOST_BYTES = 64 * 1024 * 1024
@@ -122,12 +126,17 @@ class Painter(Adapter):
             raise _refused(facts["param"], facts["refused"], facts["code"])
         if "problem" in facts:
             raise MeshError(Reason.UPSTREAM_ERROR, f"The painter failed: {facts['problem']}.")
+        if "rate" in order:
+            yield Finish(inference_pb2.Usage(output_seconds=order["steps"] / order["rate"]))
+            return
         usage = inference_pb2.Usage(output_images=order["n"])
         if files:
             usage.input_images = 1
         yield Finish(usage)
 
     def _order(self, work: Work) -> dict[str, Any]:
+        if work.operation == VIDEO:
+            return _film(work.body)
         body, size = work.body, work.body.get("size", "auto")
         usual = USUAL_SIDE if work.operation == IMAGE else None
         steps = body.get("steps") or round(EFFORT[body.get("quality", "auto")] * self._steps)
@@ -159,9 +168,12 @@ class _Made:
     """The outputs of one order, piece by piece as they come."""
 
     def __init__(self, order: dict[str, Any], quality: str) -> None:
-        self._kind = PICTURES[order["format"]]
+        self._kind = "" if "rate" in order else PICTURES[order["format"]]
         self._seed: int = order["seed"]
-        self._facts = {"background": "opaque", "quality": quality}
+        self._facts: dict[str, Any] = {"background": "opaque", "quality": quality}
+        if "rate" in order:
+            seconds = order["steps"] // order["rate"]
+            self._facts = {"seconds": str(seconds), "id": f"{NOISE}{order['seed']}"}
         self._index = self._size = self._left = 0
         self._preview: int | None = None
 
@@ -169,6 +181,10 @@ class _Made:
         self._index, self._preview = facts["index"], facts.get("preview")
         self._size = self._left = facts["size"]
         self._facts["size"] = facts["pixels"]
+        self._kind = facts.get("mime", self._kind)
+        self._facts |= {"variant": facts["variant"]} if "variant" in facts else {}
+        if self._preview is None:
+            self._facts.pop("variant", None)
 
     def piece(self, data: bytes) -> Media:
         first, self._left = self._left == self._size, self._left - len(data)
@@ -183,6 +199,18 @@ class _Made:
             last=last,
             json=msgspec.json.encode(told).decode() if last else "",
         )
+
+
+def _film(body: JsonObject) -> dict[str, Any]:
+    """The order for a film. Raises INVALID_REQUEST for noise that is none."""
+    seed = body.get("seed", secrets.randbelow(2**31))
+    if (noise := body.get("remix_video_id")) is not None:
+        seed = noise.removeprefix(NOISE)
+        if not noise.startswith(NOISE) or not seed.isdigit() or int(seed) > MOST_SEED:
+            raise _refused("remix_video_id", "This painter has made no such video.", "invalid_value")
+    side = int(body.get("size", f"{LARGEST_FILM}x").partition("x")[0])
+    steps = int(body.get("seconds", "1")) * RATE
+    return {"prompt": body["prompt"], "seed": int(seed), "n": 1, "side": side, "steps": steps, "rate": RATE}
 
 
 def _ordered(files: dict[str, list[Kept]]) -> list[Kept]:
@@ -222,9 +250,29 @@ def _offer(listing: dict[str, Any]) -> Offer:
         )
         for operation, required, left_out in TAKES
     ]
-    does = [operation for operation, _, _ in TAKES]
+    told.append(_films(listing))
+    does = [each.operation for each in told]
     model = model_pb2.Model(id=PAINTER, operations=does, parameters=told, owner="nexus", loaded=True)
     return Offer(model, PAINTER)
+
+
+def _films(listing: dict[str, Any]) -> model_pb2.OperationParameters:
+    sizes = [f"{side}x{side}" for side in listing["sides"] if side <= LARGEST_FILM]
+    rules, lengths = _rules(listing), [str(seconds) for seconds in range(1, LONGEST + 1)]
+    properties = {
+        "prompt": rules["prompt"],
+        "seconds": {"enum": lengths, "default": "2"},
+        "size": {"enum": sizes, "default": sizes[-1]},
+        "seed": rules["seed"],
+        "remix_video_id": {"type": "string", "description": "The noise of another video: noise-SEED."},
+    }
+    schema = {
+        "type": "object",
+        "required": ["prompt"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return model_pb2.OperationParameters(operation=VIDEO, schema=msgspec.json.encode(schema).decode())
 
 
 CHANGES = ("image", "mask", "strength", "input_fidelity")

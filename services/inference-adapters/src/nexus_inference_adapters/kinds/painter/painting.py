@@ -3,6 +3,7 @@
 Orders come on standard input, one JSON object a line: {} for what it can paint, or {"prompt", "seed", "n", "side",
 "steps", "previews", "format", "quality"}. With "files", names and sizes, those follow the line: a picture that is
 changed, and its mask; "strength" says how much, "side" null that it keeps its size, "prompt" null that nothing is said.
+With "rate", pictures a second, each step is a picture of a film.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nexus_inference_adapters.children import Frames, confine, one_more_job
-from nexus_inference_adapters.media import UnreadableError, as_file, read_picture
+from nexus_inference_adapters.media import UnreadableError, as_file, as_film, read_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ OTHER_EXAMPLES = (
     "a large yellow sun at the top left",
     "three green trees",
 )
+SHEET = 4
+"""Looks in each row and column of a sheet of them."""
 SIDES = 64
 """Pixels between two sides that there are."""
 
@@ -58,7 +61,7 @@ def main() -> None:
             frames.failed(f"its weights cannot be read: {error}")
             continue
         try:
-            _paint(model, order, files, frames)
+            (_film if "rate" in order else _paint)(model, order, files, frames)
         except _Refused as refused:
             frames.done(refused=str(refused), param=refused.param, code=refused.code)
 
@@ -108,6 +111,30 @@ def _paint(model: Model, order: dict[str, Any], files: dict[str, bytes], frames:
                 show(step, index=index, preview=shown[step.number])
         if step is not None:
             show(step, index=index)
+    frames.done()
+
+
+def _film(model: Model, order: dict[str, Any], _: dict[str, bytes], frames: Frames) -> None:
+    """A frame of a film of how the picture comes out of the noise, after those of its last look and of all of them."""
+    import numpy as np
+
+    from nexus_inference_adapters.painter import finished, painted
+
+    scene, steps, side = _scene(order["prompt"]), order["steps"], order["side"]
+    looks: list[NDArray[np.uint8]] = []
+    for step in painted(model, scene, seed=order["seed"], steps=steps):
+        frames.progress(step.number, steps + 1)
+        looks.append(finished(model, step.guess, side))
+    shown = [
+        looks[(at * (len(looks) - 1)) // (SHEET * SHEET - 1)][::SHEET, ::SHEET] for at in range(SHEET * SHEET)
+    ]
+    rows = [np.concatenate(shown[at : at + SHEET], axis=1) for at in range(0, len(shown), SHEET)]
+    size = f"{side}x{side}"
+    still = as_file(looks[-1], "webp", 90)
+    frames.output(still, index=0, preview=0, pixels=size, mime="image/webp", variant="thumbnail")
+    sheet = as_file(np.concatenate(rows), "jpeg", 90)
+    frames.output(sheet, index=0, preview=1, pixels=size, mime="image/jpeg", variant="spritesheet")
+    frames.output(as_film(looks, order["rate"]), index=0, pixels=size, mime="video/mp4")
     frames.done()
 
 
