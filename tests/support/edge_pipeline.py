@@ -63,6 +63,7 @@ class EdgePipeline:
         self.lifecycle = EdgeLifecycle()
         self.files: Any = None
         """No URL that is asked for here has any."""
+        self.fetching: Any = None
         self.works: Any = None
         """No store: what is done with one is tried at a whole gateway."""
         self.principal: Callable[[str], Principal] = self._caller

@@ -10,6 +10,7 @@ from typing import Any
 from nexus.inference.v1 import inference_pb2
 from nexus_inference_adapters.contract import Event, Finish, Parts, Text
 from nexus_inference_adapters.host.backend import Backend
+from nexus_operations import Times
 from support.adapter_host import envelope
 
 __all__ = ["events_of", "read"]
@@ -23,7 +24,7 @@ async def parts_of(data: bytes) -> AsyncIterator[inference_pb2.UploadRequest]:
 
 
 async def events_of(reader: Backend, data: bytes, *, stream: bool = False, **body: Any) -> list[Event]:
-    parts = Parts(parts_of(data), frozenset({"file"}))
+    parts = Parts(parts_of(data), {"file": Times()})
     asked = reader.upload(envelope(reader, body, "ocr"), dict(body), parts, stream=stream)
     async with aclosing(asked) as events:
         return [event async for event in events]

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+import support.fake_openai_modes as modes
 from nexus.types.v1 import model_pb2
 from nexus_inference_adapters.host.backend import Backend
 from nexus_mesh.core import MeshError, Reason
 from PIL import Image
-from support import fake_openai_modes as modes
 from support.adapter_host import adapter_bench
 from support.fake_openai import FakeOpenAI
 from support.papers import as_file, as_pdf, page, text_pdf
