@@ -347,7 +347,7 @@ async def test_both_bodies_are_described(served: Gateway) -> None:
     assert schemas.keys() == {"multipart/form-data", "application/json"}
     assert schemas["application/json"].is_valid({**GIVEN, "mask": data_url(b"x"), "n": None})
     assert not schemas["application/json"].is_valid({"model": "m", "prompt": PROMPT})
-    assert not schemas["application/json"].is_valid({**GIVEN, "images": [{"image_url": "http://a"}]})
+    assert not schemas["application/json"].is_valid({**GIVEN, "images": [{"image_url": "ftp://a"}]})
     assert schemas["multipart/form-data"].is_valid({"model": "m", "prompt": PROMPT, "image": ["..."]})
     assert not schemas["multipart/form-data"].is_valid({"model": "m", "image": ["..."]})
 

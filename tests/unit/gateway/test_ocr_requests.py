@@ -87,7 +87,7 @@ def taken(body: dict[str, Any]) -> list[bytes]:
 @pytest.mark.parametrize(
     "url",
     ["http://127.0.0.1/", "https://a/b", "file:///etc/passwd", "//a/b", "gopher://a", "DATA:", "data:,x",
-     "data:a;base64,", "data:a;base64,%41", "data:a;base64,QQ", ""],
+     "data:a;base64,", "data:a;base64,%41", ""],
 )  # fmt: skip
 def test_nothing_else_is(url: str) -> None:
     with pytest.raises(MeshError) as refused:

@@ -40,7 +40,9 @@ class BodyRules:
     backend hears. `defaults`: what a parameter is when nobody says it; `said`: those of them that are then said to the
     backend, which has to take them. `needs`: the Capability that a parameter asks for. `hidden`: parameters that are
     taken and offered to nobody: old twins, and what no engine here can honour. `narrower`: schemas of what is surely
-    taken, where that of a rule is wider. `whens`: what goes with what.
+    taken, where that of a rule is wider. `respelled`: parameters that reach backends in one spelling of several, by the
+    type of that: who says more of such a value than its type means it before, and is not met. `whens`: what goes with
+    what.
     """
 
     required: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class BodyRules:
     needs: Mapping[str, int] = field(default_factory=dict[str, int])
     hidden: frozenset[str] = frozenset()
     narrower: Mapping[str, JsonObject] = field(default_factory=dict[str, JsonObject])
+    respelled: Mapping[str, str] = field(default_factory=dict[str, str])
     whens: tuple[When, ...] = ()
 
 

@@ -92,6 +92,7 @@ OF_OCR: dict[str, Rule] = {
     BodyRules(
         hidden=frozenset({"document", "id", *NOT_DONE}),
         narrower={"pages": {**PAGES, "minItems": 1, "maxItems": MOST_PAGES}},
+        respelled={"pages": "array"},
         whens=(When("stream", {"format": {"const": "json"}}, value={"const": True}, said=False),),
     )
 )

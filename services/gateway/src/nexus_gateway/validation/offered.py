@@ -62,6 +62,10 @@ def _order(backing: Backing) -> tuple[str, list[int], int]:
     return backing.catalogue, sorted(backing.capabilities), backing.context
 
 
+WORDS = frozenset({"title", "description", "examples", "default"})
+"""Of a schema, what refuses nothing."""
+
+
 @lru_cache(maxsize=512)
 def _offered(operation: int, backings: tuple[Backing, ...]) -> Offer | None:
     check, rules = CHECKS[operation]
@@ -84,7 +88,8 @@ def _offered(operation: int, backings: tuple[Backing, ...]) -> Offer | None:
                     each.get("properties", {}).get(name) or shape
                 )  # what kind of file, and whether one or several
             elif shape is not None:
-                shape = _narrowed(shape, name, each, untold=untold)
+                met_by = body.respelled.get(name)
+                shape = _narrowed(shape, name, each, untold=untold, respelled=met_by)
         if shape is not None:
             defaults = _defaults(name, body, catalogues if len(catalogues) == len(backings) else ())
             found[name] = _told(name_of, name, shape, defaults, context)
@@ -137,9 +142,13 @@ def _surely_taken(name: str, operation: int) -> JsonObject:
     return {} if is_code else shape
 
 
-def _narrowed(shape: JsonObject, name: str, catalogue: JsonObject, *, untold: bool) -> JsonObject | None:
-    """What a catalogue leaves of a parameter. `untold`: no backend need know of it."""
+def _narrowed(
+    shape: JsonObject, name: str, catalogue: JsonObject, *, untold: bool, respelled: str | None
+) -> JsonObject | None:
+    """What a catalogue leaves of a parameter. `untold`: no backend need know of it. `respelled`: its type there."""
     told = catalogue.get("properties", {}).get(name)
+    if told is not None and respelled is not None:
+        return shape if told.keys() <= WORDS | {"type"} and told.get("type", respelled) == respelled else None
     if told is not None:
         return met(shape, told)
     return shape if untold or catalogue.get("additionalProperties", True) is not False else None

@@ -11,7 +11,16 @@ from nexus_operations import Operation
 
 from nexus_gateway.validation.body_rules import BodyRules, explained
 from nexus_gateway.validation.images import clean_image_url
-from nexus_gateway.validation.params import MAX_INT64, Rule, check_object, integer, number, shaped, string
+from nexus_gateway.validation.params import (
+    MAX_INT64,
+    SAYS_SOMETHING,
+    Rule,
+    check_object,
+    integer,
+    number,
+    shaped,
+    string,
+)
 from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
 
 __all__ = ["OF_VIDEO", "REMIXED", "check_video", "defaults_of", "with_defaults"]
@@ -67,7 +76,12 @@ OF_VIDEO: dict[str, Rule] = {
 }
 
 
-@explained(BodyRules(hidden=frozenset({REMIXED})))
+@explained(
+    BodyRules(
+        hidden=frozenset({REMIXED, "input_reference"}),
+        narrower={"prompt": {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": MAX_CHARACTERS}},
+    )
+)
 def check_video(body: JsonObject) -> tuple[dict[int, str], int]:
     """No capabilities, and one answer. Which sizes and lengths there are is the backend's word."""
     if type(body.get("seconds")) is int:

@@ -45,7 +45,7 @@ DOTS = 72
 """To the inch: docling counts in points."""
 UNDER_WAY = frozenset({"pending", "started"})
 HEEDED: JsonObject = {
-    "pages": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+    "pages": {"type": "array"},
     "languages": {"type": "array", "items": {"type": "string"}},
     "format": {"enum": ["json", "markdown", "text"], "default": "json"},
     "text_layer": {"enum": ["auto", "ignore"], "default": "auto"},

@@ -85,6 +85,8 @@ class OpenAIVideos(Adapter):
         names = [row["id"] for row in listing.rows("data") if isinstance(row.get("id"), str)]
         wanted = [name for name in names if not self.config.models or name in self.config.models]
         offers = [_offer(name, remixes=self._remixes) for name in wanted]
+        if not offers:
+            return Inspection(instance_pb2.STATE_UNHEALTHY, "It lists no model that may be served.")
         capacity = self.config.max_concurrency or 0
         return Inspection(instance_pb2.STATE_ACTIVE, offers=offers, capacity=capacity)
 

@@ -97,7 +97,7 @@ LANGUAGES = (
 )
 """Of its weights, PP-OCRv6: it reads them all at once, and nobody need say which."""
 HEEDED: Mapping[str, JsonObject] = {
-    "pages": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+    "pages": {"type": "array"},
     "languages": {"type": "array", "items": {"enum": [*LANGUAGES]}},
     "format": {"enum": ["json", "markdown", "text"], "default": "json"},
     "text_layer": {"enum": ["auto", "ignore"], "default": "auto"},
