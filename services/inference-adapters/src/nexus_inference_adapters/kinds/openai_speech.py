@@ -50,6 +50,7 @@ class OpenAISpeech(Adapter):
     """Sound passes through as it comes, in the format that was asked for: its end is looked for on the way."""
 
     kind: ClassVar[str] = "openai_speech"
+    ports: ClassVar[tuple[int, ...]] = (8880,)
     instead: ClassVar[str] = "OpenAI's API has no way to: use the server's own."
 
     @classmethod

@@ -53,6 +53,7 @@ class PiperHttp(Adapter):
     """One model, with the voices of the server's folders; `models` gives it another name."""
 
     kind: ClassVar[str] = "piper_http"
+    ports: ClassVar[tuple[int, ...]] = (5000,)
     instead: ClassVar[str] = "Its server has POST /download for voices, and nothing else."
 
     def __init__(self, config: BackendConfig, http: Http) -> None:
