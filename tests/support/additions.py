@@ -280,7 +280,7 @@ OPERATION = Addition(
             '    example=lambda text: {"documents": [text], "query": "q"},\n)\n\n',
             "SPECS: Mapping[int, Spec] = ",
         ),
-        "place": Part(TABLE, "RANKING, ", "CHAT, COMPLETION, EMBEDDING, "),
+        "place": Part(TABLE, "        RANKING,\n", "        CHAT,\n        COMPLETION,\n"),
     },
     (
         (*PROTOS, "--check"),

@@ -10,7 +10,7 @@ from nexus_mesh.core import JsonObject, MeshError, Reason
 from nexus_operations import Operation
 
 from nexus_gateway.validation.body_rules import BodyRules, explained
-from nexus_gateway.validation.images import clean_image_url
+from nexus_gateway.validation.images import clean_image_url, is_link
 from nexus_gateway.validation.params import (
     MAX_INT64,
     SAYS_SOMETHING,
@@ -21,7 +21,7 @@ from nexus_gateway.validation.params import (
     shaped,
     string,
 )
-from nexus_gateway.validation.refusals import bad_value, unsupported, wrong_type
+from nexus_gateway.validation.refusals import bad_value, invalid, unsupported, wrong_type
 
 __all__ = ["OF_VIDEO", "REMIXED", "check_video", "defaults_of", "with_defaults"]
 
@@ -57,6 +57,9 @@ def _reference(value: object, path: str) -> None:
     url = value.get("image_url")
     if type(url) is not str:
         raise wrong_type(f"{path}.image_url", "a string", url)
+    if is_link(url):
+        why = f"'{path}.image_url' must be a data: URL, or the picture a file of a form: for a video nothing is fetched."
+        raise invalid("invalid_image_url", why, f"{path}.image_url")
     value["image_url"] = clean_image_url(url, f"{path}.image_url")
 
 

@@ -163,7 +163,7 @@ LINK = tuple(
     Call(
         method,
         "What an answer has linked to, for whoever has the link: no key is asked. All of it, or a range of it.",
-        (Content(None, media="application/octet-stream"),),
+        (Content(None, "the bytes of the file", "application/octet-stream"),),
         path="/links/{token}",
         told={b"content-range": "Which bytes of how many. With 206 and 416."},
         asked={b"range": "bytes=FIRST-LAST, FIRST- or -LENGTH: answered with status 206."},
