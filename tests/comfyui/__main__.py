@@ -57,7 +57,7 @@ async def paints(backend: Backend, _: ComfyUIServer) -> str:
     for _again in range(2):
         kinds: list[int | None] = []
         steps, data, whole = [], b"", b""
-        async for event in _asked(backend, partial_images=2, lora="tiny-style.safetensors"):
+        async for event in _asked(backend, partial_images=2, lora_name="tiny-style.safetensors"):
             if isinstance(event, Media):
                 data += event.data
                 if event.last:

@@ -15,7 +15,7 @@ from tools.image_model.train import train
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("path", type=Path, nargs="?", default=WEIGHTS)
-    arguments.add_argument("--steps", type=int, default=7000)
+    arguments.add_argument("--steps", type=int, default=10_500)
     arguments.add_argument("--enlarger-steps", type=int, default=1200)
     arguments.add_argument("--checkpoints", type=Path, default=Path(".tools/image_model"))
     chosen = arguments.parse_args()

@@ -64,7 +64,7 @@ async def test_pictures_progress_and_looks(backend: Backend, server: FakeA1111) 
 
 async def test_what_was_asked_reaches_it(backend: Backend, server: FakeA1111) -> None:
     more = {"negative_prompt": "blur", "guidance_scale": 3.5, "sampler": "DPM++ 2M", "scheduler": "karras"}
-    await painted(backend, {**BODY, **more, "n": 2, "lora": "style", "lora_strength": 0.5})
+    await painted(backend, {**BODY, **more, "n": 2, "lora_name": "style", "lora_strength": 0.5})
     first, second = sent(server)
     assert (first["seed"], second["seed"]) == (7, 8)
     assert first["prompt"] == "a fox <lora:style:0.5>"
@@ -80,7 +80,7 @@ async def test_what_was_asked_reaches_it(backend: Backend, server: FakeA1111) ->
     [
         ({"sampler": "best"}, "Euler a"),
         ({"scheduler": "best"}, "karras"),
-        ({"lora": "best"}, "style"),
+        ({"lora_name": "best"}, "style"),
         ({"steps": 151}, "150"),
     ],
 )

@@ -116,7 +116,7 @@ async def test_each_picture_has_a_seed_of_its_own(backend: Backend, server: Fake
 
 async def test_what_was_asked_reaches_the_nodes(backend: Backend, server: FakeComfyUI) -> None:
     more = {"negative_prompt": "blur", "guidance_scale": 3.5, "sampler": "heun", "scheduler": "karras"}
-    await painted(backend, **more, lora="tiny-style.safetensors", lora_strength=0.5)
+    await painted(backend, **more, lora_name="tiny-style.safetensors", lora_strength=0.5)
     (body,) = sent(server)
     graph = body["prompt"]
     sampler = graph["3"]["inputs"]
@@ -132,7 +132,7 @@ async def test_what_was_asked_reaches_the_nodes(backend: Backend, server: FakeCo
         ({"sampler": "best"}, "sampler", "euler"),
         ({"scheduler": "best"}, "scheduler", "karras"),
         ({"size": "100x100"}, "size", "1024x1024"),
-        ({"lora": "none"}, "lora", "tiny-style.safetensors"),
+        ({"lora_name": "none"}, "lora_name", "tiny-style.safetensors"),
         ({"steps": 1001}, "steps", "between 1 and 1000"),
         ({"style": "vivid"}, "style", "guidance_scale"),
     ],

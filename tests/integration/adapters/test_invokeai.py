@@ -51,8 +51,8 @@ async def test_models_of_the_families_there_are(backend: Backend) -> None:
     takes = [
         json.loads(offer.model.parameters[0].schema)["properties"] for offer in backend.inspection.offers
     ]
-    assert takes[0]["lora"] == {"enum": ["style"]}
-    assert "lora" not in takes[1]
+    assert takes[0]["lora_name"] == {"enum": ["style"]}
+    assert "lora_name" not in takes[1]
     assert takes[1]["scheduler"] == {"enum": ["ddim", "euler", "dpmpp_2m_k"]}
 
 
@@ -81,7 +81,7 @@ async def test_without_socket_io_there_are_pictures_all_the_same(
 
 
 async def test_what_was_asked_reaches_the_nodes(backend: Backend, server: FakeInvokeAI) -> None:
-    more = {"negative_prompt": "blur", "guidance_scale": 3.5, "scheduler": "ddim", "lora": "style"}
+    more = {"negative_prompt": "blur", "guidance_scale": 3.5, "scheduler": "ddim", "lora_name": "style"}
     await painted(backend, {**BODY, **more})
     nodes = graph_of(server)
     assert (
@@ -100,7 +100,7 @@ async def test_what_was_asked_reaches_the_nodes(backend: Backend, server: FakeIn
 
 
 @pytest.mark.parametrize(
-    ("change", "said"), [({"scheduler": "best"}, "dpmpp_2m_k"), ({"lora": "best"}, "style")]
+    ("change", "said"), [({"scheduler": "best"}, "dpmpp_2m_k"), ({"lora_name": "best"}, "style")]
 )
 async def test_what_there_is_not_is_refused_with_what_there_is(
     backend: Backend, server: FakeInvokeAI, change: dict[str, Any], said: str

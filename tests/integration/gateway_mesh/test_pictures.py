@@ -193,7 +193,7 @@ async def test_what_servers_that_paint_take_travels(served: Gateway, boxes: list
         "guidance_scale": 3.5,
         "sampler": "euler",
         "scheduler": "karras",
-        "lora": "style",
+        "lora_name": "style",
         "lora_strength": -0.5,
     }
     async with aiohttp.ClientSession() as session:
@@ -297,7 +297,7 @@ async def test_what_is_said_of_it_and_breaks_the_format_breaks_the_answer(
         ({"guidance_scale": -1}, "guidance_scale", "invalid_value"),
         ({"sampler": ["euler"]}, "sampler", "invalid_type"),
         ({"scheduler": ""}, "scheduler", "invalid_value"),
-        ({"lora": {}}, "lora", "invalid_type"),
+        ({"lora_name": {}}, "lora_name", "invalid_type"),
         ({"lora_strength": 101}, "lora_strength", "invalid_value"),
         ({"fallbacks": ["m"]}, "fallbacks", "unsupported_parameter"),
     ],

@@ -45,7 +45,7 @@ RESIDENCE: list[dict[str, Any]] = [
 FOREIGN: list[dict[str, Any]] = [
     {"kv_transfer_params": {"do_remote_prefill": True, "remote_host": "10.0.0.1"}},
     {"logits_processors": ["os.system"]},
-    {"loras": [{"id": 0, "scale": 1}]},
+    {"lora": [{"id": 0, "scale": 1}]},
     {"lora_request": {"lora_path": "/"}},
     {"lora_path": "/"},
     {"adapters": "/srv/x"},

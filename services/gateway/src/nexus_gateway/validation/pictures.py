@@ -74,7 +74,7 @@ OF_PICTURES: dict[str, Rule] = {
     "guidance_scale": number(0, MAX_WEIGHT),
     "sampler": string(128, shortest=1),
     "scheduler": string(128, shortest=1),
-    "lora": string(512, shortest=1),
+    "lora_name": string(512, shortest=1),
     "lora_strength": number(-MAX_WEIGHT, MAX_WEIGHT),
 }
 CHANGED: dict[str, Rule] = {"strength": number(0, 1), "input_fidelity": one_of("high", "low")}

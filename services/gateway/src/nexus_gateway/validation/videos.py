@@ -58,8 +58,11 @@ def _reference(value: object, path: str) -> None:
     if type(url) is not str:
         raise wrong_type(f"{path}.image_url", "a string", url)
     if is_link(url):
-        why = f"'{path}.image_url' must be a data: URL, or the picture a file of a form: for a video nothing is fetched."
-        raise invalid("invalid_image_url", why, f"{path}.image_url")
+        raise invalid(
+            "invalid_image_url",
+            f"'{path}.image_url' must be a data: URL, or the picture a file of a form: for a video nothing is fetched.",
+            f"{path}.image_url",
+        )
     value["image_url"] = clean_image_url(url, f"{path}.image_url")
 
 

@@ -144,10 +144,10 @@ class A1111(Adapter):
             "steps": {"type": "integer", "minimum": 1, "maximum": MOST_STEPS, "default": USUAL_STEPS},
             "guidance_scale": {"type": "number", "minimum": 1, "maximum": 30, "default": 7},
         }
-        for name, rows in (("sampler", samplers), ("scheduler", schedulers), ("lora", loras)):
+        for name, rows in (("sampler", samplers), ("scheduler", schedulers), ("lora_name", loras)):
             if choices := [row["name"] for row in rows if isinstance(row.get("name"), str)]:
                 more[name] = {"enum": choices}
-        if "lora" in more:
+        if "lora_name" in more:
             more["lora_strength"] = {"type": "number", "minimum": -2, "maximum": 2, "default": 1}
         told = offered(more, seeds=MOST_SEED)
         allowed = self.config.models
@@ -268,7 +268,7 @@ class _Job:
 
 
 def _asked(work: Work, order: Order, index: int) -> JsonObject:
-    lora, strength = order.more.get("lora"), order.more.get("lora_strength", 1)
+    lora, strength = order.more.get("lora_name"), order.more.get("lora_strength", 1)
     given: dict[str, Json] = {
         "prompt": order.prompt + (f" <lora:{lora}:{strength}>" if lora else ""),
         "negative_prompt": order.more.get("negative_prompt"),  # type: ignore[dict-item]

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from nexus.inference.v1 import inference_pb2
 from nexus.store.v1 import store_pb2
-from nexus_mesh.core import MeshError
+from nexus_mesh.core import MeshError, addresses
 from nexus_operations import PICTURES
 
 from nexus_gateway.core import InferenceRequest
@@ -68,7 +68,7 @@ def _origin(exchange: Exchange) -> str:
     host = exchange.fields.get(b"host", b"").decode("latin-1")
     if not host:
         name, port = exchange.scope["server"]
-        host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+        host = addresses.join(name, port)
     return f"{scheme}://{host}/v1"
 
 

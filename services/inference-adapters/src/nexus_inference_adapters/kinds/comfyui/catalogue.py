@@ -102,7 +102,7 @@ def _parameters(
             more[name] = rule
     if "steps" in more:
         more["steps"]["maximum"] = min(more["steps"].get("maximum", MOST_STEPS), MOST_STEPS)
-    if "lora" not in more:
+    if "lora_name" not in more:
         more.pop("lora_strength", None)
     return offered(
         more,

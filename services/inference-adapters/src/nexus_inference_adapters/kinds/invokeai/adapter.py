@@ -216,7 +216,7 @@ class InvokeAI(Adapter):
         }
         if "scheduler" in order.more:
             given["scheduler"] = order.more["scheduler"]
-        lora = self._loras.get(f"{model['base']}/{order.more.get('lora')}")
+        lora = self._loras.get(f"{model['base']}/{order.more.get('lora_name')}")
         style = None if lora is None else (_named(lora), order.more.get("lora_strength", 1))
         return graph_of(family, _named(model), style, given)  # type: ignore[arg-type]
 
@@ -245,7 +245,7 @@ class InvokeAI(Adapter):
         if self._schedulers:
             more["scheduler"] = {"enum": self._schedulers}
         if loras:
-            more["lora"] = {"enum": loras}
+            more["lora_name"] = {"enum": loras}
             more["lora_strength"] = {"type": "number", "minimum": -10, "maximum": 10, "default": 1}
         return more
 
