@@ -58,6 +58,7 @@ SILENT = {
     "/me",
     "/audio/models",
     "/audio/voices",
+    "/links/{token}",
     "/metadata",
     "/metadata/{model_id:path}",
     "/models",
