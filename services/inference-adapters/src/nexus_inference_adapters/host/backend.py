@@ -33,7 +33,7 @@ from nexus_inference_adapters.contract import (
 )
 from nexus_inference_adapters.host import metrics
 from nexus_inference_adapters.host.memory.residency import Residency
-from nexus_inference_adapters.host.outputs import Outputs
+from nexus_inference_adapters.host.outputs import OF_BYTES, Outputs
 from nexus_inference_adapters.host.parameters import check_parameters
 from nexus_inference_adapters.host.promises import Promises
 from nexus_inference_adapters.host.sight import read_by_sight, reads_by_sight
@@ -88,10 +88,12 @@ class Backend(Watched):
                 if waited:
                     yield Progress("loaded")
                 with Patience(limits, silence=limits.first_token) as patience:
-                    promises, outputs = Promises(work, self._context(work)), Outputs(work)
+                    promises = Promises(work, self._context(work))
+                    outputs = Outputs(work) if work.operation in OF_BYTES else None
                     async with aclosing(self.adapter.stream(work, patience)) as events:
                         async for event in events:
-                            outputs.hear(event)
+                            if outputs is not None:
+                                outputs.hear(event)
                             promises.hear(event)
                             if not begun and type(event) in CONTENT:
                                 begun = True
@@ -186,7 +188,8 @@ class Backend(Watched):
         """The request in the adapter's terms, its place and its limits. Raises MODEL_NOT_FOUND, CAPABILITY_MISSING."""
         offer = self.offer(envelope.model)
         work, limits = self._work(offer, envelope, body), self.limits(offer)
-        check_parameters(offer.model, envelope.operation, body)
+        if offer.model.parameters:
+            check_parameters(offer.model, envelope.operation, body)
         return work, self.place(offer, MEMORY_SHARE * limits.first_token), limits
 
     def _work(self, offer: Offer, envelope: inference_pb2.Envelope, body: JsonObject) -> Work:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexus_mesh.core import MeshError, Reason
-from nexus_operations import spec_of
+from nexus_operations import SPECS, spec_of
 
 from nexus_inference_adapters.contract import MEDIA_BYTES, Event, Finish, Media, Work
 
-__all__ = ["Outputs"]
+__all__ = ["OF_BYTES", "Outputs"]
+
+OF_BYTES = frozenset(number for number, spec in SPECS.items() if spec.makes_bytes)
+"""Kinds of work whose answers are bytes."""
 
 Name = tuple[int, int | None]
 """Which output, and which preview of it."""
