@@ -17,7 +17,7 @@ from support.waiting import eventually
 BUF = Path(sysconfig.get_path("scripts")) / "buf"
 INFERENCE = "nexus.inference.v1.InferenceService"
 SERVICES = {
-    "gateway": {INFERENCE},
+    "gateway": {INFERENCE, "nexus.inference.v1.RealtimeService"},
     "adapter": {INFERENCE, "nexus.catalog.v1.CatalogService", "nexus.lifecycle.v1.LifecycleService"},
     "registry": {"nexus.registry.v1.RegistryService"},
     "router": {"nexus.router.v1.RouterService", "nexus.router.v1.PolicyService"},
