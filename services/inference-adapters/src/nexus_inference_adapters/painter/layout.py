@@ -48,7 +48,7 @@ ARRANGEMENTS = {1: ((1, 1),), 2: ((2, 1), (1, 2)), 3: ((3, 1), (1, 3), (2, 2)), 
 """Columns and rows that a count can stand in."""
 LIMITS = {ANY: (0.7, 0.95), "small": (0.52, 0.6), "big": (0.95, 1.0)}
 """Which share of the room there is an object takes."""
-FRONT = {1: 0.4, 2: 0.3, 3: 0.24, 4: 0.19}
+FRONT = {1: 0.5, 2: 0.34, 3: 0.26, 4: 0.2}
 """How large the objects drawn on another one are beside it, by their count."""
 INNER = {
     "triangle": (0, 0.25),
@@ -73,7 +73,7 @@ def laid_out(scene: Scene, chance: random.Random) -> Layout:
     if back is None:
         return tuple(_arranged(group, BOXES[group.place], chance) for group in scene.groups)
     base = Spot(
-        0.5 + chance.uniform(-0.04, 0.04), 0.5 + chance.uniform(-0.04, 0.04), chance.uniform(0.36, 0.44)
+        0.5 + chance.uniform(-0.04, 0.04), 0.5 + chance.uniform(-0.04, 0.04), chance.uniform(0.4, 0.45)
     )
     return tuple(
         (base,) if group is back else _onto(base, back.noun, group.count, chance) for group in scene.groups

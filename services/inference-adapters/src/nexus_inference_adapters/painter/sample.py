@@ -21,7 +21,7 @@ __all__ = [
 Pixels = NDArray[np.uint8]
 
 STEPS = 24
-GUIDANCE = 2.5
+GUIDANCE = 2.0
 SMALLEST, LARGEST = 64, 512
 """The sides a finished picture can have, in pixels."""
 ANYWHERE = "anywhere"
