@@ -224,7 +224,8 @@ async def test_an_empty_machine_is_answered_by_a_real_model(
 
 async def test_a_file_of_one_s_own_is_served(tmp_path: Path, tiny_gguf: Path) -> None:
     async with running(tmp_path, *UP, "--model", str(tiny_gguf)) as mesh:
-        name, _voice = [row["id"] for row in mesh.said["models"]]
+        name, *box = [row["id"] for row in mesh.said["models"]]
+        assert box == [*IN_THE_BOX]
         assert name != "nexus-demo"
         body: dict[str, Any] = {"model": name, "messages": HELLO, "max_tokens": 4}
         async with (
