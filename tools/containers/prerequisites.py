@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["missing"]
 
-PROGRAMS = ("podman", "debootstrap", "conmon")
+PROGRAMS = ("podman", "debootstrap", "conmon", "iptables")
 RUNTIMES = ("crun", "runc")
 NETWORK_HELPERS = ("netavark", "aardvark-dns")
 HELPER_FOLDERS = (Path("/usr/lib/podman"), Path("/usr/libexec/podman"), Path("/usr/local/libexec/podman"))
