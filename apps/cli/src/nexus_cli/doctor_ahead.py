@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from nexus_inference_adapters.discovery import PORTS, discover
-from nexus_mesh.core import VERSION, ConfigError, MeshError
+from nexus_mesh.core import VERSION, ConfigError, MeshError, addresses
 from nexus_mesh.settings import read_toml
 
 from nexus_cli import keys, tokens
@@ -95,7 +94,7 @@ async def reach(layout: Layout) -> list[Finding]:
     )
     if not host or not vault:
         return []
-    if ipaddress.ip_address(vault).is_loopback:
+    if addresses.is_loopback(vault):
         return [Finding("reach", True, "this machine only")]
     return [Finding("reach", True, f"other machines reach the mesh at {vault}")]
 
