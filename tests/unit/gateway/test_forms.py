@@ -52,9 +52,26 @@ async def opened(body: bytes, cuts: list[int], *, small: bool, budget: BodyBudge
         pieces(body, cuts),
         BOUNDARY,
         {"file": Times()},
-        FormLimits(10**7, len(body) if small else None),
+        FormLimits(10**7, len(body) if small else 1 << 30),
         lambda: Spool(Hold(room, "t")),
     )
+
+
+async def test_a_form_of_unknown_length_may_have_its_fields_in_any_order() -> None:
+    """As OpenAI's client for Node sends it: in pieces, and as the caller wrote the object down."""
+    body = field("model", "m") + file() + field("response_format", "srt") + END
+    room = BodyBudget(10**8, 0.5, 0.0)
+    form = await read_form(
+        Operation.TRANSCRIPTION,
+        pieces(body, [50, 200]),
+        BOUNDARY,
+        {"file": Times()},
+        FormLimits(10**7, None),
+        lambda: Spool(Hold(room, "t")),
+    )
+    assert form.fields == {"model": "m", "response_format": "srt"}
+    assert await content(form.files) == SOUND
+    form.files.close()
 
 
 async def content(files: Files) -> bytes:

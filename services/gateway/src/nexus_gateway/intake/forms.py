@@ -30,7 +30,8 @@ FIELD_BYTES, FIELDS_BYTES = 64 * 1024, 256 * 1024
 BESIDE_BYTES = 64 * 1024
 """Before the first part, between heads, and behind the last one: nobody means them."""
 SMALL = 8 * 1024 * 1024
-"""Bytes of a body that is kept whatever order its form has."""
+"""Bytes of a body that is kept whatever order its form has, as is one that does not tell how many it has: whoever sends
+those writes fields as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ async def read_form(
     fields = reader.fields
     async for event in events:
         if isinstance(event, inference_pb2.Part):
-            small = limits.body is not None and limits.body <= SMALL
+            small = limits.body is None or limits.body <= SMALL
             if "model" in fields and not small:
                 return Form(reader.parameters(), OnTheirWay(_on(events, event, reader)))
             kept = spool()
