@@ -73,6 +73,9 @@ async def _openai_node(served: Served, place: Path) -> None:
     told = await run(("node", "chat.mjs", CHAT), served.variables, place)
     wanted = ["Titan.", "[box: capability-match]", "1 2 3 4 5", "add(2, 40) = 42", "It is 42."]
     assert told.splitlines() == wanted, told
+    made = await run(("node", "media.mjs", str(place)), served.variables, place)
+    looks = ["image_generation.partial_image", "image_generation.completed"]
+    assert made.splitlines() == ["circle.png: PNG", *looks, "edited: PNG", "hello.wav: RIFF"], made
 
 
 async def _openai_go(served: Served, place: Path) -> None:
