@@ -83,7 +83,7 @@ def test_it_needs_what_its_members_need_of_others_and_none_of_ours(wheel: Path) 
     }
     assert {plain(one) for one in requirements(wheel)} == needed
     assert not {name_of(one) for one in needed} & {*NAMES, ONE}
-    assert metadata(wheel).get_all("Provides-Extra", []) == ["ocr", "speech"]
+    assert metadata(wheel).get_all("Provides-Extra", []) == ["ocr", "s3", "speech"]
 
 
 def test_it_says_who_it_is(wheel: Path) -> None:
