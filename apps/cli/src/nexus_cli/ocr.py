@@ -100,7 +100,7 @@ async def _first(layout: Layout) -> str:
     if not found:
         raise Failure(
             "No model here reads documents.",
-            "`make ocr` in a checkout, `pip install 'nexus-inference-mesh[ocr]'` elsewhere; then start NEXUS again.",
+            "`make ocr` in a checkout, elsewhere `pip install rapidocr onnxruntime` beside it; then start NEXUS again.",
         )
     return min(found)[1]
 

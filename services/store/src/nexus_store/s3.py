@@ -157,7 +157,7 @@ def _opened(settings: S3Settings, limit: timedelta) -> S3Store:
     except ImportError:
         raise ConfigError([
             "store.s3 needs the package obstore, which is not here: `uv sync --inexact --only-group s3` in a checkout, "
-            "or install nexus-inference-mesh[s3]"
+            "or install it beside NEXUS"
         ]) from None  # fmt: skip
     return S3Store(
         settings.bucket,

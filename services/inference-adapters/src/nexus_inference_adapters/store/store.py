@@ -43,12 +43,12 @@ RUN_BY = {
     "ctranslate2": (
         "faster_whisper",
         "It runs by faster-whisper, which is not installed here: `make speech` in a checkout, "
-        "`pip install 'nexus-inference-mesh[speech]'` elsewhere; then start NEXUS again.",
+        "`pip install faster-whisper` beside NEXUS elsewhere; then start NEXUS again.",
     ),
     "piper": (
         "piper",
         "It runs by piper-tts, which is not installed here: `make speech` in a checkout, "
-        "`pip install 'nexus-inference-mesh[speech]'` elsewhere; then start NEXUS again.",
+        "`pip install piper-tts` beside NEXUS elsewhere; then start NEXUS again.",
     ),
 }
 """Formats whose engine is an extra: its module, and what to do about its absence."""

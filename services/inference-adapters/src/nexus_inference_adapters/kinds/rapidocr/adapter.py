@@ -48,7 +48,7 @@ SIDE = 2400
 MODULE, WEIGHTS = "rapidocr", "models"
 MISSING = (
     "It runs by RapidOCR, which is not installed here: `make ocr` in a checkout, "
-    "`pip install 'nexus-inference-mesh[ocr]'` elsewhere; then start NEXUS again."
+    "`pip install rapidocr onnxruntime` beside NEXUS elsewhere; then start NEXUS again."
 )
 LANGUAGES = (
     *(
