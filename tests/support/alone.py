@@ -18,6 +18,7 @@ ALONE: dict[str, str] = {
     "e2e": "whole meshes, whose parts are killed and waited for",
     "failover": "latencies beside failing backends",
     "faults": "faults under load",
+    "integration/adapters/test_comfyui.py": "three requests at once, and who of them runs when",
     "integration/adapters/test_discovery.py": "finds what listens on this machine",
     "integration/adapters/test_faults.py": "patience with slow backends",
     "integration/adapters/test_first_look.py": "finds what listens on this machine",
