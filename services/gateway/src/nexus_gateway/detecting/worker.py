@@ -79,7 +79,8 @@ def _table(np: Any, form: int) -> Any:
 
 def main(model: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    if sys.platform == "linux":  # a Mac takes none
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     import numpy as np
     import onnxruntime
 
